@@ -1,9 +1,10 @@
 """Linear layers as linear operators: what every one of them must offer.
 
 An operator is the linear part of a layer, the bias left out, seen as a map between inputs and
-outputs of fixed shape (no batch dimension). Three things must be defined; a dense matrix
-follows from them, and structure-aware subclasses say more (see ``blocks`` in the patch
-operator).
+outputs of fixed shape (no batch dimension). Both products must be defined; a dense matrix
+follows from them. Structure that makes a null space cheap is said by hints: ``is_injective``
+and ``is_orthogonal`` here, ``PatchConvolution.block``, ``Repeated.operator``,
+``Stack.operators`` and ``Product.factors`` in the subclasses.
 
     operator = Convolution(weight, in_shape=(3, 32, 32), stride=2)
     operator.matvec(x)      # (..., 3, 32, 32) -> (..., C, H, W)
@@ -58,6 +59,22 @@ class LinearOperator(ABC):
         """Applies the transpose: ``(..., *out_shape)`` -> ``(..., *in_shape)``."""
 
     # ---- worth overriding where structure makes it cheap ----
+
+    @property
+    def is_injective(self) -> bool:
+        """Whether structure alone shows that the null space is trivial; False means unknown.
+
+        ``N(A B) = N(B)`` for an injective ``A``, so a null space may drop such left factors.
+        """
+        return self.is_orthogonal
+
+    @property
+    def is_orthogonal(self) -> bool:
+        """Whether the map only rearranges entries: square, transpose = inverse; else False.
+
+        ``N(A Q) = Qᵀ N(A)`` for an orthogonal ``Q``, with orthonormal bases kept orthonormal.
+        """
+        return False
 
     def to_dense(self) -> Tensor:
         """Returns the matrix of shape ``(m, n)``.

@@ -1,0 +1,41 @@
+"""Linear layers as linear operators, the bias left out.
+
+from fingerprint.operators import first_affine_segment
+
+segment = first_affine_segment(model, (3, 224, 224))
+segment.operator            # what the network computes before its first nonlinearity
+segment.layers              # ("normalise", "patch_embed.proj")
+"""
+
+from __future__ import annotations
+
+from fingerprint.operators.base import DENSE_LIMIT, LinearOperator
+from fingerprint.operators.composed import Product, Repeated, Stack, Sum
+from fingerprint.operators.convolution import Convolution
+from fingerprint.operators.dense import Dense
+from fingerprint.operators.normalization import Diagonal, batch_norm
+from fingerprint.operators.patch import PatchConvolution, as_patches
+from fingerprint.operators.reshape import Gather, Pad, Permute, Reshape, Select
+from fingerprint.operators.simplify import compose, same_kernel
+
+__all__ = [
+    "DENSE_LIMIT",
+    "Convolution",
+    "Dense",
+    "Diagonal",
+    "Gather",
+    "LinearOperator",
+    "Pad",
+    "PatchConvolution",
+    "Permute",
+    "Product",
+    "Repeated",
+    "Reshape",
+    "Select",
+    "Stack",
+    "Sum",
+    "as_patches",
+    "batch_norm",
+    "compose",
+    "same_kernel",
+]
