@@ -62,13 +62,16 @@ class Model:
     warnings: tuple[str, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Answers a batch: ``(N, *input.shape)`` in ``input.bounds`` -> ``(N, classes)``."""
         answers = self.module(self.input.normalise(x))
         if isinstance(self.pick, str) and not isinstance(answers, Mapping):
             answers = getattr(answers, self.pick)
         elif self.pick is not None:
             answers = answers[self.pick]
         if not isinstance(answers, Tensor):
-            raise TypeError(f"expected the network to return a tensor, got {type(answers).__name__}")
+            raise TypeError(
+                f"expected the network to return a tensor, got {type(answers).__name__}"
+            )
         return answers
 
     @property
@@ -82,7 +85,9 @@ class Model:
         floats = (p.dtype for p in self.module.parameters() if p.is_floating_point())
         return next(floats, torch.float32)
 
-    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Model:
+    def to(
+        self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Model:
         """Returns a copy on another device or in another precision; this one is left alone."""
         module = copy.deepcopy(self.module).to(device=device, dtype=dtype)
         return replace(self, module=module)

@@ -43,7 +43,9 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         if not self.shape or any(size < 1 for size in self.shape):
-            raise UsageError(f"input size: expected positive sizes such as 3,32,32, got {self.shape}")
+            raise UsageError(
+                f"input size: expected positive sizes such as 3,32,32, got {self.shape}"
+            )
         low, high = self.bounds
         if not (math.isfinite(low) and math.isfinite(high) and low < high):
             raise UsageError(f"bounds: expected lo < hi, both finite, got {low},{high}")
@@ -131,5 +133,7 @@ class OutputSpec:
         """Builds a specification from :meth:`to_dict`'s values."""
         kind = values["kind"]
         if kind not in ("logits", "probabilities", "top-k", "labels"):
-            raise UsageError(f"answer kind: expected logits, probabilities, top-k or labels, got {kind}")
+            raise UsageError(
+                f"answer kind: expected logits, probabilities, top-k or labels, got {kind}"
+            )
         return cls(classes=int(values["classes"]), kind=kind)

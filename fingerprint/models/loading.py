@@ -1,0 +1,207 @@
+"""Loads a network from a file, a folder or a live module: the one way in.
+
+model = load_model("resnet18.safetensors")                       # recognised by its keys
+model = load_model("net.pt", arch="my_networks:small", input_size=(3, 32, 32))
+model = load_model(module, mean=(0.5,), std=(0.5,))              # a module in memory
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fingerprint.errors import EnvironmentFailure, IncompatibleModel, UsageError
+from fingerprint.models.architecture import fit, parse_architecture
+from fingerprint.models.digest import weights_digest
+from fingerprint.models.factory import build_with_factory
+from fingerprint.models.inputs import describe_input, sample_inputs
+from fingerprint.models.model import FileFacts, Model
+from fingerprint.models.outputs import describe_output, pick_output, take
+from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.models.tensors import non_finite
+from fingerprint.models.text import first_line, printable
+from fingerprint.models.timm_models import build_timm
+from fingerprint.models.weights_file import WeightsFile, read_weights
+
+__all__ = ["load_model"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Network:
+    """A module with its weights, before its inputs and outputs are known."""
+
+    module: nn.Module
+    architecture: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    file: FileFacts | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def load_model(
+    source: str | os.PathLike[str] | nn.Module,
+    *,
+    arch: str | None = None,
+    input_size: Sequence[int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    bounds: Sequence[float] | None = None,
+    output: str | int | None = None,
+    device: torch.device | str = "cpu",
+    follow_symlinks: bool = False,
+) -> Model:
+    """Loads a network in evaluation mode, without running any code from its file.
+
+    Weights that hold NaN or infinity, and networks that answer a constant, are loaded (with a
+    warning): :func:`fingerprint.models.checks.check_informative` refuses them where that
+    matters.
+
+    Args:
+        source: A weights file, a model folder, or a module in memory (which is copied).
+        arch: ``timm:NAME`` or ``package.module:factory``, each with optional ``,key=value``;
+            None to recognise a timm network from its keys and shapes.
+        input_size: Shape of one input, such as ``(3, 32, 32)``; None to find it.
+        mean: Per-channel mean the network expects to be subtracted.
+        std: Per-channel deviation the network expects to be divided by.
+        bounds: Smallest and largest input value; given for inputs that are not 8-bit images.
+        output: Field or index of the logits, for networks that return several things.
+        device: Where to put the weights.
+        follow_symlinks: Whether links may lead out of a model folder.
+
+    Returns:
+        The model; its warnings say what was assumed.
+
+    Raises:
+        UsageError: An option is wrong, or the file does not exist.
+        InputRefused: The file or network is not accepted.
+        AmbiguousArchitecture: Several architectures fit and compute different functions.
+        EnvironmentFailure: The file may not be read, or the device does not work.
+    """
+    if isinstance(source, nn.Module):
+        network = _live(source, arch)
+    else:
+        size = tuple(input_size) if input_size is not None else None
+        network = _from_file(os.fspath(source), arch, size, follow_symlinks)
+    module = _prepare(network.module, device)
+    spec, guesses = describe_input(
+        module,
+        settings=network.settings,
+        input_size=input_size,
+        mean=mean,
+        std=std,
+        bounds=bounds,
+    )
+    answer, pick = _try(module, spec, output)
+    return Model(
+        module=module,
+        input=spec,
+        output=answer,
+        architecture=network.architecture,
+        digest=weights_digest(module.state_dict()),
+        file=network.file,
+        pick=pick,
+        warnings=(*network.warnings, *guesses, *_weight_warnings(module)),
+    )
+
+
+def _live(module: nn.Module, arch: str | None) -> _Network:
+    if arch is not None:
+        raise UsageError("arch: a module in memory already has one; leave the option out")
+    warnings = []
+    if module.training:
+        warnings.append("the module was in training mode; evaluation mode was forced on a copy")
+    settings = getattr(module, "pretrained_cfg", None)
+    try:
+        module = copy.deepcopy(module)
+    except Exception as error:
+        # Hooks and handles may refuse to be copied, each with its own error.
+        raise IncompatibleModel(
+            f"the module cannot be copied: {first_line(error)}; save its state_dict and load that"
+        ) from error
+    return _Network(
+        module=module,
+        architecture=f"live:{type(module).__qualname__}",
+        settings=settings if isinstance(settings, Mapping) else {},
+        warnings=tuple(warnings),
+    )
+
+
+def _from_file(
+    path: str, arch: str | None, input_size: tuple[int, ...] | None, follow_symlinks: bool
+) -> _Network:
+    weights = read_weights(path, follow_symlinks=follow_symlinks)
+    text, warnings = _architecture_text(weights, arch)
+    architecture = parse_architecture(text)
+    settings: Mapping[str, Any] = {}
+    if architecture.source == "timm":
+        module = build_timm(architecture, weights.tensors, input_size=input_size)
+        settings = dict(getattr(module, "pretrained_cfg", None) or {})
+    else:
+        module = build_with_factory(architecture, weights.tensors)
+    fit(module, weights.tensors, architecture.text)
+    configured = weights.config.get("pretrained_cfg")
+    if isinstance(configured, Mapping) and arch is None:
+        settings = {**settings, **configured}
+    return _Network(
+        module=module,
+        architecture=architecture.text,
+        settings=settings,
+        file=weights.file,
+        warnings=(*weights.warnings, *warnings),
+    )
+
+
+def _architecture_text(weights: WeightsFile, arch: str | None) -> tuple[str, tuple[str, ...]]:
+    """Returns the architecture: the caller's, else the folder's, else the recognised one."""
+    if arch is not None:
+        return arch, ()
+    configured = weights.config.get("architecture")
+    if isinstance(configured, str):
+        return f"timm:{configured}", ()
+    raise UsageError("arch: none given; use timm:NAME or package.module:factory")
+
+
+def _prepare(module: nn.Module, device: torch.device | str) -> nn.Module:
+    module.eval()
+    module.requires_grad_(False)
+    try:
+        return module.to(torch.device(device))
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise EnvironmentFailure(
+            f"device: '{printable(device)}' does not work here: {first_line(error)}; use cpu"
+        ) from error
+
+
+def _try(
+    module: nn.Module, spec: InputSpec, output: str | int | None
+) -> tuple[OutputSpec, str | int | None]:
+    """Runs two inputs through the network, before anything is built on it."""
+    first = next(module.parameters(), torch.empty(0))
+    inputs = sample_inputs(spec, 2, device=first.device)
+    if first.is_floating_point():
+        inputs = inputs.to(first.dtype)
+    try:
+        with torch.no_grad():
+            answers: Any = module(spec.normalise(inputs))
+    except Exception as error:
+        # The network's own code runs here; whatever it raises, the input does not fit it.
+        shape = ",".join(map(str, spec.shape))
+        raise IncompatibleModel(
+            f"the network does not take inputs of size {shape}: {first_line(error)}; "
+            "set --input-size C,H,W"
+        ) from error
+    pick = pick_output(answers, output)
+    return describe_output(take(answers, pick), batch=2), pick
+
+
+def _weight_warnings(module: nn.Module) -> tuple[str, ...]:
+    state: dict[str, Tensor] = module.state_dict()
+    bad = non_finite(state)
+    if not bad:
+        return ()
+    return (f"the weights hold NaN or infinity in {len(bad)} tensors, first '{printable(bad[0])}'",)
