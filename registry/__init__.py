@@ -1,0 +1,47 @@
+"""What is remembered: registered models, their probes, and every verdict that was given.
+
+::
+
+    from fingerprint import load_model
+    from registry import Registry
+
+    with Registry("audit.db") as registry:
+        registry.register(load_model("resnet20.safetensors"), name="resnet20")
+        verification = registry.verify(load_model("suspect.safetensors"))
+
+A registry is one SQLite file. ``Registry`` is all a caller needs; the values it returns are
+frozen, and its errors are those of ``registry.errors``.
+"""
+
+from __future__ import annotations
+
+from registry.errors import (
+    HasDescendants,
+    NameTaken,
+    NotARegistry,
+    RegistryCorrupt,
+    RegistryError,
+    RegistryLocked,
+    RegistryTooNew,
+    RegistryUnavailable,
+    UnknownModel,
+    UnknownParent,
+)
+from registry.store import Registry
+from registry.values import RecordedVerification, RegisteredModel
+
+__all__ = [
+    "HasDescendants",
+    "NameTaken",
+    "NotARegistry",
+    "RecordedVerification",
+    "RegisteredModel",
+    "Registry",
+    "RegistryCorrupt",
+    "RegistryError",
+    "RegistryLocked",
+    "RegistryTooNew",
+    "RegistryUnavailable",
+    "UnknownModel",
+    "UnknownParent",
+]

@@ -1,0 +1,137 @@
+"""Where a registry is, and how a connection to it behaves.
+
+A registry is one SQLite file, given by path or as ``sqlite:///PATH`` (``sqlite://`` for one in
+memory). ``locate`` settles which, ``connect_to`` returns an engine whose connections are
+durable, enforce foreign keys, distrust the schema, and leave transactions to us.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_data_path
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from fingerprint.errors import UsageError
+from registry.documents import canonical
+from registry.errors import RegistryCorrupt
+
+__all__ = ["WRITE", "Location", "connect_to", "locate"]
+
+BUSY_TIMEOUT_MS = 30_000
+# Far above any probe set (24 probes of 3x224x224 are 8 MB), far below what memory holds.
+LARGEST_VALUE = 512 * 2**20
+# Execution option of a transaction that will write: it takes the write lock at its start, so
+# that what it read before writing is still true, and waiting happens here and nowhere else.
+WRITE = {"registry_begin": "BEGIN IMMEDIATE"}
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a registry is.
+
+    Attributes:
+        path: The SQLite file; None for a registry in memory.
+    """
+
+    path: Path | None
+
+    @property
+    def url(self) -> URL:
+        """The SQLAlchemy URL."""
+        return URL.create("sqlite", database=str(self.path) if self.path else None)
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path else "in memory"
+
+
+def locate(given: str | os.PathLike[str] | None) -> Location:
+    """Settles which file is meant.
+
+    Args:
+        given: A path, a ``sqlite:///PATH`` URL, ``sqlite://`` for memory, or None for the
+            default file in the user's data folder.
+
+    Raises:
+        UsageError: Another kind of database, a URL that does not parse, or an empty text.
+    """
+    if given is None:
+        return Location(user_data_path("nullprint", appauthor=False) / "registry.db")
+    text = os.fspath(given)
+    if not text.strip() or "\0" in text:
+        raise UsageError(f"registry: expected a path or sqlite:///PATH, got {text!r}")
+    if isinstance(given, str) and "://" in text:
+        return _from_url(text)
+    return Location(Path(os.path.abspath(os.path.expanduser(text))))
+
+
+def _from_url(text: str) -> Location:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise UsageError("registry: expected a path or sqlite:///PATH, got a broken URL") from None
+    if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.host or url.query:
+        # The URL is not repeated: it may hold a password.
+        raise UsageError(
+            f"registry: expected a path or sqlite:///PATH without options, got a URL of "
+            f"{url.drivername}; registries are SQLite files"
+        )
+    if url.database in (None, "", ":memory:"):
+        return Location(None)
+    return Location(Path(os.path.abspath(os.path.expanduser(str(url.database)))))
+
+
+def connect_to(location: Location) -> Engine:
+    """Returns an engine for the registry; nothing is opened yet.
+
+    Files get a fresh connection for each transaction: none is shared with a forked child, and
+    none keeps the file open while networks run.
+    """
+    in_memory = location.path is None
+    engine = create_engine(
+        location.url,
+        poolclass=StaticPool if in_memory else NullPool,
+        connect_args={"check_same_thread": not in_memory, "timeout": BUSY_TIMEOUT_MS / 1000},
+        json_serializer=canonical,
+        json_deserializer=lambda text: _read_document(text, str(location)),
+        # Error texts would otherwise repeat whole blobs and evidence documents.
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, record: object) -> None:
+    del record
+    # The driver would begin transactions late and commit before DDL; `_begin` does it instead.
+    connection.isolation_level = None
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
+    if hasattr(connection, "setconfig"):  # Python 3.12
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+    for pragma in (
+        f"busy_timeout = {BUSY_TIMEOUT_MS}",
+        "trusted_schema = OFF",
+        "foreign_keys = ON",
+        "synchronous = FULL",
+        "cell_size_check = ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("registry_begin", "BEGIN"))
+
+
+def _read_document(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RegistryCorrupt(where, (f"a document that is not JSON ({error})",)) from error

@@ -1,0 +1,128 @@
+"""What can go wrong with a registry, in one tree under the library's own.
+
+::
+
+    EnvironmentFailure                        (exit 5)
+    └── RegistryError              the registry could not be used
+        ├── RegistryUnavailable    it cannot be opened or written: permission, disk, directory
+        ├── RegistryLocked         another process kept it busy for too long
+        ├── NotARegistry           the file is something else, or holds foreign SQL objects
+        ├── RegistryTooNew         written by a newer version than this one
+        └── RegistryCorrupt        rows that do not hash to what was recorded, or a broken chain
+    InputRefused                              (exit 3)
+    ├── NameTaken                  another model has this name
+    └── HasDescendants             other models declare this one as their parent
+    UsageError                                (exit 2)
+    └── UnknownModel               no registered model has this name
+        └── UnknownParent          the declared parent is not registered
+
+Errors of SQLAlchemy and of the driver never leave the package: ``registry.session`` turns them
+into these and keeps the original as the cause.
+"""
+
+from __future__ import annotations
+
+from fingerprint.errors import EnvironmentFailure, InputRefused, UsageError
+
+__all__ = [
+    "HasDescendants",
+    "NameTaken",
+    "NotARegistry",
+    "RegistryCorrupt",
+    "RegistryError",
+    "RegistryLocked",
+    "RegistryTooNew",
+    "RegistryUnavailable",
+    "UnknownModel",
+    "UnknownParent",
+]
+
+
+class RegistryError(EnvironmentFailure):
+    """The registry could not be used; what it holds is unchanged."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The registry cannot be opened, read or written: permission, disk full, a directory."""
+
+
+class RegistryLocked(RegistryError):
+    """Another process held the registry for longer than the busy timeout."""
+
+
+class NotARegistry(RegistryError):
+    """The file is not a registry: no SQLite file, another program's, or with foreign objects."""
+
+
+class RegistryTooNew(RegistryError):
+    """The registry was written by a newer version of this program.
+
+    Attributes:
+        found: The schema revision the file has.
+        known: The newest schema revision this program knows.
+    """
+
+    def __init__(self, where: str, *, found: str, known: str) -> None:
+        super().__init__(
+            f"registry {where}: expected schema {known} or older, found {found}; it was written "
+            "by a newer version: upgrade nullprint, or use another registry"
+        )
+        self.found = found
+        self.known = known
+
+
+class RegistryCorrupt(RegistryError):
+    """Something in the registry is not what was written there.
+
+    Attributes:
+        rows: The damaged rows, each as ``table key: what is wrong``.
+    """
+
+    def __init__(self, where: str, rows: tuple[str, ...]) -> None:
+        shown = "; ".join(rows[:5]) + (f"; and {len(rows) - 5} more" if len(rows) > 5 else "")
+        super().__init__(f"registry {where} is damaged: {shown}; restore it from a backup")
+        self.rows = rows
+
+
+class NameTaken(InputRefused):
+    """A model of this name is registered already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"name: {name!r} is registered already; choose another with --name, or remove it first"
+        )
+        self.name = name
+
+
+class HasDescendants(InputRefused):
+    """The model is the declared parent of others, which would lose their family."""
+
+    def __init__(self, name: str, children: tuple[str, ...]) -> None:
+        listed = ", ".join(repr(child) for child in children)
+        super().__init__(f"{name!r} is the declared parent of {listed}; remove those first")
+        self.name = name
+        self.children = children
+
+
+class UnknownModel(UsageError):
+    """No registered model has this name.
+
+    Attributes:
+        name: The name asked for.
+        close: Registered names that resemble it, closest first.
+    """
+
+    role = "model"
+
+    def __init__(self, name: str, close: tuple[str, ...] = ()) -> None:
+        listed = ", ".join(repr(other) for other in close)
+        way_out = f"did you mean {listed}?" if close else "see `fp list`"
+        super().__init__(f"{self.role}: no registered model is named {name!r}; {way_out}")
+        self.name = name
+        self.close = close
+
+
+class UnknownParent(UnknownModel):
+    """The parent declared for a model is not registered."""
+
+    role = "parent"

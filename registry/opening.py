@@ -1,0 +1,88 @@
+"""Opens a registry: creates it, upgrades it, or refuses it, and only then hands it out.
+
+Whoever comes first holds the write lock while it creates or upgrades; everyone else waits, looks
+again, and finds the work done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+
+from sqlalchemy import Engine
+
+from registry.engine import WRITE, Location, connect_to
+from registry.errors import NotARegistry, RegistryUnavailable
+from registry.schema import State, check_columns, has_sqlite_header, state_of
+from registry.session import ours
+
+__all__ = ["open_registry"]
+
+
+def open_registry(location: Location) -> Engine:
+    """Returns an engine on a registry that has the current schema.
+
+    Raises:
+        RegistryError: It cannot be opened, is not a registry, or is too new.
+    """
+    where = str(location)
+    with ours(where):
+        _check_file(location)
+        engine = connect_to(location)
+        with engine.connect() as connection:
+            state, _ = state_of(connection, where)
+            if state == "current":
+                check_columns(connection, where)
+        if state != "current":
+            _bring_up_to_date(engine, location, state)
+        _use_write_ahead_log(engine)
+    return engine
+
+
+def _check_file(location: Location) -> None:
+    path = location.path
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise RegistryUnavailable(
+            f"registry {location}: expected a file, found a directory; name a file inside it"
+        )
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise NotARegistry(f"registry {location}: expected a regular file, found a device or pipe")
+    with path.open("rb") as file:
+        head = file.read(16)
+    if not has_sqlite_header(head):
+        raise NotARegistry(
+            f"registry {location}: expected a SQLite file, found something else; "
+            "give another path with --registry"
+        )
+
+
+def _bring_up_to_date(engine: Engine, location: Location, state: State) -> None:
+    # Alembic is only loaded when there is something to migrate: opening stays quick.
+    from registry.upgrade import back_up, migrate
+
+    where = str(location)
+    with engine.execution_options(**WRITE).begin() as connection:
+        state, revision = state_of(connection, where)
+        if state == "older" and revision is not None:
+            back_up(location, revision)
+        if state != "current":
+            migrate(connection)
+        check_columns(connection, where)
+
+
+def _use_write_ahead_log(engine: Engine) -> None:
+    """Lets readers go on while somebody writes; the file remembers it."""
+    # The driver's own connection: the mode cannot change inside a transaction.
+    with contextlib.closing(engine.raw_connection()) as connection:
+        try:
+            connection.cursor().execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # Changing the mode needs the file alone. Without it everything is as safe, only
+            # slower; whoever opens the registry next tries again.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise

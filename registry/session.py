@@ -1,0 +1,98 @@
+"""The one scope in which the registry is read or written, and the border for foreign errors.
+
+::
+
+    with reading(engine, where) as session: ...
+    with writing(engine, where) as session: ...    # all of it, or nothing
+
+Every error of SQLAlchemy, of the driver and of the operating system that is raised inside
+leaves as one of ours, with the original as its cause.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from registry.engine import WRITE
+from registry.errors import (
+    NotARegistry,
+    RegistryCorrupt,
+    RegistryError,
+    RegistryLocked,
+    RegistryUnavailable,
+)
+
+__all__ = ["ours", "reading", "translated", "writing"]
+
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_UNAVAILABLE = {
+    sqlite3.SQLITE_AUTH: "the operating system refuses access",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened",
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "reading or writing the disk failed",
+    sqlite3.SQLITE_NOLFS: "the file is too large for this file system",
+    sqlite3.SQLITE_NOMEM: "not enough memory",
+    sqlite3.SQLITE_PERM: "no permission",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+}
+
+
+@contextmanager
+def reading(engine: Engine, where: str) -> Iterator[Session]:
+    """Opens a session that sees one state of the registry throughout."""
+    with ours(where), Session(engine) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: Engine, where: str) -> Iterator[Session]:
+    """Opens a session that holds the write lock from its start and commits at its end."""
+    with ours(where), Session(engine.execution_options(**WRITE)) as session, session.begin():
+        # Without this the lock would be taken at the first statement, not at the start.
+        session.connection()
+        yield session
+
+
+@contextmanager
+def ours(where: str) -> Iterator[None]:
+    """Turns foreign errors raised inside into :class:`RegistryError`, keeping the cause."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, sqlite3.Warning, OSError) as error:
+        raise translated(error, where) from error
+
+
+def translated(error: Exception, where: str) -> RegistryError:
+    """Returns our error for a foreign one."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause: BaseException = error.orig
+    else:
+        cause = error
+    reason = " ".join(str(cause).split())
+    if isinstance(cause, OSError):
+        return RegistryUnavailable(
+            f"registry {where}: {cause.strerror or reason}; give another one with --registry"
+        )
+    # Extended codes keep the primary one in their low byte.
+    code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
+    if code in _LOCKED:
+        return RegistryLocked(
+            f"registry {where}: another process is writing to it and did not finish in time; "
+            "try again when it has ended"
+        )
+    if code == sqlite3.SQLITE_NOTADB:
+        return NotARegistry(f"registry {where}: expected a SQLite file, found something else")
+    if code == sqlite3.SQLITE_CORRUPT or "decode to UTF-8" in reason:
+        return RegistryCorrupt(where, (reason,))
+    if code in _UNAVAILABLE:
+        return RegistryUnavailable(
+            f"registry {where}: {_UNAVAILABLE[code]} ({reason}); "
+            "make it writable, or give another one with --registry"
+        )
+    return RegistryError(f"registry {where}: {type(cause).__name__}: {reason}")

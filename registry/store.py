@@ -1,0 +1,362 @@
+"""The registry: what is known of an audit team's models, in one file.
+
+::
+
+    with Registry() as registry:
+        registry.register(load_model("resnet20.safetensors"))
+        print(registry.verify(load_model("suspect.safetensors")).verdict)
+
+Each method that changes something is one transaction: it happens entirely or not at all,
+whatever fails and whenever the process is killed. Values come back frozen; rows and sessions
+stay inside.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from fingerprint.errors import UsageError
+from fingerprint.progress import Progress, silent
+from registry import chain
+from registry.checking import chain_damage, damage
+from registry.documents import canonical, plain, sha256_of, utc_now
+from registry.engine import locate
+from registry.errors import (
+    HasDescendants,
+    NameTaken,
+    RegistryCorrupt,
+    UnknownModel,
+    UnknownParent,
+)
+from registry.names import checked_name, closest
+from registry.opening import open_registry
+from registry.records import fingerprint_of, pack, registered, verified
+from registry.screenings import Screening, independent_ratios, record_screenings
+from registry.session import reading, writing
+from registry.tables import ModelRow, SettingRow, VerificationRow
+from registry.values import RecordedVerification, RegisteredModel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from fingerprint.models.model import Model
+    from fingerprint.probes.probe import Fingerprint
+    from fingerprint.verification.verification import Verification
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """A registry, opened; created or upgraded first where that is needed.
+
+    Attributes:
+        path: Its SQLite file; None for one in memory.
+        url: Its SQLAlchemy URL.
+        seed: Hex text all its public probes derive from, drawn once when it was created.
+
+    Args:
+        url: A path, ``sqlite:///PATH`` or ``sqlite://`` (in memory); by default a file in the
+            user's data folder.
+
+    Raises:
+        UsageError: The URL is of another kind.
+        RegistryError: The file cannot be opened, is no registry, or is too new.
+    """
+
+    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+        location = locate(url)
+        self._where = str(location)
+        self._engine = open_registry(location)
+        self.path: Path | None = location.path
+        self.url: str = location.url.render_as_string()
+        with reading(self._engine, self._where) as session:
+            seed = session.get(SettingRow, "seed")
+        if seed is None:
+            raise RegistryCorrupt(self._where, ("settings seed: missing",))
+        self.seed: str = seed.value
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Registry({self._where!r})"
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._engine.dispose()
+
+    def models(self) -> list[RegisteredModel]:
+        """Returns every registered model, in the order of registration."""
+        with reading(self._engine, self._where) as session:
+            query = select(ModelRow).options(
+                joinedload(ModelRow.fingerprint), joinedload(ModelRow.parent)
+            )
+            rows = session.scalars(query.order_by(ModelRow.id))
+            return [registered(row, self._where) for row in rows]
+
+    def model(self, name: str) -> RegisteredModel:
+        """Returns one model.
+
+        Raises:
+            UnknownModel: No model has this name; the error lists close ones.
+        """
+        with reading(self._engine, self._where) as session:
+            return registered(_row_named(session, name), self._where)
+
+    def fingerprint(self, name: str) -> Fingerprint:
+        """Returns a model's probes, checked against their hash and commitment.
+
+        Raises:
+            UnknownModel: No model has this name.
+            RegistryCorrupt: The probes are not what was written.
+        """
+        with reading(self._engine, self._where) as session:
+            return fingerprint_of(_row_named(session, name), self._where)
+
+    def store(
+        self,
+        fingerprint: Fingerprint,
+        model: Model,
+        *,
+        name: str,
+        parent: str | None = None,
+        warnings: Sequence[str] = (),
+        screenings: Sequence[Screening] = (),
+    ) -> RegisteredModel:
+        """Writes a model with its fingerprint; ``register`` does so with all checks around it.
+
+        Args:
+            fingerprint: Extracted from ``model`` with this registry's seed.
+            model: Its source.
+            name: A name nobody has yet.
+            parent: The registered model it was derived from.
+            warnings: Lines to keep with the model, beside its own and the fingerprint's.
+            screenings: Harm ratios measured between this model and registered ones.
+
+        Raises:
+            NameTaken: A model of this name exists.
+            UnknownParent: The parent is not registered.
+            UsageError: The fingerprint is of another model or seed, or the name is unusable.
+        """
+        name = checked_name(name)
+        if fingerprint.seed != self.seed:
+            raise UsageError(
+                f"fingerprint: expected one from this registry's seed {self.seed[:12]}, "
+                f"got seed {fingerprint.seed[:12]}; extract it with seed=registry.seed"
+            )
+        packed = pack(fingerprint, model, created=utc_now())
+        with writing(self._engine, self._where) as session:
+            self._check_free(session, name)
+            parent_row = _row_named(session, parent, UnknownParent) if parent is not None else None
+            row = packed.rows(
+                fingerprint,
+                model,
+                name=name,
+                parent_id=parent_row.id if parent_row else None,
+                warnings=tuple(warnings),
+            )
+            session.add(row)
+            session.flush()
+            record_screenings(session, row, screenings, created=packed.created)
+            payload = {
+                "name": name,
+                "model_digest": row.digest,
+                "file_sha256": row.file_sha256,
+                "parent": parent_row.name if parent_row else None,
+                "probes_sha256": packed.sha256,
+                "commitment": packed.commitment,
+            }
+            chain.append(session, "register", payload, seed=self.seed)
+            session.flush()
+            session.refresh(row, ["parent"])
+            return registered(row, self._where)
+
+    def register(
+        self,
+        model: Model,
+        *,
+        name: str | None = None,
+        parent: str | None = None,
+        images: NDArray[Any] | None = None,
+        probes: int = 24,
+        start: str = "auto",
+        progress: Progress = silent,
+    ) -> RegisteredModel:
+        """Extracts a model's fingerprint, screened against its peers here, and stores it.
+
+        Args:
+            model: The source model.
+            name: By default its file's name without the suffix.
+            parent: The registered model it was derived from; kin are not screened against.
+            images: Natural base images, shape ``(B, *input.shape)``; by default plain colours.
+            probes: How many probes to make.
+            start: The kind of start noise; ``auto`` chooses for this model.
+            progress: Told how far the work is.
+
+        Raises:
+            NameTaken: A model of this name exists.
+            UnknownParent: The parent is not registered.
+            InputRefused: The model carries no information, or does not fit.
+        """
+        from registry.registration import register
+
+        return register(
+            self,
+            model,
+            name=name,
+            parent=parent,
+            images=images,
+            probes=probes,
+            start=start,
+            progress=progress,
+        )
+
+    def verify(
+        self,
+        suspect: Model | nn.Module | Any,
+        *,
+        against: Sequence[str] = (),
+        alpha: float = 0.001,
+        progress: Progress = silent,
+    ) -> Verification:
+        """Asks whose the suspect is, among the registered models it can be compared with.
+
+        The verdict is recorded with all its evidence before it is returned.
+
+        Args:
+            suspect: A loaded model, a module, or anything that answers batches of inputs.
+            against: Names to compare with; by default every model of the same inputs.
+            alpha: Accepted rate of false claims.
+            progress: Told how far the work is.
+
+        Raises:
+            UnknownModel: A name in ``against`` is not registered.
+            IncompatibleModel: A model in ``against`` takes other inputs than the suspect.
+            RegistryCorrupt: The registry is damaged, so no verdict can rest on it.
+        """
+        from registry.verifying import verify
+
+        return verify(self, suspect, against=against, alpha=alpha, progress=progress)
+
+    def record(
+        self, verification: Verification, *, suspect_digest: str | None
+    ) -> RecordedVerification:
+        """Writes a verdict with its evidence and binds it into the chain."""
+        evidence = plain(verification.to_dict())
+        with writing(self._engine, self._where) as session:
+            row = VerificationRow(
+                suspect_digest=suspect_digest,
+                verdict=verification.verdict,
+                best=verification.best,
+                queries=verification.queries,
+                evidence=evidence,
+                created=utc_now(),
+            )
+            session.add(row)
+            session.flush()
+            payload = {
+                "number": row.id,
+                "suspect_digest": suspect_digest,
+                "verdict": row.verdict,
+                "best": row.best,
+                "evidence_sha256": sha256_of(canonical(evidence)),
+            }
+            chain.append(session, "verify", payload, seed=self.seed)
+            return verified(row)
+
+    def verifications(self, name: str | None = None) -> list[RecordedVerification]:
+        """Returns the recorded verdicts, oldest first.
+
+        Args:
+            name: Only those whose candidates include this name, registered still or not.
+        """
+        with reading(self._engine, self._where) as session:
+            rows = session.scalars(select(VerificationRow).order_by(VerificationRow.id))
+            found = [verified(row) for row in rows]
+        if name is None:
+            return found
+        wanted = checked_name(name)
+        return [verification for verification in found if wanted in verification.candidates]
+
+    def remove(self, name: str) -> None:
+        """Forgets a model and its probes; the chain keeps that it was there.
+
+        Raises:
+            UnknownModel: No model has this name.
+            HasDescendants: Other models declare it as their parent.
+        """
+        with writing(self._engine, self._where) as session:
+            row = _row_named(session, name)
+            query = select(ModelRow.name).where(ModelRow.parent_id == row.id).order_by(ModelRow.id)
+            if children := tuple(session.scalars(query)):
+                raise HasDescendants(row.name, children)
+            payload = {
+                "name": row.name,
+                "model_digest": row.digest,
+                "commitment": row.fingerprint.commitment if row.fingerprint else None,
+            }
+            session.delete(row)
+            chain.append(session, "remove", payload, seed=self.seed)
+
+    def pair_ratios(self, domain: str) -> list[float]:
+        """Returns harm ratios between independent models of a domain, to calibrate a margin."""
+        with reading(self._engine, self._where) as session:
+            return independent_ratios(session, domain)
+
+    def verify_chain(self) -> None:
+        """Checks that the chain is whole.
+
+        Raises:
+            RegistryCorrupt: Naming the entries that were edited, deleted or inserted.
+        """
+        with reading(self._engine, self._where) as session:
+            if rows := chain_damage(session, self.seed):
+                raise RegistryCorrupt(self._where, rows)
+
+    def check(self) -> None:
+        """Checks everything: the file's structure, every blob's hash, every row's chain entry.
+
+        Raises:
+            RegistryCorrupt: Naming all damaged rows.
+        """
+        with reading(self._engine, self._where) as session:
+            if rows := damage(session, self.seed, self._where):
+                raise RegistryCorrupt(self._where, rows)
+
+    def check_free(self, name: str) -> None:
+        """Refuses a name that is taken, before hours are spent on it.
+
+        Raises:
+            NameTaken: A model of this name exists.
+        """
+        with reading(self._engine, self._where) as session:
+            self._check_free(session, checked_name(name))
+
+    @staticmethod
+    def _check_free(session: Session, name: str) -> None:
+        if session.scalar(select(ModelRow.id).where(ModelRow.name == name)) is not None:
+            raise NameTaken(name)
+
+
+def _row_named(session: Session, name: str, error: type[UnknownModel] = UnknownModel) -> ModelRow:
+    wanted = checked_name(name)
+    row = session.scalar(select(ModelRow).where(ModelRow.name == wanted))
+    if row is None:
+        raise error(wanted, closest(wanted, session.scalars(select(ModelRow.name))))
+    return row

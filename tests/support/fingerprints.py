@@ -1,0 +1,125 @@
+"""Small models and fingerprints, made in milliseconds, for whoever stores or shows them.
+
+The values have the shapes, types and answers of real ones; the probes are random images that
+nobody solved, so no statistics should be asked of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fingerprint.models.model import FileFacts, Model
+from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.probes.probe import BaseSet, Fingerprint, Probe, SpaceFacts
+
+__all__ = ["make_fingerprint", "make_model"]
+
+BASES, CONTROLS = 2, 3
+
+
+def make_model(
+    seed: int = 0,
+    *,
+    shape: tuple[int, ...] = (3, 4, 4),
+    classes: int = 5,
+    path: str | None = None,
+) -> Model:
+    """Returns a linear classifier; equal seeds give equal weights and digests.
+
+    Args:
+        seed: Of its weights.
+        shape: Of one input, as 8-bit pixels.
+        classes: Number of logits.
+        path: Pretend it was read from this file.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    layer = nn.Linear(int(np.prod(shape)), classes)
+    with torch.no_grad():
+        layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
+        layer.bias.zero_()
+    layer.requires_grad_(False)
+    weights = layer.weight.numpy().tobytes()
+    digest = hashlib.sha256(b"weights" + weights).hexdigest()
+    file = FileFacts(
+        path=path or "",
+        sha256=hashlib.sha256(b"file" + weights).hexdigest(),
+        size=len(weights),
+        format="safetensors",
+    )
+    return Model(
+        module=nn.Sequential(nn.Flatten(), layer).eval(),
+        input=InputSpec(shape=shape),
+        output=OutputSpec(classes=classes),
+        architecture="live:Sequential",
+        digest=digest,
+        file=file if path else None,
+    )
+
+
+def make_fingerprint(
+    model: Model, *, seed: str = "5e" * 32, probes: int = 4, warnings: tuple[str, ...] = ()
+) -> Fingerprint:
+    """Returns a fingerprint of the model with random images as probes.
+
+    Args:
+        model: Whose answers are recorded.
+        seed: Registry seed; a registry only stores its own.
+        probes: How many.
+        warnings: Lines of the extraction.
+    """
+    shape = model.input.shape
+    noise = np.random.default_rng(int(model.digest[:8], 16))
+    bases = noise.integers(0, 256, size=(BASES, *shape), dtype=np.uint8)
+    controls = noise.integers(0, 256, size=(BASES, CONTROLS, *shape), dtype=np.uint8)
+    harmless = noise.integers(0, 256, size=(probes, *shape), dtype=np.uint8)
+    return Fingerprint(
+        model_digest=model.digest,
+        input=model.input,
+        output=model.output,
+        seed=seed,
+        parameters={"probes": probes, "start": "binary"},
+        base_set=BaseSet(start="binary", bases=bases, controls=controls),
+        base_answers=_answers(model, bases),
+        control_answers=_answers(model, controls.reshape(-1, *shape)).reshape(
+            BASES, CONTROLS, model.output.classes
+        ),
+        probes=tuple(
+            Probe(
+                kind="network",
+                base=index % BASES,
+                draw=index,
+                harmless=image,
+                answer=answer,
+                residual=1e-6,
+                harm_ratio=0.01 * (index + 1),
+                start_cosine=0.9,
+                converged=True,
+            )
+            for index, (image, answer) in enumerate(
+                zip(harmless, _answers(model, harmless), strict=True)
+            )
+        ),
+        spaces=(
+            SpaceFacts(
+                kind="linear",
+                dimension=model.input.size - model.output.classes,
+                input_dimension=model.input.size,
+                rank=model.output.classes,
+            ),
+        ),
+        tolerance=1e-6,
+        device={"device": "cpu"},
+        cost={"seconds": 0.5, "passes": 10.0},
+        warnings=warnings,
+    )
+
+
+def _answers(model: Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with torch.no_grad():
+        answers: NDArray[np.float32] = model(torch.from_numpy(images).float() / 255).numpy()
+    return answers
