@@ -15,15 +15,15 @@ from registry.chain import HEAD_KEY, Entry, broken, entries_of, standing
 from registry.documents import canonical, sha256_of
 from registry.errors import RegistryCorrupt
 from registry.records import fingerprint_of, registered
-from registry.tables import ModelRow, SettingRow, VerificationRow
+from registry.tables import (
+    FingerprintRow,
+    ModelRow,
+    ProbeSetRow,
+    SettingRow,
+    VerificationRow,
+)
 
-__all__ = ["chain_damage", "damage"]
-
-
-def chain_damage(session: Session, seed: str) -> tuple[str, ...]:
-    """Returns what is wrong with the chain itself, a line for each row."""
-    head = session.get(SettingRow, HEAD_KEY)
-    return broken(entries_of(session), seed=seed, head=head.value if head else None)
+__all__ = ["damage", "ledger_damage"]
 
 
 def damage(session: Session, seed: str, where: str) -> tuple[str, ...]:
@@ -33,40 +33,60 @@ def damage(session: Session, seed: str, where: str) -> tuple[str, ...]:
         # Rows of a broken file cannot be trusted to be readable at all.
         return tuple(f"file: {line}" for line in structure)
     keys = session.connection().exec_driver_sql("PRAGMA foreign_key_check").all()
-    entries = entries_of(session)
     return (
         *(f"{row[0]} {row[1]}: refers to a missing row of {row[2]}" for row in keys),
-        *chain_damage(session, seed),
-        *_model_damage(session, entries, where),
-        *_verification_damage(session, entries),
+        *ledger_damage(session, seed),
+        *_content_damage(session, where),
+        *_verification_damage(session, entries_of(session)),
     )
 
 
-def _model_damage(session: Session, entries: Sequence[Entry], where: str) -> list[str]:
-    found = []
+def ledger_damage(session: Session, seed: str) -> tuple[str, ...]:
+    """Returns what is wrong with the chain, and where the models are not what it says.
+
+    Probes are left alone, so this is quick however many there are; each probe set is checked
+    against its own hash when it is read.
+    """
+    setting = session.get(SettingRow, HEAD_KEY)
+    entries = entries_of(session)
+    found = list(broken(entries, seed=seed, head=setting.value if setting else None))
     expected = standing(entries)
-    for row in session.scalars(select(ModelRow).order_by(ModelRow.id)):
+    facts = select(
+        ModelRow.id,
+        ModelRow.name,
+        ModelRow.digest,
+        ModelRow.file_sha256,
+        FingerprintRow.commitment,
+        ProbeSetRow.sha256,
+    )
+    query = facts.outerjoin(ModelRow.fingerprint).outerjoin(ModelRow.probe_set)
+    for row in session.execute(query.order_by(ModelRow.id)):
         entry = expected.pop(row.name, None)
+        keys = ("model_digest", "file_sha256", "commitment", "probes_sha256")
+        if entry is None:
+            found.append(f"models {row.id} ({row.name!r}): has no entry in the chain")
+        elif tuple(row)[2:] != tuple(entry.get(key) for key in keys):
+            found.append(f"models {row.id} ({row.name!r}): is not what the chain says")
+    return (*found, *(f"models ({name!r}): is in the chain but missing" for name in expected))
+
+
+def _content_damage(session: Session, where: str) -> list[str]:
+    found: list[str] = []
+    for row in session.scalars(select(ModelRow).order_by(ModelRow.id)):
         try:
             registered(row, where)
             fingerprint_of(row, where)
         except RegistryCorrupt as error:
             found += error.rows
-            continue
-        facts = (row.digest, row.file_sha256, row.fingerprint.commitment)
-        recorded = entry and (entry["model_digest"], entry["file_sha256"], entry["commitment"])
-        if recorded != facts:
-            what = "is not what the chain says" if entry else "has no entry in the chain"
-            found.append(f"models {row.id} ({row.name!r}): {what}")
         # One probe set at a time: together they may be larger than memory.
         session.expire(row, ["probe_set"])
-    return found + [f"models ({name!r}): is in the chain but missing" for name in expected]
+    return found
 
 
 def _verification_damage(session: Session, entries: Sequence[Entry]) -> list[str]:
     found = []
     expected = {
-        entry.payload["number"]: entry.payload for entry in entries if entry.action == "verify"
+        entry.payload.get("number"): entry.payload for entry in entries if entry.action == "verify"
     }
     for row in session.scalars(select(VerificationRow).order_by(VerificationRow.id)):
         entry = expected.pop(row.id, None)
@@ -74,6 +94,6 @@ def _verification_damage(session: Session, entries: Sequence[Entry]) -> list[str
         keys = ("suspect_digest", "verdict", "best", "evidence_sha256")
         if entry is None:
             found.append(f"verifications {row.id}: has no entry in the chain")
-        elif facts != tuple(entry[key] for key in keys):
+        elif facts != tuple(entry.get(key) for key in keys):
             found.append(f"verifications {row.id}: is not what the chain says")
     return found + [f"verifications {number}: is in the chain but missing" for number in expected]

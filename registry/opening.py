@@ -35,7 +35,8 @@ def open_registry(location: Location) -> Engine:
                 check_columns(connection, where)
         if state != "current":
             _bring_up_to_date(engine, location, state)
-        _use_write_ahead_log(engine)
+        if location.path is not None:
+            _use_write_ahead_log(engine)
     return engine
 
 
@@ -79,8 +80,10 @@ def _use_write_ahead_log(engine: Engine) -> None:
     """Lets readers go on while somebody writes; the file remembers it."""
     # The driver's own connection: the mode cannot change inside a transaction.
     with contextlib.closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA busy_timeout = 1000")
         try:
-            connection.cursor().execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
             # Changing the mode needs the file alone. Without it everything is as safe, only
             # slower; whoever opens the registry next tries again.

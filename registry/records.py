@@ -118,8 +118,8 @@ def load_options_of(model: Model) -> dict[str, Any]:
     return {
         "arch": model.architecture,
         "input_size": list(given.shape),
-        "mean": list(given.mean) or None,
-        "std": list(given.std) or None,
+        "mean": list(given.mean),
+        "std": list(given.std),
         # Pixels have their bounds by nature; stating them would make the input a float one.
         "bounds": None if given.kind == "pixels" else list(given.bounds),
         "output": model.pick,

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from registry.kinship import families
 from registry.tables import ModelRow, ScreeningRow
 
-__all__ = ["Screening", "family_numbers", "independent_ratios", "record_screenings"]
+__all__ = ["RELATED", "Screening", "family_numbers", "independent_ratios", "record_screenings"]
 
-# Verdicts that say the other model is not independent, whatever was declared.
-_RELATED = ("same", "derived")
+# Verdicts that say two models are not independent, whatever was declared.
+RELATED = ("same", "derived")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def independent_ratios(session: Session, domain: str) -> list[float]:
     }
     query = (
         select(ScreeningRow)
-        .where(ScreeningRow.screened.is_(False), ScreeningRow.verdict.not_in(_RELATED))
+        .where(ScreeningRow.screened.is_(False), ScreeningRow.verdict.not_in(RELATED))
         .order_by(ScreeningRow.id)
     )
     return [

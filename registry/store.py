@@ -20,25 +20,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import joinedload
 
 from fingerprint.errors import UsageError
 from fingerprint.progress import Progress, silent
-from registry import chain
-from registry.checking import chain_damage, damage
-from registry.documents import canonical, plain, sha256_of, utc_now
+from registry.changes import add_model, add_verification, check_free, forget_model, row_named
+from registry.checking import damage, ledger_damage
+from registry.documents import utc_now
 from registry.engine import locate
-from registry.errors import (
-    HasDescendants,
-    NameTaken,
-    RegistryCorrupt,
-    UnknownModel,
-    UnknownParent,
-)
-from registry.names import checked_name, closest
+from registry.errors import RegistryCorrupt
+from registry.names import checked_name
 from registry.opening import open_registry
 from registry.records import fingerprint_of, pack, registered, verified
-from registry.screenings import Screening, independent_ratios, record_screenings
+from registry.screenings import Screening, independent_ratios
 from registry.session import reading, writing
 from registry.tables import ModelRow, SettingRow, VerificationRow
 from registry.values import RecordedVerification, RegisteredModel
@@ -117,7 +111,7 @@ class Registry:
             UnknownModel: No model has this name; the error lists close ones.
         """
         with reading(self._engine, self._where) as session:
-            return registered(_row_named(session, name), self._where)
+            return registered(row_named(session, name), self._where)
 
     def fingerprint(self, name: str) -> Fingerprint:
         """Returns a model's probes, checked against their hash and commitment.
@@ -127,7 +121,7 @@ class Registry:
             RegistryCorrupt: The probes are not what was written.
         """
         with reading(self._engine, self._where) as session:
-            return fingerprint_of(_row_named(session, name), self._where)
+            return fingerprint_of(row_named(session, name), self._where)
 
     def store(
         self,
@@ -162,29 +156,17 @@ class Registry:
             )
         packed = pack(fingerprint, model, created=utc_now())
         with writing(self._engine, self._where) as session:
-            self._check_free(session, name)
-            parent_row = _row_named(session, parent, UnknownParent) if parent is not None else None
-            row = packed.rows(
+            row = add_model(
+                session,
+                packed,
                 fingerprint,
                 model,
                 name=name,
-                parent_id=parent_row.id if parent_row else None,
-                warnings=tuple(warnings),
+                parent=parent,
+                warnings=warnings,
+                screenings=screenings,
+                seed=self.seed,
             )
-            session.add(row)
-            session.flush()
-            record_screenings(session, row, screenings, created=packed.created)
-            payload = {
-                "name": name,
-                "model_digest": row.digest,
-                "file_sha256": row.file_sha256,
-                "parent": parent_row.name if parent_row else None,
-                "probes_sha256": packed.sha256,
-                "commitment": packed.commitment,
-            }
-            chain.append(session, "register", payload, seed=self.seed)
-            session.flush()
-            session.refresh(row, ["parent"])
             return registered(row, self._where)
 
     def register(
@@ -258,26 +240,10 @@ class Registry:
         self, verification: Verification, *, suspect_digest: str | None
     ) -> RecordedVerification:
         """Writes a verdict with its evidence and binds it into the chain."""
-        evidence = plain(verification.to_dict())
         with writing(self._engine, self._where) as session:
-            row = VerificationRow(
-                suspect_digest=suspect_digest,
-                verdict=verification.verdict,
-                best=verification.best,
-                queries=verification.queries,
-                evidence=evidence,
-                created=utc_now(),
+            row = add_verification(
+                session, verification, suspect_digest=suspect_digest, seed=self.seed
             )
-            session.add(row)
-            session.flush()
-            payload = {
-                "number": row.id,
-                "suspect_digest": suspect_digest,
-                "verdict": row.verdict,
-                "best": row.best,
-                "evidence_sha256": sha256_of(canonical(evidence)),
-            }
-            chain.append(session, "verify", payload, seed=self.seed)
             return verified(row)
 
     def verifications(self, name: str | None = None) -> list[RecordedVerification]:
@@ -302,17 +268,7 @@ class Registry:
             HasDescendants: Other models declare it as their parent.
         """
         with writing(self._engine, self._where) as session:
-            row = _row_named(session, name)
-            query = select(ModelRow.name).where(ModelRow.parent_id == row.id).order_by(ModelRow.id)
-            if children := tuple(session.scalars(query)):
-                raise HasDescendants(row.name, children)
-            payload = {
-                "name": row.name,
-                "model_digest": row.digest,
-                "commitment": row.fingerprint.commitment if row.fingerprint else None,
-            }
-            session.delete(row)
-            chain.append(session, "remove", payload, seed=self.seed)
+            forget_model(session, name, seed=self.seed)
 
     def pair_ratios(self, domain: str) -> list[float]:
         """Returns harm ratios between independent models of a domain, to calibrate a margin."""
@@ -320,13 +276,13 @@ class Registry:
             return independent_ratios(session, domain)
 
     def verify_chain(self) -> None:
-        """Checks that the chain is whole.
+        """Checks that the chain is whole and that the models are those it speaks of.
 
         Raises:
-            RegistryCorrupt: Naming the entries that were edited, deleted or inserted.
+            RegistryCorrupt: Naming the entries and models that were edited, deleted or inserted.
         """
         with reading(self._engine, self._where) as session:
-            if rows := chain_damage(session, self.seed):
+            if rows := ledger_damage(session, self.seed):
                 raise RegistryCorrupt(self._where, rows)
 
     def check(self) -> None:
@@ -346,17 +302,4 @@ class Registry:
             NameTaken: A model of this name exists.
         """
         with reading(self._engine, self._where) as session:
-            self._check_free(session, checked_name(name))
-
-    @staticmethod
-    def _check_free(session: Session, name: str) -> None:
-        if session.scalar(select(ModelRow.id).where(ModelRow.name == name)) is not None:
-            raise NameTaken(name)
-
-
-def _row_named(session: Session, name: str, error: type[UnknownModel] = UnknownModel) -> ModelRow:
-    wanted = checked_name(name)
-    row = session.scalar(select(ModelRow).where(ModelRow.name == wanted))
-    if row is None:
-        raise error(wanted, closest(wanted, session.scalars(select(ModelRow.name))))
-    return row
+            check_free(session, checked_name(name))
