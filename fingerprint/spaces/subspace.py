@@ -1,0 +1,294 @@
+"""What a harmless space must be able to do, and the kinds that need no structure.
+
+    space = null_space(operator)
+    harmless = space.project(noise)        # (..., *in_shape)
+    harmful = space.complement(noise)      # noise == harmless + harmful, orthogonal
+
+A perturbation splits in exactly one way into a part inside a subspace and a part orthogonal to
+it (Theorem 4 of the paper), so :meth:`Subspace.project` is all that a kind of subspace has to
+define. Bases are for the small: a 3 x 224 x 224 input has 150528 dimensions, and a basis of its
+harmless space would take 10² GB.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from fingerprint.errors import UsageError
+from fingerprint.operators.base import DENSE_LIMIT
+from fingerprint.spaces.rank import membership_tolerance
+
+__all__ = [
+    "CoordinateSubspace",
+    "DenseSubspace",
+    "OrthogonalComplement",
+    "Subspace",
+    "TrivialSubspace",
+    "WholeSpace",
+]
+
+
+class Subspace(ABC):
+    """A linear subspace of the inputs of an operator.
+
+    Subclasses must define :meth:`_project`, and :meth:`basis` where one is affordable. Checks,
+    conversions and reshaping happen once, in the public methods.
+
+    Attributes:
+        in_shape: Shape of one vector, such as ``(3, 224, 224)``.
+        dimension: Its dimension; None when it was not determined.
+        note: Why the dimension is unknown, or how it was found; one line.
+        dtype: What projections are computed and returned in.
+        device: Where they are computed.
+        accuracy: Relative error of a projection, as far as known.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        dimension: int | None,
+        *,
+        note: str = "",
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+        accuracy: float = 0.0,
+    ) -> None:
+        self.in_shape = tuple(in_shape)
+        self.dimension = dimension
+        self.note = note
+        self.dtype = dtype
+        self.device = torch.device(device)
+        self.accuracy = accuracy
+
+    # ---- must define ----
+
+    @abstractmethod
+    def _project(self, rows: Tensor) -> Tensor:
+        """Projects each row orthogonally: ``(B, n)`` -> ``(B, n)``."""
+
+    # ---- worth overriding where a basis is affordable ----
+
+    def basis(self) -> Tensor:
+        """Returns an orthonormal basis, shape ``(n, dimension)``.
+
+        Raises:
+            UsageError: The basis would not fit in memory, or the dimension is unknown.
+        """
+        raise UsageError(
+            f"basis: expected a space with an explicit basis, got {self!r}; "
+            "use project() and complement()"
+        )
+
+    # ---- follows ----
+
+    @property
+    def n(self) -> int:
+        """Dimension of the space around it."""
+        return math.prod(self.in_shape)
+
+    @property
+    def rank(self) -> int | None:
+        """Codimension, the rank of an operator whose null space this is; None if unknown."""
+        return None if self.dimension is None else self.n - self.dimension
+
+    def project(self, x: Tensor) -> Tensor:
+        """Returns the orthogonal projection of ``x`` onto the subspace.
+
+        Args:
+            x: Shape ``(..., *in_shape)``, any floating dtype, finite.
+
+        Returns:
+            The part inside the subspace, same shape, in the dtype of the subspace.
+
+        Raises:
+            UsageError: ``x`` has another shape or is not finite.
+        """
+        return self._project(self._rows(x)).reshape(x.shape)
+
+    def complement(self, x: Tensor) -> Tensor:
+        """Returns the part of ``x`` orthogonal to the subspace; see :meth:`project`."""
+        rows = self._rows(x)
+        return (rows - self._project(rows)).reshape(x.shape)
+
+    def contains(self, x: Tensor, *, rtol: float | None = None) -> Tensor:
+        """Says for each vector whether it lies in the subspace.
+
+        Args:
+            x: Shape ``(..., *in_shape)``.
+            rtol: Largest norm of the part outside, relative to ``x``; by default what rounding
+                in the dtype of ``x`` explains.
+
+        Returns:
+            Booleans of shape ``(...)``. The zero vector lies in every subspace.
+
+        Raises:
+            UsageError: ``x`` has another shape or is not finite.
+        """
+        if rtol is None:
+            rtol = max(membership_tolerance(self.n, x.dtype, self.dtype), self.accuracy)
+        rows = self._rows(x)
+        outside = (rows - self._project(rows)).norm(dim=-1)
+        inside: Tensor = outside <= rtol * rows.norm(dim=-1)
+        return inside.reshape(x.shape[: x.ndim - len(self.in_shape)])
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """Checks a batch of vectors and flattens it to ``(B, n)``."""
+        tail = tuple(x.shape[x.ndim - len(self.in_shape) :]) if x.ndim >= len(self.in_shape) else ()
+        if tail != self.in_shape:
+            raise UsageError(
+                f"vectors of a subspace: expected shape (..., {str(self.in_shape)[1:-1]}), "
+                f"got {tuple(x.shape)}; reshape the input"
+            )
+        rows = x.to(device=self.device, dtype=self.dtype).reshape(-1, self.n)
+        if not bool(torch.isfinite(rows).all()):
+            raise UsageError("vectors of a subspace: expected finite numbers, got NaN or infinity")
+        return rows
+
+    def __repr__(self) -> str:
+        size = "?" if self.dimension is None else str(self.dimension)
+        return f"{type(self).__name__}({size} of {self.n})"
+
+
+class TrivialSubspace(Subspace):
+    """Only the zero vector: nothing is harmless."""
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        *,
+        note: str = "",
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(in_shape, 0, note=note, dtype=dtype, device=device)
+
+    def _project(self, rows: Tensor) -> Tensor:
+        return torch.zeros_like(rows)
+
+    def basis(self) -> Tensor:
+        """Returns a matrix without columns, shape ``(n, 0)``."""
+        return torch.zeros(self.n, 0, dtype=self.dtype, device=self.device)
+
+
+class WholeSpace(Subspace):
+    """Every vector: the null space of a zero operator, or of one without outputs."""
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        *,
+        note: str = "",
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        n = math.prod(in_shape)
+        super().__init__(in_shape, n, note=note, dtype=dtype, device=device)
+
+    def _project(self, rows: Tensor) -> Tensor:
+        return rows.clone()
+
+    def basis(self) -> Tensor:
+        """Returns the identity, shape ``(n, n)``.
+
+        Raises:
+            UsageError: It would not fit in memory.
+        """
+        check_basis_fits(self.n, self.n)
+        return torch.eye(self.n, dtype=self.dtype, device=self.device)
+
+
+class CoordinateSubspace(Subspace):
+    """Some entries free, all others zero: what an otherwise injective layer never reads.
+
+    Attributes:
+        free: Booleans of shape ``(n,)``.
+    """
+
+    def __init__(self, free: Tensor, in_shape: tuple[int, ...], *, note: str = "") -> None:
+        super().__init__(in_shape, int(free.sum()), note=note, device=free.device)
+        self.free = free
+
+    def _project(self, rows: Tensor) -> Tensor:
+        return rows * self.free
+
+    def basis(self) -> Tensor:
+        """Returns unit vectors, shape ``(n, dimension)``.
+
+        Raises:
+            UsageError: They would not fit in memory.
+        """
+        places = self.free.nonzero().squeeze(1)
+        check_basis_fits(self.n, len(places))
+        basis = torch.zeros(self.n, len(places), dtype=self.dtype, device=self.device)
+        basis[places, torch.arange(len(places), device=self.device)] = 1.0
+        return basis
+
+
+class DenseSubspace(Subspace):
+    """The span of a few orthonormal columns.
+
+    Args:
+        basis: Orthonormal columns, shape ``(n, d)``.
+        in_shape: Shape of one vector, ``prod(in_shape) == n``.
+        note: How it was found.
+    """
+
+    def __init__(self, basis: Tensor, in_shape: tuple[int, ...], *, note: str = "") -> None:
+        d = basis.shape[1]
+        super().__init__(in_shape, d, note=note, dtype=basis.dtype, device=basis.device)
+        self._basis = basis
+
+    def _project(self, rows: Tensor) -> Tensor:
+        return (rows @ self._basis) @ self._basis.T
+
+    def basis(self) -> Tensor:
+        """Returns the orthonormal basis, shape ``(n, dimension)``."""
+        return self._basis
+
+
+class OrthogonalComplement(Subspace):
+    """Everything orthogonal to a few orthonormal columns: the thin way to hold a large space.
+
+    The null space of a wide matrix is nearly everything; what it leaves out, the row space, has
+    the small basis.
+
+    Args:
+        row_basis: Orthonormal columns that span what is left out, shape ``(n, r)``.
+        in_shape: Shape of one vector, ``prod(in_shape) == n``.
+        note: How it was found.
+    """
+
+    def __init__(self, row_basis: Tensor, in_shape: tuple[int, ...], *, note: str = "") -> None:
+        n, r = row_basis.shape
+        super().__init__(in_shape, n - r, note=note, dtype=row_basis.dtype, device=row_basis.device)
+        self._row_basis = row_basis
+
+    def _project(self, rows: Tensor) -> Tensor:
+        return rows - (rows @ self._row_basis) @ self._row_basis.T
+
+    def basis(self) -> Tensor:
+        """Returns an orthonormal basis, shape ``(n, dimension)``, by a complete QR.
+
+        Raises:
+            UsageError: It would not fit in memory.
+        """
+        check_basis_fits(self.n, self.n)
+        complete = torch.linalg.qr(self._row_basis, mode="complete").Q
+        return complete[:, self._row_basis.shape[1] :]
+
+
+def check_basis_fits(n: int, columns: int) -> None:
+    """Refuses a basis that is too large to build.
+
+    Raises:
+        UsageError: More than ``DENSE_LIMIT`` entries.
+    """
+    if n * columns > DENSE_LIMIT:
+        raise UsageError(
+            f"basis: expected at most {DENSE_LIMIT} entries, got {n} x {columns}; "
+            "use project() and complement()"
+        )
