@@ -169,21 +169,21 @@ class Mlp(nn.Module):
         return logits
 
 
-def cnn() -> nn.Module:
+def cnn() -> Cnn:
     """Returns an untrained convolutional network."""
     return Cnn()
 
 
-def folded_cnn() -> nn.Module:
+def folded_cnn() -> Cnn:
     """Returns the convolutional network as exporters write it: normalisation folded away."""
     return Cnn(normalised=False)
 
 
-def vit() -> nn.Module:
+def vit() -> Vit:
     """Returns an untrained vision transformer."""
     return Vit()
 
 
-def mlp() -> nn.Module:
+def mlp() -> Mlp:
     """Returns an untrained perceptron."""
     return Mlp()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from fingerprint.progress import Progress, silent
 __all__ = ["accuracy", "one_thread", "pixels", "train", "trained"]
 
 _BATCH = 64
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def pixels(images: NDArray[np.uint8]) -> Tensor:
@@ -40,14 +43,14 @@ def one_thread() -> Iterator[None]:
 
 
 def train(
-    network: nn.Module,
+    network: Network,
     data: Digits,
     *,
     seed: int,
     epochs: int = 12,
     lr: float = 3e-3,
     progress: Progress = silent,
-) -> nn.Module:
+) -> Network:
     """Trains a network in place with AdamW and a one-cycle schedule.
 
     Args:
@@ -80,14 +83,14 @@ def train(
 
 
 def trained(
-    factory: Callable[[], nn.Module],
+    factory: Callable[[], Network],
     data: Digits,
     *,
     seed: int,
     epochs: int = 12,
     lr: float = 3e-3,
     progress: Progress = silent,
-) -> nn.Module:
+) -> Network:
     """Builds a network from a seed and trains it, leaving the global random state alone.
 
     Args:

@@ -1,0 +1,23 @@
+"""``fp list``: which models are registered?"""
+
+from __future__ import annotations
+
+from cli import options, session
+from cli.bundles import bundled
+
+__all__ = ["list_models"]
+
+
+@bundled
+def list_models(
+    screen: options.Screen,
+    *,
+    registry: options.RegistryUrl = None,
+) -> None:
+    """List the registered models."""
+    with session.open_registry(registry) as opened:
+        models = opened.models()
+    from cli import render
+
+    document = {"schema": 1, "models": [model.to_dict() for model in models]}
+    screen.data(document, render.models_table(models))

@@ -1,0 +1,87 @@
+"""``fp register``: extract a model's fingerprint and keep it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import options, session
+from cli.bundles import bundled
+from cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fingerprint.models.spec import InputSpec
+
+__all__ = ["register"]
+
+Name = Annotated[
+    str | None, typer.Option(help="Name in the registry; by default the file's, without suffix.")
+]
+Parent = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The registered model this one was derived from.",
+        autocompletion=session.complete_name,
+    ),
+]
+Probes = Annotated[int, typer.Option(min=1, max=1000, help="How many probes to make.")]
+Start = Annotated[
+    str, typer.Option(metavar="KIND", help="Kind of start noise; auto chooses for this model.")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Pictures to use as base inputs; by default plain colours are used."
+    ),
+]
+
+
+def _images(folder: Path | None, spec: InputSpec) -> NDArray[Any] | None:
+    if folder is None:
+        return None
+    from cli.images import load_images
+
+    return load_images(folder, spec)
+
+
+@bundled
+def register(
+    model: options.ModelPath,
+    how: options.How,
+    screen: options.Screen,
+    *,
+    name: Name = None,
+    parent: Parent = None,
+    probes: Probes = 24,
+    start: Start = "auto",
+    data: Data = None,
+    registry: options.RegistryUrl = None,
+) -> None:
+    """Extract a model's fingerprint and keep it in the registry.
+
+    Example: fp register resnet20.safetensors --arch my_networks:resnet20 --input-size 3,32,32
+    """
+    with session.open_registry(registry) as opened:
+        session.require(opened, [parent] if parent is not None else [])
+        loaded = session.load(model, how)
+        images = _images(data, loaded.input)
+        with progress_bars(screen) as progress:
+            registered = opened.register(
+                loaded,
+                name=name,
+                parent=parent,
+                images=images,
+                probes=probes,
+                start=start,
+                progress=progress,
+            )
+    for warning in registered.warnings:
+        screen.warn(warning)
+    from cli import render
+
+    screen.data({"schema": 1, **registered.to_dict()}, render.model_facts(registered))

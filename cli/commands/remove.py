@@ -1,0 +1,42 @@
+"""``fp remove``: forget a registered model."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli import options, session
+from cli.bundles import bundled
+from cli.commands.show import Name
+from cli.sanitize import clean
+
+__all__ = ["remove"]
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def _confirmed(name: str) -> bool:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("expected --yes where nobody can be asked for confirmation")
+    return typer.confirm(f"Remove {clean(name)} and its probes?", err=True)
+
+
+@bundled
+def remove(
+    name: Name,
+    screen: options.Screen,
+    *,
+    yes: Yes = False,
+    registry: options.RegistryUrl = None,
+) -> None:
+    """Remove a model and its probes from the registry; the verdicts it took part in stay."""
+    with session.open_registry(registry) as opened:
+        session.require(opened, [name])
+        removed = yes or _confirmed(name)
+        if removed:
+            opened.remove(name)
+    screen.message(f"removed {clean(name)}" if removed else f"kept {clean(name)}")
+    if screen.json:
+        screen.data({"schema": 1, "name": name, "removed": removed})

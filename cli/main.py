@@ -1,0 +1,61 @@
+"""Wires the commands of ``fp``; what each does is in ``cli/commands/``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.commands.demo import demo
+from cli.commands.list import list_models
+from cli.commands.register import register
+from cli.commands.remove import remove
+from cli.commands.show import show
+from cli.commands.verify import verify
+from cli.errors import ExitCode, FpGroup
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="fp",
+    cls=FpGroup,
+    help="Recognise neural networks by perturbations that are harmless to one model only.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if not asked:
+        return
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        typer.echo(f"fp {version('nullprint')}")
+    except PackageNotFoundError:
+        typer.echo("fp (run from a source tree that is not installed)")
+    raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Recognise neural networks by perturbations that are harmless to one model only."""
+    if context.invoked_subcommand is None:
+        sys.stderr.write(context.get_help() + "\n")
+        raise typer.Exit(ExitCode.USAGE)
+
+
+app.command("register")(register)
+app.command("verify")(verify)
+app.command("list")(list_models)
+app.command("show")(show)
+app.command("remove")(remove)
+app.command("demo")(demo)

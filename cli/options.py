@@ -1,0 +1,181 @@
+"""Options that several commands share, each declared once.
+
+A command takes ``how: How`` and ``screen: Screen`` and gets all of them, parsed.
+The texts are parsed here too, by functions without imports, so that a mistyped option is
+reported at once and not after torch has been loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.bundles import Bundle
+from cli.output import Output
+from cli.sanitize import clean
+
+__all__ = ["Device", "How", "ModelOptions", "ModelPath", "RegistryUrl", "Screen"]
+__all__ += ["model_options", "output_options"]
+
+ModelPath = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="Weights: .safetensors, or a PyTorch state_dict."),
+]
+Arch = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SPEC",
+        help="timm:NAME or package.module:factory; left out, a bare timm state_dict is recognised.",
+    ),
+]
+InputSize = Annotated[
+    str | None,
+    typer.Option(metavar="C,H,W", help="Shape of one input."),
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,C", help="Mean the model subtracts."),
+]
+Std = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,C", help="Deviation the model divides by."),
+]
+Bounds = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LO,HI",
+        help="Range of one input value, for inputs that are not 8-bit images.",
+    ),
+]
+OutputField = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="FIELD",
+        help="Field or index of the logits, if the model returns several values.",
+    ),
+]
+FollowSymlinks = Annotated[
+    bool,
+    typer.Option("--follow-symlinks", help="Read a weights file through a link."),
+]
+RegistryUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--registry",
+        metavar="URL",
+        envvar="FP_REGISTRY",
+        help="Database URL or SQLite file; by default in the user data folder.",
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Where to compute: cpu, cuda, mps."),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document on stdout, nothing else."),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No messages on stderr except errors."),
+]
+
+
+def _numbers(option: str, text: str | None, example: str) -> tuple[float, ...] | None:
+    """Parses comma-separated finite numbers."""
+    if text is None:
+        return None
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or not all(abs(value) < float("inf") for value in values):
+        raise typer.BadParameter(
+            f"{option}: expected numbers such as {example}, got '{clean(text)}'"
+        )
+    return values
+
+
+def _sizes(option: str, text: str | None) -> tuple[int, ...] | None:
+    """Parses comma-separated positive whole numbers."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() for part in parts):
+        raise typer.BadParameter(
+            f"{option}: expected whole numbers such as 3,32,32, got '{clean(text)}'"
+        )
+    sizes = tuple(int(part) for part in parts)
+    if any(size == 0 for size in sizes):
+        raise typer.BadParameter(f"{option}: expected positive sizes, got '{clean(text)}'")
+    return sizes
+
+
+def _bounds(option: str, text: str | None) -> tuple[float, float] | None:
+    """Parses two numbers in rising order."""
+    values = _numbers(option, text, "0,1")
+    if values is None:
+        return None
+    if len(values) != 2 or values[0] >= values[1]:
+        raise typer.BadParameter(f"{option}: expected LO,HI with LO < HI, got '{clean(text)}'")
+    return (values[0], values[1])
+
+
+def _field(text: str | None) -> str | int | None:
+    """Returns an index as a number and a name as it is."""
+    is_index = text is not None and text.isascii() and text.removeprefix("-").isdigit()
+    return int(text) if text is not None and is_index else text
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How a weights file is to be read: what every command that takes a model passes on.
+
+    Attributes:
+        arguments: Keyword arguments for ``fingerprint.load_model``.
+    """
+
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+def model_options(
+    *,
+    arch: Arch = None,
+    input_size: InputSize = None,
+    mean: Mean = None,
+    std: Std = None,
+    bounds: Bounds = None,
+    output: OutputField = None,
+    follow_symlinks: FollowSymlinks = False,
+    device: Device = "cpu",
+) -> ModelOptions:
+    """Parses the options of a model.
+
+    Raises:
+        typer.BadParameter: One of them does not parse.
+    """
+    return ModelOptions(
+        arguments={
+            "arch": arch,
+            "input_size": _sizes("--input-size", input_size),
+            "mean": _numbers("--mean", mean, "0.485,0.456,0.406"),
+            "std": _numbers("--std", std, "0.229,0.224,0.225"),
+            "bounds": _bounds("--bounds", bounds),
+            "output": _field(output),
+            "follow_symlinks": follow_symlinks,
+            "device": device,
+        }
+    )
+
+
+def output_options(*, json: Json = False, quiet: Quiet = False) -> Output:
+    """Decides how a command shows what it found."""
+    return Output(json=json, quiet=quiet)
+
+
+How = Annotated[ModelOptions, Bundle(model_options)]
+Screen = Annotated[Output, Bundle(output_options)]

@@ -1,0 +1,213 @@
+"""From values to what people read: pure functions, no terminal and no registry.
+
+Every text that may come from a file or a registry passes through ``clean``. Numbers are
+rounded for reading; ``--json`` has them in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.sanitize import clean
+
+if TYPE_CHECKING:
+    from fingerprint.verification.verification import Candidate, Verification
+    from registry import RecordedVerification, RegisteredModel
+
+__all__ = [
+    "facts",
+    "interval",
+    "model_facts",
+    "models_table",
+    "number",
+    "p_value",
+    "table",
+    "verdict",
+    "verification",
+    "verifications_table",
+]
+
+_STYLES = {
+    "same": "bold green",
+    "derived": "bold yellow",
+    "independent": "cyan",
+    "inconclusive": "magenta",
+}
+_NONE = "-"
+_DIGEST = 16
+
+
+def number(value: float | None) -> str:
+    """Returns three significant digits, or ``-`` for no evidence."""
+    if value is None:
+        return _NONE
+    return f"{value:.2f}" if 0.01 <= abs(value) < 100 else f"{value:.2g}"
+
+
+def p_value(value: float | None) -> str:
+    """Returns a p-value with two significant digits."""
+    return _NONE if value is None else f"{value:.2g}"
+
+
+def verdict(text: str) -> Text:
+    """Returns a verdict in its colour."""
+    return Text(clean(text), style=_STYLES.get(text, ""))
+
+
+def interval(value: float | None, ends: tuple[float, float] | None) -> str:
+    """Returns an estimate with its confidence interval, such as ``0.33 [0.27, 0.41]``."""
+    if ends is None:
+        return number(value)
+    return f"{number(value)} [{number(ends[0])}, {number(ends[1])}]"
+
+
+def _share(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.0%}"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
+    """Returns a table whose cells are shown as they are, long ones folded, never cut."""
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        grid.add_column(heading, overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
+    return grid
+
+
+def facts(pairs: Sequence[tuple[str, str | Text]]) -> Table:
+    """Returns names and values in two columns."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        grid.add_row(Text(name, style="dim"), value if isinstance(value, Text) else Text(value))
+    return grid
+
+
+def verification(result: Verification) -> RenderableType:
+    """Returns the verdict, why, and a table of all candidates, best first."""
+    sentence = Text.assemble("Verdict: ", verdict(result.verdict))
+    if result.best is not None:
+        relation = "as" if result.verdict == "same" else "from"
+        sentence.append(f" {relation} {clean(result.best)}")
+    parts: list[RenderableType] = [sentence, Text(clean(result.reason, 500))]
+    if result.candidates:
+        parts.append(_candidates(result.candidates))
+    parts.append(_effort(result))
+    return Group(*parts)
+
+
+def _candidates(candidates: Sequence[Candidate]) -> Table:
+    headings = ("model", "verdict", "harm ratio", "p-value", "probes", "labels agree")
+    rows = [
+        (
+            clean(candidate.name),
+            verdict(candidate.verdict),
+            interval(candidate.harm_ratio, candidate.harm_ratio_ci),
+            p_value(candidate.p_value),
+            str(candidate.probes_used),
+            _share(candidate.label_agreement),
+        )
+        for candidate in candidates
+    ]
+    return table(headings, rows)
+
+
+def _effort(result: Verification) -> Text:
+    """Returns what was spent, and against which margin the ratios were tested."""
+    line = f"{result.queries} queries, {result.seconds:.1f} s"
+    if result.candidates:
+        best = result.candidates[0]
+        line += (
+            f"; answers: {clean(best.answer_kind)}"
+            f"; margin {number(best.margin)} ({clean(best.margin_source)})"
+        )
+    return Text(line, style="dim")
+
+
+def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
+    """Returns one row for each registered model."""
+    if not models:
+        return Text("No models are registered; 'fp register FILE' adds one.")
+    headings = ("name", "architecture", "input", "answers", "probes", "parent", "registered")
+    rows = [
+        (
+            clean(model.name),
+            clean(model.architecture, 60),
+            _shape(model.input),
+            _answers(model.output),
+            str(model.probes),
+            clean(model.parent) if model.parent is not None else _NONE,
+            clean(model.registered, 19),
+        )
+        for model in models
+    ]
+    return table(headings, rows)
+
+
+def model_facts(model: RegisteredModel) -> RenderableType:
+    """Returns everything known of one registered model."""
+    ratio = model.source_harm_ratio
+    pairs: list[tuple[str, str | Text]] = [
+        ("name", Text(clean(model.name), style="bold")),
+        ("architecture", clean(model.architecture)),
+        ("parent", clean(model.parent) if model.parent is not None else _NONE),
+        ("registered", clean(model.registered)),
+        ("file", clean(model.file_path, 500) if model.file_path is not None else _NONE),
+        ("file sha256", clean(model.file_sha256) if model.file_sha256 is not None else _NONE),
+        ("model digest", clean(model.model_digest)),
+        ("commitment", clean(model.commitment)),
+        ("input", _shape(model.input)),
+        ("answers", _answers(model.output)),
+        *(("harmless space", _space(space)) for space in model.spaces),
+        ("probes", f"{model.probes}, {model.redrawn} redrawn"),
+        (
+            "harm ratio on itself",
+            f"median {number(ratio.get('median'))}, largest {number(ratio.get('max'))}",
+        ),
+        ("screened against", ", ".join(map(clean, model.screened_against)) or _NONE),
+        ("seconds", number(model.seconds)),
+        *(("warning", clean(line, 500)) for line in model.warnings),
+    ]
+    return facts(pairs)
+
+
+def verifications_table(recorded: Sequence[RecordedVerification]) -> RenderableType:
+    """Returns the verdicts a model took part in, newest first."""
+    headings = ("no.", "recorded", "suspect digest", "verdict", "best", "queries")
+    rows = [
+        (
+            str(record.number),
+            clean(record.recorded, 19),
+            clean(record.suspect_digest or _NONE)[:_DIGEST],
+            verdict(record.verdict),
+            clean(record.best) if record.best is not None else _NONE,
+            str(record.queries),
+        )
+        for record in reversed(recorded)
+    ]
+    return table(headings, rows)
+
+
+def _shape(spec: Mapping[str, Any]) -> str:
+    kind = clean(spec.get("kind", ""))
+    return f"{'x'.join(map(clean, spec.get('shape', ())))} {kind}"
+
+
+def _answers(spec: Mapping[str, Any]) -> str:
+    return f"{clean(spec.get('classes', _NONE))} {clean(spec.get('kind', ''))}"
+
+
+def _space(space: Mapping[str, Any]) -> str:
+    dimension, rank = space.get("dimension"), space.get("rank")
+    size = "dimension not computed" if dimension is None else f"{clean(dimension)} dimensions"
+    text = f"{clean(space.get('kind', ''))}: {size} of {clean(space.get('input_dimension', _NONE))}"
+    if rank is not None:
+        text += f", rank {clean(rank)}"
+    note = space.get("note")
+    return f"{text} ({clean(note)})" if note else text

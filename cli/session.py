@@ -1,0 +1,54 @@
+"""The doors to the library and the registry: opened late, as they take seconds to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cli.options import ModelOptions
+from cli.sanitize import clean
+
+if TYPE_CHECKING:
+    from fingerprint.models import Model
+    from registry import Registry
+
+__all__ = ["complete_name", "load", "open_registry", "require"]
+
+
+def open_registry(url: str | None) -> Registry:
+    """Opens the registry, creating it where there is none."""
+    from registry import Registry
+
+    return Registry(url)
+
+
+def load(path: Path, options: ModelOptions) -> Model:
+    """Loads a model as the shared options say."""
+    from fingerprint.models import load_model
+
+    return load_model(path, **options.arguments)
+
+
+def require(registry: Registry, names: Iterable[str]) -> None:
+    """Checks that models are registered, before any long work is begun.
+
+    Raises:
+        UnknownModel: One of them is not.
+    """
+    for name in names:
+        registry.model(name)
+
+
+def complete_name(context: typer.Context, incomplete: str) -> list[str]:
+    """Completes the name of a registered model in the shell; no registry, no completions."""
+    try:
+        with open_registry(context.params.get("registry")) as registry:
+            names = [model.name for model in registry.models()]
+    except Exception:
+        # A shell waiting for completions has no place for an error.
+        return []
+    # A name the shell could act on is left to be typed by whoever means it.
+    return [name for name in names if name.startswith(incomplete) and name == clean(name, 10_000)]
