@@ -4,7 +4,7 @@ from fingerprint.operators import first_affine_segment
 
 segment = first_affine_segment(model, (3, 224, 224))
 segment.operator            # what the network computes before its first nonlinearity
-segment.layers              # ("normalise", "patch_embed.proj")
+segment.layers              # ("div", "patch_embed.proj")
 """
 
 from __future__ import annotations
@@ -15,11 +15,20 @@ from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.dense import Dense
 from fingerprint.operators.normalization import Diagonal, batch_norm
 from fingerprint.operators.patch import PatchConvolution, as_patches
+from fingerprint.operators.pooling import (
+    Pooling,
+    adaptive_average_pooling,
+    average_pooling,
+    global_mean,
+)
 from fingerprint.operators.reshape import Gather, Pad, Permute, Reshape, Select
+from fingerprint.operators.segment import AffineSegment, first_affine_segment
 from fingerprint.operators.simplify import compose, same_kernel
+from fingerprint.operators.traced import Traced
 
 __all__ = [
     "DENSE_LIMIT",
+    "AffineSegment",
     "Convolution",
     "Dense",
     "Diagonal",
@@ -28,14 +37,20 @@ __all__ = [
     "Pad",
     "PatchConvolution",
     "Permute",
+    "Pooling",
     "Product",
     "Repeated",
     "Reshape",
     "Select",
     "Stack",
     "Sum",
+    "Traced",
+    "adaptive_average_pooling",
     "as_patches",
+    "average_pooling",
     "batch_norm",
     "compose",
+    "first_affine_segment",
+    "global_mean",
     "same_kernel",
 ]

@@ -127,7 +127,9 @@ class Stack(LinearOperator):
         axis = 0 if self.dim is None else self.dim
         sizes = [o.m if self.dim is None else o.out_shape[axis] for o in self.operators]
         x = flat.new_zeros(len(flat), *self.in_shape)
-        for operator, part in zip(self.operators, flat.split(sizes, dim=1 + axis), strict=True):
+        for operator, part in zip(
+            self.operators, torch.split(flat, sizes, dim=1 + axis), strict=True
+        ):
             x = x + operator.rmatvec(part.reshape(len(flat), *operator.out_shape))
         return x.reshape(*batch, *self.in_shape)
 

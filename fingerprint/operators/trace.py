@@ -1,0 +1,152 @@
+"""What a network computes, as a graph of elementary operations on one input.
+
+The function is traced with torch's ``make_fx`` on fake tensors: nothing is computed, in-place
+writes are turned into plain operations, and anything that needs the values of the input
+(branches on data, NumPy) ends the tracing with :class:`TraceError`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functionalize
+from torch.fx.experimental.proxy_tensor import make_fx
+
+__all__ = ["Trace", "TraceError", "operation", "trace"]
+
+Function = Callable[[Tensor], Any]
+
+_SHAPE_ONLY = frozenset(
+    f"aten.{name}"
+    for name in (
+        "empty_like",
+        "full_like",
+        "new_empty",
+        "new_full",
+        "new_ones",
+        "new_zeros",
+        "ones_like",
+        "zeros_like",
+    )
+)
+"""Operations whose result is the same for every value of their tensor."""
+
+
+class TraceError(Exception):
+    """The function could not be written as a graph; the message is the reason, one line."""
+
+
+class Trace:
+    """A traced function and the values of the parts that do not depend on its input.
+
+    Attributes:
+        graph: Elementary operations in order, without those that reach no output.
+        input: The node of the input, shape ``(1, *in_shape)``.
+        output: The node that returns.
+        dependent: Nodes whose value changes with the input's values, or from call to call.
+    """
+
+    def __init__(self, module: fx.GraphModule, names: dict[int, str]) -> None:
+        """Takes what ``make_fx`` gave, and the names of known tensors by their ``id``."""
+        module.graph.eliminate_dead_code()
+        self.graph = module.graph
+        nodes = list(self.graph.nodes)
+        self.input = next(node for node in nodes if node.op == "placeholder")
+        self.output = nodes[-1]
+        self.dependent = {self.input}
+        for node in nodes:
+            reads = any(parent in self.dependent for parent in node.all_input_nodes)
+            if _is_random(node) or (reads and operation(node) not in _SHAPE_ONLY):
+                self.dependent.add(node)
+        self._module = module
+        self._names = names
+        self._values: dict[fx.Node, Any] = {}
+
+    def constant(self, node: fx.Node) -> Any:
+        """Computes a node that does not depend on the input's values.
+
+        Args:
+            node: A node whose ancestors are weights; where it only takes the *shape* of
+                something that depends on the input, zeros of that shape stand in.
+        """
+        if node not in self._values:
+            self._values[node] = self._compute(node)
+        return self._values[node]
+
+    def tensor_name(self, node: fx.Node) -> str:
+        """Returns the name of the first named weight a constant is made of, or ``""``."""
+        if node.op == "get_attr":
+            return self._names.get(id(getattr(self._module, str(node.target))), "")
+        found = (self.tensor_name(parent) for parent in node.all_input_nodes)
+        return next(filter(None, found), "")
+
+    def _compute(self, node: fx.Node) -> Any:
+        if node.op == "get_attr":
+            return getattr(self._module, str(node.target))
+        if node in self.dependent:
+            return _zeros_like_fake(node)
+        function = node.target
+        if not callable(function):
+            raise TraceError(f"operation {node.target} is not a function")
+
+        def value(parent: fx.Node) -> Any:
+            return self.constant(parent)
+
+        args = fx.map_arg(node.args, value)
+        kwargs = fx.map_arg(node.kwargs, value)
+        with torch.no_grad():
+            return function(*args, **kwargs)
+
+
+def operation(node: fx.Node) -> str:
+    """Returns the name of a node's operation without its overload, such as ``aten.add``."""
+    packet = getattr(node.target, "overloadpacket", None)
+    return str(packet) if packet is not None else getattr(node.target, "__name__", str(node.target))
+
+
+def trace(
+    f: Function, in_shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device
+) -> Trace:
+    """Writes a function of one batch as a graph.
+
+    Args:
+        f: Takes a tensor ``(1, *in_shape)``; a module should be in evaluation mode.
+        in_shape: Shape of one input.
+        dtype: What the function takes.
+        device: Where its weights are.
+
+    Raises:
+        TraceError: Tracing failed, for any reason.
+    """
+    example = torch.zeros(1, *in_shape, dtype=dtype, device=device)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = make_fx(functionalize(f), tracing_mode="fake", _allow_non_fake_inputs=True)(
+                example
+            )
+    except Exception as error:  # whatever a stranger's network may raise
+        first_line = (str(error).strip() or "no message").splitlines()[0]
+        raise TraceError(f"{type(error).__name__}: {first_line}") from error
+    return Trace(module, _names(f))
+
+
+def _is_random(node: fx.Node) -> bool:
+    return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def _names(f: Function) -> dict[int, str]:
+    module = f if isinstance(f, nn.Module) else getattr(f, "module", None)
+    if not isinstance(module, nn.Module):
+        return {}
+    named = [*module.named_parameters(), *module.named_buffers()]
+    return {id(tensor): name for name, tensor in named}
+
+
+def _zeros_like_fake(node: fx.Node) -> Tensor:
+    fake = node.meta["val"]
+    return torch.zeros(tuple(fake.shape), dtype=fake.dtype, device=fake.device)
