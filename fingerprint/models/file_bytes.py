@@ -22,7 +22,7 @@ __all__ = ["MAX_FILE_BYTES", "FileBytes", "read_file"]
 MAX_FILE_BYTES = 16 * 2**30
 """Largest weights file that is read into memory."""
 
-_CHUNK = 2**24
+_CHUNK = 2**30
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -37,7 +37,7 @@ class FileBytes:
     """
 
     path: str
-    data: bytearray
+    data: bytes
     sha256: str
 
 
@@ -119,28 +119,26 @@ def _require_regular(path: str, facts: os.stat_result) -> None:
     raise UnsafeFile(f"{path}: expected a regular file, got {kind}")
 
 
-def _read(descriptor: int, size: int) -> tuple[bytearray, str]:
+def _read(descriptor: int, size: int) -> tuple[bytes, str]:
     """Reads up to ``size`` bytes, hashing them as they come."""
-    data = bytearray(size)
-    view = memoryview(data)
+    chunks: list[bytes] = []
     digest = hashlib.sha256()
-    filled = 0
-    while filled < size:
-        count = os.readv(descriptor, [view[filled : filled + _CHUNK]])
-        if count == 0:
+    left = size
+    while left:
+        chunk = os.read(descriptor, min(left, _CHUNK))
+        if not chunk:
             break
-        digest.update(view[filled : filled + count])
-        filled += count
-    view.release()
-    del data[filled:]
-    return data, digest.hexdigest()
+        digest.update(chunk)
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks), digest.hexdigest()
 
 
 def _version(facts: os.stat_result) -> tuple[int, int, int, int]:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _require_content(path: str, data: bytearray) -> None:
+def _require_content(path: str, data: bytes) -> None:
     if not data:
         raise MalformedFile(f"{path}: the file is empty (zero bytes); download it again")
     if data.startswith(_LFS):

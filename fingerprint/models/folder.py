@@ -102,7 +102,7 @@ def _inside(folder: str, name: str, follow_symlinks: bool, warnings: list[str]) 
 def _read_config(path: str) -> Mapping[str, Any]:
     content = read_file(path, max_bytes=_MAX_CONFIG_BYTES, follow_symlink=False)
     try:
-        config = json.loads(bytes(content.data))
+        config = json.loads(content.data)
     except (ValueError, RecursionError) as error:
         raise MalformedFile(f"{path}: expected a JSON object, it does not parse") from error
     if not isinstance(config, dict):

@@ -6,6 +6,7 @@ What the caller states is used as stated. Images (1, 3 or 4 channels, no bounds 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,10 +17,13 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.models.spec import InputSpec
 from fingerprint.models.text import first_line
 
-__all__ = ["CANDIDATE_SIZES", "describe_input", "sample_inputs"]
+__all__ = ["CANDIDATE_SIZES", "MAX_INPUT_SIZE", "describe_input", "sample_inputs"]
 
 CANDIDATE_SIZES = (28, 32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512)
 """Image sizes tried when nobody says the size."""
+
+MAX_INPUT_SIZE = 2**24
+"""Most values one input may have (a little more than 3 x 2048 x 2048)."""
 
 _DEFAULT_BOUNDS = (-1.0, 1.0)
 _IMAGE_CHANNELS = (1, 3, 4)
@@ -50,6 +54,11 @@ def describe_input(
     """
     warnings: list[str] = []
     shape = _shape(module, settings, input_size, warnings)
+    if math.prod(shape) > MAX_INPUT_SIZE:
+        raise IncompatibleModel(
+            f"input size: expected at most {MAX_INPUT_SIZE} values, got {math.prod(shape):.4g}; "
+            "set a smaller --input-size"
+        )
     image = len(shape) == 3 and shape[0] in _IMAGE_CHANNELS
     pixels = image and bounds is None
     if bounds is None and not pixels:

@@ -16,8 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fingerprint.errors import EnvironmentFailure, IncompatibleModel, UsageError
-from fingerprint.models.architecture import fit, parse_architecture
+from fingerprint.errors import (
+    AmbiguousArchitecture,
+    EnvironmentFailure,
+    IncompatibleModel,
+    InputRefused,
+    UsageError,
+)
+from fingerprint.models.architecture import fit
+from fingerprint.models.choice import choose_architecture
 from fingerprint.models.digest import weights_digest
 from fingerprint.models.factory import build_with_factory
 from fingerprint.models.inputs import describe_input, sample_inputs
@@ -26,7 +33,7 @@ from fingerprint.models.outputs import describe_output, pick_output, take
 from fingerprint.models.spec import InputSpec, OutputSpec
 from fingerprint.models.tensors import non_finite
 from fingerprint.models.text import first_line, printable
-from fingerprint.models.timm_models import build_timm
+from fingerprint.models.timm_models import build_timm, normalisations, preprocessing
 from fingerprint.models.weights_file import WeightsFile, read_weights
 
 __all__ = ["load_model"]
@@ -40,6 +47,7 @@ class _Network:
     architecture: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     file: FileFacts | None = None
+    fits: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -96,6 +104,13 @@ def load_model(
         std=std,
         bounds=bounds,
     )
+    if mean is None and std is None:
+        guesses = (*guesses, *_normalisation_warnings(network.fits, spec))
+    if (
+        input_size is None
+        and len({preprocessing(name).get("input_size") for name in network.fits}) > 1
+    ):
+        guesses = (*guesses, f"input size {spec.shape} was assumed; set --input-size if it differs")
     answer, pick = _try(module, spec, output)
     return Model(
         module=module,
@@ -135,35 +150,31 @@ def _from_file(
     path: str, arch: str | None, input_size: tuple[int, ...] | None, follow_symlinks: bool
 ) -> _Network:
     weights = read_weights(path, follow_symlinks=follow_symlinks)
-    text, warnings = _architecture_text(weights, arch)
-    architecture = parse_architecture(text)
+    try:
+        return _build(weights, arch, input_size)
+    except (InputRefused, AmbiguousArchitecture) as error:
+        error.args = (f"{weights.file.path}: {error}", *error.args[1:])
+        raise
+
+
+def _build(weights: WeightsFile, arch: str | None, input_size: tuple[int, ...] | None) -> _Network:
+    """Builds the architecture and puts the weights in."""
+    choice = choose_architecture(weights, arch)
     settings: Mapping[str, Any] = {}
-    if architecture.source == "timm":
-        module = build_timm(architecture, weights.tensors, input_size=input_size)
-        settings = dict(getattr(module, "pretrained_cfg", None) or {})
+    if choice.architecture.source == "timm":
+        module = build_timm(choice.architecture, weights.tensors, input_size=input_size)
+        settings = dict(getattr(module, "pretrained_cfg", None) or {}) | dict(choice.settings)
     else:
-        module = build_with_factory(architecture, weights.tensors)
-    fit(module, weights.tensors, architecture.text)
-    configured = weights.config.get("pretrained_cfg")
-    if isinstance(configured, Mapping) and arch is None:
-        settings = {**settings, **configured}
+        module = build_with_factory(choice.architecture, weights.tensors)
+    fit(module, weights.tensors, choice.architecture.text)
     return _Network(
         module=module,
-        architecture=architecture.text,
+        architecture=choice.architecture.text,
         settings=settings,
         file=weights.file,
-        warnings=(*weights.warnings, *warnings),
+        fits=choice.fits,
+        warnings=(*weights.warnings, *choice.warnings),
     )
-
-
-def _architecture_text(weights: WeightsFile, arch: str | None) -> tuple[str, tuple[str, ...]]:
-    """Returns the architecture: the caller's, else the folder's, else the recognised one."""
-    if arch is not None:
-        return arch, ()
-    configured = weights.config.get("architecture")
-    if isinstance(configured, str):
-        return f"timm:{configured}", ()
-    raise UsageError("arch: none given; use timm:NAME or package.module:factory")
 
 
 def _prepare(module: nn.Module, device: torch.device | str) -> nn.Module:
@@ -197,6 +208,17 @@ def _try(
         ) from error
     pick = pick_output(answers, output)
     return describe_output(take(answers, pick), batch=2), pick
+
+
+def _normalisation_warnings(names: Sequence[str], spec: InputSpec) -> tuple[str, ...]:
+    """Warns where published weights of one function come with several normalisations."""
+    if len(normalisations(names)) < 2:
+        return ()
+    mean, std = (",".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
+    return (
+        f"weights of this architecture are published with several normalisations: mean {mean} "
+        f"and std {std} were assumed; set --mean and --std if yours differ",
+    )
 
 
 def _weight_warnings(module: nn.Module) -> tuple[str, ...]:

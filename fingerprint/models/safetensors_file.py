@@ -36,12 +36,12 @@ _BITS = {
 }  # fmt: skip
 
 
-def looks_like_safetensors(data: bytes | bytearray) -> bool:
-    """Whether the bytes begin as safetensors do: a length, then a JSON object."""
-    return len(data) >= 9 and data[8:9] == b"{"
+def looks_like_safetensors(data: bytes) -> bool:
+    """Whether the bytes begin as safetensors do: the length of a JSON object, then the object."""
+    return data[8:9] == b"{" and int.from_bytes(data[:8], "little") <= len(data) - 8
 
 
-def read_safetensors(data: bytes | bytearray, path: str) -> dict[str, Tensor]:
+def read_safetensors(data: bytes, path: str) -> dict[str, Tensor]:
     """Returns the tensors of a safetensors file.
 
     Args:
@@ -54,7 +54,7 @@ def read_safetensors(data: bytes | bytearray, path: str) -> dict[str, Tensor]:
     """
     check_header(data, path)
     try:
-        tensors: dict[str, Tensor] = safetensors.torch.load(bytes(data))
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
     except (
         SafetensorError,
         ValueError,
@@ -67,7 +67,7 @@ def read_safetensors(data: bytes | bytearray, path: str) -> dict[str, Tensor]:
     return tensors
 
 
-def check_header(data: bytes | bytearray, path: str) -> None:
+def check_header(data: bytes, path: str) -> None:
     """Checks the header against the file: sizes, names, shapes and offsets.
 
     The cost is bounded by :data:`MAX_HEADER_BYTES`; nothing is allocated for the tensors.
@@ -90,7 +90,7 @@ def check_header(data: bytes | bytearray, path: str) -> None:
         raise UnsafeFile(
             f"{path}: expected a header of at most {MAX_HEADER_BYTES} bytes, got {length}"
         )
-    entries = _parse(bytes(data[8 : 8 + length]), path)
+    entries = _parse(data[8 : 8 + length], path)
     spans = [_span(name, entry, path) for name, entry in entries.items() if name != "__metadata__"]
     _check_spans(spans, len(data) - 8 - length, path)
 

@@ -16,6 +16,7 @@ from fingerprint.models.text import printable
 
 __all__ = ["admit", "non_finite"]
 
+_MAX_SHARING = 8  # tied weights share a storage a few times, not thousands
 _WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -30,6 +31,7 @@ def admit(tensors: Mapping[str, Tensor], path: str) -> tuple[dict[str, Tensor], 
         UnsafeFile: A tensor has more elements than its storage holds.
         IncompatibleModel: A tensor is sparse, complex, quantised or of an unknown dtype.
     """
+    _check_total(tensors, path)
     admitted: dict[str, Tensor] = {}
     converted: dict[str, list[str]] = {}
     for name, tensor in tensors.items():
@@ -70,6 +72,19 @@ def _check(name: str, tensor: Tensor, path: str) -> None:
         raise UnsafeFile(
             f"{shown}: claims {tensor.numel()} elements, its storage holds {held} "
             "(an expanded view); save tensor.clone()"
+        )
+
+
+def _check_total(tensors: Mapping[str, Tensor], path: str) -> None:
+    """Bounds what copies of all tensors would need, since many may view one storage."""
+    dense = [tensor for tensor in tensors.values() if tensor.layout == torch.strided]
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in dense}
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in dense)
+    held = sum(storages.values())
+    if claimed > _MAX_SHARING * held + 2**20:
+        raise UnsafeFile(
+            f"{path}: its tensors claim {claimed:.4g} bytes over storages of {held:.4g} "
+            "(views of each other); save each as tensor.clone()"
         )
 
 

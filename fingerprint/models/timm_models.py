@@ -7,7 +7,7 @@ head than the architecture's default loads without further options.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import timm
@@ -17,7 +17,7 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.models.architecture import Architecture
 from fingerprint.models.text import first_line, printable
 
-__all__ = ["build_timm", "head_names", "preprocessing"]
+__all__ = ["build_timm", "head_names", "normalisations", "preprocessing"]
 
 _FORBIDDEN = (
     "pretrained",
@@ -46,9 +46,7 @@ def build_timm(
         IncompatibleModel: The architecture cannot be built at this size.
     """
     name, options = architecture.name, dict(architecture.options)
-    if not name.replace(".", "").replace("_", "").isalnum() or not timm.is_model(
-        name.split(".")[0]
-    ):
+    if not _known(name):
         raise UsageError(
             f"arch: timm has no architecture '{printable(name)}'; see timm.list_models()"
         )
@@ -71,10 +69,28 @@ def build_timm(
     return module
 
 
+def _known(name: str) -> bool:
+    """Whether timm has it; names that would make timm fetch something are no names here."""
+    plain = name.replace(".", "").replace("_", "").isalnum()
+    return plain and bool(timm.is_model(name.split(".", maxsplit=1)[0]))
+
+
 def preprocessing(name: str) -> dict[str, Any]:
     """Returns timm's settings of an architecture (``input_size``, ``mean``, ``std``, ...)."""
     settings = timm.models.get_pretrained_cfg(name, allow_unregistered=True)
     return dataclasses.asdict(settings) if settings is not None else {}
+
+
+def normalisations(names: Iterable[str]) -> set[tuple[tuple[float, ...], tuple[float, ...]]]:
+    """Returns every (mean, std) that published weights of these architectures were trained with."""
+    found = set()
+    for name in names:
+        tagged = [] if "." in name else timm.list_pretrained(f"{name}.*")
+        for full in (name, *tagged):
+            settings = preprocessing(full)
+            if settings.get("mean") and settings.get("std"):
+                found.add((tuple(settings["mean"]), tuple(settings["std"])))
+    return found
 
 
 def head_names(settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -15,15 +15,41 @@ from typing import Any
 
 from torch import Tensor
 
-from fingerprint.models.checkpoint_file import read_checkpoint
+from fingerprint.errors import MalformedFile
+from fingerprint.models.checkpoint_file import (
+    looks_like_legacy,
+    looks_like_pickle,
+    looks_like_zip,
+    read_checkpoint,
+    refuse_pickle,
+)
 from fingerprint.models.file_bytes import FileBytes, read_file
 from fingerprint.models.folder import locate
 from fingerprint.models.model import FileFacts
-from fingerprint.models.safetensors_file import looks_like_safetensors, read_safetensors
+from fingerprint.models.safetensors_file import (
+    check_header,
+    looks_like_safetensors,
+    read_safetensors,
+)
 from fingerprint.models.tensors import admit
 from fingerprint.models.unwrap import unwrap
 
 __all__ = ["WeightsFile", "read_weights"]
+
+_WAY_OUT = "save the state_dict as safetensors or with torch.save"
+_FOREIGN = (
+    (257, b"ustar", "a tar archive (members may point anywhere, so it is not unpacked)"),
+    (0, b"\x1f\x8b", "a gzip stream (not expanded)"),
+    (0, b"BZh", "a bzip2 stream (not expanded)"),
+    (0, b"\xfd7zXZ", "an xz stream (not expanded)"),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd stream (not expanded)"),
+    (0, b"\x89HDF\r\n", "an HDF5 file (Keras)"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"GGUF", "a GGUF file"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"<!DOCTYPE", "an HTML page (the download failed)"),
+    (0, b"<html", "an HTML page (the download failed)"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -75,6 +101,18 @@ def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
 
 
 def _parse(content: FileBytes) -> tuple[Any, str]:
-    if looks_like_safetensors(content.data):
-        return read_safetensors(content.data, content.path), "safetensors"
-    return read_checkpoint(content.data, content.path), "torch"
+    """Reads the content with the one reader its first bytes call for."""
+    data, path = content.data, content.path
+    if looks_like_zip(data) or looks_like_legacy(data):
+        return read_checkpoint(data, path), "torch"
+    if looks_like_safetensors(data):
+        return read_safetensors(data, path), "safetensors"
+    for offset, magic, kind in _FOREIGN:
+        if data[offset : offset + len(magic)] == magic:
+            raise MalformedFile(f"{path}: {kind}, not weights; {_WAY_OUT}")
+    if looks_like_pickle(data):
+        refuse_pickle(data, path)
+    # The rest is damaged or foreign; the check of the safetensors header says what is wrong.
+    if path.endswith(".safetensors") or data[8:9] == b"{":
+        check_header(data, path)
+    raise MalformedFile(f"{path}: truncated, or neither safetensors nor a torch file; {_WAY_OUT}")
