@@ -19,8 +19,28 @@ from fingerprint.models.text import first_line
 
 __all__ = ["CANDIDATE_SIZES", "MAX_INPUT_SIZE", "describe_input", "sample_inputs"]
 
-CANDIDATE_SIZES = (28, 32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 299, 320, 384, 448, 512)
-"""Image sizes tried when nobody says the size."""
+CANDIDATE_SIZES = (
+    32,
+    64,
+    96,
+    112,
+    128,
+    160,
+    192,
+    224,
+    240,
+    256,
+    288,
+    299,
+    320,
+    384,
+    448,
+    512,
+    28,
+    16,
+    8,
+)
+"""Image sizes tried, in this order, when nobody says the size; 28 comes first for grey images."""
 
 MAX_INPUT_SIZE = 2**24
 """Most values one input may have (a little more than 3 x 2048 x 2048)."""
@@ -54,6 +74,8 @@ def describe_input(
     """
     warnings: list[str] = []
     shape = _shape(module, settings, input_size, warnings)
+    if not shape or min(shape) < 1:
+        raise UsageError(f"input size: expected positive sizes such as 3,32,32, got {shape}")
     if math.prod(shape) > MAX_INPUT_SIZE:
         raise IncompatibleModel(
             f"input size: expected at most {MAX_INPUT_SIZE} values, got {math.prod(shape):.4g}; "
@@ -155,7 +177,8 @@ def _candidates(module: nn.Module) -> list[tuple[int, ...]]:
     kinds = (nn.Conv2d, nn.Conv1d, nn.Linear)
     first = next((layer for layer in module.modules() if isinstance(layer, kinds)), None)
     if isinstance(first, nn.Conv2d):
-        return [(first.in_channels, size, size) for size in CANDIDATE_SIZES]
+        grey = (28,) if first.in_channels == 1 else ()
+        return [(first.in_channels, size, size) for size in (*grey, *CANDIDATE_SIZES)]
     if isinstance(first, nn.Conv1d):
         return [(first.in_channels, 2**power) for power in range(4, 15)]
     if isinstance(first, nn.Linear):

@@ -94,7 +94,7 @@ def load_model(
         network = _live(source, arch)
     else:
         size = tuple(input_size) if input_size is not None else None
-        network = _from_file(os.fspath(source), arch, size, follow_symlinks)
+        network = _from_file(_path_of(source), arch, size, follow_symlinks)
     module = _prepare(network.module, device)
     spec, guesses = describe_input(
         module,
@@ -104,13 +104,6 @@ def load_model(
         std=std,
         bounds=bounds,
     )
-    if mean is None and std is None:
-        guesses = (*guesses, *_normalisation_warnings(network.fits, spec))
-    if (
-        input_size is None
-        and len({preprocessing(name).get("input_size") for name in network.fits}) > 1
-    ):
-        guesses = (*guesses, f"input size {spec.shape} was assumed; set --input-size if it differs")
     answer, pick = _try(module, spec, output)
     return Model(
         module=module,
@@ -120,8 +113,24 @@ def load_model(
         digest=weights_digest(module.state_dict()),
         file=network.file,
         pick=pick,
-        warnings=(*network.warnings, *guesses, *_weight_warnings(module)),
+        warnings=(
+            *network.warnings,
+            *guesses,
+            *_published_warnings(
+                network.fits,
+                spec,
+                size_open=input_size is None,
+                normalisation_open=mean is None and std is None,
+            ),
+            *_weight_warnings(module),
+        ),
     )
+
+
+def _path_of(source: object) -> str:
+    if not isinstance(source, (str, os.PathLike)):
+        raise UsageError(f"expected a path or a torch module, got {type(source).__name__}")
+    return os.fsdecode(source)
 
 
 def _live(module: nn.Module, arch: str | None) -> _Network:
@@ -130,7 +139,6 @@ def _live(module: nn.Module, arch: str | None) -> _Network:
     warnings = []
     if module.training:
         warnings.append("the module was in training mode; evaluation mode was forced on a copy")
-    settings = getattr(module, "pretrained_cfg", None)
     try:
         module = copy.deepcopy(module)
     except Exception as error:
@@ -141,9 +149,15 @@ def _live(module: nn.Module, arch: str | None) -> _Network:
     return _Network(
         module=module,
         architecture=f"live:{type(module).__qualname__}",
-        settings=settings if isinstance(settings, Mapping) else {},
+        settings=_settings_of(module),
         warnings=tuple(warnings),
     )
+
+
+def _settings_of(module: nn.Module) -> Mapping[str, Any]:
+    """Returns timm's preprocessing settings, which any network may carry; empty for none."""
+    settings = getattr(module, "pretrained_cfg", None)
+    return settings if isinstance(settings, Mapping) else {}
 
 
 def _from_file(
@@ -160,12 +174,11 @@ def _from_file(
 def _build(weights: WeightsFile, arch: str | None, input_size: tuple[int, ...] | None) -> _Network:
     """Builds the architecture and puts the weights in."""
     choice = choose_architecture(weights, arch)
-    settings: Mapping[str, Any] = {}
     if choice.architecture.source == "timm":
         module = build_timm(choice.architecture, weights.tensors, input_size=input_size)
-        settings = dict(getattr(module, "pretrained_cfg", None) or {}) | dict(choice.settings)
     else:
         module = build_with_factory(choice.architecture, weights.tensors)
+    settings = {**_settings_of(module), **choice.settings}
     fit(module, weights.tensors, choice.architecture.text)
     return _Network(
         module=module,
@@ -210,15 +223,22 @@ def _try(
     return describe_output(take(answers, pick), batch=2), pick
 
 
-def _normalisation_warnings(names: Sequence[str], spec: InputSpec) -> tuple[str, ...]:
-    """Warns where published weights of one function come with several normalisations."""
-    if len(normalisations(names)) < 2:
-        return ()
-    mean, std = (",".join(f"{value:g}" for value in values) for values in (spec.mean, spec.std))
-    return (
-        f"weights of this architecture are published with several normalisations: mean {mean} "
-        f"and std {std} were assumed; set --mean and --std if yours differ",
-    )
+def _published_warnings(
+    names: Sequence[str], spec: InputSpec, *, size_open: bool, normalisation_open: bool
+) -> tuple[str, ...]:
+    """Warns where weights of one function are published with several sizes or normalisations."""
+    warnings = []
+    sizes = {preprocessing(name).get("input_size") for name in names}
+    if size_open and len(sizes) > 1:
+        size = ",".join(map(str, spec.shape))
+        warnings.append(f"several input sizes fit: {size} was assumed; set --input-size if not")
+    if normalisation_open and len(normalisations(names)) > 1:
+        mean, std = (",".join(f"{value:g}" for value in v) for v in (spec.mean, spec.std))
+        warnings.append(
+            f"weights of this architecture are published with several normalisations: mean {mean} "
+            f"and std {std} were assumed; set --mean and --std if yours differ"
+        )
+    return tuple(warnings)
 
 
 def _weight_warnings(module: nn.Module) -> tuple[str, ...]:

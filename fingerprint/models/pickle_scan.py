@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -62,7 +63,7 @@ def global_names(data: bytes | memoryview) -> list[str]:
     try:
         for opcode, argument, _ in _bounded(io.BytesIO(data)):
             if opcode.name in ("GLOBAL", "INST"):
-                names[str(argument).replace(" ", ".")] = None
+                names[_dotted(argument)] = None
             elif opcode.name == "STACK_GLOBAL":
                 names[".".join(recent[-2:])] = None
             elif opcode.name in _STRINGS:
@@ -107,6 +108,14 @@ def _bounded(stream: BinaryIO) -> Iterator[tuple[Any, Any, int | None]]:
         yield instruction
 
 
+def _dotted(argument: Any) -> str:
+    """Returns ``module.name`` as Python 3 calls it; old protocols write Python 2's names."""
+    module, _, name = str(argument).partition(" ")
+    if (module, name) in NAME_MAPPING:
+        module, name = NAME_MAPPING[(module, name)]
+    return f"{IMPORT_MAPPING.get(module, module)}.{name}"
+
+
 def _text(argument: Any) -> str:
     return argument.decode("latin1") if isinstance(argument, bytes) else str(argument)
 
@@ -146,7 +155,7 @@ class _Machine:
         elif name in ("EMPTY_DICT", "EMPTY_LIST", "EMPTY_SET"):
             self._stack.append(_OPAQUE)
         elif name == "GLOBAL":
-            self._stack.append(Named(name=str(argument).replace(" ", ".")))
+            self._stack.append(Named(name=_dotted(argument)))
         elif name in ("BINPUT", "LONG_BINPUT"):
             self._memo[argument] = self._stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):

@@ -53,7 +53,6 @@ _INERT = (
     "argparse.Namespace",
     "builtins.bool", "builtins.dict", "builtins.float", "builtins.int", "builtins.list",
     "builtins.object", "builtins.str", "builtins.tuple",
-    "__builtin__.dict", "__builtin__.list", "__builtin__.object",
     "datetime.date", "datetime.datetime", "datetime.timedelta",
     "numpy.bool_", "numpy.float32", "numpy.float64", "numpy.int32", "numpy.int64",
     "numpy.dtype", "numpy.ndarray",
@@ -89,7 +88,6 @@ STAND_INS: dict[str, type] = {
 _TORCH_NAMES = (
     "_codecs.encode",
     "builtins.set",
-    "__builtin__.set",
     "collections.OrderedDict",
     "torch.Size",
     "torch.device",

@@ -31,11 +31,12 @@ def admit(tensors: Mapping[str, Tensor], path: str) -> tuple[dict[str, Tensor], 
         UnsafeFile: A tensor has more elements than its storage holds.
         IncompatibleModel: A tensor is sparse, complex, quantised or of an unknown dtype.
     """
+    for name, tensor in tensors.items():
+        _check(name, tensor, path)
     _check_total(tensors, path)
     admitted: dict[str, Tensor] = {}
     converted: dict[str, list[str]] = {}
     for name, tensor in tensors.items():
-        _check(name, tensor, path)
         if tensor.is_floating_point() and tensor.dtype != torch.float32:
             converted.setdefault(_short(tensor.dtype), []).append(name)
             admitted[name] = _to_float32(name, tensor, path)
@@ -77,9 +78,9 @@ def _check(name: str, tensor: Tensor, path: str) -> None:
 
 def _check_total(tensors: Mapping[str, Tensor], path: str) -> None:
     """Bounds what copies of all tensors would need, since many may view one storage."""
-    dense = [tensor for tensor in tensors.values() if tensor.layout == torch.strided]
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in dense}
-    claimed = sum(tensor.numel() * tensor.element_size() for tensor in dense)
+    blocks = [tensor.untyped_storage() for tensor in tensors.values()]
+    storages = {block.data_ptr(): block.nbytes() for block in blocks}
+    claimed = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     held = sum(storages.values())
     if claimed > _MAX_SHARING * held + 2**20:
         raise UnsafeFile(
