@@ -24,7 +24,7 @@ from fingerprint.errors import UsageError
 from registry.documents import canonical
 from registry.errors import RegistryCorrupt
 
-__all__ = ["WRITE", "Location", "connect_to", "locate"]
+__all__ = ["LARGEST_VALUE", "WRITE", "Location", "connect_to", "locate"]
 
 BUSY_TIMEOUT_MS = 30_000
 # Far above any probe set (24 probes of 3x224x224 are 8 MB), far below what memory holds.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fingerprint.errors import FingerprintError, UsageError
 from registry.documents import plain, sha256_of
+from registry.engine import LARGEST_VALUE
 from registry.errors import RegistryCorrupt
 from registry.tables import FingerprintRow, ModelRow, ProbeSetRow, VerificationRow
 from registry.values import RecordedVerification, RegisteredModel
@@ -90,7 +91,7 @@ def pack(fingerprint: Fingerprint, model: Model, *, created: str) -> Packed:
     """Encodes a fingerprint and commits to it.
 
     Raises:
-        UsageError: The fingerprint is not this model's, or has no probe.
+        UsageError: The fingerprint is not this model's, has no probe, or is too large.
     """
     from fingerprint.probes.codec import encode
 
@@ -103,6 +104,11 @@ def pack(fingerprint: Fingerprint, model: Model, *, created: str) -> Packed:
     if not fingerprint.probes:
         raise UsageError("fingerprint: expected at least one probe, got none")
     blob = encode(fingerprint)
+    if len(blob) > LARGEST_VALUE:
+        raise UsageError(
+            f"probes: expected at most {LARGEST_VALUE} bytes of them, got {len(blob)}; "
+            "make fewer with --probes"
+        )
     digest = sha256_of(blob)
     return Packed(
         blob=blob,
@@ -178,7 +184,7 @@ def fingerprint_of(row: ModelRow, where: str) -> Fingerprint:
         raise RegistryCorrupt(where, (f"probe_sets {at}: does not hash to what was recorded",))
     try:
         fingerprint = decode(blob)
-    except FingerprintError as error:
+    except (FingerprintError, RecursionError) as error:
         raise RegistryCorrupt(where, (f"probe_sets {at}: {error}",)) from error
     commitment = fingerprint.commitment(row.probe_set.sha256, row.created)
     fits = fingerprint.model_digest == row.digest and fingerprint.input.domain == row.domain

@@ -158,7 +158,7 @@ def _load_again(other: RegisteredModel, model: Model) -> Model | str:
         return f"its architecture {other.architecture!r} is code, which is not run unasked"
     options = other.load_options
     try:
-        loaded: Model = library.load_model(
+        loaded = library.load_model(
             other.file_path,
             arch=options.get("arch"),
             input_size=options.get("input_size"),
@@ -183,10 +183,7 @@ def _ask(
 
     if not fingerprints:
         return ()
-    candidates: tuple[Candidate, ...] = library.verify(
-        suspect, fingerprints, progress=progress
-    ).candidates
-    return candidates
+    return library.verify(suspect, fingerprints, progress=progress).candidates
 
 
 def _screenings(pairs: list[tuple[str, Candidate]], *, screened: bool) -> tuple[Screening, ...]:

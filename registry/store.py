@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from fingerprint.models.model import Model
     from fingerprint.probes.probe import Fingerprint
+    from fingerprint.suspects.base import Suspect
     from fingerprint.verification.verification import Verification
 
 __all__ = ["Registry"]
@@ -211,7 +212,7 @@ class Registry:
 
     def verify(
         self,
-        suspect: Model | nn.Module | Any,
+        suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
         alpha: float = 0.001,

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fingerprint.errors import IncompatibleModel, UsageError
+from fingerprint.errors import IncompatibleModel
 from fingerprint.progress import Progress
 from registry.values import RegisteredModel
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from fingerprint.models.model import Model
+    from fingerprint.suspects.base import Suspect
     from fingerprint.verification.verification import Verification
     from registry.store import Registry
 
@@ -23,7 +27,7 @@ __all__ = ["verify"]
 
 def verify(
     registry: Registry,
-    suspect: Any,
+    suspect: Model | nn.Module | Suspect,
     *,
     against: Sequence[str],
     alpha: float,
@@ -33,19 +37,21 @@ def verify(
     import fingerprint as library
 
     registry.verify_chain()
-    suspect = _opened(suspect)
-    chosen = _chosen(registry, suspect, against)
-    if chosen:
-        verification: Verification = library.verify(
-            suspect,
-            {model.name: registry.fingerprint(model.name) for model in chosen},
-            alpha=alpha,
-            pair_ratios=registry.pair_ratios(chosen[0].domain),
-            progress=progress,
-        )
-    else:
-        verification = _nobody_to_compare(suspect)
-    digest = getattr(suspect, "digest", None)
+    named = [registry.model(name) for name in dict.fromkeys(against)]
+    asked = _opened(suspect, named)
+    domain = asked.input.domain
+    chosen = _compatible(named, domain) if named else _of_domain(registry.models(), domain)
+    verification = library.verify(
+        asked,
+        {model.name: registry.fingerprint(model.name) for model in chosen},
+        alpha=alpha,
+        pair_ratios=registry.pair_ratios(domain),
+        progress=progress,
+    )
+    if not chosen:
+        reason = f"no registered model takes inputs {domain}; register one first"
+        verification = replace(verification, reason=reason)
+    digest = _digest(asked)
     twins = [model.name for model in chosen if digest is not None and model.model_digest == digest]
     if twins:
         lines = (f"identical weights digest to {name!r}" for name in twins)
@@ -54,51 +60,41 @@ def verify(
     return verification
 
 
-def _opened(suspect: Any) -> Any:
-    """Returns a bare module as a model; anything else as it is."""
+def _opened(suspect: Model | nn.Module | Suspect, named: list[RegisteredModel]) -> Model | Suspect:
+    """Returns a bare module as a model that takes what the first named one takes."""
     from torch import nn
 
     import fingerprint as library
 
-    return library.load_model(suspect) if isinstance(suspect, nn.Module) else suspect
+    if not isinstance(suspect, nn.Module):
+        return suspect
+    options = named[0].load_options if named else {}
+    return library.load_model(
+        suspect,
+        input_size=options.get("input_size"),
+        mean=options.get("mean"),
+        std=options.get("std"),
+        bounds=options.get("bounds"),
+    )
 
 
-def _chosen(registry: Registry, suspect: Any, against: Sequence[str]) -> list[RegisteredModel]:
-    """Returns the registered models the suspect is compared with: all of one domain."""
-    named = list(dict.fromkeys(against))
-    models = [registry.model(name) for name in named] if named else registry.models()
-    domain = _domain(suspect)
-    if domain is None:
-        domains = {model.domain for model in models}
-        if len(domains) > 1:
-            raise UsageError(
-                f"suspect: its inputs are not known and the registered models take "
-                f"{len(domains)} kinds; name those to compare with by --against"
-            )
-        return models
-    for model in models:
-        if named and model.domain != domain:
-            raise IncompatibleModel(
-                f"{model.name!r} takes inputs {model.domain}, the suspect {domain}; "
-                "compare models of the same inputs"
-            )
+def _of_domain(models: list[RegisteredModel], domain: str) -> list[RegisteredModel]:
     return [model for model in models if model.domain == domain]
 
 
-def _domain(suspect: Any) -> str | None:
-    spec = getattr(suspect, "input", None)
-    return None if spec is None else str(spec.domain)
+def _compatible(named: list[RegisteredModel], domain: str) -> list[RegisteredModel]:
+    for model in named:
+        if model.domain != domain:
+            raise IncompatibleModel(
+                f"{model.name!r} takes inputs {model.domain}, the suspect takes {domain}; "
+                "give the suspect's --input-size, or compare with models of the same inputs"
+            )
+    return named
 
 
-def _nobody_to_compare(suspect: Any) -> Verification:
-    from fingerprint.verification.verification import Verification
+def _digest(suspect: Model | Suspect) -> str | None:
+    from fingerprint.models.model import Model
 
-    domain = _domain(suspect)
-    takes = f" that takes inputs {domain}" if domain else ""
-    return Verification(
-        suspect=suspect.to_dict() if hasattr(suspect, "to_dict") else {},
-        verdict="inconclusive",
-        reason=f"no model is registered{takes}; register one first",
-        best=None,
-        queries=0,
-    )
+    # A suspect that is run here holds its model; an endpoint has none to show.
+    held = suspect if isinstance(suspect, Model) else getattr(suspect, "model", None)
+    return held.digest if isinstance(held, Model) else None

@@ -1,0 +1,130 @@
+"""Processes that use one registry at once, or are killed while they do.
+
+Run as ``python -m tests.registry.crowd TASK FOLDER``; prints one JSON document. A script of
+its own, because children are forked from it: the libraries are imported once, and the test
+process with its threads is never forked. Children do not compute: torch's threads do not survive a
+fork either.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from registry import Registry, RegistryError
+from tests.support.fingerprints import make_fingerprint, make_model
+
+MODEL = make_model()
+FINGERPRINT = make_fingerprint(MODEL)
+
+
+def together(jobs: list[Callable[[], None]]) -> list[str]:
+    """Runs each job in a process, all let go at one moment; returns what each died of."""
+    gate_read, gate_write = os.pipe()
+    children = []
+    for job in jobs:
+        result_read, result_write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(gate_write)
+            os.read(gate_read, 1)
+            try:
+                job()
+                outcome = "done"
+            except Exception as error:
+                outcome = f"{type(error).__name__}: {error}"
+            die_with(partial(os.write, result_write, outcome.encode()))
+        os.close(result_write)
+        children.append((child, result_read))
+    os.close(gate_read)
+    os.close(gate_write)
+    outcomes = []
+    for child, result_read in children:
+        with os.fdopen(result_read, "rb") as result:
+            outcomes.append(result.read().decode())
+        os.waitpid(child, 0)
+    return outcomes
+
+
+def store(path: Path, name: str) -> None:
+    with Registry(path) as registry:
+        fingerprint = replace(FINGERPRINT, seed=registry.seed)
+        registry.store(fingerprint, MODEL, name=name)
+
+
+def crowd(folder: Path) -> dict[str, list[str]]:
+    """Lets eight processes do the same thing at once, in three ways."""
+    return {
+        "create": together([lambda: Registry(folder / "new.db").close()] * 8),
+        "different": together(
+            [partial(store, folder / "different.db", f"model {index}") for index in range(8)]
+        ),
+        "same": together([partial(store, folder / "same.db", "model") for index in range(8)]),
+    }
+
+
+def kill(folder: Path) -> dict[str, object]:
+    """Kills a process at a random moment of storing a model, fifty times.
+
+    Every third time it is the creation of the registry that is killed. The moments close in on
+    the end of the transaction: later after a kill that came too early, earlier after one that
+    came too late.
+    """
+    moments = random.Random(0)
+    path = folder / "killed.db"
+    store(path, "first")
+    latest = {True: 0.1, False: 0.05}
+    stored, wrong = 0, []
+    for index in range(1, 51):
+        new = index % 3 == 0
+        target, name = folder / f"killed {index}.db" if new else path, f"model {index}"
+        child = os.fork()
+        if child == 0:
+            die_with(partial(store, target, name))
+        time.sleep(moments.uniform(0, latest[new]))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFEXITED(status) and os.WEXITSTATUS(status) != 0:
+            wrong.append(f"{name}: failed by itself")
+        there = after_kill(target, name, wrong)
+        latest[new] *= 0.9 if there else 1.2
+        stored += there
+    return {"stored": stored, "wrong": wrong}
+
+
+def die_with(job: Callable[[], object]) -> NoReturn:
+    """Ends a forked child after its job, without running anything of its parent's."""
+    status = 1
+    try:
+        job()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def after_kill(path: Path, name: str, wrong: list[str]) -> bool:
+    """Opens the registry as the next user would; returns whether the model is there."""
+    try:
+        with Registry(path) as registry:
+            registry.check()
+            there = name in [model.name for model in registry.models()]
+            if there and len(registry.fingerprint(name).probes) != registry.model(name).probes:
+                wrong.append(f"{name}: half a model")
+            return there
+    except RegistryError as error:
+        wrong.append(f"{name}: {error}")
+        return False
+
+
+if __name__ == "__main__":
+    work = {"crowd": crowd, "kill": kill}[sys.argv[1]]
+    print(json.dumps(work(Path(sys.argv[2]))))

@@ -1,0 +1,79 @@
+"""Many processes on one registry, and processes that die in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from registry import Registry
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(task: str, folder: Path) -> dict[str, Any]:
+    result = subprocess.run(
+        [sys.executable, "-m", "tests.registry.crowd", task, str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=500,
+    )
+    assert result.returncode == 0, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("crowd")
+
+
+@pytest.fixture(scope="module")
+def outcomes(folder: Path) -> dict[str, Any]:
+    return run("crowd", folder)
+
+
+def test_eight_processes_opening_one_new_registry_all_succeed(
+    outcomes: dict[str, Any], folder: Path
+) -> None:
+    assert outcomes["create"] == ["done"] * 8
+    with Registry(folder / "new.db") as registry:
+        registry.check()
+
+
+def test_eight_processes_storing_eight_models_give_eight_rows(
+    outcomes: dict[str, Any], folder: Path
+) -> None:
+    assert outcomes["different"] == ["done"] * 8
+    with Registry(folder / "different.db") as registry:
+        assert sorted(m.name for m in registry.models()) == [f"model {i}" for i in range(8)]
+        registry.check()
+
+
+def test_eight_processes_storing_one_name_have_exactly_one_winner(
+    outcomes: dict[str, Any], folder: Path
+) -> None:
+    losers = [outcome for outcome in outcomes["same"] if outcome != "done"]
+    assert len(losers) == 7
+    assert all(loser.startswith("NameTaken: ") for loser in losers)
+    with Registry(folder / "same.db") as registry:
+        assert [m.name for m in registry.models()] == ["model"]
+        registry.check()
+
+
+@pytest.mark.slow
+def test_a_process_killed_at_any_moment_leaves_the_whole_model_or_nothing(tmp_path: Path) -> None:
+    outcome = run("kill", tmp_path)
+    assert outcome["wrong"] == []
+    # Both happened, or the moments were not in the middle of anything.
+    assert 0 < outcome["stored"] < 50
