@@ -121,9 +121,11 @@ def key_difference(module: nn.Module, tensors: Mapping[str, Tensor]) -> KeyDiffe
     """Compares weights with what a module takes.
 
     Counters of seen batches may be missing (old checkpoints have none), and so may one name of
-    two that share a tensor.
+    two that share a tensor. Older files hold tables that networks now compute themselves; those
+    may stay if they are equal.
     """
     own = module.state_dict(keep_vars=True)
+    constants = dict(module.named_buffers())
     given = {id(own[name]) for name in tensors if name in own}
     missing = (
         name
@@ -139,7 +141,11 @@ def key_difference(module: nn.Module, tensors: Mapping[str, Tensor]) -> KeyDiffe
     )
     return KeyDifference(
         missing=tuple(missing),
-        unexpected=tuple(name for name in tensors if name not in own),
+        unexpected=tuple(
+            name
+            for name, tensor in tensors.items()
+            if name not in own and not _same_constant(constants.get(name), tensor)
+        ),
         shapes=tuple(shapes),
     )
 
@@ -173,6 +179,11 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
         raise IncompatibleModel(
             f"the weights do not fit {printable(name)}: {printable(error, limit=200)}"
         ) from error
+
+
+def _same_constant(own: Tensor | None, given: Tensor) -> bool:
+    """Whether the file repeats a table that the network computes itself."""
+    return own is not None and not own.is_meta and torch.equal(own.cpu(), given.cpu().to(own.dtype))
 
 
 def _shape(shape: tuple[int, ...] | torch.Size) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 
 from fingerprint.errors import InputRefused, MalformedFile, UnsafeFile
 from fingerprint.models.archive import check_torch_archive
+from fingerprint.models.naming import naming
 from fingerprint.models.pickle_scan import Storage, global_names, storages_of, strings_of
 from fingerprint.models.stand_ins import require_allowed, safe_globals
 from fingerprint.models.text import first_line, printable
@@ -35,6 +37,7 @@ MAX_PICKLE_BYTES = 2**25
 
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _HEAD_BYTES = 2**16
+_DOTTED = re.compile(r"[\w.]+")
 _ITEM_BYTES = {
     "Double": 8, "Float": 4, "Half": 2, "BFloat16": 2, "Long": 8, "Int": 4, "Short": 2,
     "Char": 1, "Byte": 1, "Bool": 1, "Untyped": 1, "ComplexDouble": 16, "ComplexFloat": 8,
@@ -54,9 +57,10 @@ def looks_like_legacy(data: bytes) -> bool:
 
 def looks_like_pickle(data: bytes) -> bool:
     """Whether the bytes begin a pickle of protocol 2 to 5, or import something as one."""
-    return (data[:1] == b"\x80" and data[1:2] in b"\x02\x03\x04\x05" and len(data) > 2) or bool(
-        global_names(data[:_HEAD_BYTES])
-    )
+    if len(data) > 2 and data[:1] == b"\x80" and data[1:2] in b"\x02\x03\x04\x05":
+        return True
+    names = global_names(data[:_HEAD_BYTES])
+    return bool(names) and all(_DOTTED.fullmatch(name) for name in names)
 
 
 def refuse_pickle(data: bytes, path: str) -> None:
@@ -85,15 +89,14 @@ def read_checkpoint(data: bytes, path: str) -> Any:
         IncompatibleModel: It holds tensors that are no weights (sparse, quantised).
     """
     try:
-        if looks_like_zip(data):
-            _check_zip_pickle(data, check_torch_archive(data, path), path)
-        else:
-            _check_legacy(data, path)
-        return _load(data)
-    except InputRefused as error:
-        if str(error).startswith(path):
-            raise
-        raise type(error)(f"{path}: {error}") from error
+        with naming(path):
+            if looks_like_zip(data):
+                _check_zip_pickle(data, check_torch_archive(data, path), path)
+            else:
+                _check_legacy(data, path)
+            return _load(data)
+    except InputRefused:
+        raise
     except Exception as error:
         # The readers meet arbitrary bytes: whatever they raise means that these are no weights.
         raise MalformedFile(

@@ -16,6 +16,7 @@ import stat
 from dataclasses import dataclass
 
 from fingerprint.errors import EnvironmentFailure, MalformedFile, UnsafeFile, UsageError
+from fingerprint.models.naming import shown_path
 
 __all__ = ["MAX_FILE_BYTES", "FileBytes", "read_file"]
 
@@ -64,16 +65,20 @@ def read_file(
         _require_regular(absolute, before)
         if before.st_size > max_bytes:
             raise UnsafeFile(
-                f"{absolute}: expected at most {max_bytes} bytes, got {before.st_size}"
+                f"{shown_path(absolute)}: expected at most {max_bytes} bytes, got {before.st_size}"
             )
         data, sha256 = _read(descriptor, before.st_size)
         after = os.fstat(descriptor)
     except OSError as error:
-        raise EnvironmentFailure(f"{absolute}: cannot be read: {error.strerror}") from error
+        raise EnvironmentFailure(
+            f"{shown_path(absolute)}: cannot be read: {error.strerror}"
+        ) from error
     finally:
         os.close(descriptor)
     if len(data) != before.st_size or _version(before) != _version(after):
-        raise UnsafeFile(f"{absolute}: changed while it was being read; try again when it is still")
+        raise UnsafeFile(
+            f"{shown_path(absolute)}: changed while it was being read; try again when it is still"
+        )
     _require_content(absolute, data)
     return FileBytes(path=absolute, data=data, sha256=sha256)
 
@@ -87,21 +92,27 @@ def _open(path: str, *, follow_symlink: bool) -> int:
     try:
         return os.open(path, flags)
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UsageError(f"{path}: no such file") from error
+        raise UsageError(f"{shown_path(path)}: no such file") from error
     except PermissionError as error:
-        raise EnvironmentFailure(f"{path}: permission denied; make the file readable") from error
+        raise EnvironmentFailure(
+            f"{shown_path(path)}: permission denied; make the file readable"
+        ) from error
     except ValueError as error:
         raise UsageError("path: expected a file name, got one with a null character") from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UnsafeFile(
-                f"{path}: expected a regular file, got a symbolic link loop"
+                f"{shown_path(path)}: expected a regular file, got a symbolic link loop"
             ) from error
         if error.errno in (errno.ENXIO, errno.ENODEV, getattr(errno, "EOPNOTSUPP", -1)):
-            raise UnsafeFile(f"{path}: expected a regular file, got a socket or device") from error
+            raise UnsafeFile(
+                f"{shown_path(path)}: expected a regular file, got a socket or device"
+            ) from error
         if error.errno == errno.ENAMETOOLONG:
             raise UsageError("path: the file name is too long") from error
-        raise EnvironmentFailure(f"{path}: cannot be opened: {error.strerror}") from error
+        raise EnvironmentFailure(
+            f"{shown_path(path)}: cannot be opened: {error.strerror}"
+        ) from error
 
 
 def _require_regular(path: str, facts: os.stat_result) -> None:
@@ -116,7 +127,7 @@ def _require_regular(path: str, facts: os.stat_result) -> None:
         (stat.S_ISBLK, "a block device"),
     )
     kind = next((name for test, name in kinds if test(mode)), "a special file")
-    raise UnsafeFile(f"{path}: expected a regular file, got {kind}")
+    raise UnsafeFile(f"{shown_path(path)}: expected a regular file, got {kind}")
 
 
 def _read(descriptor: int, size: int) -> tuple[bytes, str]:
@@ -140,6 +151,10 @@ def _version(facts: os.stat_result) -> tuple[int, int, int, int]:
 
 def _require_content(path: str, data: bytes) -> None:
     if not data:
-        raise MalformedFile(f"{path}: the file is empty (zero bytes); download it again")
+        raise MalformedFile(
+            f"{shown_path(path)}: the file is empty (zero bytes); download it again"
+        )
     if data.startswith(_LFS):
-        raise MalformedFile(f"{path}: a git-lfs pointer, not the weights; run git lfs pull")
+        raise MalformedFile(
+            f"{shown_path(path)}: a git-lfs pointer, not the weights; run git lfs pull"
+        )

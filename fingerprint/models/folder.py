@@ -14,6 +14,7 @@ from typing import Any
 
 from fingerprint.errors import EnvironmentFailure, MalformedFile, UnsafeFile
 from fingerprint.models.file_bytes import read_file
+from fingerprint.models.naming import shown_path
 from fingerprint.models.text import listed
 
 __all__ = ["Place", "locate"]
@@ -57,7 +58,9 @@ def locate(path: str, *, follow_symlinks: bool = False) -> Place:
     try:
         names = set(os.listdir(path))
     except OSError as error:
-        raise EnvironmentFailure(f"{path}: cannot be listed: {error.strerror}") from error
+        raise EnvironmentFailure(
+            f"{shown_path(path)}: cannot be listed: {error.strerror}"
+        ) from error
     name = next((candidate for candidate in _WEIGHTS if candidate in names), None)
     if name is None:
         raise MalformedFile(_nothing_found(path, names))
@@ -77,11 +80,12 @@ def _is_folder(path: str) -> bool:
 
 
 def _nothing_found(path: str, names: set[str]) -> str:
+    shown = shown_path(path)
     if any(name in names for name in _SHARDED):
-        return f"{path}: the weights are in several shards; merge them into one safetensors file"
+        return f"{shown}: the weights are in several shards; merge them into one safetensors file"
     wanted = "model.safetensors or pytorch_model.bin"
     found = listed(sorted(names)) if names else "nothing"
-    return f"{path}: expected {wanted} in the folder, found {found}; name the weights file itself"
+    return f"{shown}: expected {wanted} in the folder, found {found}; name the weights file itself"
 
 
 def _inside(folder: str, name: str, follow_symlinks: bool, warnings: list[str]) -> str:
@@ -92,10 +96,12 @@ def _inside(folder: str, name: str, follow_symlinks: bool, warnings: list[str]) 
         return target
     if not follow_symlinks:
         raise UnsafeFile(
-            f"{os.path.join(folder, name)}: a symbolic link out of the model folder "
-            f"(to {target}); use --follow-symlinks if you trust it"
+            f"{shown_path(os.path.join(folder, name))}: a symbolic link out of the model folder "
+            f"(to {shown_path(target)}); use --follow-symlinks if you trust it"
         )
-    warnings.append(f"a symbolic link was followed out of the model folder: {name} -> {target}")
+    warnings.append(
+        f"a symbolic link was followed out of the model folder: {name} -> {shown_path(target)}"
+    )
     return target
 
 
@@ -104,7 +110,11 @@ def _read_config(path: str) -> Mapping[str, Any]:
     try:
         config = json.loads(content.data)
     except (ValueError, RecursionError) as error:
-        raise MalformedFile(f"{path}: expected a JSON object, it does not parse") from error
+        raise MalformedFile(
+            f"{shown_path(path)}: expected a JSON object, it does not parse"
+        ) from error
     if not isinstance(config, dict):
-        raise MalformedFile(f"{path}: expected a JSON object, got {type(config).__name__}")
+        raise MalformedFile(
+            f"{shown_path(path)}: expected a JSON object, got {type(config).__name__}"
+        )
     return config

@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from fingerprint.errors import (
-    AmbiguousArchitecture,
     EnvironmentFailure,
     IncompatibleModel,
-    InputRefused,
     UsageError,
 )
 from fingerprint.models.architecture import fit
@@ -29,6 +27,7 @@ from fingerprint.models.digest import weights_digest
 from fingerprint.models.factory import build_with_factory
 from fingerprint.models.inputs import describe_input, sample_inputs
 from fingerprint.models.model import FileFacts, Model
+from fingerprint.models.naming import naming
 from fingerprint.models.outputs import describe_output, pick_output, take
 from fingerprint.models.spec import InputSpec, OutputSpec
 from fingerprint.models.tensors import non_finite
@@ -96,15 +95,16 @@ def load_model(
         size = tuple(input_size) if input_size is not None else None
         network = _from_file(_path_of(source), arch, size, follow_symlinks)
     module = _prepare(network.module, device)
-    spec, guesses = describe_input(
-        module,
-        settings=network.settings,
-        input_size=input_size,
-        mean=mean,
-        std=std,
-        bounds=bounds,
-    )
-    answer, pick = _try(module, spec, output)
+    with naming(network.file.path if network.file else None):
+        spec, guesses = describe_input(
+            module,
+            settings=network.settings,
+            input_size=input_size,
+            mean=mean,
+            std=std,
+            bounds=bounds,
+        )
+        answer, pick = _try(module, spec, output)
     return Model(
         module=module,
         input=spec,
@@ -164,11 +164,8 @@ def _from_file(
     path: str, arch: str | None, input_size: tuple[int, ...] | None, follow_symlinks: bool
 ) -> _Network:
     weights = read_weights(path, follow_symlinks=follow_symlinks)
-    try:
+    with naming(weights.file.path):
         return _build(weights, arch, input_size)
-    except (InputRefused, AmbiguousArchitecture) as error:
-        error.args = (f"{weights.file.path}: {error}", *error.args[1:])
-        raise
 
 
 def _build(weights: WeightsFile, arch: str | None, input_size: tuple[int, ...] | None) -> _Network:

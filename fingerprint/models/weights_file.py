@@ -26,6 +26,7 @@ from fingerprint.models.checkpoint_file import (
 from fingerprint.models.file_bytes import FileBytes, read_file
 from fingerprint.models.folder import locate
 from fingerprint.models.model import FileFacts
+from fingerprint.models.naming import naming, shown_path
 from fingerprint.models.safetensors_file import (
     check_header,
     looks_like_safetensors,
@@ -84,9 +85,10 @@ def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
     """
     place = locate(path, follow_symlinks=follow_symlinks)
     content = read_file(place.weights, follow_symlink=place.follow_symlink)
-    loaded, kind = _parse(content)
-    bare = unwrap(loaded)
-    tensors, conversions = admit(bare.tensors, content.path)
+    with naming(content.path):
+        loaded, kind = _parse(content)
+        bare = unwrap(loaded)
+        tensors, conversions = admit(bare.tensors, shown_path(content.path))
     return WeightsFile(
         tensors=tensors,
         file=FileFacts(
@@ -102,7 +104,7 @@ def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
 
 def _parse(content: FileBytes) -> tuple[Any, str]:
     """Reads the content with the one reader its first bytes call for."""
-    data, path = content.data, content.path
+    data, path = content.data, shown_path(content.path)
     if looks_like_zip(data) or looks_like_legacy(data):
         return read_checkpoint(data, path), "torch"
     if looks_like_safetensors(data):

@@ -94,3 +94,18 @@ def test_integer_weights_are_refused_by_dtype() -> None:
     state["0.weight"] = state["0.weight"].to(torch.int8)
     with pytest.raises(IncompatibleModel, match=r"0\.weight.*int8"):
         fit(small(), state, "small")
+
+
+class WithTable(nn.Module):
+    """Computes a table when built and does not save it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.register_buffer("table", torch.arange(4), persistent=False)
+
+
+def test_a_table_the_network_computes_itself_may_be_in_the_file_if_it_is_equal() -> None:
+    state = WithTable().layer.state_dict(prefix="layer.")
+    assert not key_difference(WithTable(), {**state, "table": torch.arange(4)})
+    assert key_difference(WithTable(), {**state, "table": torch.ones(4)}).unexpected == ("table",)

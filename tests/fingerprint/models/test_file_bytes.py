@@ -147,3 +147,11 @@ def test_replacing_the_path_after_opening_changes_nothing(
     content = read_file(str(path))
     assert content.data == b"honest"
     assert content.sha256 == hashlib.sha256(b"honest").hexdigest()
+
+
+def test_a_hostile_file_name_stays_on_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "evil\n\x1b[31mname.pt"
+    path.touch()
+    with pytest.raises(MalformedFile) as caught:
+        read_file(str(path))
+    assert str(caught.value).isprintable()
