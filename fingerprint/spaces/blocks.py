@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from fingerprint.spaces.windows import WindowGroup
+from fingerprint.spaces.window_group import WindowGroup
 
 __all__ = ["Block", "disjoint_blocks", "merge_windows"]
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fingerprint.spaces.rank import numerical_rank
-from fingerprint.spaces.windows import WindowGroup
+from fingerprint.spaces.window_group import WindowGroup, distinct
 
 __all__ = ["free_inputs", "full_row_rank"]
 
@@ -61,7 +61,7 @@ def full_row_rank(groups: tuple[WindowGroup, ...], n: int, dtype: torch.dtype) -
     outputs = 0
     for group in groups:
         own = (count == 1)[group.columns.cpu()]
-        for pattern in own.unique(dim=0):
+        for pattern in distinct(own)[0]:
             if not _full_rank(
                 group.matrix[:, pattern.to(group.matrix.device)], dtype, columns=False
             ):

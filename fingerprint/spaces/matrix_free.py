@@ -22,6 +22,8 @@ __all__ = ["IterativeProjection", "MatrixFreeSubspace", "ProjectionWarning", "ro
 
 MAX_ITERATIONS = 2000
 
+_ROUGH = 1e-3
+
 
 class ProjectionWarning(RuntimeWarning):
     """A projection stopped before it met its tolerance; the message names what was reached."""
@@ -83,6 +85,16 @@ class MatrixFreeSubspace(Subspace):
             dtype=operator.dtype,
             device=operator.device,
             accuracy=self.tolerance**0.5,
+        )
+
+    def rough(self) -> MatrixFreeSubspace:
+        """Returns the same space with a tolerance for steps that are corrected later."""
+        return MatrixFreeSubspace(
+            self.operator,
+            dimension=self.dimension,
+            note=self.note,
+            tolerance=max(self.tolerance, _ROUGH),
+            max_iterations=self.max_iterations,
         )
 
     def solve(self, x: Tensor) -> IterativeProjection:
@@ -149,11 +161,11 @@ def row_space_part(
 
 
 def _forward(operator: LinearOperator, rows: Tensor) -> Tensor:
-    return operator.matvec(rows.reshape(-1, *operator.in_shape)).reshape(len(rows), -1)
+    return operator.matvec(rows.reshape(-1, *operator.in_shape)).reshape(-1, operator.m)
 
 
 def _backward(operator: LinearOperator, rows: Tensor) -> Tensor:
-    return operator.rmatvec(rows.reshape(-1, *operator.out_shape)).reshape(len(rows), -1)
+    return operator.rmatvec(rows.reshape(-1, *operator.out_shape)).reshape(-1, operator.n)
 
 
 def _ratio(above: Tensor, below: Tensor) -> Tensor:

@@ -51,7 +51,8 @@ class MatrixKernel:
         if self.null_basis is not None:
             return self.null_basis
         assert self.row_basis is not None
-        return torch.linalg.qr(self.row_basis, mode="complete").Q[:, self.rank :]
+        complete: Tensor = torch.linalg.qr(self.row_basis, mode="complete").Q
+        return complete[:, self.rank :]
 
 
 def matrix_kernel(

@@ -83,6 +83,10 @@ class Subspace(ABC):
             "use project() and complement()"
         )
 
+    def rough(self) -> Subspace:
+        """Returns the same space with cheaper, rougher projections where that makes sense."""
+        return self
+
     # ---- follows ----
 
     @property
@@ -277,7 +281,7 @@ class OrthogonalComplement(Subspace):
             UsageError: It would not fit in memory.
         """
         check_basis_fits(self.n, self.n)
-        complete = torch.linalg.qr(self._row_basis, mode="complete").Q
+        complete: Tensor = torch.linalg.qr(self._row_basis, mode="complete").Q
         return complete[:, self._row_basis.shape[1] :]
 
 

@@ -14,65 +14,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.composed import Product, Repeated, Stack
 from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.dense import Dense
+from fingerprint.operators.pooling import Pooling
+from fingerprint.spaces.convolution_windows import convolution_windows
 from fingerprint.spaces.entries import EntryMap, entry_map
+from fingerprint.spaces.pooling_windows import pooling_windows
+from fingerprint.spaces.scaled import Scaled
+from fingerprint.spaces.window_group import WindowGroup, distinct, split_by_scale
 
-__all__ = ["WindowGroup", "windows"]
+__all__ = ["windows"]
 
-MAX_PATTERNS = 4096
-"""More different windows than this are not structure any more."""
-
-
-@dataclass(frozen=True, eq=False)
-class WindowGroup:
-    """One small matrix applied at many places: ``y[rows[l]] += matrix @ x[columns[l]]``.
-
-    Attributes:
-        matrix: Shape ``(p, q)``, float64.
-        columns: Flat input positions, shape ``(L, q)``, int64, distinct within a window.
-        rows: Flat output positions, shape ``(L, p)``, int64, distinct altogether.
-    """
-
-    matrix: Tensor
-    columns: Tensor
-    rows: Tensor
+Windows = tuple[WindowGroup, ...]
 
 
-def windows(operator: LinearOperator) -> tuple[WindowGroup, ...] | None:
+def windows(operator: LinearOperator, *, values: bool = False) -> Windows | None:
     """Splits an operator into windows, up to an injective map on the left.
 
-    Factors on the left that only scale outputs, or throw some away, are reduced to the choice of
-    rows, so the windows have the null space of the operator but not always its values.
+    Args:
+        operator: Any operator.
+        values: Whether norms of outputs must be kept, not only the null space. Injective
+            factors on the left are dropped otherwise.
 
     Returns:
-        Groups whose rows together are the outputs; None when the operator has no such form.
+        Groups with the null space of the operator and, if asked for, ``‖A x‖`` for every ``x``;
+        None when the operator has no such form.
     """
     factors = list(_factors(operator))
-    while len(factors) > 1 and factors[0].is_injective:
+    while len(factors) > 1 and (factors[0].is_orthogonal if values else factors[0].is_injective):
         factors.pop(0)
-    reads = _identity(operator)
-    while factors and (moved := entry_map(factors[-1])) is not None:
-        reads = moved.after(reads)
+    reads: EntryMap | None = None
+    while len(factors) > 1 and (moved := entry_map(factors[-1])) is not None:
+        reads = moved if reads is None else moved.after(reads)
         factors.pop()
-    if not factors:
-        return _single_entries(reads)
-    kept: Tensor | None = None
+    kept: EntryMap | None = None
     while len(factors) > 1 and (moved := entry_map(factors[0])) is not None:
-        kept = moved.source if kept is None else moved.read(kept)[0]
+        kept = moved if kept is None else kept.after(moved)
         factors.pop(0)
-    if len(factors) > 1 or (groups := _core(factors[0])) is None:
+    if len(factors) > 1 or (groups := _core(factors[0], values)) is None:
         return None
     if kept is not None:
-        groups = _restrict_rows(groups, kept, factors[0].m)
-    return _rename_columns(groups, reads)
+        groups = _weigh_rows(groups, kept, factors[0].m, values)
+    return groups if reads is None else _rename_columns(groups, reads)
 
 
 def _factors(operator: LinearOperator) -> Sequence[LinearOperator]:
@@ -81,79 +70,38 @@ def _factors(operator: LinearOperator) -> Sequence[LinearOperator]:
     return [inner for factor in operator.factors for inner in _factors(factor)]
 
 
-def _identity(operator: LinearOperator) -> EntryMap:
-    source = torch.arange(operator.n, device=operator.device)
-    return EntryMap(source, torch.ones(operator.n, dtype=torch.float64, device=operator.device))
-
-
-def _single_entries(reads: EntryMap) -> tuple[WindowGroup, ...]:
-    """An operator that only moves entries: each input it reads is a window of its own."""
-    read = reads.source[reads.source >= 0].unique().unsqueeze(1)
-    one = torch.ones(1, 1, dtype=torch.float64, device=read.device)
-    rows = torch.arange(len(read), device=read.device).unsqueeze(1)
-    return (WindowGroup(one, read, rows),) if len(read) else ()
-
-
-def _core(operator: LinearOperator) -> tuple[WindowGroup, ...] | None:
+def _core(operator: LinearOperator, values: bool) -> Windows | None:
     if isinstance(operator, Dense):
         m, n = operator.shape
-        place = {"device": operator.device}
-        columns, rows = torch.arange(n, **place), torch.arange(m, **place)
+        columns = torch.arange(n, device=operator.device)
+        rows = torch.arange(m, device=operator.device)
         matrix = operator.matrix.to(torch.float64)
         return (WindowGroup(matrix, columns.unsqueeze(0), rows.unsqueeze(0)),)
     if isinstance(operator, Convolution):
-        return _convolution(operator)
+        return convolution_windows(operator)
+    if isinstance(operator, Pooling):
+        return pooling_windows(operator)
     if isinstance(operator, Repeated):
-        return _repeated(operator)
+        return _repeated(operator, values)
     if isinstance(operator, Stack):
-        return _stacked(operator)
+        return _stacked(operator, values)
+    if isinstance(operator, Scaled):
+        inner = windows(operator.operator, values=values)
+        return inner and tuple(replace(g, matrix=g.matrix * operator.factor) for g in inner)
+    if (moved := entry_map(operator)) is not None:
+        return _entries(operator.n, moved, values)
     return None
 
 
-def _convolution(operator: Convolution) -> tuple[WindowGroup, ...] | None:
-    """Lists the windows of a convolution; taps that fall on the padding are left out."""
-    place = operator.device
-    channels, *sizes = operator.in_shape
-    grid = operator.out_shape[1:]
-    position = torch.zeros((1,) * (2 * len(sizes)), dtype=torch.int64, device=place)
-    inside = torch.ones_like(position, dtype=torch.bool)
-    for axis, size in enumerate(sizes):
-        starts = torch.arange(grid[axis], device=place) * operator.stride[axis]
-        taps = torch.arange(operator.kernel[axis], device=place) * operator.dilation[axis]
-        at = starts[:, None] + taps[None, :] - operator.padding[axis][0]
-        view = [1] * (2 * len(sizes))
-        view[axis], view[len(sizes) + axis] = at.shape
-        position = position * size + at.reshape(view)
-        inside = inside & ((at >= 0) & (at < size)).reshape(view)
-    pixels = math.prod(sizes)
-    taps_in = torch.where(inside, position, -1).reshape(math.prod(grid), -1)
-    return _channel_groups(operator, taps_in, channels, pixels)
+def _entries(n: int, moved: EntryMap, values: bool) -> Windows:
+    """An operator that only moves entries: each input it reads is a window of its own."""
+    every = torch.arange(n, device=moved.source.device).unsqueeze(1)
+    one = torch.ones(1, 1, dtype=torch.float64, device=every.device)
+    return _weigh_rows((WindowGroup(one, every, every),), moved, n, values)
 
 
-def _channel_groups(
-    operator: Convolution, taps: Tensor, channels: int, pixels: int
-) -> tuple[WindowGroup, ...] | None:
-    per_group = channels // operator.groups
-    out_per_group = operator.out_shape[0] // operator.groups
-    count = len(taps)
-    spots = torch.arange(count, device=taps.device)
-    found: list[WindowGroup] = []
-    for group in range(operator.groups):
-        offsets = (torch.arange(per_group, device=taps.device) + group * per_group) * pixels
-        columns = torch.where(taps[:, None, :] < 0, -1, taps[:, None, :] + offsets[None, :, None])
-        outputs = torch.arange(out_per_group, device=taps.device) + group * out_per_group
-        rows = spots[:, None] + outputs[None, :] * count
-        kernel = operator.weight[group * out_per_group : (group + 1) * out_per_group]
-        matrix = kernel.reshape(out_per_group, -1).to(torch.float64)
-        split = _split_by_scale(matrix, columns.reshape(count, -1), rows, None)
-        if split is None:
-            return None
-        found += split
-    return tuple(found)
-
-
-def _repeated(operator: Repeated) -> tuple[WindowGroup, ...] | None:
-    inner = windows(operator.operator)
+def _repeated(operator: Repeated, values: bool) -> Windows | None:
+    inner = windows(operator.operator, values=values)
     if inner is None:
         return None
     times = math.prod(operator.times)
@@ -169,16 +117,16 @@ def _repeated(operator: Repeated) -> tuple[WindowGroup, ...] | None:
     )
 
 
-def _stacked(operator: Stack) -> tuple[WindowGroup, ...] | None:
+def _stacked(operator: Stack, values: bool) -> Windows | None:
     numbers = torch.arange(operator.m, device=operator.device)
     if operator.dim is None:
-        parts = numbers.split([inner.m for inner in operator.operators])
+        parts = torch.split(numbers, [inner.m for inner in operator.operators])
     else:
         sizes = [inner.out_shape[operator.dim] for inner in operator.operators]
-        parts = numbers.reshape(operator.out_shape).split(sizes, dim=operator.dim)
+        parts = torch.split(numbers.reshape(operator.out_shape), sizes, dim=operator.dim)
     found: list[WindowGroup] = []
     for inner, part in zip(operator.operators, parts, strict=True):
-        groups = windows(inner)
+        groups = windows(inner, values=values)
         if groups is None:
             return None
         place = part.reshape(-1)
@@ -186,65 +134,34 @@ def _stacked(operator: Stack) -> tuple[WindowGroup, ...] | None:
     return tuple(found)
 
 
-def _restrict_rows(
-    groups: tuple[WindowGroup, ...], kept: Tensor, m: int
-) -> tuple[WindowGroup, ...]:
-    """Leaves out the outputs that the factors on the left throw away or multiply by zero."""
-    wanted = torch.zeros(m, dtype=torch.bool, device=kept.device)
-    wanted[kept[kept >= 0]] = True
+def _weigh_rows(groups: Windows, left: EntryMap, m: int, values: bool) -> Windows:
+    """Applies a map of entries on the left, and leaves out the outputs that it loses.
+
+    Such a map ``L`` has a diagonal ``LᵀL``, so all that matters of it is one weight per output.
+    """
+    read = left.source >= 0
+    squares = torch.zeros(m, dtype=torch.float64, device=left.source.device)
+    squares.index_add_(0, left.source[read], left.scale[read].square())
+    weights = squares.sqrt() if values else (squares > 0).to(torch.float64)
     found: list[WindowGroup] = []
     for group in groups:
-        patterns, which = wanted[group.rows].unique(dim=0, return_inverse=True)
+        patterns, which = distinct(weights[group.rows])
         for number, pattern in enumerate(patterns):
-            if bool(pattern.any()):
+            used = pattern != 0
+            if bool(used.any()):
                 here = which == number
-                rows = group.rows[here][:, pattern]
-                found.append(WindowGroup(group.matrix[pattern], group.columns[here], rows))
+                matrix = group.matrix[used] * pattern[used].unsqueeze(1)
+                found.append(WindowGroup(matrix, group.columns[here], group.rows[here][:, used]))
     return tuple(found)
 
 
-def _rename_columns(
-    groups: tuple[WindowGroup, ...], reads: EntryMap
-) -> tuple[WindowGroup, ...] | None:
+def _rename_columns(groups: Windows, reads: EntryMap) -> Windows | None:
     """Writes the windows in terms of the inputs of the factors on the right."""
     found: list[WindowGroup] = []
     for group in groups:
         columns, scale = reads.read(group.columns)
-        split = _split_by_scale(group.matrix, columns, group.rows, scale)
+        split = split_by_scale(group.matrix, columns, group.rows, scale)
         if split is None:
             return None
         found += split
     return tuple(found)
-
-
-def _split_by_scale(
-    matrix: Tensor, columns: Tensor, rows: Tensor, scale: Tensor | None
-) -> list[WindowGroup] | None:
-    """Groups windows that read the same taps with the same factors, and drops empty taps.
-
-    Args:
-        matrix: Shape ``(p, q)``.
-        columns: Shape ``(L, q)``; -1 where nothing is read.
-        rows: Shape ``(L, p)``.
-        scale: Factor of each tap, shape ``(L, q)``; ones if None.
-
-    Returns:
-        The groups; None when there are too many, or a window reads an input twice.
-    """
-    factors = (columns >= 0).to(torch.float64) if scale is None else scale
-    if bool((factors == factors[:1]).all()):
-        patterns, which = factors[:1], torch.zeros(len(rows), dtype=torch.int64).to(rows.device)
-    else:
-        patterns, which = factors.unique(dim=0, return_inverse=True)
-    if len(patterns) > MAX_PATTERNS:
-        return None
-    found: list[WindowGroup] = []
-    for number, pattern in enumerate(patterns):
-        used = pattern != 0
-        here = which == number
-        picked = columns[here][:, used]
-        ordered = picked.sort(dim=1).values
-        if bool((ordered[:, 1:] == ordered[:, :-1]).any()):
-            return None
-        found.append(WindowGroup(matrix[:, used] * pattern[used], picked, rows[here]))
-    return found

@@ -95,9 +95,9 @@ def test_a_zero_operator_leaves_everything_harmless() -> None:
 def test_a_channel_of_zero_weights_is_free() -> None:
     weight = random(30, 3, 3, 3)
     weight[:, 1] = 0.0
-    operator = Convolution(weight, (3, 10, 10), padding=1)
+    operator = Convolution(weight, (3, 6, 6), padding=1)
     space = null_space(operator)
-    assert space.dimension == 100
+    assert space.dimension == 36
     assert_is_null_space(space, operator)
 
 

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fingerprint.errors import UsageError
+from fingerprint.operators import (
+    Convolution,
+    Dense,
+    Diagonal,
+    LinearOperator,
+    Permute,
+    Product,
+    Select,
+    Stack,
+    global_mean,
+)
+from fingerprint.spaces import least_harmful
+from fingerprint.spaces.null_space import MAX_DENSE
+from tests.fingerprint.spaces.judge import dense, random
+
+OPERATORS: dict[str, LinearOperator] = {
+    "tall matrix": Dense(random(20, 8)),
+    "square matrix": Dense(random(8, 8)),
+    "wide matrix": Dense(random(5, 8)),
+    "deficient matrix": Dense(random(20, 3) @ random(3, 8)),
+    "patches": Convolution(random(30, 3, 3, 3), (3, 6, 6), stride=3),
+    "overlapping": Convolution(random(8, 2, 3, 3), (2, 6, 6), padding=1),
+    "scaled outputs": Product(
+        Diagonal(torch.logspace(0, -2, 12, dtype=torch.float64).reshape(12, 1, 1), (12, 3, 3)),
+        Convolution(random(12, 3, 2, 2), (3, 6, 6), stride=2),
+    ),
+    "two layers": Stack([Dense(random(5, 8)), Dense(0.1 * random(5, 8, seed=1))]),
+    "chain": Product(
+        Select((12, 3, 3), [slice(0, 11), slice(None), slice(None)]),
+        Convolution(random(12, 3, 2, 2), (3, 6, 6), stride=2),
+        Permute((6, 6, 3), (2, 0, 1)),
+    ),
+    "pooling": global_mean((3, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("k", [1, 4])
+def test_smallest_singular_values_are_numpys(name: str, k: int) -> None:
+    operator = OPERATORS[name]
+    found = least_harmful(operator, k)
+    matrix = dense(operator)
+    values = np.zeros(operator.n)
+    spectrum = np.linalg.svd(matrix, compute_uv=False)
+    values[: len(spectrum)] = spectrum
+    np.testing.assert_allclose(found.singular_values.numpy(), values[::-1][:k], atol=1e-10)
+    rows = found.directions.reshape(k, -1).numpy()
+    np.testing.assert_allclose(rows @ rows.T, np.eye(k), atol=1e-10)
+    responses = np.linalg.norm(matrix @ rows.T, axis=0)
+    np.testing.assert_allclose(responses, found.singular_values.numpy(), atol=1e-10)
+    assert found.converged
+
+
+def test_without_a_dense_matrix_the_iteration_finds_the_same_direction() -> None:
+    operator = Convolution(random(4, 1, 3, 3), (1, 9, 9), padding=1)
+    exact = least_harmful(operator, 2)
+    found = least_harmful(operator, 2, max_dense=0, tolerance=1e-8)
+    assert exact.method == "decomposition"
+    assert found.method == "iteration"
+    assert found.converged
+    torch.testing.assert_close(found.singular_values, exact.singular_values, rtol=1e-4, atol=0)
+
+
+def test_an_iteration_cut_short_says_so() -> None:
+    operator = Convolution(random(4, 1, 3, 3), (1, 9, 9), padding=1)
+    found = least_harmful(operator, 1, max_dense=0, max_iterations=1, tolerance=1e-10)
+    assert not found.converged
+    assert float(found.residuals[0]) > 1e-10
+
+
+def test_large_wide_layers_give_harmless_directions() -> None:
+    operator = Convolution(random(2, 3, 3, 3), (3, 16, 16), padding=1)
+    found = least_harmful(operator, 2, max_dense=0)
+    assert found.method == "projection"
+    assert found.converged
+    assert torch.equal(found.singular_values, torch.zeros(2, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("k", [0, 9])
+def test_impossible_numbers_of_directions_are_refused(k: int) -> None:
+    with pytest.raises(UsageError, match="between 1 and 8"):
+        least_harmful(Dense(random(9, 8)), k, max_dense=MAX_DENSE)
