@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from fingerprint.operators.base import DENSE_LIMIT, LinearOperator
 from fingerprint.operators.composed import Product, Repeated, Stack, Sum
+from fingerprint.operators.convert import linear_operator
 from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.dense import Dense
 from fingerprint.operators.normalization import Diagonal, batch_norm
@@ -24,6 +25,7 @@ from fingerprint.operators.pooling import (
 from fingerprint.operators.reshape import Gather, Pad, Permute, Reshape, Select
 from fingerprint.operators.segment import AffineSegment, first_affine_segment
 from fingerprint.operators.simplify import compose, same_kernel
+from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.operators.traced import Traced
 
 __all__ = [
@@ -51,6 +53,9 @@ __all__ = [
     "batch_norm",
     "compose",
     "first_affine_segment",
+    "from_arrays",
     "global_mean",
+    "linear_operator",
     "same_kernel",
+    "to_arrays",
 ]

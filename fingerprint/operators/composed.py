@@ -117,7 +117,7 @@ class Stack(LinearOperator):
         flat, batch = flatten_batch(x, self.in_shape)
         outputs = [operator.matvec(flat) for operator in self.operators]
         if self.dim is None:
-            outputs = [output.reshape(len(flat), -1) for output in outputs]
+            outputs = [output.flatten(1) for output in outputs]
         joined = torch.cat(outputs, dim=1 if self.dim is None else 1 + self.dim)
         return joined.reshape(*batch, *self.out_shape)
 

@@ -160,10 +160,11 @@ class Convolution(LinearOperator):
             raise UsageError(f"padding: expected integers, 'same' or 'valid', got {padding!r}")
         values = (padding,) if isinstance(padding, int) else tuple(padding)
         values = values * axes if len(values) == 1 else values
-        pairs = [(v, v) if isinstance(v, int) else (int(v[0]), int(v[1])) for v in values]
-        if len(pairs) != axes or min(itertools.chain(*pairs)) < 0:
+        pairs = [(v, v) if isinstance(v, int) else tuple(v) for v in values]
+        amounts = list(itertools.chain(*pairs))
+        if len(pairs) != axes or len(amounts) != 2 * axes or min(amounts) < 0:
             raise UsageError(f"padding: expected {axes} non-negative numbers, got {padding}")
-        return tuple(pairs)
+        return tuple((int(before), int(after)) for before, after in pairs)
 
     def _out_size(self, axis: int, size: int) -> int:
         padded = size + sum(self.padding[axis])

@@ -57,12 +57,12 @@ class Dense(LinearOperator):
     def matvec(self, x: Tensor) -> Tensor:
         """Applies the matrix: ``(..., *in_shape)`` -> ``(..., *out_shape)``."""
         flat, batch = flatten_batch(x, self.in_shape)
-        return (flat.reshape(-1, self.n) @ self.matrix.T).reshape(*batch, *self.out_shape)
+        return (flat.flatten(1) @ self.matrix.T).reshape(*batch, *self.out_shape)
 
     def rmatvec(self, y: Tensor) -> Tensor:
         """Applies its transpose: ``(..., *out_shape)`` -> ``(..., *in_shape)``."""
         flat, batch = flatten_batch(y, self.out_shape)
-        return (flat.reshape(-1, self.m) @ self.matrix).reshape(*batch, *self.in_shape)
+        return (flat.flatten(1) @ self.matrix).reshape(*batch, *self.in_shape)
 
     def to_dense(self) -> Tensor:
         """Returns the matrix itself, shape ``(m, n)``."""

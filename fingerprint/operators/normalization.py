@@ -25,22 +25,24 @@ class Diagonal(LinearOperator):
             dimensions up to the shape's; sets dtype and device.
     """
 
-    def __init__(self, scale: Tensor, shape: tuple[int, ...]) -> None:
+    def __init__(self, scale: Tensor, in_shape: tuple[int, ...]) -> None:
         """Takes the factors and the shape of one input.
 
         Raises:
             UsageError: The factors do not broadcast to the shape.
         """
-        padded = scale.detach().reshape((1,) * max(0, len(shape) - scale.ndim) + tuple(scale.shape))
-        fits = padded.ndim == len(shape) and all(
-            s in (1, size) for s, size in zip(padded.shape, shape, strict=True)
+        padded = scale.detach().reshape(
+            (1,) * max(0, len(in_shape) - scale.ndim) + tuple(scale.shape)
+        )
+        fits = padded.ndim == len(in_shape) and all(
+            s in (1, size) for s, size in zip(padded.shape, in_shape, strict=True)
         )
         if not fits or not scale.is_floating_point():
             raise UsageError(
-                f"scale: expected floating-point factors that broadcast to {tuple(shape)}, "
+                f"scale: expected floating-point factors that broadcast to {tuple(in_shape)}, "
                 f"got {tuple(scale.shape)} of {scale.dtype}"
             )
-        super().__init__(shape, shape, dtype=scale.dtype, device=scale.device)
+        super().__init__(in_shape, in_shape, dtype=scale.dtype, device=scale.device)
         self.scale = padded
 
     @property

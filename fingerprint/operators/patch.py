@@ -63,7 +63,7 @@ class PatchConvolution(Convolution):
         flat, batch = flatten_batch(patches, (self.patches, self.groups, self.block_width))
         x = flat.new_zeros(flat.shape[0], *self.in_shape)
         grid = self.out_shape[1:]
-        values = flat.reshape(-1, *grid, self.in_shape[0], *self.kernel)
+        values = flat.reshape(len(flat), *grid, self.in_shape[0], *self.kernel)
         self._windows(x).copy_(values.movedim(1 + len(grid), 1))
         return x.reshape(*batch, *self.in_shape)
 

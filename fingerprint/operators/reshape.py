@@ -256,7 +256,7 @@ class Gather(LinearOperator):
     def matvec(self, x: Tensor) -> Tensor:
         """Reads: ``(..., *in_shape)`` -> ``(..., *out_shape)``."""
         flat, batch = flatten_batch(x, self.in_shape)
-        with_zero = functional.pad(flat.reshape(-1, self.n), (0, 1))
+        with_zero = functional.pad(flat.flatten(1), (0, 1))
         return with_zero[:, self.index.reshape(-1)].reshape(*batch, *self.out_shape)
 
     def rmatvec(self, y: Tensor) -> Tensor:
@@ -264,5 +264,5 @@ class Gather(LinearOperator):
         flat, batch = flatten_batch(y, self.out_shape)
         x = flat.new_zeros(flat.shape[0], self.n + 1)
         places = self.index.reshape(-1) % (self.n + 1)
-        x.index_add_(1, places, flat.reshape(-1, self.m))
+        x.index_add_(1, places, flat.flatten(1))
         return x[:, : self.n].reshape(*batch, *self.in_shape)

@@ -85,15 +85,13 @@ def first_affine_segment(
     Returns:
         The segment; without an operator, but with a reason, if the network cannot be traced.
     """
+    shape = tuple(in_shape)
     place = torch.device(device) if device is not None else _device(f)
-    reason = ""
-    for number in _dtypes(f):
-        try:
-            traced = trace(f, tuple(in_shape), dtype=number, device=place)
-            return _Walk(traced, tuple(in_shape), dtype, place).segment()
-        except TraceError as error:
-            reason = reason or str(error)
-    return AffineSegment(operator=None, reason=f"the network cannot be traced: {reason}")
+    try:
+        traced = trace(f, shape, dtype=_dtype(f, shape, place), device=place)
+        return _Walk(traced, shape, dtype, place).segment()
+    except TraceError as error:
+        return AffineSegment(operator=None, reason=f"the network cannot be traced: {error}")
 
 
 class _Walk:
@@ -275,10 +273,20 @@ def _device(f: Callable[[Tensor], Any]) -> torch.device:
     return found if isinstance(found, torch.device) else torch.device("cpu")
 
 
-def _dtypes(f: Callable[[Tensor], Any]) -> tuple[torch.dtype, ...]:
-    """Returns the precisions to try, the network's own if it tells."""
+def _dtype(
+    f: Callable[[Tensor], Any], in_shape: tuple[int, ...], device: torch.device
+) -> torch.dtype:
+    """Returns the precision a network takes: its own if it tells, else the first that works."""
     if isinstance(f, nn.Module):
-        floats = [p.dtype for p in f.parameters() if p.is_floating_point()]
-        return (floats[0],) if floats else (torch.float32,)
+        return next((p.dtype for p in f.parameters() if p.is_floating_point()), torch.float32)
     found = getattr(f, "dtype", None)
-    return (found,) if isinstance(found, torch.dtype) else (torch.float32, torch.float64)
+    if isinstance(found, torch.dtype):
+        return found
+    for dtype in (torch.float32, torch.float64):
+        try:
+            with torch.no_grad():
+                f(torch.zeros(1, *in_shape, dtype=dtype, device=device))
+        except Exception:  # whatever a stranger's network may raise; tracing tells the reason
+            continue
+        return dtype
+    return torch.float32

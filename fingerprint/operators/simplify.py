@@ -75,7 +75,18 @@ def same_kernel(operator: LinearOperator) -> LinearOperator:
     first = factors[0]
     if isinstance(first, Stack | Repeated):
         factors = [same_kernel(first), *factors[1:]]
-    return compose(*factors)
+    return _on_split_axes(compose(*factors))
+
+
+def _on_split_axes(operator: LinearOperator) -> LinearOperator:
+    """Lets a repetition act on the axes that a reshape in front of it has merged."""
+    match _flattened(operator):
+        case [Repeated() as repeated, Reshape() as reshape]:
+            inner = repeated.operator.in_shape
+            lead = len(reshape.in_shape) - len(inner)
+            if lead >= 0 and reshape.in_shape[lead:] == inner:
+                return Repeated(repeated.operator, reshape.in_shape[:lead])
+    return operator
 
 
 def _members(operator: LinearOperator) -> tuple[LinearOperator, ...]:

@@ -7,14 +7,17 @@ writes are turned into plain operations, and anything that needs the values of t
 
 from __future__ import annotations
 
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.overrides import TorchFunctionMode
 
 __all__ = ["Trace", "TraceError", "operation", "trace"]
 
@@ -124,15 +127,56 @@ def trace(
     """
     example = torch.zeros(1, *in_shape, dtype=dtype, device=device)
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), _quiet(), _ValuesStayHidden():
             module = make_fx(functionalize(f), tracing_mode="fake", _allow_non_fake_inputs=True)(
                 example
             )
+    except TraceError:
+        raise
     except Exception as error:  # whatever a stranger's network may raise
         first_line = (str(error).strip() or "no message").splitlines()[0]
         raise TraceError(f"{type(error).__name__}: {first_line}") from error
     return Trace(module, _names(f))
+
+
+class _ValuesStayHidden(TorchFunctionMode):
+    """Refuses to hand out values while tracing: there are none, only memory never written to."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Lets every call through but those that read memory outside the dispatcher."""
+        name = getattr(func, "__name__", "")
+        if name in _READS_MEMORY and any(_is_traced(value) for value in args):
+            raise TraceError(f"{name} takes values out of torch")
+        return func(*args, **(kwargs or {}))
+
+
+_READS_MEMORY = frozenset(
+    {"__array__", "__dlpack__", "data_ptr", "numpy", "storage", "tolist", "untyped_storage"}
+)
+
+
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, Tensor) and torch._is_functional_tensor(value)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps warnings and torch's log of failed operations off the terminal: we tell the reason."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def _is_random(node: fx.Node) -> bool:
