@@ -1,0 +1,43 @@
+"""Model fingerprinting and provenance by harmless perturbations.
+
+A perturbation that leaves one network's answers unchanged, at any magnitude, changes those of
+every other. This library solves for such perturbations and tells from a suspect's answers alone
+whether it is a registered model, derived from one, or independent.
+
+    from fingerprint import extract, load_model, verify
+
+    source = load_model("resnet18.safetensors")
+    fingerprint = extract(source, seed="registry seed")
+    verification = verify(load_model("suspect.pt"), {"resnet18": fingerprint})
+    print(verification.verdict, verification.to_dict())
+
+Nothing is printed and no state is global. Values are frozen dataclasses with ``to_dict()``; a
+verdict that does not match is a value, never an exception. Errors are in
+:mod:`fingerprint.errors`.
+"""
+
+from __future__ import annotations
+
+from fingerprint.errors import FingerprintError
+from fingerprint.models import FileFacts, InputSpec, Model, OutputSpec, load_model
+from fingerprint.probes import Fingerprint, Probe, SpaceFacts, extract
+from fingerprint.suspects import ModelSuspect, Suspect
+from fingerprint.verification import Candidate, Verification, verify
+
+__all__ = [
+    "Candidate",
+    "FileFacts",
+    "Fingerprint",
+    "FingerprintError",
+    "InputSpec",
+    "Model",
+    "ModelSuspect",
+    "OutputSpec",
+    "Probe",
+    "SpaceFacts",
+    "Suspect",
+    "Verification",
+    "extract",
+    "load_model",
+    "verify",
+]

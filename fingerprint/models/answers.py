@@ -1,0 +1,68 @@
+"""How far apart two answers are, for each kind of answer.
+
+Logits: Euclidean after subtracting the mean over classes, because softmax is blind to it
+(Lemma 1.3). Probabilities: the same on log-probabilities, floored at the answer's own
+precision. Labels: 0 or 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.errors import UsageError
+
+__all__ = ["answer_distance", "comparable"]
+
+Array = NDArray[np.float64]
+
+
+def comparable(answers: NDArray[np.floating], kind: str) -> Array:
+    """Maps answers to the space where their distance is Euclidean.
+
+    Args:
+        answers: Shape ``(..., classes)``.
+        kind: ``logits``, ``probabilities`` or ``labels``.
+
+    Returns:
+        float64 array of the same shape; for labels a one-hot row scaled so that two different
+        labels are at distance 1.
+
+    Raises:
+        UsageError: The kind is not known.
+    """
+    values = np.asarray(answers, dtype=np.float64)
+    if kind == "labels":
+        best = values.argmax(axis=-1)
+        onehot: Array = np.eye(values.shape[-1])[best] / np.sqrt(2.0)
+        return onehot
+    if kind == "probabilities":
+        values = np.log(np.maximum(values, _precision(values)))
+    elif kind != "logits":
+        raise UsageError(f"answer kind: expected logits, probabilities or labels, got {kind!r}")
+    centred: Array = values - values.mean(axis=-1, keepdims=True)
+    return centred
+
+
+def answer_distance(first: NDArray[np.floating], second: NDArray[np.floating], kind: str) -> Array:
+    """Distance between answers, over the last axis; shapes broadcast.
+
+    Args:
+        first: Answers of shape ``(..., classes)``.
+        second: Answers of a shape that broadcasts with ``first``.
+        kind: ``logits``, ``probabilities`` or ``labels``.
+
+    Returns:
+        float64 distances of shape ``(...)``.
+    """
+    difference = comparable(first, kind) - comparable(second, kind)
+    norm: Array = np.linalg.norm(difference, axis=-1)
+    return norm
+
+
+def _precision(values: Array) -> float:
+    """The smallest positive step the answers were given with; half of it stands for zero."""
+    positive = values[values > 0]
+    if positive.size == 0:
+        return 0.5
+    return float(max(positive.min() / 2, np.finfo(np.float32).tiny))

@@ -1,0 +1,89 @@
+"""Harmless perturbations of a whole network: one entry for every size of output.
+
+    solution = solve_network(model, base, start, bounds=(0.0, 1.0))
+
+With n inputs and m outputs, m far below n, the perturbations with ``f(x+δ) = f(x)`` form a
+manifold of dimension n − m near almost every point (Lemma 1, pushed through all layers at
+once). Few outputs are solved by Gauss-Newton in float64, to rounding error; many by projected
+L-BFGS in the network's own precision, because the Jacobian is then ill-conditioned and dear.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fingerprint.perturbations.gauss_newton import gauss_newton
+from fingerprint.perturbations.lbfgs import projected_lbfgs
+from fingerprint.perturbations.objective import Objective
+from fingerprint.perturbations.solution import Solution
+from fingerprint.progress import Progress, silent
+
+__all__ = ["choose_method", "solve_network"]
+
+Method = Literal["gauss-newton", "l-bfgs"]
+
+_FEW_OUTPUTS = 32
+_JACOBIAN_ENTRIES = 2**22
+_GAUSS_NEWTON_TOLERANCE = 1e-8
+_LBFGS_TOLERANCE = 1e-2
+
+
+def choose_method(outputs: int, inputs: int) -> Method:
+    """Gauss-Newton while a probe's Jacobian is small (32 MiB in float64), else L-BFGS."""
+    small = outputs <= _FEW_OUTPUTS and outputs * inputs <= _JACOBIAN_ENTRIES
+    return "gauss-newton" if small else "l-bfgs"
+
+
+def solve_network(
+    network: Callable[[Tensor], Tensor],
+    base: Tensor,
+    start: Tensor,
+    *,
+    bounds: tuple[float, float],
+    method: Method | None = None,
+    tolerance: float | None = None,
+    max_passes: int = 150,
+    progress: Progress = silent,
+) -> Solution:
+    """Solves ``g(x+δ) = g(x)`` for a batch of probes, each near its own start.
+
+    Args:
+        network: Maps ``(N, *shape)`` to logits ``(N, m)``; differentiable almost everywhere.
+        base: Base inputs x, shape ``(B, *shape)``; its dtype is the working precision.
+        start: Inputs to begin from, shape ``(B, *shape)``, inside the bounds.
+        bounds: Smallest and largest value of any coordinate of ``x + δ``.
+        method: ``gauss-newton`` or ``l-bfgs``; chosen by size if omitted.
+        tolerance: Relative residual that counts as converged; 1e-8 for Gauss-Newton, 1e-2 for
+            L-BFGS, whose probes are rounded to 8 bits anyway.
+        max_passes: Passes at most for each probe, L-BFGS only.
+        progress: Called as the work goes on.
+
+    Returns:
+        The solutions; probes that did not converge say so.
+
+    Raises:
+        NoInformation: The answers to the bases are not finite or tell no classes apart.
+    """
+    objective = Objective(network, base, bounds)
+    classes = objective.target.shape[1]
+    chosen = method or choose_method(classes, base[0].numel())
+    start = objective.clip(start.to(base.dtype))
+    with torch.no_grad():
+        if chosen == "gauss-newton":
+            return gauss_newton(
+                objective,
+                start,
+                tolerance=_GAUSS_NEWTON_TOLERANCE if tolerance is None else tolerance,
+                progress=progress,
+            )
+        return projected_lbfgs(
+            objective,
+            start,
+            tolerance=_LBFGS_TOLERANCE if tolerance is None else tolerance,
+            max_passes=max_passes,
+            progress=progress,
+        )

@@ -1,0 +1,167 @@
+"""A fingerprint as bytes: data only, versioned, checked when it is read.
+
+Layout: the eight bytes ``NULLPRNT``, a version byte, then a safetensors document whose metadata
+holds one JSON text and whose tensors are the images, answers and linear part. Nothing is ever
+unpickled; sizes, types and finite values are checked before anything is used.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from fingerprint.errors import FingerprintError, MalformedFile
+from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.probes.probe import BaseSet, Fingerprint, Probe, SpaceFacts
+
+__all__ = ["MAX_BLOB", "VERSION", "decode", "encode"]
+
+MAGIC = b"NULLPRNT"
+VERSION = 1
+MAX_BLOB = 2**30
+"""Largest blob that is read (1 GiB)."""
+
+_LINEAR = "linear."
+_KINDS = ("network", "linear")
+
+
+def encode(fingerprint: Fingerprint) -> bytes:
+    """Writes a fingerprint as bytes; equal fingerprints give equal bytes."""
+    probes = fingerprint.probes
+    tensors = {
+        "bases": fingerprint.base_set.bases,
+        "controls": fingerprint.base_set.controls,
+        "base_answers": fingerprint.base_answers,
+        "control_answers": fingerprint.control_answers,
+        "harmless": np.stack([probe.harmless for probe in probes]),
+        "answers": np.stack([probe.answer for probe in probes]),
+    }
+    tensors |= {_LINEAR + key: value for key, value in fingerprint.linear_part.items()}
+    document = fingerprint.to_dict()
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    contiguous = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
+    return MAGIC + bytes([VERSION]) + save(contiguous, metadata={"fingerprint": text})
+
+
+def decode(blob: bytes) -> Fingerprint:
+    """Reads what :func:`encode` wrote.
+
+    Raises:
+        MalformedFile: Wrong magic, another version, truncated, or values that do not fit.
+    """
+    body = _body(blob)
+    try:
+        tensors = load(body)
+        document = _metadata(body)
+        fingerprint = _fingerprint(document, tensors)
+    except FingerprintError as error:
+        raise MalformedFile(f"probe set: {error}") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedFile(f"probe set: expected a fingerprint, got damaged data ({error})") from error
+    _check(fingerprint)
+    return fingerprint
+
+
+def _body(blob: bytes) -> bytes:
+    if len(blob) > MAX_BLOB:
+        raise MalformedFile(f"probe set: expected at most {MAX_BLOB} bytes, got {len(blob)}")
+    if blob[: len(MAGIC)] != MAGIC or len(blob) <= len(MAGIC) + 9:
+        raise MalformedFile("probe set: expected bytes starting with NULLPRNT, got something else")
+    version = blob[len(MAGIC)]
+    if version != VERSION:
+        raise MalformedFile(
+            f"probe set: expected version {VERSION}, got {version}; use the release that wrote it"
+        )
+    return blob[len(MAGIC) + 1 :]
+
+
+def _metadata(body: bytes) -> dict[str, Any]:
+    # The library has already validated the header; its loader just does not return metadata.
+    length = int.from_bytes(body[:8], "little")
+    header = json.loads(body[8 : 8 + length])
+    document: dict[str, Any] = json.loads(header["__metadata__"]["fingerprint"])
+    return document
+
+
+def _fingerprint(document: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Fingerprint:
+    rows = document["per_probe"]
+    harmless, answers = tensors["harmless"], tensors["answers"]
+    if not len(rows) == len(harmless) == len(answers) > 0:
+        raise MalformedFile(f"expected one image and answer for each of {len(rows)} probes")
+    return Fingerprint(
+        model_digest=str(document["model_digest"]),
+        input=InputSpec.from_dict(document["input"]),
+        output=OutputSpec.from_dict(document["output"]),
+        seed=str(document["seed"]),
+        parameters=dict(document["parameters"]),
+        base_set=BaseSet(
+            start=str(document["start"]), bases=tensors["bases"], controls=tensors["controls"]
+        ),
+        base_answers=tensors["base_answers"],
+        control_answers=tensors["control_answers"],
+        probes=tuple(
+            Probe(harmless=image, answer=answer, **_probe_facts(row))
+            for row, image, answer in zip(rows, harmless, answers, strict=True)
+        ),
+        spaces=tuple(SpaceFacts(**space) for space in document["spaces"]),
+        tolerance=float(document["tolerance"]),
+        device=dict(document["device"]),
+        screened_against=tuple(str(name) for name in document["screened_against"]),
+        redrawn=int(document["redrawn"]),
+        cost={str(key): float(value) for key, value in document["cost"].items()},
+        linear_part={
+            key.removeprefix(_LINEAR): value
+            for key, value in tensors.items()
+            if key.startswith(_LINEAR)
+        },
+        warnings=tuple(str(line) for line in document["warnings"]),
+    )
+
+
+def _probe_facts(row: dict[str, Any]) -> dict[str, Any]:
+    if row["kind"] not in _KINDS:
+        raise MalformedFile(f"expected a probe of kind {' or '.join(_KINDS)}, got {row['kind']!r}")
+    return {
+        "kind": row["kind"],
+        "base": int(row["base"]),
+        "draw": int(row["draw"]),
+        "residual": float(row["residual"]),
+        "harm_ratio": float(row["harm_ratio"]),
+        "start_cosine": float(row["start_cosine"]),
+        "converged": bool(row["converged"]),
+    }
+
+
+def _check(fingerprint: Fingerprint) -> None:
+    """Checks shapes, types and values against what the fingerprint says of itself."""
+    shape, classes = fingerprint.input.shape, fingerprint.output.classes
+    dtype = np.uint8 if fingerprint.input.kind == "pixels" else np.float32
+    bases, controls = fingerprint.base_set.bases, fingerprint.base_set.controls
+    count = len(bases)
+    per_base = controls.shape[1] if controls.ndim > 1 else 0
+    expected = [
+        ("bases", bases, (count, *shape), dtype),
+        ("controls", controls, (count, per_base, *shape), dtype),
+        ("base answers", fingerprint.base_answers, (count, classes), np.float32),
+        ("control answers", fingerprint.control_answers, (count, per_base, classes), np.float32),
+    ]
+    expected += [("harmless", probe.harmless, shape, dtype) for probe in fingerprint.probes]
+    expected += [("answer", probe.answer, (classes,), np.float32) for probe in fingerprint.probes]
+    for name, array, wanted, kind in expected:
+        if array.shape != wanted or array.dtype != kind or array.size == 0:
+            raise MalformedFile(
+                f"probe set: expected {name} of shape {wanted} and type {np.dtype(kind)}, "
+                f"got {array.shape} and {array.dtype}"
+            )
+        if not np.isfinite(array).all():
+            raise MalformedFile(f"probe set: expected finite {name}, got NaN or infinity")
+    if not all(0 <= probe.base < count for probe in fingerprint.probes):
+        raise MalformedFile(f"probe set: expected bases below {count} in every probe")
+    if not (math.isfinite(fingerprint.tolerance) and fingerprint.tolerance >= 0):
+        raise MalformedFile(f"probe set: expected a tolerance, got {fingerprint.tolerance}")

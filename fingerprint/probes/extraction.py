@@ -1,0 +1,297 @@
+"""Extracts the fingerprint of a model: its harmless inputs, screened, with its own answers.
+
+    fingerprint = extract(model, seed="...")
+
+The model is asked which kind of start noise suits it, candidates are solved from committed
+draws, rounded to inputs that can be sent, measured on the model itself and on the other
+registered models, and drawn again where they do not hold up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fingerprint.errors import NoInformation, UsageError
+from fingerprint.models.answers import answer_distance
+from fingerprint.models.checks import check_informative
+from fingerprint.models.model import Model
+from fingerprint.models.run import run
+from fingerprint.operators.base import LinearOperator
+from fingerprint.operators.storage import from_arrays, to_arrays
+from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
+from fingerprint.probes.noise import parse_start
+from fingerprint.probes.probe import Fingerprint, Probe, ProbeKind
+from fingerprint.probes.public import MAX_BASES, public_inputs
+from fingerprint.probes.screening import FLOOR, BaseHarm, Screen, base_harm, harm_ratios
+from fingerprint.probes.solving import Candidates, Solver, Wish
+from fingerprint.probes.starts import choose_start
+from fingerprint.progress import Progress, silent
+
+__all__ = ["extract"]
+
+_ROUNDS = 4
+"""Times a candidate is drawn at most."""
+
+_SOURCE_CEILING = 0.3
+"""Harm ratio on the source above which a probe says too little about it."""
+
+_LEAST_PROBES = 6
+_MOST_PROBES = 480
+
+
+def extract(
+    model: Model,
+    *,
+    seed: str,
+    probes: int = 24,
+    start: str = "auto",
+    others: Mapping[str, Model] | None = None,
+    other_linear: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+    images: NDArray[Any] | None = None,
+    progress: Progress = silent,
+) -> Fingerprint:
+    """Solves for a model's probes and records its answers.
+
+    Args:
+        model: The source.
+        seed: Registry seed; the public inputs and all starts derive from it.
+        probes: How many probes, from 6 to 480.
+        start: Kind of start noise (see ``START_KINDS``), or ``auto`` to let the model choose by
+            how well it separates simulated derivatives from controls.
+        others: Registered models to stay away from, by name; kin left out.
+        other_linear: Stored linear parts of those whose weights are gone, by name.
+        images: Base inputs instead of plain colours, shape ``(N, *model.input.shape)``.
+        progress: Called as ``progress(stage, done, total)``.
+
+    Returns:
+        The fingerprint, ready to be registered or verified against.
+
+    Raises:
+        NoInformation: The network is dead, constant or not finite, or no perturbation was
+            found that it ignores.
+        UsageError: A setting is out of range.
+    """
+    began = time.perf_counter()
+    if not _LEAST_PROBES <= probes <= _MOST_PROBES:
+        raise UsageError(f"probes: expected {_LEAST_PROBES} to {_MOST_PROBES}, got {probes}")
+    if start != "auto":
+        parse_start(start)
+    check_informative(model)
+    work = _Extraction(model, seed, probes, images, progress)
+    work.choose(start, others or {}, other_linear or {})
+    work.draw()
+    return work.fingerprint(time.perf_counter() - began)
+
+
+@dataclass
+class _Kept:
+    """The candidate held for one place of the fingerprint."""
+
+    wish: Wish
+    probe: Probe
+    distance: float  # least harm ratio over the other models
+
+    @property
+    def good(self) -> bool:
+        return self.probe.harm_ratio <= _SOURCE_CEILING and self.distance >= FLOOR
+
+    @property
+    def rank(self) -> tuple[bool, float, float]:
+        """Candidates that hold for the source first, then the farthest from the others."""
+        usable = self.probe.harm_ratio <= _SOURCE_CEILING
+        return (usable, min(self.distance, FLOOR), -self.probe.harm_ratio)
+
+
+@dataclass
+class _Extraction:
+    """The state of one extraction, in the order of its steps: choose, draw, fingerprint."""
+
+    model: Model
+    seed: str
+    probes: int
+    images: NDArray[Any] | None
+    progress: Progress
+    kept: list[_Kept] = field(default_factory=list)
+    redrawn: int = 0
+    passes: float = 0.0
+
+    def choose(
+        self,
+        start: str,
+        others: Mapping[str, Model],
+        other_linear: Mapping[str, Mapping[str, NDArray[Any]]],
+    ) -> None:
+        """Settles the harmless spaces, the start noise and the screen."""
+        bases = min(MAX_BASES, self.probes)
+        self.progress("harmless spaces", 0, 1)
+        self.spaces: HarmlessSpaces = find_spaces(self.model)
+        linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
+        panel = self._panel(others, linear)
+        if start == "auto":
+            choice = choose_start(self.model, self.seed, bases, self.images, self.progress)
+            start, self.passes = choice.start, choice.passes
+            self.comparison: dict[str, float] = choice.comparison
+        else:
+            self.comparison = {}
+        self.base_set = public_inputs(self.model.input, self.seed, start, bases, self.images)
+        self.solver = Solver(
+            self.model,
+            seed=self.seed,
+            base_set=self.base_set,
+            space=self.spaces.space,
+            others=panel,
+            progress=self.progress,
+        )
+        self.known: BaseHarm = base_harm(self.model, self.base_set)
+        self.screen = Screen(others, linear, self.base_set, self.model.input)
+
+    def _panel(
+        self, others: Mapping[str, Model], linear: Mapping[str, LinearOperator]
+    ) -> tuple[LinearOperator, ...]:
+        """Linear parts of the other models; needed only where this one has a linear space."""
+        if self.spaces.space is None:
+            return ()
+        found = [linear_operator_of(other) for other in others.values()]
+        return (*(operator for operator in found if operator is not None), *linear.values())
+
+    def draw(self) -> None:
+        """Solves one candidate for each place, then again for those that do not hold up."""
+        wishes = self._first_wishes()
+        self.kept = self._candidates(wishes)
+        used = [max(w.draw for w in wishes if w.base == wish.base) for wish in wishes]
+        following = {wish.base: last + 1 for wish, last in zip(wishes, used, strict=True)}
+        for _ in range(_ROUNDS - 1):
+            places = [place for place, kept in enumerate(self.kept) if not kept.good]
+            if not places:
+                break
+            again = []
+            for place in places:
+                wish = self.kept[place].wish
+                again.append(Wish(wish.kind, wish.base, following[wish.base]))
+                following[wish.base] += 1
+            self.redrawn += len(again)
+            for place, fresh in zip(places, self._candidates(again), strict=True):
+                self.kept[place] = max(self.kept[place], fresh, key=lambda kept: kept.rank)
+        usable = sum(kept.probe.harm_ratio <= _SOURCE_CEILING for kept in self.kept)
+        if usable < len(self.kept) / 2:
+            raise NoInformation(
+                f"expected perturbations the network ignores, found {usable} of "
+                f"{len(self.kept)} probes below harm ratio {_SOURCE_CEILING}; "
+                "it has too few inputs for its outputs, or its gradients are blocked"
+            )
+
+    def _first_wishes(self) -> list[Wish]:
+        """Deals the probes over bases; every second round is linear where there is a space."""
+        bases = len(self.base_set.bases)
+        wishes = []
+        for place in range(self.probes):
+            turn, base = divmod(place, bases)
+            linear = self.spaces.space is not None and turn % 2 == 1
+            kind: ProbeKind = "linear" if linear else "network"
+            wishes.append(Wish(kind, base, turn))
+        return wishes
+
+    def _candidates(self, wishes: list[Wish]) -> list[_Kept]:
+        solved: Candidates = self.solver.solve(wishes)
+        rows = np.array([wish.base for wish in wishes])
+        ratios, answers = harm_ratios(self.model, self.known, solved.harmless, rows)
+        distances = self.screen.worst(solved.harmless, rows)
+        self.passes += float(solved.passes.sum()) / self.probes
+        return [
+            _Kept(
+                wish=wish,
+                distance=float(distances[place]),
+                probe=Probe(
+                    kind=wish.kind,
+                    base=wish.base,
+                    draw=wish.draw,
+                    harmless=solved.harmless[place],
+                    answer=answers[place],
+                    residual=float(solved.residual[place]),
+                    harm_ratio=float(ratios[place]),
+                    start_cosine=float(solved.cosine[place]),
+                    converged=bool(solved.converged[place]),
+                ),
+            )
+            for place, wish in enumerate(wishes)
+        ]
+
+    def fingerprint(self, seconds: float) -> Fingerprint:
+        """Puts the result together."""
+        probes = tuple(kept.probe for kept in self.kept)
+        return Fingerprint(
+            model_digest=self.model.digest,
+            input=self.model.input,
+            output=self.model.output,
+            seed=self.seed,
+            parameters=self._parameters(),
+            base_set=self.base_set,
+            base_answers=self.known.base_answers,
+            control_answers=self.known.control_answers,
+            probes=probes,
+            spaces=self.spaces.facts,
+            tolerance=_tolerance(self.model, self.base_set.bases, probes),
+            device=_device_facts(self.model),
+            screened_against=(*self.screen.models, *self.screen.linear),
+            redrawn=self.redrawn,
+            cost={"seconds": seconds, "passes_per_probe": self.passes},
+            linear_part=to_arrays(self.spaces.operator) if self.spaces.operator else {},
+            warnings=self._warnings(probes),
+        )
+
+    def _parameters(self) -> dict[str, Any]:
+        return {
+            "method": self.solver.method,
+            "probes": self.probes,
+            "start": self.base_set.start,
+            "start_comparison": self.comparison,
+            "bases": "images" if self.images is not None else "colours",
+            "screening_floor": FLOOR,
+        }
+
+    def _warnings(self, probes: tuple[Probe, ...]) -> tuple[str, ...]:
+        lines = [*self.model.warnings, *self.spaces.warnings]
+        stuck = sum(not probe.converged for probe in probes)
+        if stuck:
+            worst = max(probe.residual for probe in probes if not probe.converged)
+            lines.append(
+                f"the solver did not converge on {stuck} of {len(probes)} probes "
+                f"(largest relative residual {worst:.2g}); their harm on the source is recorded"
+            )
+        lines += [
+            f"its probes act on {name!r} as on itself: declare kinship with --parent if it is kin"
+            for name in sorted(self.screen.given_up)
+        ]
+        close = sum(kept.distance < FLOOR for kept in self.kept)
+        if close:
+            lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
+        return tuple(lines)
+
+
+def _tolerance(
+    model: Model, bases: NDArray[Any], probes: tuple[Probe, ...]
+) -> float:
+    """How much answers differ for reasons that are no change of the model.
+
+    Measured as the largest relative difference between answers given alone and in a batch, and
+    taken ten times, for other processors and libraries.
+    """
+    inputs = np.concatenate([bases, np.stack([probe.harmless for probe in probes])])[:12]
+    batched, alone = run(model, inputs), run(model, inputs, batch=1)
+    size = answer_distance(batched, np.zeros_like(batched), "logits")
+    difference = answer_distance(batched, alone, "logits")
+    relative = float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
+    return float(np.clip(10 * relative, 1e-4, 5e-3))
+
+
+def _device_facts(model: Model) -> dict[str, Any]:
+    device = model.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"device": name, "torch": torch.__version__, "dtype": str(model.dtype)}

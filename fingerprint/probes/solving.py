@@ -1,0 +1,166 @@
+"""Solving candidates for probes: from a start draw to an input that can be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fingerprint.models.model import Model
+from fingerprint.models.run import full_precision, to_inputs, to_tensor
+from fingerprint.operators.base import LinearOperator
+from fingerprint.perturbations.linear import solve_linear
+from fingerprint.perturbations.network import choose_method, solve_network
+from fingerprint.perturbations.solution import Solution
+from fingerprint.probes.probe import BaseSet, ProbeKind
+from fingerprint.probes.public import start_input
+from fingerprint.progress import Progress, silent
+from fingerprint.spaces.outside import outside
+from fingerprint.spaces.subspace import Subspace
+
+__all__ = ["Candidates", "Solver", "Wish"]
+
+_CHUNK_SCALARS = 2**21
+_LARGEST_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A probe that is wanted: its kind, its base, and which draw of the start to use."""
+
+    kind: ProbeKind
+    base: int
+    draw: int
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Solved candidates, in the order of their wishes.
+
+    Attributes:
+        harmless: Inputs as they are sent, shape ``(N, *input.shape)``.
+        residual: Relative residual before rounding, shape ``(N,)``.
+        cosine: Cosine between δ and its start, shape ``(N,)``.
+        converged: Shape ``(N,)``, bool.
+        passes: Forward-and-backward passes of each, shape ``(N,)``.
+    """
+
+    harmless: NDArray[Any]
+    residual: NDArray[np.float64]
+    cosine: NDArray[np.float64]
+    converged: NDArray[np.bool_]
+    passes: NDArray[np.float64]
+
+
+class Solver:
+    """Solves wishes for one model and one set of public inputs.
+
+    Args:
+        model: The source.
+        seed: Registry seed.
+        base_set: Public bases and controls.
+        space: Harmless space of the first affine segment; None if there is none.
+        others: Linear parts of other models, which linear probes stay outside of.
+        progress: Called as the work goes on.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        seed: str,
+        base_set: BaseSet,
+        space: Subspace | None = None,
+        others: tuple[LinearOperator, ...] = (),
+        progress: Progress = silent,
+    ) -> None:
+        self.model = model
+        self.seed = seed
+        self.base_set = base_set
+        self.space = space
+        self.others = others
+        self.progress = progress
+        self.method = choose_method(model.output.classes, model.input.size)
+        exact = self.method == "gauss-newton"
+        self._working = model.to(dtype=torch.float64) if exact else model
+
+    def solve(self, wishes: list[Wish]) -> Candidates:
+        """Solves all wishes, a chunk at a time."""
+        chunk = max(1, min(_LARGEST_CHUNK, _CHUNK_SCALARS // self.model.input.size))
+        parts: list[Candidates] = []
+        order = sorted(range(len(wishes)), key=lambda place: wishes[place].kind)
+        done = 0
+        while done < len(order):
+            kind = wishes[order[done]].kind
+            same = [place for place in order[done:] if wishes[place].kind == kind][:chunk]
+            report = _part_of(self.progress, done, len(same), len(order))
+            parts.append(self._solve_chunk(kind, [wishes[place] for place in same], report))
+            done += len(same)
+        back = np.argsort(order)
+        return Candidates(
+            harmless=np.concatenate([part.harmless for part in parts])[back],
+            residual=np.concatenate([part.residual for part in parts])[back],
+            cosine=np.concatenate([part.cosine for part in parts])[back],
+            converged=np.concatenate([part.converged for part in parts])[back],
+            passes=np.concatenate([part.passes for part in parts])[back],
+        )
+
+    def _solve_chunk(self, kind: ProbeKind, wishes: list[Wish], report: Progress) -> Candidates:
+        spec = self.model.input
+        dtype = torch.float64 if kind == "linear" else self._working.dtype
+        device = self.model.device
+        base = to_tensor(self.base_set.bases[[wish.base for wish in wishes]], spec, dtype)
+        start = to_tensor(np.stack([self._start(wish) for wish in wishes]), spec, dtype)
+        base, start = base.to(device), start.to(device)
+        if kind == "linear":
+            solution = self._linear(base, start, report)
+        else:
+            with full_precision():
+                solution = solve_network(
+                    self._working, base, start, bounds=spec.bounds, progress=report
+                )
+        delta, begin = solution.delta.flatten(1), (start - base).flatten(1)
+        cosine = torch.cosine_similarity(delta.double(), begin.double(), dim=1)
+        return Candidates(
+            harmless=to_inputs(base + solution.delta, spec),
+            residual=solution.residual.double().cpu().numpy(),
+            cosine=cosine.cpu().numpy(),
+            converged=solution.converged.cpu().numpy(),
+            passes=np.full(len(wishes), solution.passes),
+        )
+
+    def _linear(self, base: Tensor, start: Tensor, report: Progress) -> Solution:
+        """Solves in the harmless space, from starts moved out of the other models' spaces."""
+        assert self.space is not None  # linear wishes are only made where there is a space
+        if self.others:
+            moved = [
+                outside(self.space, self.others, one - origin).delta.to(base)
+                for one, origin in zip(start, base, strict=True)
+            ]
+            start = base + torch.stack(moved)
+        return solve_linear(
+            self.space, base, start, bounds=self.model.input.bounds, progress=report
+        )
+
+    def _start(self, wish: Wish) -> NDArray[Any]:
+        return start_input(
+            self.model.input,
+            self.seed,
+            self.base_set.start,
+            self.model.digest,
+            wish.base,
+            wish.draw,
+        )
+
+
+def _part_of(progress: Progress, done: int, size: int, total: int) -> Progress:
+    """Reports a chunk's own progress as a share of all probes."""
+
+    def report(stage: str, step: int, steps: int) -> None:
+        progress(stage, round(1000 * (done + size * step / steps) / total), 1000)
+
+    return report

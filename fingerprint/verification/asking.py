@@ -1,0 +1,85 @@
+"""Asking a suspect: each input once, however many candidates share it, and once more to see
+whether it answers the same."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.models.answers import answer_distance
+from fingerprint.probes.probe import Fingerprint
+from fingerprint.suspects.base import Suspect
+
+__all__ = ["Answers", "ask"]
+
+
+class Answers:
+    """A suspect's answers by input.
+
+    Attributes:
+        kind: What the answers are.
+        repeatable: Whether repeated inputs got equal answers.
+    """
+
+    def __init__(self, suspect: Suspect) -> None:
+        self.kind = suspect.output.kind
+        self.repeatable = True
+        self._suspect = suspect
+        self._rows: dict[bytes, NDArray[np.float32]] = {}
+
+    def ask(self, inputs: NDArray[Any]) -> None:
+        """Asks those inputs that have not been asked yet, shape ``(N, *shape)``."""
+        fresh: dict[bytes, NDArray[Any]] = {}
+        for one in inputs:
+            key = _key(one)
+            if key not in self._rows:
+                fresh[key] = one
+        if fresh:
+            answers = self._suspect.answer(np.stack(list(fresh.values())))
+            self._rows.update(zip(fresh, answers, strict=True))
+
+    def repeat(self, inputs: NDArray[Any], tolerance: float) -> None:
+        """Asks inputs again and remembers whether the answers agree."""
+        again = self._suspect.answer(inputs)
+        before = self.of(inputs)
+        difference = answer_distance(again, before, self.kind)
+        size = answer_distance(before, np.zeros_like(before), self.kind)
+        steady = difference <= tolerance * np.maximum(size, np.finfo(np.float32).tiny)
+        unanswered = ~np.isfinite(before).all(axis=-1)
+        self.repeatable &= bool((steady | unanswered).all())
+
+    def of(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The answers to inputs of shape ``(..., *shape)``; returns ``(..., classes)``."""
+        depth = inputs.ndim - len(self._suspect.input.shape)
+        flat = inputs.reshape(-1, *inputs.shape[depth:])
+        rows = np.stack([self._rows[_key(one)] for one in flat])
+        return rows.reshape(*inputs.shape[:depth], -1)
+
+
+def ask(suspect: Suspect, candidates: list[Fingerprint], tolerance: float) -> Answers:
+    """Asks everything the candidates need, one base a second time.
+
+    Args:
+        suspect: Whom to ask.
+        candidates: Fingerprints of the suspect's input domain.
+        tolerance: Relative difference of repeated answers that still counts as equal.
+
+    Returns:
+        The answers to all bases, controls and harmless inputs.
+    """
+    answers = Answers(suspect)
+    everything = []
+    for fingerprint in candidates:
+        shape = fingerprint.input.shape
+        everything += [fingerprint.base_set.bases, fingerprint.base_set.controls.reshape(-1, *shape)]
+        everything += [np.stack([probe.harmless for probe in fingerprint.probes])]
+    answers.ask(np.concatenate(everything))
+    answers.repeat(candidates[0].probes[0].harmless[None], tolerance)
+    return answers
+
+
+def _key(one: NDArray[Any]) -> bytes:
+    return hashlib.sha256(one.tobytes()).digest()

@@ -1,0 +1,208 @@
+"""What a suspect's answers say about one candidate: harm, its ratio, and its tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.models.answers import answer_distance
+from fingerprint.probes.probe import Fingerprint
+from fingerprint.verification.asking import Answers
+from fingerprint.verification.statistics import (
+    Estimate,
+    discordance_test,
+    estimate_ratio,
+    holm,
+    permutation_test,
+)
+
+__all__ = ["Evidence", "KindTest", "gather"]
+
+Array = NDArray[np.float64]
+
+_LEAST_PROBES = 4
+_LEAST_BASES = 2
+_QUIET = 1e-6
+"""Harm of a control, relative to the largest answer, below which a base says nothing."""
+
+
+@dataclass(frozen=True)
+class KindTest:
+    """The test of one kind of probe.
+
+    Attributes:
+        kind: ``network`` or ``linear``.
+        estimate: Geometric mean harm ratio with its interval.
+        p_value: Of the permutation test, corrected over kinds.
+        probes: How many probes took part.
+    """
+
+    kind: str
+    estimate: Estimate
+    p_value: float
+    probes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Everything measured about one candidate.
+
+    Attributes:
+        tests: One for each kind of probe with enough evidence; most significant first.
+        missing: Why there is no evidence; empty when there is some.
+        deviation: Largest relative difference from the source's recorded answers; None if the
+            label spaces differ.
+        label_agreement: Share of probes with the source's label; None if they cannot be
+            compared.
+        probes_used: Probes that gave evidence.
+        per_probe: Plain values for the report.
+    """
+
+    tests: tuple[KindTest, ...]
+    missing: str
+    deviation: float | None
+    label_agreement: float | None
+    probes_used: int
+    per_probe: tuple[dict[str, Any], ...]
+
+
+def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidence:
+    """Measures a suspect's answers against one fingerprint.
+
+    Args:
+        fingerprint: The candidate.
+        answers: The suspect's answers to all its inputs.
+        margin: m₀.
+
+    Returns:
+        The evidence; without any, ``missing`` says why.
+    """
+    harmless = np.stack([probe.harmless for probe in fingerprint.probes])
+    rows = np.array([probe.base for probe in fingerprint.probes])
+    bases = answers.of(fingerprint.base_set.bases)
+    controls = answers.of(fingerprint.base_set.controls)
+    perturbed = answers.of(harmless)
+    harm = answer_distance(perturbed, bases[rows], answers.kind)
+    control_harm = answer_distance(controls, bases[:, None], answers.kind)
+    usable, missing = _usable_bases(bases, controls, control_harm, answers.kind)
+    used = usable[rows] & np.isfinite(harm)
+    tests = () if missing else _tests(fingerprint, harm, control_harm, used, margin, answers.kind)
+    if not missing and not tests:
+        missing = "too few probes were answered"
+    same_space = perturbed.shape[-1] == fingerprint.output.classes
+    recorded = np.stack([probe.answer for probe in fingerprint.probes])
+    return Evidence(
+        tests=tests,
+        missing=missing,
+        deviation=_deviation(perturbed, recorded, answers.kind) if same_space else None,
+        label_agreement=_agreement(perturbed, recorded) if same_space else None,
+        probes_used=int(used.sum()),
+        per_probe=_per_probe(fingerprint, harm, control_harm, rows, used),
+    )
+
+
+def _usable_bases(
+    bases: NDArray[np.float32], controls: NDArray[np.float32], control_harm: Array, kind: str
+) -> tuple[NDArray[np.bool_], str]:
+    """Bases with finite answers whose controls were noticed, and why there are too few."""
+    answered = np.isfinite(bases).all(axis=-1) & np.isfinite(controls).all(axis=(1, 2))
+    size = np.abs(bases[answered]).max(initial=0.0)
+    with np.errstate(invalid="ignore"):
+        noticed = answered & (control_harm.max(axis=1) > _QUIET * size)
+        if kind != "labels":
+            noticed &= (control_harm > _QUIET * size).all(axis=1)
+    if int(answered.sum()) < _LEAST_BASES:
+        return noticed, "the answers to the public inputs are missing or not finite"
+    if int(noticed.sum()) < _LEAST_BASES:
+        return noticed, "the answers do not change with the input: a constant or dead network"
+    return noticed, ""
+
+
+def _tests(
+    fingerprint: Fingerprint,
+    harm: Array,
+    control_harm: Array,
+    used: NDArray[np.bool_],
+    margin: float,
+    answer_kind: str,
+) -> tuple[KindTest, ...]:
+    kinds = np.array([probe.kind for probe in fingerprint.probes])
+    rows = np.array([probe.base for probe in fingerprint.probes])
+    found: list[tuple[str, Estimate, float, int]] = []
+    for kind in sorted(set(kinds)):
+        chosen = used & (kinds == kind)
+        bases = [base for base in range(len(control_harm)) if (chosen & (rows == base)).any()]
+        if int(chosen.sum()) < _LEAST_PROBES or len(bases) < _LEAST_BASES:
+            continue
+        treated = [harm[chosen & (rows == base)] for base in bases]
+        control = [control_harm[base] for base in bases]
+        estimate, p_value = _test(treated, control, margin, answer_kind)
+        found.append((str(kind), estimate, p_value, int(chosen.sum())))
+    corrected = holm([p_value for _, _, p_value, _ in found])
+    tests = [
+        KindTest(kind=kind, estimate=estimate, p_value=p_value, probes=count)
+        for (kind, estimate, _, count), p_value in zip(found, corrected, strict=True)
+    ]
+    return tuple(sorted(tests, key=lambda test: (test.p_value, test.estimate.ratio)))
+
+
+def _test(
+    treated: list[Array], control: list[Array], margin: float, answer_kind: str
+) -> tuple[Estimate, float]:
+    if answer_kind == "labels":
+        changed = sum(float(values.mean()) for values in treated) / len(treated)
+        expected = sum(float(values.mean()) for values in control) / len(control)
+        ratio = changed / expected if expected > 0 else float("inf")
+        return Estimate(ratio, 0.0, float("inf")), discordance_test(treated, control, margin)
+    tiny = np.finfo(np.float32).tiny
+    logs = [np.log(np.maximum(values, tiny)) for values in treated]
+    control_logs = [np.log(np.maximum(values, tiny)) for values in control]
+    return estimate_ratio(logs, control_logs), permutation_test(logs, control_logs, margin)
+
+
+def _deviation(
+    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str
+) -> float | None:
+    """Largest relative difference between given and recorded answers."""
+    if kind != "logits":
+        return None
+    difference = answer_distance(given, recorded, kind)
+    size = answer_distance(recorded, np.zeros_like(recorded), kind)
+    worst = float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
+    return worst if np.isfinite(worst) else None
+
+
+def _agreement(given: NDArray[np.float32], recorded: NDArray[np.float32]) -> float | None:
+    answered = np.isfinite(given).all(axis=-1)
+    if not answered.any():
+        return None
+    return float((given.argmax(-1) == recorded.argmax(-1))[answered].mean())
+
+
+def _per_probe(
+    fingerprint: Fingerprint,
+    harm: Array,
+    control_harm: Array,
+    rows: NDArray[np.int64],
+    used: NDArray[np.bool_],
+) -> tuple[dict[str, Any], ...]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.exp(np.log(control_harm).mean(axis=1))
+        ratios = harm / scale[rows]
+    return tuple(
+        {
+            "kind": probe.kind,
+            "base": probe.base,
+            "harm": _finite(harm[place]),
+            "harm_ratio": _finite(ratios[place]),
+            "used": bool(used[place]),
+        }
+        for place, probe in enumerate(fingerprint.probes)
+    )
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,106 @@
+"""From evidence to a verdict, in one place.
+
+*same*: the suspect's answers equal the recorded ones within the precision they were given in.
+*derived*: a test rejects at α and its interval lies under the margin.
+*independent*: every interval lies above the margin.
+*inconclusive*: anything else. No evidence is never a match and never a pass.
+"""
+
+from __future__ import annotations
+
+from fingerprint.probes.probe import Fingerprint
+from fingerprint.verification.calibration import Margin
+from fingerprint.verification.evidence import Evidence, KindTest
+from fingerprint.verification.verification import Candidate, Verdict
+
+__all__ = ["judge"]
+
+
+def judge(
+    name: str,
+    fingerprint: Fingerprint,
+    evidence: Evidence,
+    *,
+    margin: Margin,
+    alpha: float,
+    answer_kind: str,
+    repeatable: bool,
+) -> Candidate:
+    """Decides about one candidate and says why in one sentence.
+
+    Args:
+        name: The candidate.
+        fingerprint: Its fingerprint.
+        evidence: What was measured.
+        margin: m₀ and its source.
+        alpha: Significance level of the test.
+        answer_kind: What the suspect's answers are.
+        repeatable: Whether repeated inputs got equal answers.
+    """
+    verdict, reason = _decide(fingerprint, evidence, margin.value, alpha, repeatable)
+    deciding = _deciding(evidence, verdict)
+    estimate = deciding.estimate if deciding else None
+    return Candidate(
+        name=name,
+        verdict=verdict,
+        reason=reason,
+        harm_ratio=estimate.ratio if estimate else None,
+        harm_ratio_ci=(estimate.low, estimate.high) if estimate else None,
+        p_value=deciding.p_value if deciding else None,
+        margin=margin.value,
+        margin_source=margin.source,
+        probes_used=evidence.probes_used,
+        answer_kind=answer_kind,
+        label_agreement=evidence.label_agreement,
+        per_probe=evidence.per_probe,
+    )
+
+
+def _decide(
+    fingerprint: Fingerprint, evidence: Evidence, margin: float, alpha: float, repeatable: bool
+) -> tuple[Verdict, str]:
+    if evidence.missing:
+        return "inconclusive", f"no evidence: {evidence.missing}"
+    if not repeatable:
+        return "inconclusive", "no evidence: the same input got different answers"
+    rejecting = [test for test in evidence.tests if _rejects(test, margin, alpha)]
+    if rejecting and evidence.deviation is not None and (
+        evidence.deviation <= fingerprint.tolerance
+    ):
+        return "same", (
+            f"its answers to all {len(fingerprint.probes)} probes equal the recorded ones "
+            f"within {fingerprint.tolerance:.1g} of their size"
+        )
+    if rejecting:
+        test = rejecting[0]
+        return "derived", (
+            f"perturbations solved for the source change its answers {test.estimate.ratio:.3g} "
+            f"times as much as unsolved noise; an independent model stays above {margin:.2g}"
+        )
+    lowest = min(evidence.tests, key=lambda test: test.estimate.low)
+    if lowest.estimate.low >= margin:
+        return "independent", (
+            "perturbations solved for the source change its answers about as much as unsolved "
+            f"noise (ratio {lowest.estimate.ratio:.3g}, at least {lowest.estimate.low:.3g})"
+        )
+    return "inconclusive", (
+        f"the harm ratio {lowest.estimate.ratio:.3g} (interval {lowest.estimate.low:.3g} to "
+        f"{lowest.estimate.high:.3g}) is too close to the margin {margin:.2g}; "
+        "register with more probes"
+    )
+
+
+def _rejects(test: KindTest, margin: float, alpha: float) -> bool:
+    if test.p_value > alpha:
+        return False
+    # Label-only answers have no interval; their exact test decides alone.
+    return test.estimate.high < margin or test.estimate.high == float("inf")
+
+
+def _deciding(evidence: Evidence, verdict: Verdict) -> KindTest | None:
+    """The test the report quotes: the most significant one, or the lowest interval."""
+    if not evidence.tests:
+        return None
+    if verdict in ("same", "derived"):
+        return evidence.tests[0]
+    return min(evidence.tests, key=lambda test: test.estimate.low)
