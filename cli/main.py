@@ -53,9 +53,13 @@ def root(
         raise typer.Exit(ExitCode.USAGE)
 
 
-app.command("register")(register)
-app.command("verify")(verify)
-app.command("list")(list_models)
-app.command("show")(show)
-app.command("remove")(remove)
-app.command("demo")(demo)
+_COMMANDS = (
+    (register, "register", "fp register ours.safetensors --arch timm:resnet18"),
+    (verify, "verify", "fp verify suspect.pt --arch timm:resnet18 --forbid ours"),
+    (list_models, "list", "fp list --json"),
+    (show, "show", "fp show ours"),
+    (remove, "remove", "fp remove ours --yes"),
+    (demo, "demo", "fp demo --keep digits"),
+)
+for command, verb, example in _COMMANDS:
+    app.command(verb, epilog=f"Example: {example}")(command)

@@ -50,7 +50,7 @@ def _judge_name(result: Verification, name: str, *, wanted: bool) -> Judgement:
 
 
 def judge(
-    result: Verification, *, expect: str | None = None, forbid: Sequence[str] = ()
+    result: Verification, *, expect: Sequence[str] = (), forbid: Sequence[str] = ()
 ) -> Judgement:
     """Judges a verification by the policies of the command line.
 
@@ -58,12 +58,11 @@ def judge(
 
     Args:
         result: The verification.
-        expect: The suspect must be this model or derived from it.
+        expect: The suspect must be each of these models or derived from it.
         forbid: The suspect must be none of these models, nor derived from one.
     """
     judgements = [_judge_name(result, name, wanted=False) for name in forbid]
-    if expect is not None:
-        judgements.append(_judge_name(result, expect, wanted=True))
+    judgements += [_judge_name(result, name, wanted=True) for name in expect]
     if result.verdict == "inconclusive" or not result.candidates:
         judgements.append(Judgement(ExitCode.INCONCLUSIVE))
     reasons = tuple(reason for judgement in judgements for reason in judgement.reasons)

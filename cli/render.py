@@ -73,7 +73,7 @@ def _share(value: float | None) -> str:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
     """Returns a table whose cells are shown as they are, long ones folded, never cut."""
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in headings:
         grid.add_column(heading, overflow="fold")
     for row in rows:

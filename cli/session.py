@@ -32,14 +32,16 @@ def load(path: Path, options: ModelOptions) -> Model:
     return load_model(path, **options.arguments)
 
 
-def require(registry: Registry, names: Iterable[str]) -> None:
+def require(registry: Registry, names: Iterable[str]) -> list[str]:
     """Checks that models are registered, before any long work is begun.
+
+    Returns:
+        The names in the form the registry keeps them, in which they can be compared.
 
     Raises:
         UnknownModel: One of them is not.
     """
-    for name in names:
-        registry.model(name)
+    return [registry.model(name).name for name in names]
 
 
 def complete_name(context: typer.Context, incomplete: str) -> list[str]:

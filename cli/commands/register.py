@@ -62,10 +62,7 @@ def register(
     data: Data = None,
     registry: options.RegistryUrl = None,
 ) -> None:
-    """Extract a model's fingerprint and keep it in the registry.
-
-    Example: fp register resnet20.safetensors --arch my_networks:resnet20 --input-size 3,32,32
-    """
+    """Extract a model's fingerprint and keep it in the registry."""
     with session.open_registry(registry) as opened:
         session.require(opened, [parent] if parent is not None else [])
         loaded = session.load(model, how)

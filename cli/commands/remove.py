@@ -20,7 +20,9 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 def _confirmed(name: str) -> bool:
     if not sys.stdin.isatty():
         raise typer.BadParameter("expected --yes where nobody can be asked for confirmation")
-    return typer.confirm(f"Remove {clean(name)} and its probes?", err=True)
+    sys.stderr.write(f"Remove {clean(name)} and its probes? [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @bundled
@@ -33,7 +35,7 @@ def remove(
 ) -> None:
     """Remove a model and its probes from the registry; the verdicts it took part in stay."""
     with session.open_registry(registry) as opened:
-        session.require(opened, [name])
+        (name,) = session.require(opened, [name])
         removed = yes or _confirmed(name)
         if removed:
             opened.remove(name)

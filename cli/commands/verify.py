@@ -42,11 +42,6 @@ Alpha = Annotated[
 ]
 
 
-def _limits(against: list[str], policies: list[str]) -> list[str]:
-    """Returns the names to compare with: a policy's model is always among them."""
-    return list(dict.fromkeys([*against, *policies])) if against else []
-
-
 @bundled
 def verify(
     suspect: options.ModelPath,
@@ -62,22 +57,24 @@ def verify(
     """Compare a suspect with the registered models and say whose it is.
 
     Exit code 0: answered, and every --expect and --forbid holds; 1: one does not; 4:
-    inconclusive. Example: fp verify suspect.safetensors --arch timm:resnet18 --forbid ours
+    inconclusive.
     """
-    forbidden = forbid or []
-    policies = [*forbidden, expect] if expect is not None else forbidden
     with session.open_registry(registry) as opened:
-        names = _limits(against or [], policies)
-        session.require(opened, names or policies)
+        limits = session.require(opened, against or [])
+        forbidden = session.require(opened, forbid or [])
+        expected = session.require(opened, [expect] if expect is not None else [])
+        if limits:
+            # A policy is about evidence, so the model it names is compared in any case.
+            limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
         loaded = session.load(suspect, how)
         with progress_bars(screen) as progress:
-            result = opened.verify(loaded, against=names, alpha=alpha, progress=progress)
-    for warning in result.warnings:
+            result = opened.verify(loaded, against=limits, alpha=alpha, progress=progress)
+    for warning in dict.fromkeys((*loaded.warnings, *result.warnings)):
         screen.warn(warning)
     from cli import render
 
     screen.data(result.to_dict(), render.verification(result))
-    judgement = judge(result, expect=expect, forbid=forbidden)
+    judgement = judge(result, expect=expected, forbid=forbidden)
     for reason in judgement.reasons:
         screen.message(reason)
     raise typer.Exit(judgement.code)

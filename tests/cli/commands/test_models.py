@@ -1,0 +1,81 @@
+"""``fp list``, ``show`` and ``remove``: look after what is registered."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+
+def test_list_shows_every_model_on_a_line_of_its_own(fp: Any) -> None:
+    lines = fp("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines if line.startswith(("ours", "theirs"))] == [
+        "ours",
+        "theirs",
+    ]
+
+
+def test_list_of_nothing_is_an_answer(fp: Any, script: Any) -> None:
+    script.models = ()
+    assert fp("list").exit_code == 0
+    assert json.loads(fp("list", "--json").stdout) == {"schema": 1, "models": []}
+
+
+def test_list_json_holds_the_facts_of_each_model(fp: Any) -> None:
+    document = json.loads(fp("list", "--json").stdout)
+    assert [model["name"] for model in document["models"]] == ["ours", "theirs"]
+    assert document["models"][0]["probes"] == 24
+
+
+def test_show_json_adds_the_fingerprint_and_the_recorded_verdicts(fp: Any) -> None:
+    document = json.loads(fp("show", "ours", "--json").stdout)
+    assert document["name"] == "ours"
+    assert document["fingerprint"]["per_probe"] == []
+    assert document["verifications"] == []
+
+
+def test_remove_off_a_terminal_needs_yes(fp: Any, script: Any) -> None:
+    result = fp("remove", "ours", input="y\n")
+    assert result.exit_code == 2
+    assert "--yes" in result.stderr
+    assert script.named("remove") == []
+
+
+def test_remove_with_yes_removes_and_says_so_on_stderr(fp: Any, script: Any) -> None:
+    result = fp("remove", "ours", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "fp: removed ours\n"
+    assert script.named("remove") == [{"name": "ours"}]
+
+
+def test_remove_json_says_what_happened(fp: Any) -> None:
+    document = json.loads(fp("remove", "ours", "--yes", "--json").stdout)
+    assert document == {"schema": 1, "name": "ours", "removed": True}
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"), [(b"y\n", b"removed ours"), (b"n\n", b"kept ours"), (b"\n", b"kept ours")]
+)
+def test_remove_asks_on_a_terminal_and_only_yes_removes(answer: bytes, said: bytes) -> None:
+    terminal, inside = pty.openpty()
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.cli.fake_fp", "0", "remove", "ours"],
+            stdin=inside,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as process:
+            os.write(terminal, answer)
+            out, err = process.communicate(timeout=60)
+    finally:
+        os.close(terminal)
+        os.close(inside)
+    assert process.returncode == 0
+    assert b"Remove ours and its probes? [y/N]" in err
+    assert said in err
+    assert out == b""

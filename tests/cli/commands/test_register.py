@@ -1,0 +1,56 @@
+"""``fp register`` hands everything to the registry and shows what it kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+
+def test_its_options_reach_the_registry(fp: Any, script: Any) -> None:
+    options = ("--name", "mine", "--parent", "ours", "--probes", "12", "--start", "uniform")
+    assert fp("register", "x.pt", *options).exit_code == 0
+    (asked,) = script.named("register")
+    assert asked["images"] is None
+    del asked["progress"], asked["images"]
+    assert asked == {"name": "mine", "parent": "ours", "probes": 12, "start": "uniform"}
+
+
+def test_its_defaults_are_those_of_the_design(fp: Any, script: Any) -> None:
+    fp("register", "x.pt")
+    (asked,) = script.named("register")
+    assert (asked["name"], asked["parent"]) == (None, None)
+    assert (asked["probes"], asked["start"]) == (24, "auto")
+
+
+def test_pictures_become_base_images_at_the_models_size(
+    fp: Any, script: Any, tmp_path: Path
+) -> None:
+    Image.new("RGB", (50, 40), (1, 2, 3)).save(tmp_path / "a.png")
+    assert fp("register", "x.pt", "--data", str(tmp_path)).exit_code == 0
+    (asked,) = script.named("register")
+    assert asked["images"].shape == (1, 3, 32, 32)
+    assert asked["images"].dtype == np.uint8
+
+
+def test_a_folder_without_pictures_is_a_usage_error_before_the_work(
+    fp: Any, script: Any, tmp_path: Path
+) -> None:
+    assert fp("register", "x.pt", "--data", str(tmp_path)).exit_code == 2
+    assert script.named("register") == []
+
+
+def test_json_is_the_documented_document(fp: Any) -> None:
+    document = json.loads(fp("register", "x.pt", "--json").stdout)
+    assert document["schema"] == 1
+    assert document.keys() >= {
+        *("name", "model_digest", "file_sha256", "architecture", "input", "output", "spaces"),
+        *("probes", "source_harm_ratio", "screened_against", "redrawn", "seconds"),
+    }
+
+
+def test_what_was_assumed_is_said_as_a_warning(fp: Any) -> None:
+    assert fp("register", "x.pt").stderr == "fp: warning: no lower bound is known\n"

@@ -1,0 +1,98 @@
+"""``fp verify`` asks once, shows the verdict and ends with the code its policies call for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fingerprint.errors import NoEvidence
+from tests.cli.fakes import candidate, verification
+
+
+@pytest.mark.parametrize(
+    ("verdict", "arguments", "code"),
+    [
+        ("derived", [], 0),
+        ("independent", [], 0),
+        ("inconclusive", [], 4),
+        ("derived", ["--expect", "ours"], 0),
+        ("same", ["--expect", "ours"], 0),
+        ("independent", ["--expect", "ours"], 1),
+        ("inconclusive", ["--expect", "ours"], 4),
+        ("derived", ["--forbid", "ours"], 1),
+        ("independent", ["--forbid", "ours"], 0),
+        ("inconclusive", ["--forbid", "ours"], 4),
+        ("independent", ["--forbid", "ours", "--forbid", "theirs"], 4),
+    ],
+)
+def test_the_exit_code_follows_verdict_and_policies(
+    fp: Any, script: Any, verdict: Any, arguments: list[str], code: int
+) -> None:
+    script.result = verification(candidate("ours", verdict))
+    result = fp("verify", "suspect.pt", *arguments)
+    assert result.exit_code == code
+    assert f"Verdict: {verdict}" in result.stdout
+
+
+def test_an_empty_registry_is_inconclusive_whether_told_by_value_or_by_error(
+    fp: Any, script: Any
+) -> None:
+    script.models = ()
+    script.result = verification()
+    assert fp("verify", "suspect.pt").exit_code == 4
+    script.error = NoEvidence("the registry is empty")
+    assert fp("verify", "suspect.pt").exit_code == 4
+
+
+def test_a_policy_that_fails_says_which_on_stderr(fp: Any) -> None:
+    result = fp("verify", "suspect.pt", "--forbid", "ours")
+    assert result.stderr == "fp: --forbid ours: the suspect is derived from it\n"
+
+
+@pytest.mark.parametrize("option", ["--against", "--expect", "--forbid"])
+def test_an_unknown_name_is_a_usage_error_before_any_work(
+    fp: Any, script: Any, option: str
+) -> None:
+    result = fp("verify", "suspect.pt", option, "nobody")
+    assert result.exit_code == 2
+    assert "nobody" in result.stderr
+    assert script.named("load") == script.named("verify") == []
+
+
+def test_without_names_the_registry_chooses(fp: Any, script: Any) -> None:
+    fp("verify", "suspect.pt", "--forbid", "ours")
+    (asked,) = script.named("verify")
+    assert list(asked["against"]) == []
+
+
+def test_against_limits_but_never_leaves_out_a_model_that_a_policy_names(
+    fp: Any, script: Any
+) -> None:
+    fp("verify", "suspect.pt", "--against", "theirs", "--against", "theirs", "--expect", "ours")
+    (asked,) = script.named("verify")
+    assert asked["against"] == ["theirs", "ours"]
+
+
+def test_alpha_is_passed_on(fp: Any, script: Any) -> None:
+    fp("verify", "suspect.pt", "--alpha", "0.01")
+    fp("verify", "suspect.pt")
+    assert [asked["alpha"] for asked in script.named("verify")] == [0.01, 0.001]
+
+
+def test_json_is_the_documented_document(fp: Any, script: Any) -> None:
+    document = json.loads(fp("verify", "suspect.pt", "--json").stdout)
+    assert document == json.loads(json.dumps(script.result.to_dict()))
+    required = {"schema", "suspect", "verdict", "best", "queries", "candidates", "warnings"}
+    assert required <= document.keys()
+    assert document["candidates"][0].keys() >= {
+        *("name", "verdict", "harm_ratio", "harm_ratio_ci", "p_value", "margin"),
+        *("margin_source", "probes_used", "answer_kind", "label_agreement", "per_probe"),
+    }
+
+
+def test_a_failed_policy_still_prints_the_whole_document(fp: Any) -> None:
+    result = fp("verify", "suspect.pt", "--json", "--forbid", "ours")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["verdict"] == "derived"

@@ -1,0 +1,178 @@
+"""A registry and a model loader that answer at once, so that only the command line is tested.
+
+``install`` puts them where the commands look for the real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+from typing import Any, ClassVar, Self
+
+from fingerprint.models.spec import InputSpec
+from fingerprint.verification.verification import Candidate, Verdict, Verification
+from registry.errors import UnknownModel
+from registry.values import RegisteredModel
+
+__all__ = ["HOSTILE", "FakeRegistry", "candidate", "install", "registered", "verification"]
+
+HOSTILE = "\x1b[31mred\x1b[0m</script>\u202egpj.exe\nsecond line[bold]x[/bold]:smile:"
+
+
+def registered(name: str = "ours", **changes: Any) -> RegisteredModel:
+    """Returns a registered model with plausible facts."""
+    model = RegisteredModel(
+        name=name,
+        model_digest="ab" * 32,
+        file_path="/models/ours.safetensors",
+        file_sha256="cd" * 32,
+        architecture="my_networks:small",
+        input=InputSpec(shape=(3, 32, 32)).to_dict(),
+        output={"classes": 10, "kind": "logits"},
+        domain="pixels:3x32x32:0.0,1.0",
+        load_options={},
+        parent=None,
+        registered="2026-01-02T03:04:05+00:00",
+        commitment="ef" * 32,
+        spaces=(
+            {
+                "kind": "network",
+                "dimension": 3062,
+                "input_dimension": 3072,
+                "rank": 10,
+                "note": "at one base",
+            },
+        ),
+        probes=24,
+        source_harm_ratio={"median": 0.001, "max": 0.0034},
+        screened_against=("other",),
+        redrawn=2,
+        seconds=7.25,
+    )
+    return replace(model, **changes)
+
+
+def candidate(name: str = "ours", verdict: Verdict = "derived", **changes: Any) -> Candidate:
+    """Returns what the answers say about one model."""
+    result = Candidate(
+        name=name,
+        verdict=verdict,
+        reason="a reason",
+        harm_ratio=0.327,
+        harm_ratio_ci=(0.271, 0.394),
+        p_value=1.25e-7,
+        margin=0.7,
+        margin_source="default",
+        probes_used=24,
+        answer_kind="logits",
+        label_agreement=0.79,
+        per_probe=({"kind": "network", "base": 0, "harm": 0.1, "harm_ratio": 0.3},),
+    )
+    return replace(result, **changes)
+
+
+def verification(*candidates: Candidate, **changes: Any) -> Verification:
+    """Returns the verification that ranks these candidates as given."""
+    first = candidates[0] if candidates else None
+    result = Verification(
+        suspect={"file": "suspect.safetensors"},
+        verdict=first.verdict if first else "inconclusive",
+        reason="the answers say so",
+        best=first.name if first and first.verdict in ("same", "derived") else None,
+        queries=54,
+        candidates=candidates,
+        seconds=1.5,
+    )
+    return replace(result, **changes)
+
+
+@dataclass
+class Script:
+    """What the fakes are to do, and what they were asked.
+
+    Attributes:
+        models: Names of the registered models.
+        result: What ``verify`` returns.
+        error: Raised by whatever does the work, in place of a result.
+        calls: The calls that arrived, with their arguments.
+    """
+
+    models: Sequence[str] = ("ours", "theirs")
+    result: Verification = field(default_factory=lambda: verification(candidate()))
+    error: BaseException | None = None
+    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def work(self, call: str, **arguments: Any) -> None:
+        """Notes a call and raises what is to be raised."""
+        self.calls.append((call, arguments))
+        progress = arguments.get("progress")
+        if progress is not None:
+            progress("solving", 1, 2)
+        if self.error is not None:
+            raise self.error
+
+    def named(self, call: str) -> list[dict[str, Any]]:
+        """Returns the arguments of all calls of one name."""
+        return [arguments for name, arguments in self.calls if name == call]
+
+
+class FakeRegistry:
+    """Answers as the script says."""
+
+    script: ClassVar[Script] = Script()
+
+    def __init__(self, url: str | None = None) -> None:
+        self.script.calls.append(("open", {"url": url}))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.script.calls.append(("close", {}))
+
+    def models(self) -> list[RegisteredModel]:
+        return [registered(name) for name in self.script.models]
+
+    def model(self, name: str) -> RegisteredModel:
+        if name not in self.script.models:
+            raise UnknownModel(name)
+        return registered(name)
+
+    def fingerprint(self, name: str) -> Any:
+        return SimpleNamespace(to_dict=lambda: {"model_digest": "ab" * 32, "per_probe": []})
+
+    def verifications(self, name: str | None = None) -> list[Any]:
+        return []
+
+    def register(self, model: Any, **arguments: Any) -> RegisteredModel:
+        self.script.work("register", **arguments)
+        return registered(arguments["name"] or "ours", warnings=("no lower bound is known",))
+
+    def verify(self, suspect: Any, **arguments: Any) -> Verification:
+        self.script.work("verify", **arguments)
+        return self.script.result
+
+    def remove(self, name: str) -> None:
+        self.script.work("remove", name=name)
+
+
+def _load_model(source: Any, **arguments: Any) -> Any:
+    FakeRegistry.script.calls.append(("load", {"source": source, **arguments}))
+    return SimpleNamespace(input=InputSpec(shape=(3, 32, 32)), warnings=())
+
+
+def install(script: Script, patch: Any = setattr) -> Script:
+    """Puts the fakes in place of the registry and of the model loader.
+
+    Args:
+        script: What they are to do.
+        patch: Called as ``setattr``; a test passes ``monkeypatch.setattr``.
+    """
+    import fingerprint.models
+    import registry
+
+    patch(FakeRegistry, "script", script)
+    patch(registry, "Registry", FakeRegistry)
+    patch(fingerprint.models, "load_model", _load_model)
+    return script

@@ -1,0 +1,128 @@
+"""What people read says the verdict, the evidence and why."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console, RenderableType
+
+from cli import render
+from registry import RecordedVerification
+from tests.cli.fakes import candidate, registered, verification
+
+
+def _text(view: RenderableType) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=200, markup=False).print(view)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.327, "0.33"),
+        (1.0, "1.00"),
+        (1.2e-7, "1.2e-07"),
+        (0.0, "0"),
+        (None, "-"),
+        (250.0, "2.5e+02"),
+    ],
+)
+def test_numbers_keep_the_digits_that_matter(value: float | None, shown: str) -> None:
+    assert render.number(value) == shown
+
+
+def test_a_verification_shows_verdict_reason_evidence_and_cost() -> None:
+    text = _text(render.verification(verification(candidate(), candidate("theirs", "independent"))))
+    assert "Verdict: derived from ours" in text
+    assert "the answers say so" in text
+    assert "0.33 [0.27, 0.39]" in text
+    assert "1.2e-07" in text
+    assert "79%" in text
+    assert "54 queries" in text
+    assert "margin 0.70 (default)" in text
+    assert text.index("ours") < text.index("theirs")
+
+
+def test_the_same_model_is_said_to_be_it_not_from_it() -> None:
+    assert "Verdict: same as ours" in _text(
+        render.verification(verification(candidate(verdict="same")))
+    )
+
+
+def test_missing_evidence_is_a_dash_not_a_number() -> None:
+    blind = candidate(
+        verdict="inconclusive",
+        harm_ratio=None,
+        harm_ratio_ci=None,
+        p_value=None,
+        label_agreement=None,
+    )
+    row = next(
+        line
+        for line in _text(render.verification(verification(blind))).splitlines()
+        if "ours" in line
+    )
+    assert row.split() == ["ours", "inconclusive", "-", "-", "24", "-"]
+
+
+def test_without_candidates_there_is_no_table() -> None:
+    text = _text(render.verification(verification()))
+    assert "Verdict: inconclusive" in text
+    assert "harm ratio" not in text
+
+
+def test_an_empty_registry_says_how_to_fill_it() -> None:
+    assert "fp register" in _text(render.models_table([]))
+
+
+def test_a_model_is_shown_with_all_its_facts() -> None:
+    model = registered(parent="base", warnings=("mean was assumed",))
+    text = _text(render.model_facts(model))
+    facts = (
+        "ours",
+        "my_networks:small",
+        "base",
+        "/models/ours.safetensors",
+        model.model_digest,
+        "cd" * 32,
+        model.commitment,
+        "3x32x32 pixels",
+        "10 logits",
+        "network: 3062 dimensions of 3072, rank 10 (at one base)",
+        "24, 2 redrawn",
+        "median 0.001, largest 0.0034",
+        "other",
+        "7.25",
+        "mean was assumed",
+    )
+    for fact in facts:
+        assert fact in text, fact
+
+
+def test_a_space_of_unknown_dimension_says_so() -> None:
+    space = {"kind": "linear", "dimension": None, "input_dimension": 9, "rank": None}
+    text = _text(render.model_facts(registered(spaces=(space,))))
+    assert "linear: dimension not computed of 9" in text
+
+
+def test_recorded_verdicts_are_listed_newest_first() -> None:
+    records = [
+        RecordedVerification(
+            number=number,
+            recorded="2026-01-02T03:04:05+00:00",
+            suspect_digest=None,
+            verdict="independent",
+            best=None,
+            queries=54,
+            evidence={"candidates": []},
+        )
+        for number in (7, 8)
+    ]
+    text = _text(render.verifications_table(records))
+    assert (
+        text.index(" 8 ") < text.index(" 7 ")
+        if " 8 " in text
+        else text.index("8") < text.index("7")
+    )
