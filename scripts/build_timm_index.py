@@ -312,7 +312,12 @@ def _structure(module: nn.Module) -> str:
             and "drop" not in key
             and key not in ("training", "grad_checkpointing")
         }
-        parts.append(f"{path} {type(layer).__name__} {sorted(plain.items())}")
+        functions = {
+            key: getattr(value, "__qualname__", repr(value))
+            for key, value in vars(layer).items()
+            if callable(value) and not key.startswith("_") and not isinstance(value, nn.Module)
+        }
+        parts.append(f"{path} {type(layer).__name__} {sorted((plain | functions).items())}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
