@@ -9,7 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, LargeBinary, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    Float,
+    ForeignKey,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 __all__ = [
@@ -90,7 +99,7 @@ class FingerprintRow(Base):
     screened_against: Mapped[Documents]
     redrawn: Mapped[int]
     cost: Mapped[Document]
-    tolerance: Mapped[float]
+    tolerance: Mapped[float] = mapped_column(Float)
     device: Mapped[Document]
     commitment: Mapped[str] = mapped_column(String(64))
 
@@ -139,7 +148,7 @@ class ScreeningRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     other_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
-    harm_ratio: Mapped[float]
+    harm_ratio: Mapped[float] = mapped_column(Float)
     screened: Mapped[bool]
     verdict: Mapped[str] = mapped_column(String(20))
     created: Mapped[str] = mapped_column(String(32))

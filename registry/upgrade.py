@@ -44,14 +44,14 @@ def back_up(location: Location, revision: str) -> Path | None:
     """Copies the registry beside itself before an upgrade.
 
     The copy is complete and durable before it gets its name, such as
-    ``registry.db.0001-20260131T120000Z.backup``.
+    ``registry.db.0001-20260131T120000.000000Z.backup``.
 
     Returns:
         The copy's path; None for a registry in memory, which has nothing to lose.
     """
     if location.path is None:
         return None
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     target = location.path.with_name(f"{location.path.name}.{revision}-{stamp}.backup")
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:

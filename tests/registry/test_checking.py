@@ -1,0 +1,73 @@
+"""``check`` names every damaged row, and nothing in a whole registry."""
+
+from __future__ import annotations
+
+import pytest
+
+from registry import Registry, RegistryCorrupt
+from tests.registry.conftest import tamper
+from tests.registry.golden.make_golden import verdict
+
+
+@pytest.fixture
+def used(family: Registry) -> Registry:
+    """A registry with two verdicts and a removed model."""
+    family.record(verdict(), suspect_digest="ab" * 32)
+    family.record(verdict(), suspect_digest=None)
+    family.remove("other")
+    family.check()
+    return family
+
+
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        ("UPDATE models SET digest = 'x' WHERE id = 1", "models 1 .'source'.: is not what"),
+        ("UPDATE models SET file_sha256 = 'x' WHERE id = 2", "models 2 .'derived'.: is not what"),
+        ("UPDATE models SET name = 'stolen' WHERE id = 2", "models 2 .'stolen'.: has no entry"),
+        ("UPDATE models SET name = 'stolen' WHERE id = 2", "'derived'.: is in the chain but"),
+        ("DELETE FROM models WHERE id = 2", "fingerprints 2: refers to a missing row of models"),
+        ("DELETE FROM probe_sets WHERE model_id = 1", "probe_sets 1"),
+        ("UPDATE probe_sets SET blob = x'00' WHERE model_id = 1", "probe_sets 1"),
+        ("UPDATE fingerprints SET commitment = 'x' WHERE model_id = 1", "models 1"),
+        ("UPDATE verifications SET verdict = 'independent' WHERE id = 1", "verifications 1: is"),
+        ("UPDATE verifications SET evidence = '{}' WHERE id = 2", "verifications 2: is not what"),
+        ("DELETE FROM verifications WHERE id = 2", "verifications 2: is in the chain but missing"),
+        (
+            "INSERT INTO verifications (verdict, queries, evidence, created) "
+            "VALUES ('same', 1, '{}', '')",
+            "verifications 3: has no entry in the chain",
+        ),
+    ],
+)
+def test_every_tampered_row_is_named(used: Registry, statement: str, row: str) -> None:
+    tamper(used.path, statement)
+    with pytest.raises(RegistryCorrupt, match=row) as refusal:
+        used.check()
+    assert refusal.value.rows
+
+
+def test_all_damage_is_reported_at_once(used: Registry) -> None:
+    tamper(
+        used.path,
+        "UPDATE probe_sets SET blob = x'00'",
+        "UPDATE verifications SET verdict = 'same'",
+    )
+    with pytest.raises(RegistryCorrupt) as refusal:
+        used.check()
+    assert len([row for row in refusal.value.rows if row.startswith("probe_sets")]) == 2
+    assert len([row for row in refusal.value.rows if row.startswith("verifications")]) == 2
+    assert "\n" not in str(refusal.value)
+
+
+def test_damaged_pages_are_found(used: Registry) -> None:
+    assert used.path is not None
+    used.close()
+    content = bytearray(used.path.read_bytes())
+    # An index page in the middle of the file, overwritten.
+    for page in range(2, len(content) // 4096):
+        if content[page * 4096] == 10:
+            content[page * 4096 + 8 : page * 4096 + 200] = b"\xff" * 192
+    used.path.write_bytes(content)
+    with pytest.raises(RegistryCorrupt), Registry(used.path) as registry:
+        registry.check()

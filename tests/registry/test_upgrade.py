@@ -1,0 +1,187 @@
+"""Old registries are upgraded with a backup, new ones are born the same way."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from registry import Registry, RegistryError
+from registry.engine import WRITE, connect_to, locate
+from registry.schema import HEAD, REVISIONS
+from registry.tables import Base
+from registry.upgrade import alembic_config, migrate
+from tests.registry.conftest import put, tamper
+from tests.registry.golden.make_golden import golden_path
+
+OLD = REVISIONS[:-1]
+
+
+@pytest.fixture(params=OLD)
+def golden(request: pytest.FixtureRequest, path: Path) -> Path:
+    """A registry of an older schema."""
+    shutil.copy(golden_path(request.param), path)
+    return path
+
+
+def revision_of(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as connection:
+        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+
+
+def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    tables = ("models", "fingerprints", "probe_sets", "verifications", "chain", "settings")
+    with closing(sqlite3.connect(path)) as connection:
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+
+
+def test_the_migrations_end_in_exactly_the_tables(registry: Registry) -> None:
+    with connect_to(locate(registry.path)).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_an_upgraded_registry_has_the_schema_of_a_new_one(golden: Path, tmp_path: Path) -> None:
+    Registry(golden).close()
+    Registry(tmp_path / "new.db").close()
+
+    def schema(path: Path) -> set[tuple[str, ...]]:
+        with closing(sqlite3.connect(path)) as connection:
+            query = "SELECT type, name, tbl_name, sql FROM sqlite_master"
+            return set(connection.execute(query).fetchall())
+
+    assert schema(golden) == schema(tmp_path / "new.db")
+
+
+def test_the_known_revisions_are_those_of_the_migrations() -> None:
+    scripts = ScriptDirectory.from_config(alembic_config())
+    assert scripts.get_heads() == [HEAD]
+    assert tuple(script.revision for script in scripts.walk_revisions())[::-1] == REVISIONS
+
+
+def test_every_older_schema_has_a_golden_registry() -> None:
+    for revision in OLD:
+        assert revision_of(golden_path(revision)) == revision
+
+
+def test_an_old_registry_is_upgraded_and_used(golden: Path) -> None:
+    before = contents(golden)
+    with Registry(golden) as registry:
+        registry.check()
+        assert [model.name for model in registry.models()] == ["source", "fine-tuned"]
+        assert registry.model("fine-tuned").parent == "source"
+        assert len(registry.fingerprint("source").probes) == 4
+        assert registry.verifications("source")[0].verdict == "derived"
+        assert contents(golden) == before
+        put(registry, "new", 5)
+        registry.check()
+    assert revision_of(golden) == HEAD
+
+
+def test_the_old_registry_stays_beside_the_upgraded_one(golden: Path) -> None:
+    old, before = revision_of(golden), contents(golden)
+    Registry(golden).close()
+    (backup,) = golden.parent.glob(f"registry.db.{old}-*.backup")
+    assert revision_of(backup) == old
+    assert contents(backup) == before
+    assert not list(golden.parent.glob("*.part"))
+
+
+def test_a_current_registry_is_not_backed_up(path: Path) -> None:
+    Registry(path).close()
+    Registry(path).close()
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_backup_does_not_replace_an_earlier_one(golden: Path, tmp_path: Path) -> None:
+    shutil.copy(golden, tmp_path / "again.db")
+    Registry(golden).close()
+    shutil.copy(tmp_path / "again.db", golden)
+    Registry(golden).close()
+    assert len(list(golden.parent.glob("*.backup"))) == 2
+
+
+def test_a_migration_that_fails_leaves_the_old_registry(
+    golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, before = revision_of(golden), contents(golden)
+
+    def fail(connection: object, *, to: str = HEAD) -> None:
+        migrate(connection, to=to)  # type: ignore[arg-type]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("registry.upgrade.migrate", fail)
+    with pytest.raises(RegistryError, match="No space left"):
+        Registry(golden)
+    assert (revision_of(golden), contents(golden)) == (old, before)
+    monkeypatch.undo()
+    with Registry(golden) as registry:
+        registry.check()
+
+
+def test_a_backup_that_fails_leaves_the_old_registry_and_no_half_copy(
+    golden: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = revision_of(golden)
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("registry.upgrade.os.replace", fail)
+    with pytest.raises(RegistryError, match="No space left"):
+        Registry(golden)
+    assert revision_of(golden) == old
+    assert list(golden.parent.glob("*backup*")) == []
+
+
+def test_an_old_registry_with_foreign_objects_is_refused_without_a_backup(golden: Path) -> None:
+    old = revision_of(golden)
+    tamper(golden, "CREATE VIEW peek AS SELECT * FROM models")
+    with pytest.raises(RegistryError, match="view 'peek'"):
+        Registry(golden)
+    assert revision_of(golden) == old
+    assert list(golden.parent.glob("*backup*")) == []
+
+
+def test_an_old_registry_with_altered_columns_is_refused_and_not_upgraded(golden: Path) -> None:
+    old = revision_of(golden)
+    tamper(golden, "ALTER TABLE models ADD COLUMN extra TEXT")
+    with pytest.raises(RegistryError, match="table models"):
+        Registry(golden)
+    assert revision_of(golden) == old
+
+
+def test_migrations_do_not_depend_on_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "alembic.ini").write_text("[alembic]\nscript_location = nowhere\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    Registry(tmp_path / "registry.db").close()
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_developers_configuration_finds_the_same_migrations() -> None:
+    config = Config(Path(__file__).parents[2] / "alembic.ini")
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+def test_going_down_and_up_again_ends_in_the_same_tables(path: Path) -> None:
+    from alembic import command
+
+    Registry(path).close()
+    engine = connect_to(locate(path))
+    with engine.execution_options(**WRITE).begin() as connection:
+        config = alembic_config()
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+        migrate(connection)
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
