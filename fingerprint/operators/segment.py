@@ -22,7 +22,8 @@ from torch import Tensor, fx, nn
 
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.call import Call, places
-from fingerprint.operators.composed import Stack, Sum
+from fingerprint.operators.composed import Stack
+from fingerprint.operators.parallel import added
 from fingerprint.operators.reshape import Reshape
 from fingerprint.operators.rules import JOINT, RULES, SILENT, linear_part
 from fingerprint.operators.simplify import compose
@@ -197,7 +198,7 @@ class _Walk:
             axis = call.number("dim", 0) % len(call.out_shape)
             return Stack([self.operators[variable] for _, variable in parts], dim=axis)
         images = [compose(part, self.operators[variable]) for part, variable in parts]
-        return images[0] if len(images) == 1 else Sum(images)
+        return added(images)
 
     def _reduced_frontier(self) -> list[fx.Node]:
         """Drops frontier values that are affine functions of other frontier values."""

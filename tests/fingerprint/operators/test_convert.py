@@ -67,6 +67,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize("name", LAYERS)
 def test_a_layer_is_its_linear_part(name: str) -> None:
     layer, shape = LAYERS[name]

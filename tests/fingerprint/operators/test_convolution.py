@@ -75,6 +75,7 @@ def test_convolution_is_the_matrix_of_its_definition(
     check_operator(operator, loops(operator))
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize(
     "case", [case for case in CASES if not isinstance(case.get("padding", 0), tuple)], ids=str
 )

@@ -18,6 +18,7 @@ from fingerprint.operators import (
     Convolution,
     Dense,
     PatchConvolution,
+    Pooling,
     Product,
     Repeated,
     Stack,
@@ -54,6 +55,8 @@ A, B = number(3, 2, 3, 3), number(2, 2, 3, 3)
 WIDE, NARROW = number(9, 2, 3, 3), number(1, 2, 3, 3)
 PATCH = number(5, 2, 3, 3)
 MATRIX = number(4, 72)
+INDEX = torch.tensor([0, 1, 2, 0, 1, 2]).expand(1, 1, 6, 6)
+ZERO, ONES = torch.tensor([0, 0]), torch.ones(2, dtype=torch.float64)
 MASK = torch.arange(36).reshape(6, 6) % 2 == 0
 
 
@@ -134,6 +137,13 @@ CASES: dict[str, Case] = {
     "resized": Case(
         lambda x: functional.interpolate(x, size=(3, 3), mode="bilinear").relu(), 18, "relu"
     ),
+    "resized by cubic curves": Case(
+        lambda x: functional.interpolate(x, size=(4, 3), mode="bicubic").relu(), 24, "relu"
+    ),
+    "resized to the nearest": Case(
+        lambda x: functional.interpolate(x, scale_factor=0.5).relu(), 18, "relu"
+    ),
+    "running sums": Case(lambda x: x.cumsum(-1).relu(), 72, "relu"),
     # ---- entries moved ----
     "reflected": Case(
         lambda x: convolved(functional.pad(x, (1, 1, 1, 1), mode="reflect")).relu(), 36, "relu"
@@ -144,6 +154,17 @@ CASES: dict[str, Case] = {
     "indexed": Case(lambda x: x[:, :, [0, 0, 5]].relu(), 24, "relu"),
     "split": Case(lambda x: x.chunk(2, dim=1)[1].relu(), 36, "relu"),
     "repeated": Case(lambda x: x[:, :1].expand(-1, 4, -1, -1).relu(), 36, "relu"),
+    "scattered": Case(
+        lambda x: torch.zeros_like(x).scatter(3, INDEX.expand_as(x), x).relu(), 36, "relu"
+    ),
+    "scattered with a product": Case(
+        lambda x: x[:, :1].scatter(3, INDEX[:, :, :, :2], 2.0, reduce="multiply").relu(),
+        36,
+        "scatter",  # affine, but in a form no rule knows: found out, and safely left out
+    ),
+    "accumulated": Case(
+        lambda x: x[:, 0].index_put((ZERO, ZERO, ZERO), ONES, accumulate=True).relu(), 36, "relu"
+    ),
     "written in place": Case(written_in_place, 18, "relu"),
     "normalised in place": Case(normalised_in_place, 16, "relu"),
     "rearranged patches": Case(rearranged_patches, 20, "_softmax"),
@@ -237,7 +258,7 @@ def test_what_the_segment_does_not_see_changes_no_answer(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 def test_identity_is_said_where_the_input_itself_is_read(name: str) -> None:
     segment = first_affine_segment(CASES[name].f, SHAPE)
-    trivial_by_numbers = ("padded convolution wider", "transposed convolution")
+    trivial_by_numbers = ("padded convolution wider", "transposed convolution", "running sums")
     assert segment.identity == (CASES[name].rank == 72 and not name.startswith(trivial_by_numbers))
 
 
@@ -256,6 +277,9 @@ def test_common_kinds_of_segment_keep_their_structure() -> None:
     assert kind("tokens") is Repeated
     assert kind("rearranged patches") is Product
     assert kind("two layers read the input, concatenated") is Stack
+    assert kind("sum of two layers") is Convolution
+    assert kind("resized") is Pooling
+    assert kind("resized by cubic curves") is Pooling
 
 
 class Network(nn.Module):
