@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
 
-__all__ = ["answer_distance", "comparable"]
+__all__ = ["answer_distance", "answer_size", "comparable"]
 
 Array = NDArray[np.float64]
 
@@ -57,6 +57,12 @@ def answer_distance(first: NDArray[np.floating], second: NDArray[np.floating], k
     """
     difference = comparable(first, kind) - comparable(second, kind)
     norm: Array = np.linalg.norm(difference, axis=-1)
+    return norm
+
+
+def answer_size(answers: NDArray[np.floating], kind: str) -> Array:
+    """Norm of answers of shape ``(..., classes)`` in the space where they are compared."""
+    norm: Array = np.linalg.norm(comparable(answers, kind), axis=-1)
     return norm
 
 

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from fingerprint.perturbations.decomposition import Decomposition, decompose
+from fingerprint.perturbations.joint import approach_jointly
 from fingerprint.perturbations.linear import solve_linear
 from fingerprint.perturbations.network import solve_network
 from fingerprint.perturbations.objective import centred
 from fingerprint.perturbations.solution import Solution
 
-__all__ = ["Decomposition", "Solution", "centred", "decompose", "solve_linear", "solve_network"]
+__all__ = [
+    "Decomposition",
+    "Solution",
+    "approach_jointly",
+    "centred",
+    "decompose",
+    "solve_linear",
+    "solve_network",
+]

@@ -151,4 +151,5 @@ def _free_direction(
 def _first_length(point: Tensor, gradient: Tensor) -> Tensor:
     """A first step that changes the input by about 2 % of full scale per coordinate (RMS)."""
     norm = gradient.flatten(1).norm(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
-    return 0.02 * float(point[0].numel()) ** 0.5 / norm
+    length: Tensor = 0.02 * float(point[0].numel()) ** 0.5 / norm
+    return length

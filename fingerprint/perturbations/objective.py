@@ -15,7 +15,8 @@ __all__ = ["Objective", "Progressed", "centred"]
 
 def centred(answers: Tensor) -> Tensor:
     """Subtracts the mean over classes: the part of logits that softmax can see (Lemma 1.3)."""
-    return answers - answers.mean(dim=-1, keepdim=True)
+    seen: Tensor = answers - answers.mean(dim=-1, keepdim=True)
+    return seen
 
 
 @dataclass
@@ -26,7 +27,8 @@ class Progressed:
 
     def norm(self) -> Tensor:
         """Euclidean norm of each probe's residual, shape ``(B,)``."""
-        return self.residual.norm(dim=1)
+        norm: Tensor = self.residual.norm(dim=1)
+        return norm
 
 
 class Objective:
@@ -93,4 +95,5 @@ class Objective:
         target, scale = self.target, self.scale
         if rows is not None:
             target, scale = target[rows], scale[rows]
-        return (centred(answers) - target) / scale
+        relative: Tensor = (centred(answers) - target) / scale
+        return relative

@@ -63,7 +63,9 @@ def decode(blob: bytes) -> Fingerprint:
     except FingerprintError as error:
         raise MalformedFile(f"probe set: {error}") from error
     except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedFile(f"probe set: expected a fingerprint, got damaged data ({error})") from error
+        raise MalformedFile(
+            f"probe set: expected a fingerprint, got damaged data ({error})"
+        ) from error
     _check(fingerprint)
     return fingerprint
 

@@ -19,12 +19,14 @@ import torch
 from numpy.typing import NDArray
 
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.models.answers import answer_distance
+from fingerprint.models.answers import answer_distance, answer_size
 from fingerprint.models.checks import check_informative
 from fingerprint.models.model import Model
 from fingerprint.models.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
+from fingerprint.perturbations.network import choose_method
+from fingerprint.probes.derivatives import simulated_derivatives
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.noise import parse_start
 from fingerprint.probes.probe import Fingerprint, Probe, ProbeKind
@@ -121,6 +123,7 @@ class _Extraction:
     kept: list[_Kept] = field(default_factory=list)
     redrawn: int = 0
     passes: float = 0.0
+    comparison: dict[str, float] = field(default_factory=dict)
 
     def choose(
         self,
@@ -136,21 +139,26 @@ class _Extraction:
         panel = self._panel(others, linear)
         if start == "auto":
             choice = choose_start(self.model, self.seed, bases, self.images, self.progress)
-            start, self.passes = choice.start, choice.passes
-            self.comparison: dict[str, float] = choice.comparison
-        else:
-            self.comparison = {}
+            start, self.passes = choice.start, choice.passes / self.probes
+            self.comparison = choice.comparison
         self.base_set = public_inputs(self.model.input, self.seed, start, bases, self.images)
+        companions = simulated_derivatives(self.model) if self._affordable() else ()
         self.solver = Solver(
             self.model,
             seed=self.seed,
             base_set=self.base_set,
             space=self.spaces.space,
             others=panel,
+            companions=companions,
             progress=self.progress,
         )
         self.known: BaseHarm = base_harm(self.model, self.base_set)
         self.screen = Screen(others, linear, self.base_set, self.model.input)
+
+    def _affordable(self) -> bool:
+        """Whether probes are solved jointly with changed copies: four times the work."""
+        spec, classes = self.model.input, self.model.output.classes
+        return choose_method(classes, spec.size) == "gauss-newton"
 
     def _panel(
         self, others: Mapping[str, Model], linear: Mapping[str, LinearOperator]
@@ -249,6 +257,7 @@ class _Extraction:
     def _parameters(self) -> dict[str, Any]:
         return {
             "method": self.solver.method,
+            "companions": len(self.solver.companions),
             "probes": self.probes,
             "start": self.base_set.start,
             "start_comparison": self.comparison,
@@ -275,9 +284,7 @@ class _Extraction:
         return tuple(lines)
 
 
-def _tolerance(
-    model: Model, bases: NDArray[Any], probes: tuple[Probe, ...]
-) -> float:
+def _tolerance(model: Model, bases: NDArray[Any], probes: tuple[Probe, ...]) -> float:
     """How much answers differ for reasons that are no change of the model.
 
     Measured as the largest relative difference between answers given alone and in a batch, and
@@ -285,8 +292,9 @@ def _tolerance(
     """
     inputs = np.concatenate([bases, np.stack([probe.harmless for probe in probes])])[:12]
     batched, alone = run(model, inputs), run(model, inputs, batch=1)
-    size = answer_distance(batched, np.zeros_like(batched), "logits")
-    difference = answer_distance(batched, alone, "logits")
+    kind = model.output.kind
+    size = answer_size(batched, kind)
+    difference = answer_distance(batched, alone, kind)
     relative = float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
     return float(np.clip(10 * relative, 1e-4, 5e-3))
 

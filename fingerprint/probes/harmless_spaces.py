@@ -92,6 +92,4 @@ def _least_harmful(model: Model, segment: AffineSegment) -> tuple[SpaceFacts, ..
     found = least_harmful(segment.operator, 1)
     smallest = float(found.singular_values[0])
     note = f"smallest singular value {smallest:.3g}"
-    return (
-        SpaceFacts(kind="least_harmful", dimension=1, input_dimension=n, rank=None, note=note),
-    )
+    return (SpaceFacts(kind="least_harmful", dimension=1, input_dimension=n, rank=None, note=note),)

@@ -59,7 +59,7 @@ def public_inputs(
 
 
 def start_input(
-    spec: InputSpec, seed: str, start: str, model_digest: str, base: int, draw: int
+    spec: InputSpec, seed: str, start: str, *, model_digest: str, base: int, draw: int
 ) -> NDArray[Any]:
     """Derives the input a probe is solved from: start noise that is the model's own.
 
@@ -75,9 +75,7 @@ def start_input(
     return start_noise(spec, start, label)
 
 
-def _chosen_images(
-    spec: InputSpec, images: NDArray[Any], label: str, bases: int
-) -> NDArray[Any]:
+def _chosen_images(spec: InputSpec, images: NDArray[Any], label: str, bases: int) -> NDArray[Any]:
     wanted = np.uint8 if spec.kind == "pixels" else np.float32
     if images.shape[1:] != spec.shape or images.dtype != wanted:
         raise UsageError(

@@ -52,7 +52,7 @@ def base_harm(model: Model, base_set: BaseSet) -> BaseHarm:
     answers = run(model, np.concatenate([bases, controls.reshape(-1, *bases.shape[1:])]))
     base_answers = answers[: len(bases)]
     control_answers = answers[len(bases) :].reshape(*controls.shape[:2], -1)
-    harm = answer_distance(control_answers, base_answers[:, None], "logits")
+    harm = answer_distance(control_answers, base_answers[:, None], model.output.kind)
     return BaseHarm(base_answers, control_answers, _geometric_mean(harm))
 
 
@@ -71,7 +71,7 @@ def harm_ratios(
         Harm ratios of shape ``(N,)`` and the answers of shape ``(N, classes)``.
     """
     answers = run(model, harmless)
-    harm = answer_distance(answers, known.base_answers[rows], "logits")
+    harm = answer_distance(answers, known.base_answers[rows], model.output.kind)
     scale = np.maximum(known.scale[rows], np.finfo(np.float64).tiny)
     return harm / scale, answers
 
@@ -135,7 +135,8 @@ class Screen:
         delta = to_tensor(inputs, self.input, dtype) - to_tensor(origin, self.input, dtype)
         with torch.no_grad():
             answer = operator.matvec(delta.to(device)).flatten(1).norm(dim=1)
-        return answer.double().cpu().numpy()
+        response: Array = answer.double().cpu().numpy()
+        return response
 
 
 def _geometric_mean(harm: Array) -> Array:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from fingerprint.models.model import Model
 from fingerprint.models.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators.base import LinearOperator
+from fingerprint.perturbations.joint import approach_jointly
 from fingerprint.perturbations.linear import solve_linear
 from fingerprint.perturbations.network import choose_method, solve_network
 from fingerprint.perturbations.solution import Solution
@@ -65,6 +67,7 @@ class Solver:
         base_set: Public bases and controls.
         space: Harmless space of the first affine segment; None if there is none.
         others: Linear parts of other models, which linear probes stay outside of.
+        companions: Changed copies of the model that network probes should also be harmless for.
         progress: Called as the work goes on.
     """
 
@@ -76,6 +79,7 @@ class Solver:
         base_set: BaseSet,
         space: Subspace | None = None,
         others: tuple[LinearOperator, ...] = (),
+        companions: tuple[Model, ...] = (),
         progress: Progress = silent,
     ) -> None:
         self.model = model
@@ -83,10 +87,13 @@ class Solver:
         self.base_set = base_set
         self.space = space
         self.others = others
+        self.companions = companions
         self.progress = progress
         self.method = choose_method(model.output.classes, model.input.size)
         exact = self.method == "gauss-newton"
-        self._working = model.to(dtype=torch.float64) if exact else model
+        working = model.to(dtype=torch.float64) if exact else model
+        self._dtype = working.dtype
+        self._network_of_logits = logits_of(working)
 
     def solve(self, wishes: list[Wish]) -> Candidates:
         """Solves all wishes, a chunk at a time."""
@@ -111,7 +118,7 @@ class Solver:
 
     def _solve_chunk(self, kind: ProbeKind, wishes: list[Wish], report: Progress) -> Candidates:
         spec = self.model.input
-        dtype = torch.float64 if kind == "linear" else self._working.dtype
+        dtype = torch.float64 if kind == "linear" else self._dtype
         device = self.model.device
         base = to_tensor(self.base_set.bases[[wish.base for wish in wishes]], spec, dtype)
         start = to_tensor(np.stack([self._start(wish) for wish in wishes]), spec, dtype)
@@ -119,10 +126,7 @@ class Solver:
         if kind == "linear":
             solution = self._linear(base, start, report)
         else:
-            with full_precision():
-                solution = solve_network(
-                    self._working, base, start, bounds=spec.bounds, progress=report
-                )
+            solution = self._network(base, start, report)
         delta, begin = solution.delta.flatten(1), (start - base).flatten(1)
         cosine = torch.cosine_similarity(delta.double(), begin.double(), dim=1)
         return Candidates(
@@ -132,6 +136,25 @@ class Solver:
             converged=solution.converged.cpu().numpy(),
             passes=np.full(len(wishes), solution.passes),
         )
+
+    def _network(self, base: Tensor, start: Tensor, report: Progress) -> Solution:
+        """Solves for the whole network, by way of where its companions agree if there are any."""
+        bounds, begin, spent = self.model.input.bounds, start, 0.0
+        with full_precision():
+            if self.companions:
+                dtype = self.model.dtype
+                near = approach_jointly(
+                    [logits_of(network) for network in (self.model, *self.companions)],
+                    base.to(dtype),
+                    start.to(dtype),
+                    bounds=bounds,
+                    progress=report,
+                )
+                begin, spent = base + near.delta.to(base.dtype), near.passes
+            solution = solve_network(
+                self._network_of_logits, base, begin, bounds=bounds, progress=report
+            )
+        return replace(solution, passes=solution.passes + spent)
 
     def _linear(self, base: Tensor, start: Tensor, report: Progress) -> Solution:
         """Solves in the harmless space, from starts moved out of the other models' spaces."""
@@ -151,10 +174,18 @@ class Solver:
             self.model.input,
             self.seed,
             self.base_set.start,
-            self.model.digest,
-            wish.base,
-            wish.draw,
+            model_digest=self.model.digest,
+            base=wish.base,
+            draw=wish.draw,
         )
+
+
+def logits_of(model: Model) -> Callable[[Tensor], Tensor]:
+    """Returns the model as a function to logits, up to a constant, whatever it answers with."""
+    if model.output.kind != "probabilities":
+        return model
+    tiny = torch.finfo(torch.float32).tiny
+    return lambda x: model(x).clamp_min(tiny).log()
 
 
 def _part_of(progress: Progress, done: int, size: int, total: int) -> Progress:

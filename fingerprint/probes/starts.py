@@ -34,7 +34,7 @@ class StartChoice:
     Attributes:
         start: Its name.
         comparison: Geometric mean harm ratio on the simulated derivatives, by start.
-        passes: Passes spent, per base.
+        passes: Passes spent in all.
     """
 
     start: str
@@ -66,7 +66,7 @@ def choose_start(
         progress("choosing the start", place, len(CHOICES))
         base_set = public_inputs(model.input, seed, start, bases, images)
         solved = Solver(model, seed=seed, base_set=base_set).solve(wishes)
-        passes += float(solved.passes.mean())
+        passes += float(solved.passes.sum())
         logs: list[float] = []
         for derivative in derivatives:
             ratios, _ = harm_ratios(

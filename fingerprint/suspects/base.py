@@ -26,7 +26,7 @@ class Suspect(ABC):
         queries: How many inputs it has been asked.
     """
 
-    def __init__(self, input: InputSpec, output: OutputSpec) -> None:  # noqa: A002
+    def __init__(self, input: InputSpec, output: OutputSpec) -> None:
         self.input = input
         self.output = output
         self.queries = 0

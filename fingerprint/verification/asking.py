@@ -1,5 +1,7 @@
-"""Asking a suspect: each input once, however many candidates share it, and once more to see
-whether it answers the same."""
+"""Asking a suspect: each input once, however many candidates share it.
+
+One input is asked a second time, to see whether the suspect answers the same.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.answers import answer_distance
+from fingerprint.models.answers import answer_distance, answer_size
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.suspects.base import Suspect
 
@@ -46,7 +48,7 @@ class Answers:
         again = self._suspect.answer(inputs)
         before = self.of(inputs)
         difference = answer_distance(again, before, self.kind)
-        size = answer_distance(before, np.zeros_like(before), self.kind)
+        size = answer_size(before, self.kind)
         steady = difference <= tolerance * np.maximum(size, np.finfo(np.float32).tiny)
         unanswered = ~np.isfinite(before).all(axis=-1)
         self.repeatable &= bool((steady | unanswered).all())
@@ -74,7 +76,10 @@ def ask(suspect: Suspect, candidates: list[Fingerprint], tolerance: float) -> An
     everything = []
     for fingerprint in candidates:
         shape = fingerprint.input.shape
-        everything += [fingerprint.base_set.bases, fingerprint.base_set.controls.reshape(-1, *shape)]
+        everything += [
+            fingerprint.base_set.bases,
+            fingerprint.base_set.controls.reshape(-1, *shape),
+        ]
         everything += [np.stack([probe.harmless for probe in fingerprint.probes])]
     answers.ask(np.concatenate(everything))
     answers.repeat(candidates[0].probes[0].harmless[None], tolerance)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.answers import answer_distance
+from fingerprint.models.answers import answer_distance, answer_size, comparable
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.verification.asking import Answers
 from fingerprint.verification.statistics import (
@@ -89,7 +89,11 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
     control_harm = answer_distance(controls, bases[:, None], answers.kind)
     usable, missing = _usable_bases(bases, controls, control_harm, answers.kind)
     used = usable[rows] & np.isfinite(harm)
-    tests = () if missing else _tests(fingerprint, harm, control_harm, used, margin, answers.kind)
+    tests: tuple[KindTest, ...] = ()
+    if not missing:
+        tests = _tests(
+            fingerprint, harm, control_harm, used, margin=margin, answer_kind=answers.kind
+        )
     if not missing and not tests:
         missing = "too few probes were answered"
     same_space = perturbed.shape[-1] == fingerprint.output.classes
@@ -97,7 +101,9 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
     return Evidence(
         tests=tests,
         missing=missing,
-        deviation=_deviation(perturbed, recorded, answers.kind) if same_space else None,
+        deviation=_deviation(perturbed, recorded, answers.kind, fingerprint.output.kind)
+        if same_space
+        else None,
         label_agreement=_agreement(perturbed, recorded) if same_space else None,
         probes_used=int(used.sum()),
         per_probe=_per_probe(fingerprint, harm, control_harm, rows, used),
@@ -126,6 +132,7 @@ def _tests(
     harm: Array,
     control_harm: Array,
     used: NDArray[np.bool_],
+    *,
     margin: float,
     answer_kind: str,
 ) -> tuple[KindTest, ...]:
@@ -164,15 +171,21 @@ def _test(
 
 
 def _deviation(
-    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str
+    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, recorded_kind: str
 ) -> float | None:
-    """Largest relative difference between given and recorded answers."""
-    if kind != "logits":
-        return None
-    difference = answer_distance(given, recorded, kind)
-    size = answer_distance(recorded, np.zeros_like(recorded), kind)
+    """Largest relative difference between given and recorded answers.
+
+    Logits and probabilities meet in one space: centred logits are centred log-probabilities.
+    For labels it is 0 where all agree, infinite otherwise.
+    """
+    if kind == "labels":
+        return 0.0 if (given.argmax(-1) == recorded.argmax(-1)).all() else np.inf
+    difference = np.linalg.norm(
+        comparable(given, kind) - comparable(recorded, recorded_kind), axis=-1
+    )
+    size = answer_size(recorded, recorded_kind)
     worst = float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
-    return worst if np.isfinite(worst) else None
+    return worst
 
 
 def _agreement(given: NDArray[np.float32], recorded: NDArray[np.float32]) -> float | None:

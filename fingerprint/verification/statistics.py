@@ -148,7 +148,8 @@ def _subset_sums(levels: NDArray[np.int64], size: int) -> Array:
     for level in levels:
         for chosen in range(size, 0, -1):
             table[chosen, level:] += table[chosen - 1, : top + 1 - level]
-    return table[size]
+    counts: Array = table[size]
+    return counts
 
 
 def _convolve(first: Array, second: Array) -> Array:

@@ -64,8 +64,10 @@ def _decide(
     if not repeatable:
         return "inconclusive", "no evidence: the same input got different answers"
     rejecting = [test for test in evidence.tests if _rejects(test, margin, alpha)]
-    if rejecting and evidence.deviation is not None and (
-        evidence.deviation <= fingerprint.tolerance
+    if (
+        rejecting
+        and evidence.deviation is not None
+        and (evidence.deviation <= fingerprint.tolerance)
     ):
         return "same", (
             f"its answers to all {len(fingerprint.probes)} probes equal the recorded ones "

@@ -1,7 +1,7 @@
 """Whose is it? Compares a suspect with registered models from its answers alone.
 
-    verification = verify(load_model("suspect.safetensors"), {"resnet": fingerprint})
-    verification.verdict, verification.best
+verification = verify(load_model("suspect.safetensors"), {"resnet": fingerprint})
+verification.verdict, verification.best
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fingerprint.verification.asking import ask
 from fingerprint.verification.calibration import margin_from
 from fingerprint.verification.evidence import gather
 from fingerprint.verification.verdict import judge
-from fingerprint.verification.verification import Candidate, Verification
+from fingerprint.verification.verification import Candidate, Verdict, Verification
 
 __all__ = ["verify"]
 
@@ -135,7 +135,7 @@ def _rank(candidate: Candidate) -> tuple[int, float, str]:
     return (_ORDER[candidate.verdict], ratio, candidate.name)
 
 
-def _overall(ranked: tuple[Candidate, ...]) -> str:
+def _overall(ranked: tuple[Candidate, ...]) -> Verdict:
     """The best candidate's verdict; independent only when it is so of every candidate."""
     return ranked[0].verdict if ranked else "inconclusive"
 
