@@ -117,14 +117,19 @@ def _prepare(connection: sqlite3.Connection, record: object) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_VALUE)
     if sys.version_info >= (3, 12):
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
-    for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "trusted_schema = OFF",
-        "foreign_keys = ON",
-        "synchronous = FULL",
-        "cell_size_check = ON",
-    ):
-        connection.execute(f"PRAGMA {pragma}")
+    try:
+        for pragma in (
+            f"busy_timeout = {BUSY_TIMEOUT_MS}",
+            "trusted_schema = OFF",
+            "foreign_keys = ON",
+            "synchronous = FULL",
+            "cell_size_check = ON",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+    except sqlite3.Error:
+        # Nobody else would: left open, it would leave its log beside a file that is refused.
+        connection.close()
+        raise
 
 
 def _begin(connection: Connection) -> None:
