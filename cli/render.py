@@ -44,10 +44,10 @@ _DIGEST = 16
 
 
 def number(value: float | None) -> str:
-    """Returns three significant digits, or ``-`` for no evidence."""
+    """Returns two decimals, two significant digits where those say more, or ``-``."""
     if value is None:
         return _NONE
-    return f"{value:.2f}" if 0.01 <= abs(value) < 100 else f"{value:.2g}"
+    return f"{value:.2f}" if 0.1 <= abs(value) < 100 else f"{value:.2g}"
 
 
 def p_value(value: float | None) -> str:

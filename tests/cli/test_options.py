@@ -12,7 +12,8 @@ from cli.options import model_options
 
 
 def _parsed(name: str, text: str) -> Any:
-    return model_options(**{name: text}).arguments[name]
+    options: dict[str, Any] = {name: text}
+    return model_options(**options).arguments[name]
 
 
 @pytest.mark.parametrize(
