@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fingerprint.probes.extraction import extract
-from fingerprint.probes.probe import BaseSet, Fingerprint, Probe, SpaceFacts
+from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
 
-__all__ = ["BaseSet", "Fingerprint", "Probe", "SpaceFacts", "extract"]
+__all__ = ["Fingerprint", "Probe", "SpaceFacts", "extract"]

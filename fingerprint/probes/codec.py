@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from fingerprint.errors import FingerprintError, MalformedFile
 from fingerprint.models.spec import InputSpec, OutputSpec
-from fingerprint.probes.probe import BaseSet, Fingerprint, Probe, SpaceFacts
+from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
 
 __all__ = ["MAX_BLOB", "VERSION", "decode", "encode"]
 
@@ -35,12 +35,11 @@ def encode(fingerprint: Fingerprint) -> bytes:
     """Writes a fingerprint as bytes; equal fingerprints give equal bytes."""
     probes = fingerprint.probes
     tensors = {
-        "bases": fingerprint.base_set.bases,
-        "controls": fingerprint.base_set.controls,
+        "bases": fingerprint.bases,
         "base_answers": fingerprint.base_answers,
-        "control_answers": fingerprint.control_answers,
-        "harmless": np.stack([probe.harmless for probe in probes]),
+        "harmless": fingerprint.harmless,
         "answers": np.stack([probe.answer for probe in probes]),
+        "control_answers": np.stack([probe.control_answer for probe in probes]),
     }
     tensors |= {_LINEAR + key: value for key, value in fingerprint.linear_part.items()}
     document = fingerprint.to_dict()
@@ -93,8 +92,8 @@ def _metadata(body: bytes) -> dict[str, Any]:
 
 def _fingerprint(document: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Fingerprint:
     rows = document["per_probe"]
-    harmless, answers = tensors["harmless"], tensors["answers"]
-    if not len(rows) == len(harmless) == len(answers) > 0:
+    columns = tensors["harmless"], tensors["answers"], tensors["control_answers"]
+    if not rows or any(len(column) != len(rows) for column in columns):
         raise MalformedFile(f"expected one image and answer for each of {len(rows)} probes")
     return Fingerprint(
         model_digest=str(document["model_digest"]),
@@ -102,14 +101,12 @@ def _fingerprint(document: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> 
         output=OutputSpec.from_dict(document["output"]),
         seed=str(document["seed"]),
         parameters=dict(document["parameters"]),
-        base_set=BaseSet(
-            start=str(document["start"]), bases=tensors["bases"], controls=tensors["controls"]
-        ),
+        start=str(document["start"]),
+        bases=tensors["bases"],
         base_answers=tensors["base_answers"],
-        control_answers=tensors["control_answers"],
         probes=tuple(
-            Probe(harmless=image, answer=answer, **_probe_facts(row))
-            for row, image, answer in zip(rows, harmless, answers, strict=True)
+            Probe(harmless=image, answer=answer, control_answer=control, **_probe_facts(row))
+            for row, image, answer, control in zip(rows, *columns, strict=True)
         ),
         spaces=tuple(SpaceFacts(**space) for space in document["spaces"]),
         tolerance=float(document["tolerance"]),
@@ -144,17 +141,17 @@ def _check(fingerprint: Fingerprint) -> None:
     """Checks shapes, types and values against what the fingerprint says of itself."""
     shape, classes = fingerprint.input.shape, fingerprint.output.classes
     dtype = np.uint8 if fingerprint.input.kind == "pixels" else np.float32
-    bases, controls = fingerprint.base_set.bases, fingerprint.base_set.controls
-    count = len(bases)
-    per_base = controls.shape[1] if controls.ndim > 1 else 0
+    count = len(fingerprint.bases)
     expected = [
-        ("bases", bases, (count, *shape), dtype),
-        ("controls", controls, (count, per_base, *shape), dtype),
+        ("bases", fingerprint.bases, (count, *shape), dtype),
         ("base answers", fingerprint.base_answers, (count, classes), np.float32),
-        ("control answers", fingerprint.control_answers, (count, per_base, classes), np.float32),
     ]
     expected += [("harmless", probe.harmless, shape, dtype) for probe in fingerprint.probes]
-    expected += [("answer", probe.answer, (classes,), np.float32) for probe in fingerprint.probes]
+    for probe in fingerprint.probes:
+        expected += [
+            ("answer", probe.answer, (classes,), np.float32),
+            ("control answer", probe.control_answer, (classes,), np.float32),
+        ]
     for name, array, wanted, kind in expected:
         if array.shape != wanted or array.dtype != kind or array.size == 0:
             raise MalformedFile(

@@ -30,8 +30,8 @@ from fingerprint.probes.derivatives import simulated_derivatives
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.noise import parse_start
 from fingerprint.probes.probe import Fingerprint, Probe, ProbeKind
-from fingerprint.probes.public import MAX_BASES, public_inputs
-from fingerprint.probes.screening import FLOOR, BaseHarm, Screen, base_harm, harm_ratios
+from fingerprint.probes.public import MAX_BASES, public_bases
+from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.solving import Candidates, Solver, Wish
 from fingerprint.probes.starts import choose_start
 from fingerprint.progress import Progress, silent
@@ -132,28 +132,29 @@ class _Extraction:
         other_linear: Mapping[str, Mapping[str, NDArray[Any]]],
     ) -> None:
         """Settles the harmless spaces, the start noise and the screen."""
-        bases = min(MAX_BASES, self.probes)
+        self.bases = public_bases(
+            self.model.input, self.seed, min(MAX_BASES, self.probes), self.images
+        )
         self.progress("harmless spaces", 0, 1)
         self.spaces: HarmlessSpaces = find_spaces(self.model)
         linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
         panel = self._panel(others, linear)
         if start == "auto":
-            choice = choose_start(self.model, self.seed, bases, self.images, self.progress)
+            choice = choose_start(self.model, self.seed, self.bases, self.progress)
             start, self.passes = choice.start, choice.passes / self.probes
             self.comparison = choice.comparison
-        self.base_set = public_inputs(self.model.input, self.seed, start, bases, self.images)
         companions = simulated_derivatives(self.model) if self._affordable() else ()
         self.solver = Solver(
             self.model,
             seed=self.seed,
-            base_set=self.base_set,
+            start=start,
+            bases=self.bases,
             space=self.spaces.space,
             others=panel,
             companions=companions,
             progress=self.progress,
         )
-        self.known: BaseHarm = base_harm(self.model, self.base_set)
-        self.screen = Screen(others, linear, self.base_set, self.model.input)
+        self.screen = Screen(others, linear, self.model.input)
 
     def _affordable(self) -> bool:
         """Whether probes are solved jointly with changed copies: four times the work."""
@@ -197,7 +198,7 @@ class _Extraction:
 
     def _first_wishes(self) -> list[Wish]:
         """Deals the probes over bases; every second round is linear where there is a space."""
-        bases = len(self.base_set.bases)
+        bases = len(self.bases)
         wishes = []
         for place in range(self.probes):
             turn, base = divmod(place, bases)
@@ -208,9 +209,9 @@ class _Extraction:
 
     def _candidates(self, wishes: list[Wish]) -> list[_Kept]:
         solved: Candidates = self.solver.solve(wishes)
-        rows = np.array([wish.base for wish in wishes])
-        ratios, answers = harm_ratios(self.model, self.known, solved.harmless, rows)
-        distances = self.screen.worst(solved.harmless, rows)
+        bases = self.bases[[wish.base for wish in wishes]]
+        own = measure(self.model, bases, solved.harmless)
+        distances = self.screen.worst(bases, solved.harmless)
         self.passes += float(solved.passes.sum()) / self.probes
         return [
             _Kept(
@@ -221,9 +222,10 @@ class _Extraction:
                     base=wish.base,
                     draw=wish.draw,
                     harmless=solved.harmless[place],
-                    answer=answers[place],
+                    answer=own.answers[place],
+                    control_answer=own.control_answers[place],
                     residual=float(solved.residual[place]),
-                    harm_ratio=float(ratios[place]),
+                    harm_ratio=float(own.ratios[place]),
                     start_cosine=float(solved.cosine[place]),
                     converged=bool(solved.converged[place]),
                 ),
@@ -240,12 +242,12 @@ class _Extraction:
             output=self.model.output,
             seed=self.seed,
             parameters=self._parameters(),
-            base_set=self.base_set,
-            base_answers=self.known.base_answers,
-            control_answers=self.known.control_answers,
+            start=self.solver.start,
+            bases=self.bases,
+            base_answers=run(self.model, self.bases),
             probes=probes,
             spaces=self.spaces.facts,
-            tolerance=_tolerance(self.model, self.base_set.bases, probes),
+            tolerance=_tolerance(self.model, self.bases, probes),
             device=_device_facts(self.model),
             screened_against=(*self.screen.models, *self.screen.linear),
             redrawn=self.redrawn,
@@ -259,7 +261,8 @@ class _Extraction:
             "method": self.solver.method,
             "companions": len(self.solver.companions),
             "probes": self.probes,
-            "start": self.base_set.start,
+            "start": self.solver.start,
+            "control": "upside down",
             "start_comparison": self.comparison,
             "bases": "images" if self.images is not None else "colours",
             "screening_floor": FLOOR,

@@ -56,7 +56,7 @@ def start_noise(spec: InputSpec, start: str, label: str) -> NDArray[Any]:
 
 
 def base_input(spec: InputSpec, label: str) -> NDArray[Any]:
-    """Draws one base: a plain colour, or a random vector when the input has no spatial axes.
+    """Draws one base: a plain colour, one value for each channel.
 
     Args:
         spec: What the network takes.
@@ -65,9 +65,8 @@ def base_input(spec: InputSpec, label: str) -> NDArray[Any]:
     Returns:
         Array of shape ``spec.shape``; uint8 for pixels, float32 in ``spec.bounds`` otherwise.
     """
-    spatial = _spatial_axes(spec.shape)
-    varying = spec.shape[:1] if spatial else spec.shape
-    unit = _unit(label, math.prod(varying)).reshape(varying + (1,) * len(spatial))
+    varying = (spec.shape[0],) if len(spec.shape) > 1 else (1,)
+    unit = _unit(label, varying[0]).reshape(varying + (1,) * (len(spec.shape) - 1))
     return _to_input(np.broadcast_to(unit, spec.shape), spec)
 
 

@@ -1,4 +1,4 @@
-"""The values a registration leaves behind: probes, their public base images, a fingerprint."""
+"""The values a registration leaves behind: probes, their a fingerprint."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.probes.mirror import mirrored
 
-__all__ = ["BaseSet", "Fingerprint", "Probe", "SpaceFacts"]
+__all__ = ["Fingerprint", "Probe", "SpaceFacts"]
 
 ProbeKind = Literal["network", "linear"]
 Images = NDArray[Any]  # uint8 for pixels, float32 otherwise
@@ -25,14 +26,14 @@ class Probe:
     Attributes:
         kind: ``network`` (solved through the whole network) or ``linear`` (null space of the
             first affine segment).
-        base: Index of its base input in the fingerprint's :class:`BaseSet`.
+        base: Index of its base among the fingerprint's bases.
         draw: Which draw of the start noise it grew from; higher than its place when earlier
             draws were thrown away by screening.
         harmless: The input ``x + δ``, shape ``input.shape``, uint8 for pixels, else float32.
         answer: The source's answer to ``harmless``, shape ``(classes,)``, float32.
         residual: ``‖f(x+δ) − f(x)‖ / ‖f(x)‖`` the solver reached before rounding.
-        harm_ratio: Harm of δ over the geometric mean harm of the base's controls, on the
-            source, after rounding.
+        control_answer: The source's answer to the probe's control, its mirror image.
+        harm_ratio: Harm of δ over that of its mirror image, on the source, after rounding.
         start_cosine: Cosine between δ and the start it was solved from.
         converged: Whether the solver met its tolerance.
     """
@@ -42,6 +43,7 @@ class Probe:
     draw: int
     harmless: Images
     answer: NDArray[np.float32]
+    control_answer: NDArray[np.float32]
     residual: float
     harm_ratio: float
     start_cosine: float
@@ -58,21 +60,6 @@ class Probe:
             "start_cosine": self.start_cosine,
             "converged": self.converged,
         }
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BaseSet:
-    """Public inputs, the same for every model of one domain and one registry.
-
-    Attributes:
-        start: The kind of noise controls and starts are made of, such as ``binary``.
-        bases: Base inputs, shape ``(B, *input.shape)``.
-        controls: Unsolved start noise, shape ``(B, K, *input.shape)``.
-    """
-
-    start: str
-    bases: Images
-    controls: Images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +101,10 @@ class Fingerprint:
         output: Output specification of the source.
         seed: Registry seed the public inputs derive from (hex).
         parameters: Every setting that shaped the probes, plain JSON values.
-        base_set: Public bases and controls.
+        start: The kind of noise the probes were solved from, such as ``binary``.
+        bases: Public base inputs, the same for every model of one domain and one registry,
+            shape ``(B, *input.shape)``, uint8 for pixels, else float32.
         base_answers: The source's answers to the bases, shape ``(B, classes)``, float32.
-        control_answers: The source's answers to the controls, shape ``(B, K, classes)``.
         probes: The harmless inputs.
         spaces: What is known of the harmless spaces.
         tolerance: Relative difference of answers that other devices and batch sizes cause;
@@ -135,9 +123,9 @@ class Fingerprint:
     output: OutputSpec
     seed: str
     parameters: dict[str, Any]
-    base_set: BaseSet
+    start: str
+    bases: Images
     base_answers: NDArray[np.float32]
-    control_answers: NDArray[np.float32]
     probes: tuple[Probe, ...]
     spaces: tuple[SpaceFacts, ...]
     tolerance: float
@@ -147,6 +135,16 @@ class Fingerprint:
     cost: dict[str, float] = field(default_factory=dict)
     linear_part: dict[str, NDArray[Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def harmless(self) -> Images:
+        """The probes' inputs, shape ``(N, *input.shape)``."""
+        return np.stack([probe.harmless for probe in self.probes])
+
+    @property
+    def controls(self) -> Images:
+        """The probes' mirror images, shape ``(N, *input.shape)``."""
+        return mirrored(self.harmless, self.input.shape)
 
     @property
     def source_harm_ratio(self) -> dict[str, float]:
@@ -162,7 +160,7 @@ class Fingerprint:
             "output": self.output.to_dict(),
             "seed": self.seed,
             "parameters": self.parameters,
-            "start": self.base_set.start,
+            "start": self.start,
             "spaces": [space.to_dict() for space in self.spaces],
             "probes": len(self.probes),
             "source_harm_ratio": self.source_harm_ratio,

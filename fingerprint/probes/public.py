@@ -1,4 +1,4 @@
-"""Public inputs: bases and controls, the same for every model of one domain and one registry."""
+"""Public inputs: bases, the same for every model of one domain and one registry, and starts."""
 
 from __future__ import annotations
 
@@ -11,51 +11,34 @@ from numpy.typing import NDArray
 from fingerprint.errors import UsageError
 from fingerprint.models.spec import InputSpec
 from fingerprint.probes.noise import base_input, start_noise
-from fingerprint.probes.probe import BaseSet
 
-__all__ = ["CONTROLS", "MAX_BASES", "public_inputs", "start_input"]
+__all__ = ["MAX_BASES", "public_bases", "start_input"]
 
 MAX_BASES = 6
-CONTROLS = 4
-"""Controls of each base; they steady the harm ratio of every probe that shares the base."""
 
 
-def public_inputs(
-    spec: InputSpec, seed: str, start: str, bases: int, images: NDArray[Any] | None = None
-) -> BaseSet:
-    """Derives bases and controls from the registry's seed and the input domain.
+def public_bases(
+    spec: InputSpec, seed: str, count: int, images: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Derives bases from the registry's seed and the input domain.
 
     Args:
         spec: What the network takes; only its domain matters, not its normalisation.
         seed: Registry seed.
-        start: Kind of noise, one of ``START_KINDS``.
-        bases: Number of bases.
+        count: Number of bases.
         images: Base inputs to take instead of plain colours, shape ``(N, *spec.shape)``,
             uint8 for pixels; chosen by the seed when there are more than needed.
 
     Returns:
-        The bases ``(bases, *shape)`` and ``CONTROLS`` controls for each.
+        Bases of shape ``(count, *spec.shape)``.
 
     Raises:
         UsageError: There are too few images, or they do not fit the input.
     """
     label = f"nullprint|{seed}|{spec.domain}"
-    if images is None:
-        chosen = np.stack([base_input(spec, f"{label}|base|{place}") for place in range(bases)])
-    else:
-        chosen = _chosen_images(spec, images, label, bases)
-    controls = np.stack(
-        [
-            np.stack(
-                [
-                    start_noise(spec, start, f"{label}|control|{start}|{place}|{index}")
-                    for index in range(CONTROLS)
-                ]
-            )
-            for place in range(bases)
-        ]
-    )
-    return BaseSet(start=start, bases=chosen, controls=controls)
+    if images is not None:
+        return _chosen_images(spec, images, label, count)
+    return np.stack([base_input(spec, f"{label}|base|{place}") for place in range(count)])
 
 
 def start_input(
@@ -75,17 +58,17 @@ def start_input(
     return start_noise(spec, start, label)
 
 
-def _chosen_images(spec: InputSpec, images: NDArray[Any], label: str, bases: int) -> NDArray[Any]:
+def _chosen_images(spec: InputSpec, images: NDArray[Any], label: str, count: int) -> NDArray[Any]:
     wanted = np.uint8 if spec.kind == "pixels" else np.float32
     if images.shape[1:] != spec.shape or images.dtype != wanted:
         raise UsageError(
             f"base images: expected {np.dtype(wanted)} of shape (N, {str(spec.shape)[1:]}, "
             f"got {images.dtype} of shape {images.shape}"
         )
-    if len(images) < bases:
-        raise UsageError(f"base images: expected at least {bases}, got {len(images)}")
+    if len(images) < count:
+        raise UsageError(f"base images: expected at least {count}, got {len(images)}")
     order = sorted(
         range(len(images)),
         key=lambda place: hashlib.sha256(label.encode() + images[place].tobytes()).digest(),
     )
-    return np.stack([images[place] for place in order[:bases]])
+    return np.stack([images[place] for place in order[:count]])

@@ -18,7 +18,7 @@ from fingerprint.perturbations.joint import approach_jointly
 from fingerprint.perturbations.linear import solve_linear
 from fingerprint.perturbations.network import choose_method, solve_network
 from fingerprint.perturbations.solution import Solution
-from fingerprint.probes.probe import BaseSet, ProbeKind
+from fingerprint.probes.probe import ProbeKind
 from fingerprint.probes.public import start_input
 from fingerprint.progress import Progress, silent
 from fingerprint.spaces.outside import outside
@@ -59,12 +59,13 @@ class Candidates:
 
 
 class Solver:
-    """Solves wishes for one model and one set of public inputs.
+    """Solves wishes for one model, one kind of start and one set of bases.
 
     Args:
         model: The source.
         seed: Registry seed.
-        base_set: Public bases and controls.
+        start: Kind of start noise.
+        bases: Public bases, shape ``(B, *input.shape)``.
         space: Harmless space of the first affine segment; None if there is none.
         others: Linear parts of other models, which linear probes stay outside of.
         companions: Changed copies of the model that network probes should also be harmless for.
@@ -76,7 +77,8 @@ class Solver:
         model: Model,
         *,
         seed: str,
-        base_set: BaseSet,
+        start: str,
+        bases: NDArray[Any],
         space: Subspace | None = None,
         others: tuple[LinearOperator, ...] = (),
         companions: tuple[Model, ...] = (),
@@ -84,7 +86,8 @@ class Solver:
     ) -> None:
         self.model = model
         self.seed = seed
-        self.base_set = base_set
+        self.start = start
+        self.bases = bases
         self.space = space
         self.others = others
         self.companions = companions
@@ -120,7 +123,7 @@ class Solver:
         spec = self.model.input
         dtype = torch.float64 if kind == "linear" else self._dtype
         device = self.model.device
-        base = to_tensor(self.base_set.bases[[wish.base for wish in wishes]], spec, dtype)
+        base = to_tensor(self.bases[[wish.base for wish in wishes]], spec, dtype)
         start = to_tensor(np.stack([self._start(wish) for wish in wishes]), spec, dtype)
         base, start = base.to(device), start.to(device)
         if kind == "linear":
@@ -173,7 +176,7 @@ class Solver:
         return start_input(
             self.model.input,
             self.seed,
-            self.base_set.start,
+            self.start,
             model_digest=self.model.digest,
             base=wish.base,
             draw=wish.draw,

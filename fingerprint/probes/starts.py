@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from fingerprint.models.model import Model
 from fingerprint.probes.derivatives import simulated_derivatives
-from fingerprint.probes.public import public_inputs
-from fingerprint.probes.screening import base_harm, harm_ratios
+from fingerprint.probes.screening import measure
 from fingerprint.probes.solving import Solver, Wish
 from fingerprint.progress import Progress
 
@@ -42,16 +41,13 @@ class StartChoice:
     passes: float
 
 
-def choose_start(
-    model: Model, seed: str, bases: int, images: NDArray[Any] | None, progress: Progress
-) -> StartChoice:
+def choose_start(model: Model, seed: str, bases: NDArray[Any], progress: Progress) -> StartChoice:
     """Compares the kinds of start noise on one probe for each base.
 
     Args:
         model: The source.
         seed: Registry seed.
-        bases: Number of bases.
-        images: Base inputs instead of plain colours, or None.
+        bases: Public bases, shape ``(B, *input.shape)``.
         progress: Called as the work goes on.
 
     Returns:
@@ -60,18 +56,14 @@ def choose_start(
     derivatives = simulated_derivatives(model)
     comparison: dict[str, float] = {}
     passes = 0.0
-    wishes = [Wish("network", base, 0) for base in range(bases)]
-    rows = np.arange(bases)
+    wishes = [Wish("network", base, 0) for base in range(len(bases))]
     for place, start in enumerate(CHOICES):
         progress("choosing the start", place, len(CHOICES))
-        base_set = public_inputs(model.input, seed, start, bases, images)
-        solved = Solver(model, seed=seed, base_set=base_set).solve(wishes)
+        solved = Solver(model, seed=seed, start=start, bases=bases).solve(wishes)
         passes += float(solved.passes.sum())
         logs: list[float] = []
         for derivative in derivatives:
-            ratios, _ = harm_ratios(
-                derivative, base_harm(derivative, base_set), solved.harmless, rows
-            )
+            ratios = measure(derivative, bases, solved.harmless).ratios
             usable = ratios[np.isfinite(ratios)]
             logs.extend(np.log(np.maximum(usable, np.finfo(np.float64).tiny)))
         comparison[start] = float(np.exp(np.mean(logs))) if logs else 1.0

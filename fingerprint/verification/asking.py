@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.models.answers import answer_distance, answer_size
+from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.suspects.base import Suspect
 
@@ -75,12 +76,9 @@ def ask(suspect: Suspect, candidates: list[Fingerprint], tolerance: float) -> An
     answers = Answers(suspect)
     everything = []
     for fingerprint in candidates:
-        shape = fingerprint.input.shape
-        everything += [
-            fingerprint.base_set.bases,
-            fingerprint.base_set.controls.reshape(-1, *shape),
-        ]
-        everything += [np.stack([probe.harmless for probe in fingerprint.probes])]
+        bases = fingerprint.bases
+        everything += [bases, mirrored(bases, fingerprint.input.shape)]
+        everything += [fingerprint.harmless, fingerprint.controls]
     answers.ask(np.concatenate(everything))
     answers.repeat(candidates[0].probes[0].harmless[None], tolerance)
     return answers

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.models.answers import answer_distance, answer_size, comparable
+from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.verification.asking import Answers
 from fingerprint.verification.statistics import (
@@ -80,22 +81,12 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
     Returns:
         The evidence; without any, ``missing`` says why.
     """
-    harmless = np.stack([probe.harmless for probe in fingerprint.probes])
-    rows = np.array([probe.base for probe in fingerprint.probes])
-    bases = answers.of(fingerprint.base_set.bases)
-    controls = answers.of(fingerprint.base_set.controls)
-    perturbed = answers.of(harmless)
-    harm = answer_distance(perturbed, bases[rows], answers.kind)
-    control_harm = answer_distance(controls, bases[:, None], answers.kind)
-    usable, missing = _usable_bases(bases, controls, control_harm, answers.kind)
-    used = usable[rows] & np.isfinite(harm)
+    harm, control_harm, perturbed = _harms(fingerprint, answers)
+    usable, missing = _usable(perturbed, harm, control_harm, answers.kind)
     tests: tuple[KindTest, ...] = ()
     if not missing:
-        tests = _tests(
-            fingerprint, harm, control_harm, used, margin=margin, answer_kind=answers.kind
-        )
-    if not missing and not tests:
-        missing = "too few probes were answered"
+        tests = _tests(fingerprint, harm, control_harm, usable, margin, answers.kind)
+        missing = "" if tests else "too few probes were answered"
     same_space = perturbed.shape[-1] == fingerprint.output.classes
     recorded = np.stack([probe.answer for probe in fingerprint.probes])
     return Evidence(
@@ -105,24 +96,38 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
         if same_space
         else None,
         label_agreement=_agreement(perturbed, recorded) if same_space else None,
-        probes_used=int(used.sum()),
-        per_probe=_per_probe(fingerprint, harm, control_harm, rows, used),
+        probes_used=int(usable.sum()),
+        per_probe=_per_probe(fingerprint, harm, control_harm, usable),
     )
 
 
-def _usable_bases(
-    bases: NDArray[np.float32], controls: NDArray[np.float32], control_harm: Array, kind: str
+def _harms(fingerprint: Fingerprint, answers: Answers) -> tuple[Array, Array, NDArray[np.float32]]:
+    """Harm of each probe, of its mirror image, both of shape ``(N,)``, and the answers."""
+    rows = np.array([probe.base for probe in fingerprint.probes])
+    bases = answers.of(fingerprint.bases)
+    mirror_bases = answers.of(mirrored(fingerprint.bases, fingerprint.input.shape))
+    perturbed = answers.of(fingerprint.harmless)
+    harm = answer_distance(perturbed, bases[rows], answers.kind)
+    control = answer_distance(answers.of(fingerprint.controls), mirror_bases[rows], answers.kind)
+    return harm, control, perturbed
+
+
+def _usable(
+    perturbed: NDArray[np.float32], harm: Array, control_harm: Array, kind: str
 ) -> tuple[NDArray[np.bool_], str]:
-    """Bases with finite answers whose controls were noticed, and why there are too few."""
-    answered = np.isfinite(bases).all(axis=-1) & np.isfinite(controls).all(axis=(1, 2))
-    size = np.abs(bases[answered]).max(initial=0.0)
+    """Probes that were answered and whose control was noticed, and why there are too few."""
+    answered = np.isfinite(harm) & np.isfinite(control_harm)
+    size = np.abs(perturbed[answered]).max(initial=0.0)
     with np.errstate(invalid="ignore"):
-        noticed = answered & (control_harm.max(axis=1) > _QUIET * size)
-        if kind != "labels":
-            noticed &= (control_harm > _QUIET * size).all(axis=1)
-    if int(answered.sum()) < _LEAST_BASES:
-        return noticed, "the answers to the public inputs are missing or not finite"
-    if int(noticed.sum()) < _LEAST_BASES:
+        noticed = answered & (control_harm > _QUIET * size)
+    if int(answered.sum()) < _LEAST_PROBES:
+        return answered, "the answers are missing or not finite"
+    if kind == "labels":
+        silent = not bool((harm[answered] > 0).any() or (control_harm[answered] > 0).any())
+        noticed = answered
+    else:
+        silent = int(noticed.sum()) < _LEAST_PROBES
+    if silent:
         return noticed, "the answers do not change with the input: a constant or dead network"
     return noticed, ""
 
@@ -131,21 +136,21 @@ def _tests(
     fingerprint: Fingerprint,
     harm: Array,
     control_harm: Array,
-    used: NDArray[np.bool_],
-    *,
+    usable: NDArray[np.bool_],
     margin: float,
     answer_kind: str,
 ) -> tuple[KindTest, ...]:
+    """Tests each kind of probe, its controls dealt out within bases, and corrects for both."""
     kinds = np.array([probe.kind for probe in fingerprint.probes])
     rows = np.array([probe.base for probe in fingerprint.probes])
     found: list[tuple[str, Estimate, float, int]] = []
     for kind in sorted(set(kinds)):
-        chosen = used & (kinds == kind)
-        bases = [base for base in range(len(control_harm)) if (chosen & (rows == base)).any()]
-        if int(chosen.sum()) < _LEAST_PROBES or len(bases) < _LEAST_BASES:
+        chosen = usable & (kinds == kind)
+        groups = [chosen & (rows == base) for base in sorted(set(rows[chosen]))]
+        if int(chosen.sum()) < _LEAST_PROBES or len(groups) < _LEAST_BASES:
             continue
-        treated = [harm[chosen & (rows == base)] for base in bases]
-        control = [control_harm[base] for base in bases]
+        treated = [harm[group] for group in groups]
+        control = [control_harm[group] for group in groups]
         estimate, p_value = _test(treated, control, margin, answer_kind)
         found.append((str(kind), estimate, p_value, int(chosen.sum())))
     corrected = holm([p_value for _, _, p_value, _ in found])
@@ -196,22 +201,18 @@ def _agreement(given: NDArray[np.float32], recorded: NDArray[np.float32]) -> flo
 
 
 def _per_probe(
-    fingerprint: Fingerprint,
-    harm: Array,
-    control_harm: Array,
-    rows: NDArray[np.int64],
-    used: NDArray[np.bool_],
+    fingerprint: Fingerprint, harm: Array, control_harm: Array, usable: NDArray[np.bool_]
 ) -> tuple[dict[str, Any], ...]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.exp(np.log(control_harm).mean(axis=1))
-        ratios = harm / scale[rows]
+        ratios = harm / control_harm
     return tuple(
         {
             "kind": probe.kind,
             "base": probe.base,
             "harm": _finite(harm[place]),
+            "control_harm": _finite(control_harm[place]),
             "harm_ratio": _finite(ratios[place]),
-            "used": bool(used[place]),
+            "used": bool(usable[place]),
         }
         for place, probe in enumerate(fingerprint.probes)
     )

@@ -2,7 +2,7 @@
 
 *same*: the suspect's answers equal the recorded ones within the precision they were given in.
 *derived*: a test rejects at α and its interval lies under the margin.
-*independent*: every interval lies above the margin.
+*independent*: every interval lies above the lower bound, and no test rejects.
 *inconclusive*: anything else. No evidence is never a match and never a pass.
 """
 
@@ -37,7 +37,7 @@ def judge(
         answer_kind: What the suspect's answers are.
         repeatable: Whether repeated inputs got equal answers.
     """
-    verdict, reason = _decide(fingerprint, evidence, margin.value, alpha, repeatable)
+    verdict, reason = _decide(fingerprint, evidence, margin, alpha, repeatable)
     deciding = _deciding(evidence, verdict)
     estimate = deciding.estimate if deciding else None
     return Candidate(
@@ -57,13 +57,13 @@ def judge(
 
 
 def _decide(
-    fingerprint: Fingerprint, evidence: Evidence, margin: float, alpha: float, repeatable: bool
+    fingerprint: Fingerprint, evidence: Evidence, margin: Margin, alpha: float, repeatable: bool
 ) -> tuple[Verdict, str]:
     if evidence.missing:
         return "inconclusive", f"no evidence: {evidence.missing}"
     if not repeatable:
         return "inconclusive", "no evidence: the same input got different answers"
-    rejecting = [test for test in evidence.tests if _rejects(test, margin, alpha)]
+    rejecting = [test for test in evidence.tests if _rejects(test, margin.value, alpha)]
     if (
         rejecting
         and evidence.deviation is not None
@@ -77,17 +77,17 @@ def _decide(
         test = rejecting[0]
         return "derived", (
             f"perturbations solved for the source change its answers {test.estimate.ratio:.3g} "
-            f"times as much as unsolved noise; an independent model stays above {margin:.2g}"
+            "times as much as their mirror images; an independent model stays above {margin.value:.2g}"
         )
     lowest = min(evidence.tests, key=lambda test: test.estimate.low)
-    if lowest.estimate.low >= margin:
+    if lowest.estimate.low >= margin.lower:
         return "independent", (
-            "perturbations solved for the source change its answers about as much as unsolved "
-            f"noise (ratio {lowest.estimate.ratio:.3g}, at least {lowest.estimate.low:.3g})"
+            "perturbations solved for the source change its answers about as much as their mirror "
+            f"images (ratio {lowest.estimate.ratio:.3g}, at least {lowest.estimate.low:.3g})"
         )
     return "inconclusive", (
         f"the harm ratio {lowest.estimate.ratio:.3g} (interval {lowest.estimate.low:.3g} to "
-        f"{lowest.estimate.high:.3g}) is too close to the margin {margin:.2g}; "
+        f"{lowest.estimate.high:.3g}) is too close to the margin {margin.value:.2g}; "
         "register with more probes"
     )
 

@@ -51,7 +51,7 @@ def test_the_probes_come_back_as_they_were(registry: Registry) -> None:
     for probe, original in zip(back.probes, fingerprint.probes, strict=True):
         np.testing.assert_array_equal(probe.harmless, original.harmless)
         np.testing.assert_array_equal(probe.answer, original.answer)
-    np.testing.assert_array_equal(back.control_answers, fingerprint.control_answers)
+    np.testing.assert_array_equal(back.controls, fingerprint.controls)
 
 
 def test_the_document_has_the_keys_of_the_contract(registry: Registry) -> None:

@@ -15,11 +15,12 @@ from torch import nn
 
 from fingerprint.models.model import FileFacts, Model
 from fingerprint.models.spec import InputSpec, OutputSpec
-from fingerprint.probes.probe import BaseSet, Fingerprint, Probe, SpaceFacts
+from fingerprint.probes.mirror import mirrored
+from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
 
 __all__ = ["make_fingerprint", "make_model"]
 
-BASES, CONTROLS = 2, 3
+BASES = 2
 
 
 def make_model(
@@ -75,7 +76,6 @@ def make_fingerprint(
     shape = model.input.shape
     noise = np.random.default_rng(int(model.digest[:8], 16))
     bases = noise.integers(0, 256, size=(BASES, *shape), dtype=np.uint8)
-    controls = noise.integers(0, 256, size=(BASES, CONTROLS, *shape), dtype=np.uint8)
     harmless = noise.integers(0, 256, size=(probes, *shape), dtype=np.uint8)
     return Fingerprint(
         model_digest=model.digest,
@@ -83,11 +83,9 @@ def make_fingerprint(
         output=model.output,
         seed=seed,
         parameters={"probes": probes, "start": "binary"},
-        base_set=BaseSet(start="binary", bases=bases, controls=controls),
+        start="binary",
+        bases=bases,
         base_answers=_answers(model, bases),
-        control_answers=_answers(model, controls.reshape(-1, *shape)).reshape(
-            BASES, CONTROLS, model.output.classes
-        ),
         probes=tuple(
             Probe(
                 kind="network",
@@ -95,13 +93,19 @@ def make_fingerprint(
                 draw=index,
                 harmless=image,
                 answer=answer,
+                control_answer=control,
                 residual=1e-6,
                 harm_ratio=0.01 * (index + 1),
                 start_cosine=0.9,
                 converged=True,
             )
-            for index, (image, answer) in enumerate(
-                zip(harmless, _answers(model, harmless), strict=True)
+            for index, (image, answer, control) in enumerate(
+                zip(
+                    harmless,
+                    _answers(model, harmless),
+                    _answers(model, mirrored(harmless, shape)),
+                    strict=True,
+                )
             )
         ),
         spaces=(
