@@ -1,12 +1,14 @@
 """The CIFAR-10 ResNets of He et al. (2016): 6n+2 layers, parameter-free shortcuts.
 
-    fp register resnet20.safetensors --arch benchmarks.cifar_resnet:resnet20 ...
+    fp register resnet20.safetensors --arch benchmarks.cifar_resnet:resnet20
 
 A shortcut that changes resolution takes every second pixel and pads the new channels with
 zeros (option A of the paper), so it has no weights.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +43,16 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Three stages of ``blocks`` basic blocks with 16, 32 and 64 channels."""
+    """Three stages of ``blocks`` basic blocks with 16, 32 and 64 channels.
+
+    ``pretrained_cfg`` says, as in timm, what the published weights expect.
+    """
+
+    pretrained_cfg: ClassVar[dict[str, object]] = {
+        "input_size": (3, 32, 32),
+        "mean": (0.485, 0.456, 0.406),
+        "std": (0.229, 0.224, 0.225),
+    }
 
     def __init__(self, blocks: int, num_classes: int = 10) -> None:
         super().__init__()

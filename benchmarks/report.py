@@ -1,0 +1,72 @@
+"""What the benchmarks share: verifying a list of suspects and printing one table."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable
+
+import torch
+
+from fingerprint import Fingerprint, Model, Verification, verify
+
+__all__ = ["machine", "print_registration", "print_verdicts", "progress"]
+
+
+def machine() -> str:
+    """Says what the numbers were measured on."""
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return (
+        f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def progress(stage: str, done: int, total: int) -> None:
+    """Shows progress on a terminal only."""
+    if sys.stderr.isatty():
+        print(f"\r{stage} {100 * done // max(total, 1):3d} %   ", end="", file=sys.stderr)
+
+
+def print_registration(name: str, fingerprint: Fingerprint) -> None:
+    """Prints what registering cost, and how harmless the probes are for their source."""
+    cost, own = fingerprint.cost, fingerprint.source_harm_ratio
+    print(
+        f"{name}: {len(fingerprint.probes)} probes, start {fingerprint.start}, "
+        f"{fingerprint.parameters['method']}, {cost['seconds']:.0f} s, "
+        f"{cost['passes_per_probe']:.0f} passes per probe; "
+        f"harm ratio on itself median {own['median']:.4f}, largest {own['max']:.4f}"
+    )
+    for line in fingerprint.warnings:
+        print(f"  warning: {line}")
+
+
+def print_verdicts(
+    fingerprint: Fingerprint, suspects: Iterable[tuple[str, str, Model]]
+) -> list[tuple[str, str, Verification]]:
+    """Verifies suspects and prints a Markdown table.
+
+    Args:
+        fingerprint: Of the source.
+        suspects: Name, expected verdict and model of each.
+
+    Returns:
+        Name, expected verdict and verification of each.
+    """
+    print("| suspect | expected | verdict | harm ratio | 95 % interval | p-value | queries | s |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    rows = []
+    for name, expected, model in suspects:
+        result = verify(model, fingerprint, progress=progress)
+        first = result.candidates[0]
+        low, high = first.harm_ratio_ci or (float("nan"), float("nan"))
+        print(
+            f"| {name} | {expected} | {result.verdict} | {first.harm_ratio:.3f} "
+            f"| {low:.3f}-{high:.3f} | {first.p_value:.1e} | {result.queries} "
+            f"| {result.seconds:.1f} |",
+            flush=True,
+        )
+        rows.append((name, expected, result))
+    wrong = sum(expected != result.verdict for _, expected, result in rows)
+    print(f"\n{len(rows) - wrong} of {len(rows)} verdicts as expected")
+    return rows
