@@ -77,7 +77,8 @@ def _decide(
         test = rejecting[0]
         return "derived", (
             f"perturbations solved for the source change its answers {test.estimate.ratio:.3g} "
-            "times as much as their mirror images; an independent model stays above {margin.value:.2g}"
+            "times as much as their mirror images; an independent model stays above "
+            f"{margin.value:.2g}"
         )
     lowest = min(evidence.tests, key=lambda test: test.estimate.low)
     if lowest.estimate.low >= margin.lower:
