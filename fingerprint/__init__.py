@@ -18,11 +18,15 @@ verdict that does not match is a value, never an exception. Errors are in
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fingerprint.errors import FingerprintError
-from fingerprint.models import FileFacts, InputSpec, Model, OutputSpec, load_model
-from fingerprint.probes import Fingerprint, Probe, SpaceFacts, extract
-from fingerprint.suspects import ModelSuspect, Suspect
-from fingerprint.verification import Candidate, Verification, verify
+
+if TYPE_CHECKING:
+    from fingerprint.models import FileFacts, InputSpec, Model, OutputSpec, load_model
+    from fingerprint.probes import Fingerprint, Probe, SpaceFacts, extract
+    from fingerprint.suspects import ModelSuspect, Suspect
+    from fingerprint.verification import Candidate, Verification, verify
 
 __all__ = [
     "Candidate",
@@ -41,3 +45,25 @@ __all__ = [
     "load_model",
     "verify",
 ]
+
+# Names are looked up when they are used: importing torch and timm takes seconds, which listing
+# a registry or reporting an error should not have to wait for.
+_HOME = {
+    "fingerprint.models": ("FileFacts", "InputSpec", "Model", "OutputSpec", "load_model"),
+    "fingerprint.probes": ("Fingerprint", "Probe", "SpaceFacts", "extract"),
+    "fingerprint.suspects": ("ModelSuspect", "Suspect"),
+    "fingerprint.verification": ("Candidate", "Verification", "verify"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
