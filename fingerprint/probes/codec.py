@@ -29,6 +29,16 @@ MAX_BLOB = 2**30
 
 _LINEAR = "linear."
 _KINDS = ("network", "linear")
+_DAMAGE = (
+    SafetensorError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What reading a damaged or hostile document can end in."""
 
 
 def encode(fingerprint: Fingerprint) -> bytes:
@@ -61,7 +71,7 @@ def decode(blob: bytes) -> Fingerprint:
         fingerprint = _fingerprint(document, tensors)
     except FingerprintError as error:
         raise MalformedFile(f"probe set: {error}") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except _DAMAGE as error:
         raise MalformedFile(
             f"probe set: expected a fingerprint, got damaged data ({error})"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -51,8 +52,8 @@ class Candidate:
             "name": self.name,
             "verdict": self.verdict,
             "reason": self.reason,
-            "harm_ratio": self.harm_ratio,
-            "harm_ratio_ci": list(interval) if interval else None,
+            "harm_ratio": _finite(self.harm_ratio),
+            "harm_ratio_ci": [_finite(end) for end in interval] if interval else None,
             "p_value": self.p_value,
             "margin": self.margin,
             "margin_source": self.margin_source,
@@ -100,3 +101,8 @@ class Verification:
             "warnings": list(self.warnings),
             "seconds": self.seconds,
         }
+
+
+def _finite(value: float | None) -> float | None:
+    """Returns what JSON can hold: it has no infinity."""
+    return value if value is not None and math.isfinite(value) else None
