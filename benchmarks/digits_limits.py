@@ -1,0 +1,96 @@
+"""Where the method ends, on small networks: independents of the same data, and students.
+
+    python -m benchmarks.digits_limits [--networks 3]
+
+For each kind of network one is the source. Independent networks share its architecture and
+data, not its seed. A student is trained from scratch on the source's logits for the training
+images: it shares the source's answers, none of its weights, so neither
+verdict is owed and both are reported. Everything is trained on
+scikit-learn's digits in seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks.report import machine, print_registration, print_verdicts
+from cli.demo import data, modifications, networks, training
+from fingerprint import Model, extract, load_model
+
+KINDS: dict[str, Callable[[], nn.Module]] = {
+    "cnn": networks.cnn,
+    "vit": networks.vit,
+    "mlp": networks.mlp,
+}
+
+
+def _distilled(
+    teacher: nn.Module, factory: Callable[[], nn.Module], digits: data.Digits, *, epochs: int = 24
+) -> nn.Module:
+    """Trains a student on the teacher's logits, with noise added to the images."""
+    torch.manual_seed(99)
+    student = factory()
+    images = training.pixels(digits.train_images)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-3)
+    student.train()
+    with training.one_thread():
+        for _ in range(epochs):
+            for batch in torch.split(torch.randperm(len(images)), 64):
+                noisy = images[batch] + 0.1 * torch.randn(images[batch].shape)
+                with torch.no_grad():
+                    target = teacher(noisy)
+                loss = functional.mse_loss(student(noisy), target)
+                optimizer.zero_grad()
+                torch.autograd.backward(loss)
+                optimizer.step()
+    return student.eval()
+
+
+def _model(network: nn.Module, digits: data.Digits) -> Model:
+    return load_model(network, input_size=digits.input_size)
+
+
+def main() -> None:
+    """Prints one table for each kind of network."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--networks", type=int, default=3, help="networks of each kind")
+    parser.add_argument("--seed", default="benchmark")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"measured on {machine()}\n")
+    digits = data.digits()
+    other = {"cnn": "vit", "vit": "cnn", "mlp": "cnn"}
+    for kind, factory in KINDS.items():
+        trained = [training.trained(factory, digits, seed=seed) for seed in range(options.networks)]
+        source = trained[0]
+        fingerprint = extract(_model(source, digits), seed=options.seed)
+        print_registration(
+            f"{kind} (accuracy {training.accuracy(source, digits):.3f})", fingerprint
+        )
+        suspects = [
+            ("itself", "same", source),
+            ("fine-tuned", "derived", modifications.fine_tuned(source, digits, seed=7)),
+            ("student, same architecture", "-", _distilled(source, factory, digits)),
+            (
+                f"student, {other[kind]}",
+                "-",
+                _distilled(source, KINDS[other[kind]], digits),
+            ),
+        ]
+        suspects += [
+            (f"seed {seed}", "independent", network)
+            for seed, network in enumerate(trained[1:], start=1)
+        ]
+        print_verdicts(
+            fingerprint, ((name, want, _model(net, digits)) for name, want, net in suspects)
+        )
+        print()
+
+
+if __name__ == "__main__":
+    main()
