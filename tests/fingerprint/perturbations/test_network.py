@@ -1,0 +1,165 @@
+"""Whole-network solutions on networks trained on real digits."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fingerprint.errors import NoInformation
+from fingerprint.perturbations import centred, solve_network
+from fingerprint.perturbations.network import choose_method
+from tests.fingerprint.perturbations.problems import (
+    BOX,
+    Spy,
+    assert_in_box,
+    doubled,
+    inputs,
+    residuals,
+)
+
+
+@pytest.fixture(params=["trained_cnn", "trained_vit", "trained_mlp"])
+def trained(request: pytest.FixtureRequest) -> nn.Module:
+    network: nn.Module = request.getfixturevalue(request.param)
+    return network
+
+
+def test_float64_solutions_are_harmless_to_rounding_and_inside_the_box(trained: nn.Module) -> None:
+    network = doubled(trained)
+    base, start = inputs(4)
+    found = solve_network(network, base, start, bounds=BOX)
+    assert found.method == "gauss-newton"
+    assert bool(found.converged.all())
+    actual = residuals(network, base, found.delta)
+    assert actual.max() <= 1e-8
+    np.testing.assert_allclose(found.residual, actual, atol=1e-11)
+    assert_in_box(base, found)
+
+
+def test_solutions_stay_near_their_start_and_far_from_nothing(trained: nn.Module) -> None:
+    base, start = inputs(4)
+    found = solve_network(doubled(trained), base, start, bounds=BOX)
+    cosine = torch.cosine_similarity(found.delta.flatten(1), (start - base).flatten(1))
+    assert float(cosine.min()) > 0.5
+    unsolved = residuals(doubled(trained), base, start - base)
+    assert unsolved.min() > 0.05  # there was something to solve
+
+
+def test_l_bfgs_reaches_a_hundredth_in_float32(trained: nn.Module) -> None:
+    base, start = inputs(4, dtype=torch.float32)
+    found = solve_network(trained, base, start, bounds=BOX, method="l-bfgs")
+    assert found.method == "l-bfgs"
+    assert found.delta.dtype == torch.float32
+    assert bool(found.converged.all())
+    judged = residuals(doubled(trained), base.double(), found.delta.double())
+    assert judged.max() <= 1e-2 * 1.01
+    assert_in_box(base, found, slack=1e-6)
+
+
+def test_the_solution_is_harmful_for_an_independent_network(
+    trained_cnn: nn.Module, trained_independent_cnn: nn.Module
+) -> None:
+    base, start = inputs(6)
+    found = solve_network(doubled(trained_cnn), base, start, bounds=BOX)
+    other = residuals(doubled(trained_independent_cnn), base, found.delta)
+    assert np.median(other) > 0.1
+
+
+def test_no_step_leaves_the_box(trained_mlp: nn.Module) -> None:
+    base, start = inputs(3)
+    for method in ("gauss-newton", "l-bfgs"):
+        spy = Spy(doubled(trained_mlp))
+        solve_network(spy, base, start, bounds=BOX, method=method)
+        assert spy.lowest >= 0.0
+        assert spy.highest <= 1.0
+
+
+def test_starts_outside_the_box_begin_at_its_nearest_point(trained_mlp: nn.Module) -> None:
+    base, start = inputs(2)
+    network = doubled(trained_mlp)
+    plain = solve_network(network, base, start, bounds=BOX)
+    beyond = solve_network(network, base, 3 * start - 1, bounds=BOX)
+    assert torch.equal(plain.delta, beyond.delta)
+
+
+def test_a_probe_is_solved_the_same_alone_and_in_a_batch(trained_mlp: nn.Module) -> None:
+    base, start = inputs(3)
+    network = doubled(trained_mlp)
+    together = solve_network(network, base, start, bounds=BOX)
+    alone = solve_network(network, base[1:2], start[1:2], bounds=BOX)
+    torch.testing.assert_close(together.delta[1:2], alone.delta, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("method", ["gauss-newton", "l-bfgs"])
+def test_a_network_that_dies_at_a_start_spares_the_other_probes(
+    trained_mlp: nn.Module, method: str
+) -> None:
+    alive = doubled(trained_mlp)
+
+    def network(x: Tensor) -> Tensor:
+        off = x.flatten(1).mean(1, keepdim=True) > 0.999  # no gradient, another answer
+        return torch.where(off, torch.arange(10.0).double(), alive(x))
+
+    base, start = inputs(2)
+    start[0] = 1.0
+    found = solve_network(network, base, start, bounds=BOX, method=method)  # type: ignore[arg-type]
+    assert found.converged.tolist() == [False, True]
+    assert float(found.residual[0]) > 0.1
+    assert_in_box(base, found)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    raises=RuntimeError,
+    reason="relative damping of 1e-10 vanishes in float32, where the Gram matrix is singular",
+)
+def test_gauss_newton_works_in_float32_to_its_precision(trained_mlp: nn.Module) -> None:
+    base, start = inputs(8, dtype=torch.float32)
+    found = solve_network(trained_mlp, base, start, bounds=BOX, tolerance=1e-4)
+    assert bool(found.converged.all())
+
+
+@pytest.mark.parametrize("method", [None, "gauss-newton", "l-bfgs"])
+@pytest.mark.parametrize("constant", [0.0, 3.0])
+def test_a_constant_network_carries_no_information(constant: float, method: str | None) -> None:
+    base, start = inputs(2)
+    with pytest.raises(NoInformation, match="equal values"):
+        solve_network(
+            lambda x: torch.full((len(x), 10), constant, dtype=x.dtype) + 0 * x.sum(),
+            base,
+            start,
+            bounds=BOX,
+            method=method,  # type: ignore[arg-type]
+        )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_network_of_non_finite_answers_carries_no_information(
+    trained_mlp: nn.Module, value: float
+) -> None:
+    broken = copy.deepcopy(trained_mlp)
+    with torch.no_grad():
+        next(broken.parameters())[0] = value
+    base, start = inputs(2, dtype=torch.float32)
+    with pytest.raises(NoInformation, match="finite answers"):
+        solve_network(broken, base, start, bounds=BOX)
+
+
+def test_few_outputs_choose_gauss_newton_and_many_l_bfgs() -> None:
+    assert choose_method(10, 3 * 32 * 32) == "gauss-newton"
+    assert choose_method(32, 100) == "gauss-newton"
+    assert choose_method(33, 100) == "l-bfgs"
+    assert choose_method(1000, 3 * 224 * 224) == "l-bfgs"
+    assert choose_method(32, 2**18) == "l-bfgs"  # a Jacobian of 64 MiB
+
+
+def test_centring_removes_what_softmax_cannot_see() -> None:
+    logits = torch.randn(3, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    moved = logits + torch.tensor([[1.0], [-5.0], [100.0]])
+    torch.testing.assert_close(centred(moved), centred(logits))
+    torch.testing.assert_close(centred(moved).softmax(1), logits.softmax(1))
+    assert float(centred(moved).sum(1).abs().max()) < 1e-12
