@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -42,10 +42,10 @@ def log_harm(levels: Levels, ratio: float = 1.0) -> list[Array]:
     return [0.001 * np.array(values, dtype=float) + math.log(ratio) for values in levels]
 
 
-def enumerated(treated: Sequence[Sequence[float]], control: Sequence[Sequence[float]]) -> Array:
+def enumerated(treated: Sequence[Iterable[float]], control: Sequence[Iterable[float]]) -> Array:
     """The sum of the first group under every relabelling within bases."""
     deals = [
-        [sum(chosen) for chosen in itertools.combinations([*first, *second], len(first))]
+        [sum(chosen) for chosen in itertools.combinations([*first, *second], len([*first]))]
         for first, second in zip(treated, control, strict=True)
     ]
     return np.array([sum(deal) for deal in itertools.product(*deals)])
