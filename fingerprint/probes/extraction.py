@@ -124,6 +124,7 @@ class _Extraction:
     redrawn: int = 0
     passes: float = 0.0
     comparison: dict[str, float] = field(default_factory=dict)
+    pilot: Candidates | None = None
 
     def choose(
         self,
@@ -143,6 +144,8 @@ class _Extraction:
             choice = choose_start(self.model, self.seed, self.bases, self.progress)
             start, self.passes = choice.start, choice.passes / self.probes
             self.comparison = choice.comparison
+            # Pilots are what the solver would find again, unless it solves with companions.
+            self.pilot = None if self._affordable() else choice.pilot
         companions = simulated_derivatives(self.model) if self._affordable() else ()
         self.solver = Solver(
             self.model,
@@ -208,11 +211,10 @@ class _Extraction:
         return wishes
 
     def _candidates(self, wishes: list[Wish]) -> list[_Kept]:
-        solved: Candidates = self.solver.solve(wishes)
+        solved = self._solved(wishes)
         bases = self.bases[[wish.base for wish in wishes]]
         own = measure(self.model, bases, solved.harmless)
         distances = self.screen.worst(bases, solved.harmless)
-        self.passes += float(solved.passes.sum()) / self.probes
         return [
             _Kept(
                 wish=wish,
@@ -232,6 +234,23 @@ class _Extraction:
             )
             for place, wish in enumerate(wishes)
         ]
+
+    def _solved(self, wishes: list[Wish]) -> Candidates:
+        """Solves wishes, taking the pilots of the chosen start where they are the same."""
+        pilot = self.pilot
+        ready = [pilot is not None and wish == Wish("network", wish.base, 0) for wish in wishes]
+        if pilot is None or not any(ready):
+            solved = self.solver.solve(wishes)
+            self.passes += float(solved.passes.sum()) / self.probes
+            return solved
+        known = [wish.base for wish, done in zip(wishes, ready, strict=True) if done]
+        parts = [pilot.take(np.array(known))]
+        missing = [wish for wish, done in zip(wishes, ready, strict=True) if not done]
+        if missing:
+            parts.append(self.solver.solve(missing))
+            self.passes += float(parts[-1].passes.sum()) / self.probes
+        order = np.argsort(np.argsort(~np.array(ready), kind="stable"), kind="stable")
+        return Candidates.joined(parts).take(order)
 
     def fingerprint(self, seconds: float) -> Fingerprint:
         """Puts the result together."""

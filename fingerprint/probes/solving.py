@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,20 @@ class Candidates:
     cosine: NDArray[np.float64]
     converged: NDArray[np.bool_]
     passes: NDArray[np.float64]
+
+    def take(self, places: NDArray[np.intp]) -> Candidates:
+        """Returns the candidates at these places, in their order."""
+        return Candidates(**{item.name: getattr(self, item.name)[places] for item in fields(self)})
+
+    @classmethod
+    def joined(cls, parts: Sequence[Candidates]) -> Candidates:
+        """Puts candidates one after the other."""
+        return cls(
+            **{
+                item.name: np.concatenate([getattr(part, item.name) for part in parts])
+                for item in fields(cls)
+            }
+        )
 
 
 class Solver:
@@ -111,13 +125,7 @@ class Solver:
             parts.append(self._solve_chunk(kind, [wishes[place] for place in same], report))
             done += len(same)
         back = np.argsort(order)
-        return Candidates(
-            harmless=np.concatenate([part.harmless for part in parts])[back],
-            residual=np.concatenate([part.residual for part in parts])[back],
-            cosine=np.concatenate([part.cosine for part in parts])[back],
-            converged=np.concatenate([part.converged for part in parts])[back],
-            passes=np.concatenate([part.passes for part in parts])[back],
-        )
+        return Candidates.joined(parts).take(back)
 
     def _solve_chunk(self, kind: ProbeKind, wishes: list[Wish], report: Progress) -> Candidates:
         spec = self.model.input

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fingerprint.models.model import Model
 from fingerprint.probes.derivatives import simulated_derivatives
 from fingerprint.probes.screening import measure
-from fingerprint.probes.solving import Solver, Wish
+from fingerprint.probes.solving import Candidates, Solver, Wish
 from fingerprint.progress import Progress
 
 __all__ = ["CHOICES", "StartChoice", "choose_start"]
@@ -26,18 +26,20 @@ CHOICES = ("binary", "uniform")
 independent pairs closer, and simulated derivatives cannot see that."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class StartChoice:
     """The start that separates best.
 
     Attributes:
         start: Its name.
         comparison: Geometric mean harm ratio on the simulated derivatives, by start.
-        passes: Passes spent in all.
+        pilot: The probes solved for it, one for each base, draw 0.
+        passes: Passes spent on all kinds.
     """
 
     start: str
     comparison: dict[str, float]
+    pilot: Candidates
     passes: float
 
 
@@ -55,12 +57,12 @@ def choose_start(model: Model, seed: str, bases: NDArray[Any], progress: Progres
     """
     derivatives = simulated_derivatives(model)
     comparison: dict[str, float] = {}
-    passes = 0.0
+    pilots: dict[str, Candidates] = {}
     wishes = [Wish("network", base, 0) for base in range(len(bases))]
     for place, start in enumerate(CHOICES):
         progress("choosing the start", place, len(CHOICES))
         solved = Solver(model, seed=seed, start=start, bases=bases).solve(wishes)
-        passes += float(solved.passes.sum())
+        pilots[start] = solved
         logs: list[float] = []
         for derivative in derivatives:
             ratios = measure(derivative, bases, solved.harmless).ratios
@@ -68,4 +70,5 @@ def choose_start(model: Model, seed: str, bases: NDArray[Any], progress: Progres
             logs.extend(np.log(np.maximum(usable, np.finfo(np.float64).tiny)))
         comparison[start] = float(np.exp(np.mean(logs))) if logs else 1.0
     best = min(comparison, key=lambda start: comparison[start])
-    return StartChoice(start=best, comparison=comparison, passes=passes)
+    passes = sum(float(pilot.passes.sum()) for pilot in pilots.values())
+    return StartChoice(start=best, comparison=comparison, pilot=pilots[best], passes=passes)

@@ -33,7 +33,6 @@ class Margin:
 
     Attributes:
         value: m₀.
-        lower: Ratio above which an interval must lie for a verdict of independent.
         source: Where it comes from, in words.
     """
 
@@ -42,6 +41,7 @@ class Margin:
 
     @property
     def lower(self) -> float:
+        """Ratio above which an interval must lie for a verdict of independent."""
         return _LOWER_BOUND * self.value
 
 
