@@ -1,0 +1,155 @@
+"""The rules of a verdict, on evidence made by hand."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from fingerprint.probes.probe import Fingerprint
+from fingerprint.verification.calibration import DEFAULT_MARGIN, Margin, margin_from
+from fingerprint.verification.evidence import Evidence, KindTest
+from fingerprint.verification.statistics import Estimate
+from fingerprint.verification.verdict import judge
+from fingerprint.verification.verification import Candidate
+from tests.support.fingerprints import make_fingerprint, make_model
+
+ALPHA = 0.001
+MARGIN = Margin(0.8, "default")
+INF = math.inf
+
+
+@pytest.fixture(scope="module")
+def fingerprint() -> Fingerprint:
+    """Of tolerance 1e-6."""
+    return make_fingerprint(make_model())
+
+
+def a_test(ratio: float, low: float, high: float, p: float, kind: str = "network") -> KindTest:
+    return KindTest(kind=kind, estimate=Estimate(ratio, low, high), p_value=p, probes=24)
+
+
+LOW = a_test(0.1, 0.05, 0.2, 1e-9)
+HIGH = a_test(0.95, 0.85, 1.05, 0.9)
+
+
+def judged(
+    fingerprint: Fingerprint,
+    *tests: KindTest,
+    deviation: float | None = 1.0,
+    missing: str = "",
+    **changes: Any,
+) -> Candidate:
+    evidence = Evidence(
+        tests=tests,
+        missing=missing,
+        deviation=deviation,
+        label_agreement=0.5,
+        probes_used=24,
+        per_probe=(),
+    )
+    settings: dict[str, Any] = {
+        "margin": MARGIN,
+        "alpha": ALPHA,
+        "answer_kind": "logits",
+        "repeatable": True,
+    }
+    return judge("ours", fingerprint, evidence, **(settings | changes))
+
+
+@pytest.mark.parametrize(
+    ("test", "verdict"),
+    [
+        (LOW, "derived"),
+        (HIGH, "independent"),
+        (a_test(0.1, 0.05, 0.2, ALPHA), "derived"),
+        (a_test(0.1, 0.05, 0.2, 1.01 * ALPHA), "inconclusive"),
+        (a_test(0.6, 0.45, 0.81, 1e-9), "inconclusive"),
+        (a_test(0.6, 0.45, 0.8, 1e-9), "inconclusive"),
+        (a_test(0.6, 0.45, 0.79, 1e-9), "derived"),
+        (a_test(0.9, 0.701, 1.2, 0.9), "independent"),
+        (a_test(0.9, 0.699, 1.2, 0.9), "inconclusive"),
+        (a_test(0.75, 0.72, 0.78, 1e-9), "derived"),
+        (a_test(0.75, 0.72, 0.78, 0.5), "independent"),
+        (a_test(0.1, 0.0, INF, 1e-9), "derived"),
+        (a_test(0.1, 0.0, INF, 0.01), "inconclusive"),
+        (a_test(INF, 0.0, INF, 1.0), "inconclusive"),
+    ],
+)
+def test_one_kind_of_probe_decides_by_p_value_and_interval(
+    fingerprint: Fingerprint, test: KindTest, verdict: str
+) -> None:
+    assert judged(fingerprint, test).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("tests", "verdict"),
+    [
+        ((LOW, HIGH), "derived"),
+        ((HIGH, a_test(0.9, 0.6, 1.3, 0.7, "linear")), "inconclusive"),
+        ((HIGH, a_test(1.2, 1.1, 1.3, 1.0, "linear")), "independent"),
+    ],
+)
+def test_one_kind_is_enough_for_descent_and_all_are_needed_for_independence(
+    fingerprint: Fingerprint, tests: tuple[KindTest, ...], verdict: str
+) -> None:
+    assert judged(fingerprint, *tests).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("deviation", "verdict"),
+    [(0.0, "same"), (1e-6, "same"), (1.1e-6, "derived"), (None, "derived"), (INF, "derived")],
+)
+def test_the_same_is_what_answers_within_the_tolerance(
+    fingerprint: Fingerprint, deviation: float | None, verdict: str
+) -> None:
+    assert judged(fingerprint, LOW, deviation=deviation).verdict == verdict
+
+
+def test_equal_answers_without_a_significant_test_are_not_the_same(
+    fingerprint: Fingerprint,
+) -> None:
+    weak = a_test(0.001, 0.0, 0.01, 0.02)
+    assert judged(fingerprint, weak, deviation=0.0).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize("test", [LOW, HIGH])
+def test_missing_or_unsteady_answers_outweigh_every_test(
+    fingerprint: Fingerprint, test: KindTest
+) -> None:
+    silent = judged(fingerprint, test, deviation=0.0, missing="the answers are not finite")
+    unsteady = judged(fingerprint, test, deviation=0.0, repeatable=False)
+    assert silent.verdict == unsteady.verdict == "inconclusive"
+    assert silent.reason == "no evidence: the answers are not finite"
+    assert "different answers" in unsteady.reason
+
+
+def test_without_tests_there_is_no_number_to_quote(fingerprint: Fingerprint) -> None:
+    candidate = judged(fingerprint, missing="too few probes were answered")
+    assert (candidate.harm_ratio, candidate.harm_ratio_ci, candidate.p_value) == (None, None, None)
+
+
+@pytest.mark.parametrize(("tests", "quoted"), [((LOW,), 0.1), ((LOW, HIGH), 0.1), ((HIGH,), 0.95)])
+def test_the_report_quotes_the_test_that_decided(
+    fingerprint: Fingerprint, tests: tuple[KindTest, ...], quoted: float
+) -> None:
+    candidate = judged(fingerprint, *tests)
+    assert candidate.harm_ratio == quoted
+    assert f"{quoted:.3g}" in candidate.reason
+    assert "{" not in candidate.reason
+
+
+def test_an_infinite_interval_is_null_in_json(fingerprint: Fingerprint) -> None:
+    document = judged(fingerprint, a_test(INF, 0.0, INF, 1.0)).to_dict()
+    assert document["harm_ratio"] is None
+    assert document["harm_ratio_ci"] == [0.0, None]
+
+
+def test_the_margin_is_the_default_until_enough_independent_pairs_are_known() -> None:
+    assert margin_from([]).value == margin_from([0.9] * 38).value == DEFAULT_MARGIN
+    assert margin_from([*([0.95] * 38), 0.72]).value == 0.72
+    assert margin_from([*([0.95] * 38), math.nan, 0.0, INF]).value == DEFAULT_MARGIN
+    assert margin_from([0.99] * 50).value == 0.9
+    assert margin_from([]).lower == pytest.approx(0.7)
+    assert "39" in margin_from([0.9] * 39).source
