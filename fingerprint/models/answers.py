@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
 
-__all__ = ["answer_distance", "answer_size", "comparable"]
+__all__ = ["answer_distance", "answer_size", "comparable", "precision"]
 
 Array = NDArray[np.float64]
 
 
-def comparable(answers: NDArray[np.floating], kind: str) -> Array:
+def comparable(answers: NDArray[np.floating], kind: str, *, floor: float | None = None) -> Array:
     """Maps answers to the space where their distance is Euclidean.
 
     Args:
         answers: Shape ``(..., classes)``.
         kind: ``logits``, ``probabilities`` or ``labels``.
+        floor: Least probability; half the smallest positive one given if omitted. Answers
+            that are compared need one floor.
 
     Returns:
         float64 array of the same shape; for labels a one-hot row scaled so that two different
@@ -37,25 +39,34 @@ def comparable(answers: NDArray[np.floating], kind: str) -> Array:
         onehot: Array = np.eye(values.shape[-1])[best] / np.sqrt(2.0)
         return onehot
     if kind == "probabilities":
-        values = np.log(np.maximum(values, _precision(values)))
+        values = np.log(np.maximum(values, precision(values) if floor is None else floor))
     elif kind != "logits":
         raise UsageError(f"answer kind: expected logits, probabilities or labels, got {kind!r}")
     centred: Array = values - values.mean(axis=-1, keepdims=True)
     return centred
 
 
-def answer_distance(first: NDArray[np.floating], second: NDArray[np.floating], kind: str) -> Array:
+def answer_distance(
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    kind: str,
+    *,
+    floor: float | None = None,
+) -> Array:
     """Distance between answers, over the last axis; shapes broadcast.
 
     Args:
         first: Answers of shape ``(..., classes)``.
         second: Answers of a shape that broadcasts with ``first``.
         kind: ``logits``, ``probabilities`` or ``labels``.
+        floor: Least probability; the precision of both together if omitted.
 
     Returns:
         float64 distances of shape ``(...)``.
     """
-    difference = comparable(first, kind) - comparable(second, kind)
+    if kind == "probabilities" and floor is None:
+        floor = min(precision(first), precision(second))
+    difference = comparable(first, kind, floor=floor) - comparable(second, kind, floor=floor)
     norm: Array = np.linalg.norm(difference, axis=-1)
     return norm
 
@@ -66,7 +77,7 @@ def answer_size(answers: NDArray[np.floating], kind: str) -> Array:
     return norm
 
 
-def _precision(values: Array) -> float:
+def precision(values: NDArray[np.floating]) -> float:
     """The smallest positive step the answers were given with; half of it stands for zero."""
     positive = values[values > 0]
     if positive.size == 0:

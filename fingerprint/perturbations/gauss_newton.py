@@ -81,7 +81,9 @@ def bounded_step(jacobian: Tensor, residual: Tensor, room_down: Tensor, room_up:
         room_up: How far each coordinate may rise, shape ``(B, n)``, not negative.
 
     Returns:
-        Steps of shape ``(B, n)``; where the box leaves no exact solution, a least-squares one.
+        Steps of shape ``(B, n)`` inside the box. Where it leaves no exact solution they lower
+        the residual without being optimal: pinned coordinates are not released again, and the
+        next Gauss-Newton step starts afresh.
     """
     step = torch.zeros_like(room_up)
     free = torch.ones_like(room_up, dtype=torch.bool)
@@ -91,8 +93,11 @@ def bounded_step(jacobian: Tensor, residual: Tensor, room_down: Tensor, room_up:
         target = residual + torch.einsum("bmn,bn->bm", jacobian, pinned)
         masked = jacobian * free[:, None, :]
         gram = masked @ masked.transpose(1, 2)
-        scale = gram.diagonal(dim1=1, dim2=2).mean(1).clamp_min(torch.finfo(gram.dtype).tiny)
-        gram = gram + (_RELATIVE_DAMPING * scale)[:, None, None] * eye
+        # The centred answers leave the Gram matrix singular, and a dead region leaves it zero.
+        scale = gram.diagonal(dim1=1, dim2=2).mean(1)
+        scale = torch.where(scale > 0, scale, 1.0)
+        damping = max(_RELATIVE_DAMPING, 8 * torch.finfo(gram.dtype).eps)
+        gram = gram + (damping * scale)[:, None, None] * eye
         weights = torch.linalg.solve(gram, -target)
         moved = torch.einsum("bmn,bm->bn", masked, weights)
         clipped = torch.minimum(torch.maximum(moved, -room_down), room_up)

@@ -109,7 +109,8 @@ def projected_lbfgs(
         step = (trial - point).flatten(1)
         predicted = (gradient.flatten(1) * step).sum(1)
         accept = trial_value <= value + _SUFFICIENT_DECREASE * predicted
-        accept &= torch.isfinite(trial_value)
+        # A probe that has arrived stays, so that its result does not depend on its neighbours.
+        accept &= torch.isfinite(trial_value) & (value > goal)
         change = (trial_gradient - gradient).flatten(1)
         keep = accept[:, None]
         history.add(accept, step, change)

@@ -19,6 +19,9 @@ from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["solve_linear"]
 
+_LEAST_LENGTH = 0.05
+"""Length of δ, relative to the start's, below which the box left no room to be harmless in."""
+
 
 def solve_linear(
     space: Subspace,
@@ -57,11 +60,12 @@ def solve_linear(
     feasible = _shrunk_into_box(base, inside, low, high)
     length = inside.flatten(1).norm(dim=1)
     gap = (delta - inside).flatten(1).norm(dim=1)
-    moved = length > 0
+    wanted = (start.to(base.dtype) - base).flatten(1).norm(dim=1)
+    room = feasible.flatten(1).norm(dim=1) > _LEAST_LENGTH * wanted
     return Solution(
         delta=feasible,
-        residual=torch.where(moved, gap / torch.where(moved, length, 1.0), 1.0),
-        converged=moved,
+        residual=torch.where(room, gap / torch.where(room, length, 1.0), 1.0),
+        converged=room,
         method="projection",
         passes=0.0,
     )

@@ -7,50 +7,73 @@ kinds of start noise; nothing about them enters a verdict.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from fingerprint.models.model import Model
 
-__all__ = ["simulated_derivatives"]
-
-_NOISE = 0.2
-_PRUNED = 0.5
-_BITS = 4
+__all__ = ["MILD", "SEVERE", "Severity", "simulated_derivatives"]
 
 
-def simulated_derivatives(model: Model) -> tuple[Model, ...]:
-    """Returns copies with noise on the weights, rounded to 4 bits, and half the weights pruned.
+@dataclass(frozen=True)
+class Severity:
+    """How much a derivative differs from its source.
 
-    Each is severe enough to change answers about as much as fine-tuning does.
+    Attributes:
+        noise: Standard deviation of noise on the weights, relative to theirs.
+        bits: Bits a weight is rounded to.
+        pruned: Share of the weights set to zero.
     """
+
+    noise: float
+    bits: int
+    pruned: float
+
+
+MILD = Severity(noise=0.05, bits=6, pruned=0.2)
+"""Changes that large networks survive; harsher ones push every start to a ratio of one there,
+and nothing could be compared."""
+
+SEVERE = Severity(noise=0.2, bits=4, pruned=0.5)
+"""Changes about as large as those of fine-tuning a small network."""
+
+
+def simulated_derivatives(model: Model, severity: Severity) -> tuple[Model, ...]:
+    """Returns three copies: with noise on the weights, with rounded weights, and pruned."""
     generator = torch.Generator().manual_seed(0)
 
     def noised(weight: Tensor) -> Tensor:
         noise = torch.randn(weight.shape, generator=generator).to(weight)
-        return weight + _NOISE * weight.std() * noise
+        return weight + severity.noise * weight.std() * noise
 
-    return tuple(_with_weights(model, change) for change in (noised, _quantised, _pruned))
+    def quantised(weight: Tensor) -> Tensor:
+        return _quantised(weight, severity.bits)
+
+    def pruned(weight: Tensor) -> Tensor:
+        return _pruned(weight, severity.pruned)
+
+    return tuple(_with_weights(model, change) for change in (noised, quantised, pruned))
 
 
-def _with_weights(model: Model, change: object) -> Model:
+def _with_weights(model: Model, change: Callable[[Tensor], Tensor]) -> Model:
     module: nn.Module = copy.deepcopy(model.module)
     for parameter in module.parameters():
-        if parameter.ndim > 1 and callable(change):
+        if parameter.ndim > 1:
             parameter.data = change(parameter.data)
     return replace(model, module=module)
 
 
-def _quantised(weight: Tensor) -> Tensor:
+def _quantised(weight: Tensor, bits: int) -> Tensor:
     axes = tuple(range(1, weight.ndim))
-    step = weight.abs().amax(axes, keepdim=True) / (2 ** (_BITS - 1) - 1)
+    step = weight.abs().amax(axes, keepdim=True) / (2 ** (bits - 1) - 1)
     step = torch.where(step > 0, step, torch.ones_like(step))
     return (weight / step).round() * step
 
 
-def _pruned(weight: Tensor) -> Tensor:
-    keep = max(1, round((1 - _PRUNED) * weight.numel()))
+def _pruned(weight: Tensor, share: float) -> Tensor:
+    keep = max(1, round((1 - share) * weight.numel()))
     threshold = weight.abs().flatten().topk(keep).values[-1]
     return torch.where(weight.abs() >= threshold, weight, torch.zeros_like(weight))

@@ -26,7 +26,7 @@ from fingerprint.models.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.perturbations.network import choose_method
-from fingerprint.probes.derivatives import simulated_derivatives
+from fingerprint.probes.derivatives import SEVERE, simulated_derivatives
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.noise import parse_start
 from fingerprint.probes.probe import Fingerprint, Probe, ProbeKind
@@ -102,12 +102,14 @@ class _Kept:
 
     @property
     def good(self) -> bool:
-        return self.probe.harm_ratio <= _SOURCE_CEILING and self.distance >= FLOOR
+        room = self.probe.converged or self.probe.kind != "linear"
+        return room and self.probe.harm_ratio <= _SOURCE_CEILING and self.distance >= FLOOR
 
     @property
     def rank(self) -> tuple[bool, float, float]:
         """Candidates that hold for the source first, then the farthest from the others."""
-        usable = self.probe.harm_ratio <= _SOURCE_CEILING
+        room = self.probe.converged or self.probe.kind != "linear"
+        usable = room and self.probe.harm_ratio <= _SOURCE_CEILING
         return (usable, min(self.distance, FLOOR), -self.probe.harm_ratio)
 
 
@@ -146,7 +148,7 @@ class _Extraction:
             self.comparison = choice.comparison
             # Pilots are what the solver would find again, unless it solves with companions.
             self.pilot = None if self._affordable() else choice.pilot
-        companions = simulated_derivatives(self.model) if self._affordable() else ()
+        companions = simulated_derivatives(self.model, SEVERE) if self._affordable() else ()
         self.solver = Solver(
             self.model,
             seed=self.seed,
@@ -186,7 +188,10 @@ class _Extraction:
             again = []
             for place in places:
                 wish = self.kept[place].wish
-                again.append(Wish(wish.kind, wish.base, following[wish.base]))
+                # A base on the edge of the box has no room for linear probes, whatever the draw.
+                stuck = wish.kind == "linear" and not self.kept[place].probe.converged
+                kind: ProbeKind = "network" if stuck else wish.kind
+                again.append(Wish(kind, wish.base, following[wish.base]))
                 following[wish.base] += 1
             self.redrawn += len(again)
             for place, fresh in zip(places, self._candidates(again), strict=True):

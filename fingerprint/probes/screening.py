@@ -28,6 +28,9 @@ FLOOR = 0.5
 """Harm ratio on another model below which a candidate is thrown away. Single probes of
 independent models scatter by about 25 % around 0.95, so few are lost for nothing."""
 
+_TELLING = 6
+"""Candidates from which their median tells kin from chance; redraws may be fewer."""
+
 Array = NDArray[np.float64]
 
 
@@ -96,8 +99,9 @@ class Screen:
         return least
 
     def _combine(self, name: str, least: Array, ratios: Array) -> Array:
-        if name in self.given_up or np.median(ratios) < FLOOR:
+        if len(ratios) >= _TELLING and np.median(ratios) < FLOOR:
             self.given_up.add(name)
+        if name in self.given_up:
             return least
         combined: Array = np.minimum(least, ratios)
         return combined

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.models.model import Model
-from fingerprint.probes.derivatives import simulated_derivatives
+from fingerprint.probes.derivatives import MILD, simulated_derivatives
 from fingerprint.probes.screening import measure
 from fingerprint.probes.solving import Candidates, Solver, Wish
 from fingerprint.progress import Progress
@@ -55,7 +55,7 @@ def choose_start(model: Model, seed: str, bases: NDArray[Any], progress: Progres
     Returns:
         The start with the smallest harm ratio on simulated derivatives.
     """
-    derivatives = simulated_derivatives(model)
+    derivatives = simulated_derivatives(model, MILD)
     comparison: dict[str, float] = {}
     pilots: dict[str, Candidates] = {}
     wishes = [Wish("network", base, 0) for base in range(len(bases))]

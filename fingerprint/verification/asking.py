@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.answers import answer_distance, answer_size
+from fingerprint.models.answers import answer_distance, answer_size, precision
 from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.suspects.base import Suspect
@@ -43,6 +43,13 @@ class Answers:
         if fresh:
             answers = self._suspect.answer(np.stack(list(fresh.values())))
             self._rows.update(zip(fresh, answers, strict=True))
+
+    @property
+    def floor(self) -> float | None:
+        """Least probability that these answers can tell from zero; None for other kinds."""
+        if self.kind != "probabilities" or not self._rows:
+            return None
+        return precision(np.stack(list(self._rows.values())))
 
     def repeat(self, inputs: NDArray[Any], tolerance: float) -> None:
         """Asks inputs again and remembers whether the answers agree."""

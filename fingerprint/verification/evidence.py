@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
-from fingerprint.models.answers import answer_distance, answer_size, comparable
+from fingerprint.models.answers import answer_distance, comparable, precision
 from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.verification.asking import Answers
@@ -17,6 +18,7 @@ from fingerprint.verification.statistics import (
     discordance_test,
     estimate_ratio,
     holm,
+    odds_of_margin,
     permutation_test,
 )
 
@@ -92,9 +94,7 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
     return Evidence(
         tests=tests,
         missing=missing,
-        deviation=_deviation(perturbed, recorded, answers.kind, fingerprint.output.kind)
-        if same_space
-        else None,
+        deviation=_deviation(fingerprint, answers) if same_space else None,
         label_agreement=_agreement(perturbed, recorded) if same_space else None,
         probes_used=int(usable.sum()),
         per_probe=_per_probe(fingerprint, harm, control_harm, usable),
@@ -107,8 +107,10 @@ def _harms(fingerprint: Fingerprint, answers: Answers) -> tuple[Array, Array, ND
     bases = answers.of(fingerprint.bases)
     mirror_bases = answers.of(mirrored(fingerprint.bases, fingerprint.input.shape))
     perturbed = answers.of(fingerprint.harmless)
-    harm = answer_distance(perturbed, bases[rows], answers.kind)
-    control = answer_distance(answers.of(fingerprint.controls), mirror_bases[rows], answers.kind)
+    floor = answers.floor
+    harm = answer_distance(perturbed, bases[rows], answers.kind, floor=floor)
+    controls = answers.of(fingerprint.controls)
+    control = answer_distance(controls, mirror_bases[rows], answers.kind, floor=floor)
     return harm, control, perturbed
 
 
@@ -168,29 +170,33 @@ def _test(
         changed = sum(float(values.mean()) for values in treated) / len(treated)
         expected = sum(float(values.mean()) for values in control) / len(control)
         ratio = changed / expected if expected > 0 else float("inf")
-        return Estimate(ratio, 0.0, float("inf")), discordance_test(treated, control, margin)
+        odds = odds_of_margin(control, margin)
+        return Estimate(ratio, 0.0, float("inf")), discordance_test(treated, control, odds)
     tiny = np.finfo(np.float32).tiny
     logs = [np.log(np.maximum(values, tiny)) for values in treated]
     control_logs = [np.log(np.maximum(values, tiny)) for values in control]
     return estimate_ratio(logs, control_logs), permutation_test(logs, control_logs, margin)
 
 
-def _deviation(
-    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, recorded_kind: str
-) -> float | None:
+def _deviation(fingerprint: Fingerprint, answers: Answers) -> float:
     """Largest relative difference between given and recorded answers.
 
-    Logits and probabilities meet in one space: centred logits are centred log-probabilities.
-    For labels it is 0 where all agree, infinite otherwise.
+    Where one side gives logits and the other probabilities, softmax brings them together. For
+    labels it is 0 where all agree, infinite otherwise.
     """
+    given = answers.of(fingerprint.harmless)
+    recorded = np.stack([probe.answer for probe in fingerprint.probes])
+    kind, recorded_kind, floor = answers.kind, fingerprint.output.kind, answers.floor
     if kind == "labels":
-        return 0.0 if (given.argmax(-1) == recorded.argmax(-1)).all() else np.inf
-    difference = np.linalg.norm(
-        comparable(given, kind) - comparable(recorded, recorded_kind), axis=-1
-    )
-    size = answer_size(recorded, recorded_kind)
-    worst = float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
-    return worst
+        return 0.0 if bool((given.argmax(-1) == recorded.argmax(-1)).all()) else np.inf
+    if kind != recorded_kind:
+        given = given if kind == "probabilities" else softmax(given, axis=-1)
+        recorded = recorded if recorded_kind == "probabilities" else softmax(recorded, axis=-1)
+        kind = "probabilities"
+        floor = precision(given) if floor is None else floor
+    difference = answer_distance(given, recorded, kind, floor=floor)
+    size = np.linalg.norm(comparable(recorded, kind, floor=floor), axis=-1)
+    return float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
 
 
 def _agreement(given: NDArray[np.float32], recorded: NDArray[np.float32]) -> float | None:

@@ -17,7 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ["Estimate", "discordance_test", "estimate_ratio", "holm", "permutation_test"]
+__all__ = [
+    "Estimate",
+    "discordance_test",
+    "estimate_ratio",
+    "holm",
+    "odds_of_margin",
+    "permutation_test",
+]
 
 Array = NDArray[np.float64]
 
@@ -60,14 +67,18 @@ def estimate_ratio(
     """
     total = sum(len(values) for values in harmless)
     centre = variance = freedom = 0.0
+    spread_of = _pooled_variance(harmless), _pooled_variance(controls)
     for treated, control in zip(harmless, controls, strict=True):
         share = len(treated) / total
         centre += share * float(treated.mean() - control.mean())
         for values in (treated, control):
             if len(values) > 1:
                 part = share**2 * float(values.var(ddof=1)) / len(values)
-                variance += part
                 freedom += part**2 / (len(values) - 1)
+            else:
+                # A single value shows no spread; it is taken to be that of the other bases.
+                part = share**2 * (spread_of[0] if values is treated else spread_of[1])
+            variance += part
     if all(len(values) < 2 for values in harmless):
         return Estimate(math.exp(centre), 0.0, math.inf)
     if variance == 0.0:
@@ -98,16 +109,17 @@ def permutation_test(harmless: Sequence[Array], controls: Sequence[Array], margi
     return float(min(1.0, counts[: observed + 1].sum() / counts.sum()))
 
 
-def discordance_test(harmless: Sequence[Array], controls: Sequence[Array], margin: float) -> float:
+def discordance_test(harmless: Sequence[Array], controls: Sequence[Array], odds: float) -> float:
     """Exact p-value for label-only answers: do harmless inputs change the label less often?
 
     Args:
         harmless: 1 where the label changed, 0 where not, one array for each base.
         controls: The same for the controls.
-        margin: m₀; a change of a harmless input counts as often as one in m₀ of the controls'.
+        odds: The null hypothesis is that the odds of a change are at least this many times
+            those of a control; see :func:`odds_of_margin`.
 
     Returns:
-        The p-value of the exact stratified test of a common odds ratio of at least ``margin``:
+        The p-value of the exact stratified test of a common odds ratio of at least ``odds``:
         given the number of changes in each base, the number among the harmless inputs follows
         a noncentral hypergeometric law (Fisher), and the bases' counts add up.
     """
@@ -118,7 +130,7 @@ def discordance_test(harmless: Sequence[Array], controls: Sequence[Array], margi
         support = np.arange(len(treated) + 1)
         weight = np.array(
             [
-                math.comb(len(treated), k) * math.comb(len(control), changed - k) * margin**k
+                math.comb(len(treated), k) * math.comb(len(control), changed - k) * odds**k
                 if 0 <= changed - k <= len(control)
                 else 0.0
                 for k in support
@@ -127,6 +139,18 @@ def discordance_test(harmless: Sequence[Array], controls: Sequence[Array], margi
         law = np.convolve(law, weight / weight.sum())
         observed += round(float(treated.sum()))
     return float(min(1.0, law[: observed + 1].sum()))
+
+
+def odds_of_margin(controls: Sequence[Array], margin: float) -> float:
+    """Turns a ratio of rates of label changes into a ratio of odds, at the controls' own rate.
+
+    Where controls nearly always change the label, a rate of 0.8 times theirs is a small odds
+    ratio. Half a change and half a non-change are added to the controls, which keeps the
+    result positive.
+    """
+    changed = sum(float(values.sum()) for values in controls) + 0.5
+    rate = changed / (sum(len(values) for values in controls) + 1.0)
+    return margin * (1 - rate) / (1 - margin * rate)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -138,6 +162,13 @@ def holm(p_values: Sequence[float]) -> list[float]:
         running = max(running, (len(p_values) - place) * float(p_values[index]))
         corrected[int(index)] = min(1.0, running)
     return corrected
+
+
+def _pooled_variance(groups: Sequence[Array]) -> float:
+    """Variance within groups, pooled over those with two values or more; 0 if there are none."""
+    freedom = sum(len(values) - 1 for values in groups)
+    squares = sum(float(values.var()) * len(values) for values in groups)
+    return squares / freedom if freedom else 0.0
 
 
 def _subset_sums(levels: NDArray[np.int64], size: int) -> Array:

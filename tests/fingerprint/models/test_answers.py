@@ -89,9 +89,6 @@ def test_extreme_probabilities_give_finite_numbers(values: list[float]) -> None:
     assert np.isfinite(comparable(np.array([values], dtype=np.float32), "probabilities")).all()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="each side floors zeros at its own smallest answer, not at a common one"
-)
 def test_equal_answers_are_at_distance_zero_whatever_else_was_asked() -> None:
     first = np.array([[1.0, 0.0], [0.5, 0.5]])
     second = np.array([[1.0, 0.0], [0.999, 0.001]])

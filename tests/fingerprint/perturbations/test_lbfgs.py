@@ -96,9 +96,6 @@ def test_two_probes_together_take_the_steps_each_takes_alone() -> None:
         torch.testing.assert_close(together.delta[k], alone.delta[0], atol=1e-9, rtol=0)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a probe that has met the tolerance goes on while another has not"
-)
 def test_a_probe_stops_at_the_same_point_whoever_else_is_in_the_batch() -> None:
     network, base, start = small_network(), random(2, 12), corners(2)
     together = projected_lbfgs(Objective(network, base, BOX), start, tolerance=1e-2)

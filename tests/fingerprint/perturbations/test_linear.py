@@ -125,9 +125,6 @@ def test_where_nothing_is_harmless_nothing_is_claimed() -> None:
     assert not bool(found.converged.any())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="converged is decided before δ is shrunk into the box, here to zero"
-)
 @pytest.mark.parametrize("colour", [0.0, 1.0], ids=["black", "white"])
 def test_a_corner_of_the_box_that_allows_no_harmless_step_is_not_called_converged(
     patch_space: Subspace, colour: float

@@ -217,9 +217,6 @@ def test_the_interval_covers_the_true_ratio_as_often_as_it_says(
     assert 0.95 - error <= coverage(sizes) <= 0.95 + error + 0.02  # Satterthwaite is cautious
 
 
-@pytest.mark.xfail(
-    strict=True, reason="bases with one value count as if they had no variance: about 0.87"
-)
 def test_the_interval_covers_when_some_bases_hold_one_value() -> None:
     assert coverage([(3, 3), *[(1, 1)] * 5]) >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / 1500)
 
