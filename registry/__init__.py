@@ -9,8 +9,9 @@
         registry.register(load_model("resnet20.safetensors"), name="resnet20")
         verification = registry.verify(load_model("suspect.safetensors"))
 
-A registry is one SQLite file. ``Registry`` is all a caller needs; the values it returns are
-frozen, and its errors are those of ``registry.errors``.
+A registry is one SQLite file, or another database given by its SQLAlchemy URL. ``Registry`` is
+all a caller needs; the values it returns are frozen, and its errors are those of
+``registry.errors``.
 """
 
 from __future__ import annotations

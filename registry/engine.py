@@ -1,8 +1,9 @@
 """Where a registry is, and how a connection to it behaves.
 
 A registry is one SQLite file, given by path or as ``sqlite:///PATH`` (``sqlite://`` for one in
-memory). ``locate`` settles which, ``connect_to`` returns an engine whose connections are
-durable, enforce foreign keys, distrust the schema, and leave transactions to us.
+memory), or another database, given by its SQLAlchemy URL. ``locate`` settles which,
+``connect_to`` returns an engine; connections to SQLite are durable, enforce foreign keys,
+distrust the schema, and leave transactions to us.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import os
 import sqlite3
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,19 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from fingerprint.errors import UsageError
+from registry import servers
 from registry.documents import canonical
 from registry.errors import RegistryCorrupt
 
-__all__ = ["LARGEST_VALUE", "WRITE", "Location", "connect_to", "locate"]
+__all__ = [
+    "LARGEST_VALUE",
+    "WRITE",
+    "Location",
+    "connect_to",
+    "for_reading",
+    "for_writing",
+    "locate",
+]
 
 BUSY_TIMEOUT_MS = 30_000
 # Far above any probe set (24 probes of 3x224x224 are 8 MB), far below what memory holds.
@@ -39,35 +49,41 @@ class Location:
     """Where a registry is.
 
     Attributes:
-        path: The SQLite file; None for a registry in memory.
+        path: The SQLite file; None for a registry in memory or in another database.
+        server: The URL of another database; its text holds the password.
     """
 
     path: Path | None
+    server: URL | None = field(default=None, repr=False)
 
     @property
     def url(self) -> URL:
         """The SQLAlchemy URL."""
+        if self.server is not None:
+            return self.server
         return URL.create("sqlite", database=str(self.path) if self.path else None)
 
     def __str__(self) -> str:
+        if self.server is not None:
+            return servers.shown(self.server)
         return str(self.path) if self.path else "in memory"
 
 
 def locate(given: str | os.PathLike[str] | None) -> Location:
-    """Settles which file is meant.
+    """Settles which file or database is meant.
 
     Args:
-        given: A path, a ``sqlite:///PATH`` URL, ``sqlite://`` for memory, or None for the
-            default file in the user's data folder.
+        given: A path, a ``sqlite:///PATH`` URL, ``sqlite://`` for memory, the SQLAlchemy URL of
+            another database, or None for the default file in the user's data folder.
 
     Raises:
-        UsageError: Another kind of database, a URL that does not parse, or an empty text.
+        UsageError: An unknown kind of database, a URL that does not parse, or an empty text.
     """
     if given is None:
         return Location(user_data_path("nullprint", appauthor=False) / "registry.db")
     text = os.fspath(given)
     if not text.strip() or "\0" in text:
-        raise UsageError(f"registry: expected a path or sqlite:///PATH, got {text!r}")
+        raise UsageError(f"registry: expected a path or a database URL, got {text[:80]!r}")
     if isinstance(given, str) and "://" in text:
         return _from_url(text)
     return Location(Path(os.path.abspath(os.path.expanduser(text))))
@@ -77,12 +93,14 @@ def _from_url(text: str) -> Location:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise UsageError("registry: expected a path or sqlite:///PATH, got a broken URL") from None
+        raise UsageError("registry: expected a path or a database URL, got a broken URL") from None
+    if url.get_backend_name() != "sqlite":
+        return Location(None, servers.checked(url))
     if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.host or url.query:
         # The URL is not repeated: it may hold a password.
         raise UsageError(
             f"registry: expected a path or sqlite:///PATH without options, got a URL of "
-            f"{url.drivername}; registries are SQLite files"
+            f"{url.drivername}; SQLite registries are plain files"
         )
     if url.database in (None, "", ":memory:"):
         return Location(None)
@@ -95,6 +113,8 @@ def connect_to(location: Location) -> Engine:
     Files get a fresh connection for each transaction: none is shared with a forked child, and
     none keeps the file open while networks run.
     """
+    if location.server is not None:
+        return servers.connect_to_server(location.server, json_serializer=canonical)
     in_memory = location.path is None
     engine = create_engine(
         location.url,
@@ -108,6 +128,20 @@ def connect_to(location: Location) -> Engine:
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def for_reading(engine: Engine) -> Engine:
+    """Returns the engine for transactions that only read, and see one state throughout."""
+    return engine if _is_sqlite(engine) else engine.execution_options(**servers.READ)
+
+
+def for_writing(engine: Engine) -> Engine:
+    """Returns the engine for transactions that will write."""
+    return engine.execution_options(**(WRITE if _is_sqlite(engine) else servers.WRITE))
+
+
+def _is_sqlite(engine: Engine) -> bool:
+    return engine.dialect.name == "sqlite"
 
 
 def _prepare(connection: sqlite3.Connection, record: object) -> None:

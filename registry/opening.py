@@ -1,7 +1,8 @@
 """Opens a registry: creates it, upgrades it, or refuses it, and only then hands it out.
 
 Whoever comes first holds the write lock while it creates or upgrades; everyone else waits, looks
-again, and finds the work done.
+again, and finds the work done. On a server there is nothing to lock before the tables are there: of
+two creators the database lets one win, and the other looks again.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import contextlib
 import sqlite3
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from registry.engine import WRITE, Location, connect_to
-from registry.errors import NotARegistry, RegistryUnavailable
-from registry.schema import State, check_columns, has_sqlite_header, state_of
+from registry.engine import WRITE, Location, connect_to, for_writing
+from registry.errors import NotARegistry, RegistryError, RegistryUnavailable
+from registry.schema import HEAD, State, check_columns, has_sqlite_header, state_of
 from registry.session import ours
 
 __all__ = ["open_registry"]
@@ -23,17 +25,20 @@ def open_registry(location: Location) -> Engine:
     """Returns an engine on a registry that has the current schema.
 
     Raises:
-        RegistryError: It cannot be opened, is not a registry, or is too new.
+        RegistryError: It cannot be opened, is not a registry, or is too new; or it is on a
+            server and has an older schema, which is only upgraded by hand.
     """
     where = str(location)
     with ours(where):
         _check_file(location)
         engine = connect_to(location)
         with engine.connect() as connection:
-            state, _ = state_of(connection, where)
+            state, revision = state_of(connection, where)
             if state == "current":
                 check_columns(connection, where)
-        if state != "current":
+        if location.server is not None:
+            _create_on_server(engine, where, state, revision)
+        elif state != "current":
             _bring_up_to_date(engine, location, state)
         if location.path is not None:
             _use_write_ahead_log(engine)
@@ -74,6 +79,27 @@ def _bring_up_to_date(engine: Engine, location: Location, state: State) -> None:
         if state != "current":
             migrate(connection)
         check_columns(connection, where)
+
+
+def _create_on_server(engine: Engine, where: str, state: State, revision: str | None) -> None:
+    if state == "older":
+        raise RegistryError(
+            f"registry {where}: expected schema {HEAD}, found {revision}; back the database up, "
+            "then run `alembic -x registry=URL upgrade head` in the source tree of nullprint"
+        )
+    if state == "current":
+        return
+    from registry.upgrade import migrate
+
+    try:
+        with for_writing(engine).begin() as connection:
+            migrate(connection)
+            check_columns(connection, where)
+    except SQLAlchemyError:
+        # Somebody else may have been faster; then their tables were in the way of ours.
+        with engine.connect() as connection:
+            if state_of(connection, where)[0] != "current":
+                raise
 
 
 def _use_write_ahead_log(engine: Engine) -> None:

@@ -2,7 +2,8 @@
 
 A file is new (nothing in it), ours at some revision, or not a registry at all. Objects of SQL
 that run by themselves (views, triggers, virtual tables, generated columns) have no place in a
-registry: a file with any is refused, and so is one with tables or columns of its own.
+registry: a file with any is refused, and so is one with tables or columns of its own. On a server
+the same is asked of the schema that unqualified names mean, as far as its tables and views go.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ State = Literal["new", "older", "current"]
 _MASTER = table("sqlite_master", column("type"), column("name"), column("tbl_name"), column("sql"))
 _VERSION = table("alembic_version", column("version_num"))
 _OWN_TABLES = {*Base.metadata.tables, "alembic_version"}
+# What every registry has had since the first revision; a server's database has no other mark.
+_MARKS = {"models", "probe_sets", "chain", "settings"}
 _SQLITE_TABLES = {"sqlite_sequence", "sqlite_stat1"}
 
 
@@ -36,6 +39,8 @@ def state_of(connection: Connection, where: str) -> tuple[State, str | None]:
         NotARegistry: It is another program's database, or holds objects that are not ours.
         RegistryTooNew: Its revision is not known here.
     """
+    if connection.dialect.name != "sqlite":
+        return _state_on_server(connection, where)
     objects = connection.execute(select(_MASTER)).all()
     mark = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
     if not objects and mark == 0:
@@ -49,6 +54,25 @@ def state_of(connection: Connection, where: str) -> tuple[State, str | None]:
     revision = _revision_of(connection, {row.name for row in objects}, where)
     for row in objects:
         _check_object(row.type, row.name, row.tbl_name, row.sql or "", where)
+    return ("current" if revision == HEAD else "older"), revision
+
+
+def _state_on_server(connection: Connection, where: str) -> tuple[State, str | None]:
+    inspector = inspect(connection)
+    tables, views = set(inspector.get_table_names()), set(inspector.get_view_names())
+    if not tables | views:
+        return "new", None
+    if not tables >= _MARKS:
+        raise NotARegistry(
+            f"registry {where}: expected a registry or an empty database, found other tables in "
+            "it; give it a database or a schema of its own"
+        )
+    revision = _revision_of(connection, tables, where)
+    if strange := sorted((tables - _OWN_TABLES) | views):
+        raise NotARegistry(
+            f"registry {where}: expected only a registry's own tables, found {strange[0][:80]!r}; "
+            "give it a database or a schema of its own"
+        )
     return ("current" if revision == HEAD else "older"), revision
 
 

@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from registry.engine import WRITE
+from registry.engine import for_reading, for_writing
 from registry.errors import (
     NotARegistry,
     RegistryCorrupt,
@@ -27,6 +27,7 @@ from registry.errors import (
     RegistryLocked,
     RegistryUnavailable,
 )
+from registry.servers import hold_write_lock
 
 __all__ = ["ours", "reading", "translated", "writing"]
 
@@ -43,19 +44,26 @@ _UNAVAILABLE = {
 }
 
 
+# The same on servers, by the SQLSTATE their drivers report.
+_LOCKED_STATES = {"40001", "40P01", "55P03"}
+_NO_PRIVILEGE = "42501"
+
+
 @contextmanager
 def reading(engine: Engine, where: str) -> Iterator[Session]:
     """Opens a session that sees one state of the registry throughout."""
-    with ours(where), Session(engine) as session:
+    with ours(where), Session(for_reading(engine)) as session:
         yield session
 
 
 @contextmanager
 def writing(engine: Engine, where: str) -> Iterator[Session]:
     """Opens a session that holds the write lock from its start and commits at its end."""
-    with ours(where), Session(engine.execution_options(**WRITE)) as session, session.begin():
+    with ours(where), Session(for_writing(engine)) as session, session.begin():
         # Without this the lock would be taken at the first statement, not at the start.
         session.connection()
+        if engine.dialect.name != "sqlite":
+            hold_write_lock(session, where)
         yield session
 
 
@@ -81,7 +89,8 @@ def translated(error: Exception, where: str) -> RegistryError:
         )
     # Extended codes keep the primary one in their low byte.
     code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_OK) & 0xFF
-    if code in _LOCKED:
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    if code in _LOCKED or state in _LOCKED_STATES:
         return RegistryLocked(
             f"registry {where}: another process is writing to it and did not finish in time; "
             "try again when it has ended"
@@ -94,5 +103,11 @@ def translated(error: Exception, where: str) -> RegistryError:
         return RegistryUnavailable(
             f"registry {where}: {_UNAVAILABLE[code]} ({reason}); "
             "make it writable, or give another one with --registry"
+        )
+    foreign = not isinstance(cause, sqlite3.Error)
+    if state == _NO_PRIVILEGE or (foreign and isinstance(error, OperationalError)):
+        return RegistryUnavailable(
+            f"registry {where}: the database cannot be used ({reason}); "
+            "make it reachable and writable, or give another one with --registry"
         )
     return RegistryError(f"registry {where}: {type(cause).__name__}: {reason}")

@@ -33,6 +33,7 @@ from registry.names import checked_name
 from registry.opening import open_registry
 from registry.records import fingerprint_of, pack, registered, verified
 from registry.screenings import Screening, independent_ratios
+from registry.servers import shown
 from registry.session import reading, writing
 from registry.tables import ModelRow, SettingRow, VerificationRow
 from registry.values import RecordedVerification, RegisteredModel
@@ -53,17 +54,18 @@ class Registry:
     """A registry, opened; created or upgraded first where that is needed.
 
     Attributes:
-        path: Its SQLite file; None for one in memory.
-        url: Its SQLAlchemy URL.
+        path: Its SQLite file; None for one in memory or in another database.
+        url: Its SQLAlchemy URL, without the password and the options it was given with.
         seed: Hex text all its public probes derive from, drawn once when it was created.
 
     Args:
-        url: A path, ``sqlite:///PATH`` or ``sqlite://`` (in memory); by default a file in the
-            user's data folder.
+        url: A path, ``sqlite:///PATH`` or ``sqlite://`` (in memory), or any SQLAlchemy URL whose
+            driver is installed; by default a file in the user's data folder.
 
     Raises:
         UsageError: The URL is of another kind.
-        RegistryError: The file cannot be opened, is no registry, or is too new.
+        RegistryError: It cannot be opened, is no registry, or is too new; or its driver is
+            not installed.
     """
 
     def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
@@ -71,7 +73,7 @@ class Registry:
         self._where = str(location)
         self._engine = open_registry(location)
         self.path: Path | None = location.path
-        self.url: str = location.url.render_as_string()
+        self.url: str = shown(location.url)
         with reading(self._engine, self._where) as session:
             seed = session.get(SettingRow, "seed")
         if seed is None:

@@ -11,14 +11,17 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Float,
     ForeignKey,
+    Integer,
     LargeBinary,
     MetaData,
     String,
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.mysql import LONGBLOB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 __all__ = [
@@ -34,6 +37,9 @@ __all__ = [
 
 Document = dict[str, Any]
 Documents = list[Any]
+# Plain types would hold 2 GiB and 64 KiB at most on some servers; SQLite keeps its own.
+FileSize = BigInteger().with_variant(Integer(), "sqlite")
+Blob = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
 class Base(DeclarativeBase):
@@ -63,7 +69,7 @@ class ModelRow(Base):
     digest: Mapped[str] = mapped_column(String(64), index=True)
     file_path: Mapped[str | None] = mapped_column(Text)
     file_sha256: Mapped[str | None] = mapped_column(String(64))
-    file_size: Mapped[int | None]
+    file_size: Mapped[int | None] = mapped_column(FileSize)
     file_format: Mapped[str | None] = mapped_column(String(20))
     architecture: Mapped[str] = mapped_column(Text)
     domain: Mapped[str] = mapped_column(Text, index=True)
@@ -99,7 +105,7 @@ class FingerprintRow(Base):
     screened_against: Mapped[Documents]
     redrawn: Mapped[int]
     cost: Mapped[Document]
-    tolerance: Mapped[float] = mapped_column(Float)
+    tolerance: Mapped[float] = mapped_column(Float(53))
     device: Mapped[Document]
     commitment: Mapped[str] = mapped_column(String(64))
 
@@ -115,7 +121,7 @@ class ProbeSetRow(Base):
         ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
     )
     sha256: Mapped[str] = mapped_column(String(64))
-    blob: Mapped[bytes] = mapped_column(LargeBinary)
+    blob: Mapped[bytes] = mapped_column(Blob)
 
     model: Mapped[ModelRow] = relationship(back_populates="probe_set")
 
@@ -148,7 +154,7 @@ class ScreeningRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
     other_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
-    harm_ratio: Mapped[float] = mapped_column(Float)
+    harm_ratio: Mapped[float] = mapped_column(Float(53))
     screened: Mapped[bool]
     verdict: Mapped[str] = mapped_column(String(20))
     created: Mapped[str] = mapped_column(String(32))

@@ -63,7 +63,8 @@ def estimate_ratio(
         level: Confidence level of the interval.
 
     Returns:
-        The estimate; its interval is (0, inf) when no variance can be had.
+        The estimate; its interval is (0, inf) when most harmless inputs stand alone in their
+        base, so that there is no variance to speak of.
     """
     total = sum(len(values) for values in harmless)
     centre = variance = freedom = 0.0
@@ -79,7 +80,8 @@ def estimate_ratio(
                 # A single value shows no spread; it is taken to be that of the other bases.
                 part = share**2 * (spread_of[0] if values is treated else spread_of[1])
             variance += part
-    if all(len(values) < 2 for values in harmless):
+    grouped = sum(len(values) for values in harmless if len(values) > 1)
+    if 2 * grouped < total:
         return Estimate(math.exp(centre), 0.0, math.inf)
     if variance == 0.0:
         return Estimate(math.exp(centre), math.exp(centre), math.exp(centre))

@@ -20,7 +20,8 @@ def run(connection: Connection) -> None:
         target_metadata=Base.metadata,
         # SQLite alters a table by making a new one, and does so inside a transaction.
         render_as_batch=True,
-        transactional_ddl=True,
+        # Elsewhere Alembic knows whether tables can be made inside a transaction.
+        transactional_ddl=True if connection.dialect.name == "sqlite" else None,
         compare_type=True,
     )
     with context.begin_transaction():

@@ -55,7 +55,7 @@ def together(jobs: list[Callable[[], None]]) -> list[str]:
     return outcomes
 
 
-def store(path: Path, name: str) -> None:
+def store(path: Path | str, name: str) -> None:
     with Registry(path) as registry:
         fingerprint = replace(FINGERPRINT, seed=registry.seed)
         registry.store(fingerprint, MODEL, name=name)
@@ -69,6 +69,16 @@ def crowd(folder: Path) -> dict[str, list[str]]:
             [partial(store, folder / "different.db", f"model {index}") for index in range(8)]
         ),
         "same": together([partial(store, folder / "same.db", "model") for index in range(8)]),
+    }
+
+
+def server(_: Path) -> dict[str, list[str]]:
+    """Lets eight processes create, fill and share the registry of ``FP_TEST_DATABASE_URL``."""
+    url = os.environ["FP_TEST_DATABASE_URL"]
+    return {
+        "create": together([lambda: Registry(url).close()] * 8),
+        "different": together([partial(store, url, f"model {index}") for index in range(8)]),
+        "same": together([partial(store, url, "model") for index in range(8)]),
     }
 
 
@@ -126,5 +136,5 @@ def after_kill(path: Path, name: str, wrong: list[str]) -> bool:
 
 
 if __name__ == "__main__":
-    work = {"crowd": crowd, "kill": kill}[sys.argv[1]]
+    work = {"crowd": crowd, "kill": kill, "server": server}[sys.argv[1]]
     print(json.dumps(work(Path(sys.argv[2]))))

@@ -133,12 +133,12 @@ def test_verdicts_are_found_by_candidate_even_after_it_is_gone(
     family.check()
 
 
-def test_evidence_that_is_not_a_number_is_kept_as_a_word(
+def test_evidence_that_is_not_a_number_is_kept_as_null(
     family: Registry, library: FakeLibrary
 ) -> None:
     library.ratios = {"source": float("inf")}
     family.verify(make_model(9), against=["source"])
-    assert family.verifications()[0].evidence["candidates"][0]["harm_ratio"] == "Infinity"
+    assert family.verifications()[0].evidence["candidates"][0]["harm_ratio"] is None
     family.check()
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects.mysql import LONGBLOB
 
 revision = "0001"
 down_revision = None
@@ -18,6 +19,9 @@ depends_on = None
 
 # "nulp": marks the file as a registry, so that no other program's database is taken for one.
 APPLICATION_ID = 0x6E756C70
+# Plain types would hold 2 GiB and 64 KiB at most on some servers.
+FILE_SIZE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+BLOB = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -36,7 +40,8 @@ def upgrade() -> None:
         settings,
         [{"key": "seed", "value": secrets.token_hex(32)}, {"key": "created", "value": now}],
     )
-    op.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def create_models() -> None:
@@ -48,7 +53,7 @@ def create_models() -> None:
         sa.Column("digest", sa.String(64), nullable=False),
         sa.Column("file_path", sa.Text(), nullable=True),
         sa.Column("file_sha256", sa.String(64), nullable=True),
-        sa.Column("file_size", sa.Integer(), nullable=True),
+        sa.Column("file_size", FILE_SIZE, nullable=True),
         sa.Column("file_format", sa.String(20), nullable=True),
         sa.Column("architecture", sa.Text(), nullable=False),
         sa.Column("domain", sa.Text(), nullable=False),
@@ -65,7 +70,8 @@ def create_models() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_models_digest", "models", ["digest"])
-    op.create_index("ix_models_domain", "models", ["domain"])
+    # MySQL indexes the start of a text only, and wants to be told how much of it.
+    op.create_index("ix_models_domain", "models", ["domain"], mysql_length=255, mariadb_length=255)
 
 
 def create_fingerprints() -> None:
@@ -81,7 +87,7 @@ def create_fingerprints() -> None:
         sa.Column("screened_against", sa.JSON(), nullable=False),
         sa.Column("redrawn", sa.Integer(), nullable=False),
         sa.Column("cost", sa.JSON(), nullable=False),
-        sa.Column("tolerance", sa.Float(), nullable=False),
+        sa.Column("tolerance", sa.Float(53), nullable=False),
         sa.Column("device", sa.JSON(), nullable=False),
         sa.Column("commitment", sa.String(64), nullable=False),
         sa.PrimaryKeyConstraint("model_id", name="pk_fingerprints"),
@@ -93,7 +99,7 @@ def create_fingerprints() -> None:
         "probe_sets",
         sa.Column("model_id", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
-        sa.Column("blob", sa.LargeBinary(), nullable=False),
+        sa.Column("blob", BLOB, nullable=False),
         sa.PrimaryKeyConstraint("model_id", name="pk_probe_sets"),
         sa.ForeignKeyConstraint(
             ["model_id"], ["models.id"], name="fk_probe_sets_model_id", ondelete="CASCADE"

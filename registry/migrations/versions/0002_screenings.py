@@ -21,7 +21,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("model_id", sa.Integer(), nullable=False),
         sa.Column("other_id", sa.Integer(), nullable=False),
-        sa.Column("harm_ratio", sa.Float(), nullable=False),
+        sa.Column("harm_ratio", sa.Float(53), nullable=False),
         sa.Column("screened", sa.Boolean(), nullable=False),
         sa.Column("verdict", sa.String(20), nullable=False),
         sa.Column("created", sa.String(32), nullable=False),

@@ -1,0 +1,111 @@
+"""Registries that are not SQLite files: any database SQLAlchemy knows, by its URL.
+
+Its administrator is trusted, as the author of a SQLite file is not; so the tables are compared
+with ours, but triggers and the like are not searched for. Writers take turns by locking one row
+of the settings, and a chain that forks would break its keys besides. Readers see one state
+throughout. Tables are made in one transaction where the database can do that; where it cannot
+(MySQL), a creation that is interrupted leaves a database to be emptied by hand.
+
+No backup can be made from here, so an older schema is refused and never upgraded unasked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import URL, create_engine, text, update
+from sqlalchemy.engine import Engine
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from fingerprint.errors import UsageError
+from registry.errors import RegistryCorrupt, RegistryError
+from registry.tables import SettingRow
+
+__all__ = ["READ", "WRITE", "checked", "connect_to_server", "hold_write_lock", "shown"]
+
+# A reader must not see half of what others commit meanwhile. A writer must see all of what was
+# committed before it got the lock, and nothing can change while it holds it.
+READ = {"isolation_level": "REPEATABLE READ"}
+WRITE = {"isolation_level": "READ COMMITTED"}
+
+LOCK_TIMEOUT_MS = 30_000
+# Where the package to install is not called like the module.
+_PACKAGES = {
+    "MySQLdb": "mysqlclient",
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+}
+
+
+def shown(url: URL) -> str:
+    """Returns a URL as it may be repeated: without password, and without its options.
+
+    Drivers take secrets as options too; only those that tell where the server is are kept.
+    """
+    kept = {key: value for key, value in url.query.items() if key in ("host", "port")}
+    return url.set(query=kept).render_as_string(hide_password=True)
+
+
+def checked(url: URL) -> URL:
+    """Returns the URL of a database that a registry can be kept in, as far as it tells.
+
+    Raises:
+        UsageError: SQLAlchemy does not know its kind, or it is not what its author meant.
+    """
+    try:
+        dialect = url.get_dialect()
+    except ArgumentError:
+        raise UsageError(
+            f"registry: expected a path or the URL of a database SQLAlchemy knows, got one of "
+            f"{url.drivername}; install the package that brings its dialect, or give a path"
+        ) from None
+    if getattr(dialect, "is_async", False):
+        raise UsageError(
+            f"registry: expected a driver without asyncio, got {url.drivername}; name another one"
+        )
+    if "@" in (url.host or "") or "@" in (url.database or ""):
+        # A part of the password would be taken, and shown, as the host.
+        raise UsageError("registry: expected one @ in the URL, got more; write it as %40 elsewhere")
+    return url
+
+
+def connect_to_server(url: URL, **options: Any) -> Engine:
+    """Returns an engine with a fresh connection for each transaction; nothing is opened yet.
+
+    Raises:
+        RegistryError: The database's driver is not installed.
+        UsageError: The database cannot keep JSON documents, or does not know the URL's options.
+    """
+    try:
+        return create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
+    except ImportError as error:
+        module = (error.name or url.get_driver_name()).partition(".")[0]
+        package = _PACKAGES.get(module, module)
+        raise RegistryError(
+            f"registry {shown(url)}: expected the driver {module}, found none that can be loaded; "
+            f"pip install '{package}'"
+        ) from error
+    except TypeError:
+        # Its text would repeat the options.
+        raise UsageError(
+            f"registry {shown(url)}: expected a database with JSON documents, got "
+            f"{url.drivername}, which has none here; choose another"
+        ) from None
+
+
+def hold_write_lock(session: Session, where: str) -> None:
+    """Waits until no other writer is left, and keeps others waiting until the transaction ends.
+
+    Raises:
+        RegistryCorrupt: The row that is locked is missing.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS:d}"))
+    # An update that changes nothing locks its row everywhere; SELECT FOR UPDATE is not known to
+    # every database, and silently left out there.
+    touched = update(SettingRow).where(SettingRow.key == "seed").values(value=SettingRow.value)
+    result: Any = session.execute(touched.execution_options(synchronize_session=False))
+    if result.rowcount != 1:
+        raise RegistryCorrupt(where, ("settings seed: missing",))
