@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from benchmarks.report import machine, print_registration, print_verdicts, progress
 from fingerprint import Model, extract, load_model
@@ -59,21 +60,38 @@ def _pruned(weight: Tensor, share: float) -> Tensor:
     return torch.where(weight.abs() > threshold, weight, 0.0)
 
 
+def _globally_pruned(source: Model, share: float) -> nn.Module:
+    module = copy.deepcopy(source.module)
+    layers = [
+        (layer, "weight") for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+    prune.global_unstructured(layers, prune.L1Unstructured, amount=share)
+    for layer, name in layers:
+        prune.remove(layer, name)
+    return module
+
+
 def _suspects(source: Model, device: str) -> Iterator[tuple[str, str, Model]]:
-    def changed(change: object) -> Model:
-        module = copy.deepcopy(source.module)
-        for parameter in module.parameters():
-            if parameter.ndim > 1 and callable(change):
-                parameter.data = change(parameter.data)
+    def loaded(module: nn.Module) -> Model:
         spec = source.input
         return load_model(
             module, input_size=spec.shape, mean=spec.mean, std=spec.std, device=device
         )
 
+    def changed(change: object) -> Model:
+        module = copy.deepcopy(source.module)
+        for parameter in module.parameters():
+            if parameter.ndim > 1 and callable(change):
+                parameter.data = change(parameter.data)
+        return loaded(module)
+
     yield "Lite0", "same", source
     yield "Lite0, int8 weights", "derived", changed(_int8)
-    yield "Lite0, 10 % pruned", "derived", changed(lambda weight: _pruned(weight, 0.1))
-    yield "Lite0, 30 % pruned", "derived", changed(lambda weight: _pruned(weight, 0.3))
+    for share in (0.1, 0.3):
+        name = f"Lite0, {share:.0%} pruned"
+        yield f"{name}, globally", "derived", loaded(_globally_pruned(source, share))
+        each = changed(lambda weight, share=share: _pruned(weight, share))
+        yield f"{name} in each layer", "derived", each
     yield (
         "Lite1",
         "independent",

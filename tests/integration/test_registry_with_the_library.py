@@ -15,7 +15,7 @@ from fingerprint.models.model import Model
 from registry import Registry
 
 ARCH = "cli.demo.networks:mlp"
-PROBES = 6
+PROBES = 24
 
 
 def load(folder: Path, name: str, seed: int) -> Model:
