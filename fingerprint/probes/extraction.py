@@ -101,16 +101,19 @@ class _Kept:
     distance: float  # least harm ratio over the other models
 
     @property
-    def good(self) -> bool:
+    def usable(self) -> bool:
+        """Whether it is harmless for the source, and not for want of room to move."""
         room = self.probe.converged or self.probe.kind != "linear"
-        return room and self.probe.harm_ratio <= _SOURCE_CEILING and self.distance >= FLOOR
+        return room and self.probe.harm_ratio <= _SOURCE_CEILING
+
+    @property
+    def good(self) -> bool:
+        return self.usable and self.distance >= FLOOR
 
     @property
     def rank(self) -> tuple[bool, float, float]:
         """Candidates that hold for the source first, then the farthest from the others."""
-        room = self.probe.converged or self.probe.kind != "linear"
-        usable = room and self.probe.harm_ratio <= _SOURCE_CEILING
-        return (usable, min(self.distance, FLOOR), -self.probe.harm_ratio)
+        return (self.usable, min(self.distance, FLOOR), -self.probe.harm_ratio)
 
 
 @dataclass

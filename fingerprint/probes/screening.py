@@ -59,9 +59,10 @@ def measure(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> Measur
         harmless: Candidates, same shape.
     """
     shape, kind = model.input.shape, model.output.kind
-    origin = run(model, bases)
+    origin, mirror_origin = np.split(
+        _run_distinct(model, np.concatenate([bases, mirrored(bases, shape)])), 2
+    )
     answers = run(model, harmless)
-    mirror_origin = run(model, mirrored(bases, shape))
     control_answers = run(model, mirrored(harmless, shape))
     harm = answer_distance(answers, origin, kind)
     control = answer_distance(control_answers, mirror_origin, kind)
@@ -123,6 +124,13 @@ class Screen:
             answer = operator.matvec(delta.to(device)).flatten(1).norm(dim=1)
         response: Array = answer.double().cpu().numpy()
         return response
+
+
+def _run_distinct(model: Model, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """Answers inputs of which many are equal: candidates share bases, plain ones their mirrors."""
+    flat, places = np.unique(inputs.reshape(len(inputs), -1), axis=0, return_inverse=True)
+    answers = run(model, flat.reshape(-1, *model.input.shape))
+    return answers[places.reshape(-1)]
 
 
 def _ratio(harm: Array, control: Array) -> Array:
