@@ -17,7 +17,7 @@ from fingerprint.progress import Progress
 from registry.errors import UnknownModel, UnknownParent
 from registry.kinship import families
 from registry.names import checked_name, default_name
-from registry.screenings import RELATED, Screening
+from registry.screenings import Pair, Screening, related_warnings
 from registry.values import RegisteredModel
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def register(
         warnings=(
             *(f"identical weights to {twin!r}: a suspect cannot tell them apart" for twin in twins),
             *peers.warnings,
-            *_undeclared(asked),
+            *_undeclared(asked, name),
         ),
         screenings=(
             *_screenings([(candidate.name, candidate) for candidate in asked], screened=False),
@@ -199,10 +199,16 @@ def _screenings(pairs: list[tuple[str, Candidate]], *, screened: bool) -> tuple[
     )
 
 
-def _undeclared(candidates: tuple[Candidate, ...]) -> list[str]:
-    return [
-        f"it answers like {candidate.name!r} ({candidate.verdict}, harm ratio "
-        f"{candidate.harm_ratio:.2f}): if it descends from it, declare that with --parent"
+def _undeclared(candidates: tuple[Candidate, ...], name: str) -> tuple[str, ...]:
+    """Names the peers that the new model looks related to."""
+    pairs = [
+        Pair(
+            source=candidate.name,
+            other=name,
+            harm_ratio=candidate.harm_ratio,
+            verdict=candidate.verdict,
+        )
         for candidate in candidates
-        if candidate.verdict in RELATED and candidate.harm_ratio is not None
+        if candidate.harm_ratio is not None
     ]
+    return related_warnings(sorted(pairs, key=lambda pair: pair.harm_ratio))

@@ -3,13 +3,18 @@
 A pair is *screened* when the other model was there first: probes that failed on it were thrown
 away, so its ratio flatters. Only the reverse direction, a later model asked an earlier one's
 probes, says what independent models do.
+
+Independent are models that share neither a declared ancestor nor their weights, whatever their
+answers say: to leave out the pairs that look related would hide exactly those that show a false
+verdict. They lower the margin, and a warning names them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -17,10 +22,40 @@ from sqlalchemy.orm import Session
 from registry.kinship import families
 from registry.tables import ModelRow, ScreeningRow
 
-__all__ = ["RELATED", "Screening", "family_numbers", "independent_ratios", "record_screenings"]
+__all__ = [
+    "RELATED",
+    "Pair",
+    "Screening",
+    "family_numbers",
+    "independent_pairs",
+    "record_screenings",
+    "related_warnings",
+]
 
 # Verdicts that say two models are not independent, whatever was declared.
 RELATED = ("same", "derived")
+_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two registered models that count as independent, and what one's probes did to the other.
+
+    Attributes:
+        source: Whose probes they were.
+        other: Who was asked; it was registered later, so the probes were not screened against it.
+        harm_ratio: Geometric mean harm ratio.
+        verdict: What the answers alone said of the pair, at the default margin.
+    """
+
+    source: str
+    other: str
+    harm_ratio: float
+    verdict: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +100,8 @@ def record_screenings(
         )
 
 
-def independent_ratios(session: Session, domain: str) -> list[float]:
-    """Returns the ratios of unscreened pairs that are neither kin nor found to be related."""
+def independent_pairs(session: Session, domain: str) -> tuple[Pair, ...]:
+    """Returns the unscreened pairs of a domain that are not kin, smallest harm ratio first."""
     family = family_numbers(session)
     names = {
         row.id: row.name
@@ -74,18 +109,36 @@ def independent_ratios(session: Session, domain: str) -> list[float]:
             select(ModelRow.id, ModelRow.name).where(ModelRow.domain == domain)
         )
     }
-    query = (
-        select(ScreeningRow)
-        .where(ScreeningRow.screened.is_(False), ScreeningRow.verdict.not_in(RELATED))
-        .order_by(ScreeningRow.id)
+    query = select(ScreeningRow).where(ScreeningRow.screened.is_(False)).order_by(ScreeningRow.id)
+    pairs = (
+        Pair(
+            source=names[row.model_id],
+            other=names[row.other_id],
+            harm_ratio=float(row.harm_ratio),
+            verdict=row.verdict,
+        )
+        for row in session.scalars(query)
+        if row.model_id in names and row.other_id in names
     )
-    return [
-        float(pair.harm_ratio)
-        for pair in session.scalars(query)
-        if pair.model_id in names
-        and pair.other_id in names
-        and family[names[pair.model_id]] != family[names[pair.other_id]]
+    independent = (pair for pair in pairs if family[pair.source] != family[pair.other])
+    return tuple(sorted(independent, key=lambda pair: pair.harm_ratio))
+
+
+def related_warnings(pairs: Iterable[Pair]) -> tuple[str, ...]:
+    """Names the pairs that count as independent and look related, a line for each.
+
+    Args:
+        pairs: Smallest harm ratio first. After a few the rest are only counted.
+    """
+    related = [pair for pair in pairs if pair.verdict in RELATED]
+    lines = [
+        f"{pair.source!r} and {pair.other!r} look related (harm ratio {pair.harm_ratio:.2g}): "
+        f"declare kinship with --parent, or the margin stays at {pair.harm_ratio:.2g} at most"
+        for pair in related[:_NAMED]
     ]
+    if (more := len(related) - _NAMED) > 0:
+        lines.append(f"{more} more pairs look related; 'fp show NAME --json' has them all")
+    return tuple(lines)
 
 
 def family_numbers(session: Session) -> dict[str, int]:

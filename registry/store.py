@@ -32,7 +32,7 @@ from registry.errors import RegistryCorrupt
 from registry.names import checked_name
 from registry.opening import open_registry
 from registry.records import fingerprint_of, pack, registered, verified
-from registry.screenings import Screening, independent_ratios
+from registry.screenings import Pair, Screening, independent_pairs
 from registry.servers import shown
 from registry.session import reading, writing
 from registry.tables import ModelRow, SettingRow, VerificationRow
@@ -273,10 +273,18 @@ class Registry:
         with writing(self._engine, self._where) as session:
             forget_model(session, name, seed=self.seed)
 
-    def pair_ratios(self, domain: str) -> list[float]:
-        """Returns harm ratios between independent models of a domain, to calibrate a margin."""
+    def pairs(self, domain: str) -> tuple[Pair, ...]:
+        """Returns what the independent models of a domain do to each other's probes.
+
+        They are those that share neither a declared ancestor nor their weights, whatever their
+        answers say of them; the smallest harm ratio comes first.
+        """
         with reading(self._engine, self._where) as session:
-            return independent_ratios(session, domain)
+            return independent_pairs(session, domain)
+
+    def pair_ratios(self, domain: str) -> list[float]:
+        """Returns the harm ratios of :meth:`pairs`, to calibrate a margin."""
+        return [pair.harm_ratio for pair in self.pairs(domain)]
 
     def verify_chain(self) -> None:
         """Checks that the chain is whole and that the models are those it speaks of.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from fingerprint.errors import IncompatibleModel
 from fingerprint.progress import Progress
+from registry.screenings import related_warnings
 from registry.values import RegisteredModel
 
 if TYPE_CHECKING:
@@ -41,11 +42,12 @@ def verify(
     asked = _opened(suspect, named)
     domain = asked.input.domain
     chosen = _compatible(named, domain) if named else _of_domain(registry.models(), domain)
+    pairs = registry.pairs(domain)
     verification = library.verify(
         asked,
         {model.name: registry.fingerprint(model.name) for model in chosen},
         alpha=alpha,
-        pair_ratios=registry.pair_ratios(domain),
+        pair_ratios=[pair.harm_ratio for pair in pairs],
         progress=progress,
     )
     if not chosen:
@@ -53,8 +55,9 @@ def verify(
         verification = replace(verification, reason=reason)
     digest = _digest(asked)
     twins = [model.name for model in chosen if digest is not None and model.model_digest == digest]
-    if twins:
-        lines = (f"identical weights digest to {name!r}" for name in twins)
+    lines = [f"identical weights digest to {name!r}" for name in twins]
+    lines += related_warnings(pairs)
+    if lines:
         verification = replace(verification, warnings=(*verification.warnings, *lines))
     registry.record(verification, suspect_digest=digest)
     return verification

@@ -1,7 +1,8 @@
 """From evidence to a verdict, in one place.
 
 *same*: the suspect's answers equal the recorded ones within the precision they were given in.
-*derived*: a test rejects at α and its interval lies under the margin.
+*derived*: a test rejects at α and its interval lies under the margin, if that margin is usable:
+where models known to be independent fall as low as copies do, no ratio tells them apart.
 *independent*: every interval lies above the lower bound, and no test rejects.
 *inconclusive*: anything else. No evidence is never a match and never a pass.
 """
@@ -9,7 +10,7 @@
 from __future__ import annotations
 
 from fingerprint.probes.probe import Fingerprint
-from fingerprint.verification.calibration import Margin
+from fingerprint.verification.calibration import LEAST_MARGIN, Margin
 from fingerprint.verification.evidence import Evidence, KindTest
 from fingerprint.verification.verification import Candidate, Verdict
 
@@ -49,6 +50,8 @@ def judge(
         p_value=deciding.p_value if deciding else None,
         margin=margin.value,
         margin_source=margin.source,
+        margin_pairs=margin.pairs,
+        margin_floor=margin.floor,
         probes_used=evidence.probes_used,
         answer_kind=answer_kind,
         label_agreement=evidence.label_agreement,
@@ -63,7 +66,7 @@ def _decide(
         return "inconclusive", f"no evidence: {evidence.missing}"
     if not repeatable:
         return "inconclusive", "no evidence: the same input got different answers"
-    rejecting = [test for test in evidence.tests if _rejects(test, margin.value, alpha)]
+    rejecting = [test for test in evidence.tests if _rejects(test, margin.tested, alpha)]
     if (
         rejecting
         and evidence.deviation is not None
@@ -73,7 +76,7 @@ def _decide(
             f"its answers to all {len(fingerprint.probes)} probes equal the recorded ones "
             f"within {fingerprint.tolerance:.1g} of their size"
         )
-    if rejecting:
+    if rejecting and margin.usable:
         test = rejecting[0]
         return "derived", (
             f"perturbations solved for the source change its answers {test.estimate.ratio:.3g} "
@@ -86,10 +89,23 @@ def _decide(
             "perturbations solved for the source change its answers about as much as their mirror "
             f"images (ratio {lowest.estimate.ratio:.3g}, at least {lowest.estimate.low:.3g})"
         )
+    if not margin.usable:
+        return "inconclusive", _unusable(lowest, margin)
     return "inconclusive", (
         f"the harm ratio {lowest.estimate.ratio:.3g} (interval {lowest.estimate.low:.3g} to "
         f"{lowest.estimate.high:.3g}) is too close to the margin {margin.value:.2g}; "
         "register with more probes"
+    )
+
+
+def _unusable(test: KindTest, margin: Margin) -> str:
+    fell = "registered models that count as independent"
+    way_out = "; if they are kin, declare it with --parent"
+    if margin.source == "decoys":
+        fell, way_out = "independent stand-ins made at registration", ""
+    return (
+        f"the harm ratio {test.estimate.ratio:.3g} tells nothing of descent: {fell} fall to "
+        f"{margin.value:.2g}, below the least usable margin {LEAST_MARGIN:.2g}{way_out}"
     )
 
 

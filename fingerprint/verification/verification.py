@@ -24,12 +24,14 @@ class Candidate:
         p_value: Of the permutation test, corrected over kinds of probe (Holm); None without
             evidence.
         margin: m₀, the ratio below which independent models do not fall.
-        margin_source: Where m₀ comes from, such as ``default``.
+        margin_source: Where m₀ comes from: ``default``, ``registry`` or ``decoys``.
         probes_used: How many probes gave evidence.
         answer_kind: ``logits``, ``probabilities``, ``top-k`` or ``labels``.
         label_agreement: Share of probes on which suspect and source name the same class; None
             when the label spaces differ.
         per_probe: Kind, base, harm and harm ratio of each probe.
+        margin_pairs: How many pairs of independent models the registry knows.
+        margin_floor: False-positive rate that these pairs can vouch for by themselves.
     """
 
     name: str
@@ -44,6 +46,8 @@ class Candidate:
     answer_kind: str
     label_agreement: float | None
     per_probe: tuple[dict[str, Any], ...] = ()
+    margin_pairs: int = 0
+    margin_floor: float = 1.0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values, with the keys of the documented contract."""
@@ -57,6 +61,8 @@ class Candidate:
             "p_value": self.p_value,
             "margin": self.margin,
             "margin_source": self.margin_source,
+            "margin_pairs": self.margin_pairs,
+            "margin_floor": self.margin_floor,
             "probes_used": self.probes_used,
             "answer_kind": self.answer_kind,
             "label_agreement": self.label_agreement,

@@ -46,7 +46,8 @@ def verify(
         suspect: A loaded model, a live module, or anything that answers.
         candidates: Fingerprints by name, or a single one.
         alpha: Significance level of the test for each candidate.
-        pair_ratios: Harm ratios of known independent pairs, for the margin.
+        pair_ratios: Harm ratios of known independent pairs; they and the candidate's own decoys
+            can lower its margin.
         progress: Called as ``progress(stage, done, total)``.
 
     Returns:
@@ -112,22 +113,23 @@ def _judge_all(
     alpha: float,
     pair_ratios: Sequence[float],
 ) -> tuple[Candidate, ...]:
-    margin = margin_from(pair_ratios)
     fingerprints = list(named.values())
     tolerance = max(fingerprint.tolerance for fingerprint in fingerprints)
     answers = ask(suspect, fingerprints, tolerance)
-    return tuple(
-        judge(
+    judged = []
+    for name, fingerprint in named.items():
+        margin = margin_from(pair_ratios, fingerprint.parameters.get("decoys", ()))
+        candidate = judge(
             name,
             fingerprint,
-            gather(fingerprint, answers, margin.value),
+            gather(fingerprint, answers, margin.tested),
             margin=margin,
             alpha=alpha,
             answer_kind=answers.kind,
             repeatable=answers.repeatable,
         )
-        for name, fingerprint in named.items()
-    )
+        judged.append(candidate)
+    return tuple(judged)
 
 
 def _rank(candidate: Candidate) -> tuple[int, float, str]:

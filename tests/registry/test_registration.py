@@ -10,6 +10,7 @@ import pytest
 from fingerprint.errors import NoInformation, UsageError
 from fingerprint.models.model import Model
 from registry import NameTaken, Registry, RegistryCorrupt, UnknownParent
+from registry.screenings import Pair
 from tests.registry.conftest import put, tamper
 from tests.registry.fake_library import FakeLibrary
 from tests.support.fingerprints import make_fingerprint, make_model
@@ -175,14 +176,38 @@ def test_both_directions_are_measured_and_only_the_unscreened_calibrates(
     assert registry.pair_ratios("another domain") == []
 
 
-def test_pairs_that_turn_out_to_be_related_do_not_calibrate_and_are_warned_of(
+def test_pairs_that_turn_out_to_be_related_calibrate_all_the_same_and_are_warned_of(
     registry: Registry, library: FakeLibrary
 ) -> None:
     add(registry, library, timm(0, "/m/a.pt"))
     library.ratios = {"a": 0.31}
     add(registry, library, timm(1, "/m/b.pt"))
-    assert registry.pair_ratios(make_model().input.domain) == []
-    assert any("like 'a'" in line and "--parent" in line for line in registry.model("b").warnings)
+    (pair,) = registry.pairs(make_model().input.domain)
+    assert pair == Pair(source="a", other="b", harm_ratio=0.31, verdict="derived")
+    assert registry.pair_ratios(make_model().input.domain) == [0.31]
+    assert registry.model("b").warnings == (
+        "'a' and 'b' look related (harm ratio 0.31): declare kinship with --parent, "
+        "or the margin stays at 0.31 at most",
+    )
+
+
+def test_declared_kin_are_no_pair_however_related_they_look(
+    registry: Registry, library: FakeLibrary
+) -> None:
+    add(registry, library, timm(0, "/m/a.pt"))
+    library.ratios = {"a": 0.31}
+    add(registry, library, timm(1, "/m/b.pt"), parent="a")
+    assert registry.pairs(make_model().input.domain) == ()
+    assert registry.model("b").warnings == ()
+
+
+def test_pairs_come_smallest_first(registry: Registry, library: FakeLibrary) -> None:
+    library.ratios = {"a": 0.93, "b": 0.88}
+    for seed, name in enumerate("abc"):
+        add(registry, library, timm(seed, f"/m/{name}.pt"))
+    pairs = registry.pairs(make_model().input.domain)
+    assert [(pair.source, pair.other) for pair in pairs] == [("b", "c"), ("a", "b"), ("a", "c")]
+    assert registry.pair_ratios(make_model().input.domain) == [0.88, 0.93, 0.93]
 
 
 def test_pairs_without_evidence_do_not_calibrate(registry: Registry, library: FakeLibrary) -> None:

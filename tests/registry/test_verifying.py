@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fingerprint.errors import IncompatibleModel
 from fingerprint.suspects import ModelSuspect, Suspect
 from registry import Registry, RegistryCorrupt, UnknownModel
+from registry.screenings import Pair, related_warnings
 from tests.registry.conftest import put, tamper
 from tests.registry.fake_library import FakeLibrary
 from tests.support.fingerprints import make_fingerprint, make_model
@@ -24,6 +25,10 @@ def wide(family: Registry) -> Registry:
     model = make_model(5, shape=(3, 6, 6))
     family.store(make_fingerprint(model, seed=family.seed), model, name="wide")
     return family
+
+
+def pair(source: str, other: str, ratio: float, verdict: str = "independent") -> Pair:
+    return Pair(source=source, other=other, harm_ratio=ratio, verdict=verdict)
 
 
 def compared(library: FakeLibrary) -> set[str]:
@@ -59,11 +64,33 @@ def test_against_a_model_of_other_inputs_is_refused(wide: Registry, library: Fak
 def test_the_level_and_the_measured_pairs_are_passed_on(
     family: Registry, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(family, "pair_ratios", {DOMAIN: [0.9, 1.1]}.__getitem__)
-    family.verify(make_model(9), alpha=0.01)
+    pairs = (pair("source", "other", 0.9), pair("derived", "other", 1.1))
+    monkeypatch.setattr(family, "pairs", {DOMAIN: pairs}.__getitem__)
+    verification = family.verify(make_model(9), alpha=0.01)
+    assert verification.warnings == ()
     _, _, options = library.verified[-1]
     assert options["alpha"] == 0.01
     assert options["pair_ratios"] == [0.9, 1.1]
+
+
+def test_undeclared_kin_are_named_in_every_verdict_that_rests_on_them(
+    family: Registry, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = (pair("source", "other", 0.305, "derived"), pair("derived", "other", 0.9))
+    monkeypatch.setattr(family, "pairs", {DOMAIN: pairs}.__getitem__)
+    verification = family.verify(make_model(9))
+    (line,) = verification.warnings
+    assert line.startswith("'source' and 'other' look related (harm ratio 0.3")
+    assert family.verifications()[-1].evidence["warnings"] == [line]
+
+
+def test_many_undeclared_kin_are_counted_after_a_few() -> None:
+    lines = related_warnings(
+        pair("source", f"copy {index}", 0.001 * index, "same") for index in range(9)
+    )
+    assert len(lines) == 6
+    assert "'copy 4'" in lines[4]
+    assert lines[5].startswith("4 more pairs look related")
 
 
 def test_a_bare_module_takes_what_the_named_model_takes(

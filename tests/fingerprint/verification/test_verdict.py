@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fingerprint.probes.probe import Fingerprint
-from fingerprint.verification.calibration import DEFAULT_MARGIN, Margin, margin_from
+from fingerprint.verification.calibration import LEAST_MARGIN, Margin, margin_from
 from fingerprint.verification.evidence import Evidence, KindTest
 from fingerprint.verification.statistics import Estimate
 from fingerprint.verification.verdict import judge
@@ -146,10 +146,46 @@ def test_an_infinite_interval_is_null_in_json(fingerprint: Fingerprint) -> None:
     assert document["harm_ratio_ci"] == [0.0, None]
 
 
-def test_the_margin_is_the_default_until_enough_independent_pairs_are_known() -> None:
-    assert margin_from([]).value == margin_from([0.9] * 38).value == DEFAULT_MARGIN
-    assert margin_from([*([0.95] * 38), 0.72]).value == 0.72
-    assert margin_from([*([0.95] * 38), math.nan, 0.0, INF]).value == DEFAULT_MARGIN
-    assert margin_from([0.99] * 50).value == 0.9
-    assert margin_from([]).lower == pytest.approx(0.7)
-    assert "39" in margin_from([0.9] * 39).source
+# A margin too low to tell copies from strangers.
+
+
+@pytest.mark.parametrize("source", ["registry", "decoys"])
+@pytest.mark.parametrize("value", [0.0, 0.001, 0.29])
+def test_below_the_least_usable_margin_no_ratio_is_called_descent(
+    fingerprint: Fingerprint, value: float, source: str
+) -> None:
+    candidate = judged(fingerprint, LOW, margin=Margin(value, source))
+    assert candidate.verdict == "inconclusive"
+    assert f"fall to {value:.2g}" in candidate.reason
+    assert ("--parent" in candidate.reason) == (source == "registry")
+    assert candidate.margin == value
+    assert judged(fingerprint, LOW, margin=Margin(LEAST_MARGIN, source)).verdict == "derived"
+
+
+def test_the_same_answers_are_the_same_whatever_the_margin(fingerprint: Fingerprint) -> None:
+    unusable = Margin(0.0, "registry")
+    assert judged(fingerprint, LOW, deviation=0.0, margin=unusable).verdict == "same"
+
+
+def test_an_unusable_margin_makes_nobody_independent(fingerprint: Fingerprint) -> None:
+    unusable = Margin(0.001, "registry")
+    half = a_test(0.5, 0.45, 0.55, 0.9)
+    assert judged(fingerprint, half, margin=unusable).verdict == "inconclusive"
+    assert judged(fingerprint, HIGH, margin=unusable).verdict == "independent"
+
+
+def test_a_lowered_margin_moves_both_bounds(fingerprint: Fingerprint) -> None:
+    lowered = Margin(0.6, "registry")
+    below = a_test(0.65, 0.55, 0.75, 1e-9)
+    assert judged(fingerprint, below).verdict == "derived"
+    assert judged(fingerprint, below, margin=lowered).verdict == "independent"
+    between = a_test(0.58, 0.51, 0.65, 1e-9)
+    assert judged(fingerprint, between, margin=lowered).verdict == "inconclusive"
+
+
+def test_the_candidate_says_what_its_margin_rests_on(fingerprint: Fingerprint) -> None:
+    document = judged(fingerprint, LOW, margin=margin_from([0.9, 0.74, 1.0])).to_dict()
+    assert document["margin"] == 0.74
+    assert document["margin_source"] == "registry"
+    assert document["margin_pairs"] == 3
+    assert document["margin_floor"] == 0.25

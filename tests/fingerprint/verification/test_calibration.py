@@ -1,0 +1,79 @@
+"""Margins from pairs and decoys: never above the default, and conformal below it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fingerprint.verification.calibration import (
+    DEFAULT_MARGIN,
+    LEAST_MARGIN,
+    Margin,
+    margin_from,
+)
+
+RATIOS = st.lists(st.floats(0.01, 3), max_size=8)
+
+
+@given(RATIOS, RATIOS)
+def test_the_margin_is_the_smallest_of_all_that_is_known(
+    pairs: list[float], decoys: list[float]
+) -> None:
+    margin = margin_from(pairs, decoys)
+    assert margin.value == sorted([DEFAULT_MARGIN, *pairs, *decoys])[0]
+    of_source = {"default": [DEFAULT_MARGIN], "registry": pairs, "decoys": decoys}
+    assert margin.value in of_source[margin.source]
+    assert margin.pairs == len(pairs)
+    assert margin.floor == 1 / (1 + len(pairs))
+
+
+def test_one_pair_is_enough_to_lower_the_margin_and_none_raises_it() -> None:
+    assert margin_from([]) == Margin(DEFAULT_MARGIN, "default", pairs=0, floor=1.0)
+    assert margin_from([0.74]) == Margin(0.74, "registry", pairs=1, floor=0.5)
+    assert margin_from([0.99] * 50) == Margin(DEFAULT_MARGIN, "default", pairs=50, floor=1 / 51)
+
+
+def test_decoys_lower_the_margin_and_vouch_for_no_rate() -> None:
+    assert margin_from([0.9], [0.7, 1.1]) == Margin(0.7, "decoys", pairs=1, floor=0.5)
+    assert margin_from([0.6], [0.7]) == Margin(0.6, "registry", pairs=1, floor=0.5)
+
+
+def test_what_is_no_ratio_is_left_out_and_a_ratio_of_zero_is_not() -> None:
+    rubbish = [math.nan, math.inf, -math.inf, -0.1]
+    assert margin_from(rubbish, [None, *rubbish]) == margin_from([])
+    assert margin_from([0.0, math.nan]) == Margin(0.0, "registry", pairs=1, floor=0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "usable", "tested", "lower"),
+    [
+        (0.8, True, 0.8, 0.7),
+        (0.4, True, 0.4, 0.35),
+        (LEAST_MARGIN, True, LEAST_MARGIN, 0.875 * LEAST_MARGIN),
+        (0.29, False, LEAST_MARGIN, 0.7),
+        (0.0, False, LEAST_MARGIN, 0.7),
+    ],
+)
+def test_an_unusable_margin_loosens_neither_claim(
+    value: float, usable: bool, tested: float, lower: float
+) -> None:
+    margin = Margin(value, "registry")
+    assert (margin.usable, margin.tested) == (usable, tested)
+    assert margin.lower == pytest.approx(lower)
+
+
+@pytest.mark.parametrize("pairs", [1, 4, 19])
+def test_a_new_exchangeable_pair_undercuts_the_margin_no_more_often_than_the_floor(
+    pairs: int,
+) -> None:
+    """Ratios with a heavy lower tail, most of them below the default: the hardest case."""
+    draws = np.random.default_rng(pairs).lognormal(-0.7, 0.5, size=(4000, pairs + 1))
+    margins = [margin_from(row[1:].tolist()) for row in draws]
+    undercut = np.mean([row[0] < margin.value for row, margin in zip(draws, margins, strict=True)])
+    floor = margins[0].floor
+    noise = math.sqrt(floor * (1 - floor) / len(draws))
+    assert floor - 8 * noise < undercut < floor + 4 * noise
