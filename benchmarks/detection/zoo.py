@@ -1,0 +1,273 @@
+"""Builds the zoo of real networks, one file after the other, and reads it.
+
+    python -m benchmarks.detection.zoo --work WORK [--data DIR] [--budget MINUTES]
+
+What is there already is left alone, so building goes on where it stopped, whatever stopped
+it. A recipe that changed is not noticed: remove the files it wrote. Several processes share
+the work with ``--part 1/2`` and ``--part 2/2``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from benchmarks.detection import networks
+from benchmarks.detection.data import TASKS, Data, load_data
+from benchmarks.detection.recipes import Recipe, plan
+from cli.demo.training import accuracy
+from fingerprint.progress import Progress, silent
+
+__all__ = ["Member", "build", "members", "plan"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Member:
+    """A network of the zoo, in a file.
+
+    Attributes:
+        name: ``resnet20`` or ``resnet20/pruned 40 %``.
+        base: The base network it descends from; itself for a base network.
+        kin: Every base network it descends from; a merged one has two.
+        modification: Row of the tables; ``none`` for a base network.
+        group: ``base``, ``shares weights``, ``student`` or ``adversarial training``.
+        architecture: A name in :data:`benchmarks.detection.networks.ARCHITECTURES`.
+        source: Whether derived copies of it belong to the zoo.
+        accuracy: On the test images of its own task.
+        task: A name in :data:`benchmarks.detection.data.TASKS`.
+        folded: Whether its batch normalisation is folded away.
+        seconds: What making it took.
+        file: Its weights, or its ONNX graph.
+    """
+
+    name: str
+    base: str
+    kin: tuple[str, ...]
+    modification: str
+    group: str
+    architecture: str
+    source: bool
+    accuracy: float
+    task: str
+    folded: bool
+    seconds: float
+    file: Path
+
+    @property
+    def classes(self) -> int:
+        """Number of its answers."""
+        return TASKS[self.task].classes
+
+    def network(self) -> nn.Module:
+        """Loads it: pixels in [0, 1] to logits, in evaluation mode.
+
+        A network stored as ONNX is run by onnxruntime and passes no gradients.
+
+        Raises:
+            ImportError: It is stored as ONNX and onnxruntime is not installed.
+        """
+        if self.file.suffix == ".onnx":
+            from benchmarks.detection.export import OnnxNetwork
+
+            return OnnxNetwork(self.file)
+        network = networks.build(self.architecture, classes=self.classes, folded=self.folded)
+        network.load_state_dict(load_file(self.file))
+        return network
+
+
+def members(directory: Path) -> tuple[Member, ...]:
+    """Returns what has been built, base networks first, each set in order of name."""
+    found = []
+    for path in sorted(directory.glob("*.json")):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["kin"] = tuple(document["kin"])
+        document["file"] = directory / document["file"]
+        found.append(Member(**document))
+    return tuple(sorted(found, key=lambda member: (member.group != "base", member.name)))
+
+
+def build(
+    data: Data,
+    directory: Path,
+    *,
+    folder: Path | None = None,
+    minutes: float = float("inf"),
+    recipes: Sequence[Recipe] | None = None,
+    progress: Progress = silent,
+) -> tuple[Member, ...]:
+    """Makes what is missing, in the plan's order, until the time is over.
+
+    Each network is complete on disk before the next is begun; stopping at any moment loses
+    only the one in the making.
+
+    Args:
+        data: The images to train on.
+        directory: Where the files are; created.
+        folder: Has the published networks in ``zoo/``; CIFAR-10 only.
+        minutes: No network is begun later than this.
+        recipes: A part of the plan; all of it by default. What they need is made too.
+        progress: Called with a network's name before it is made, and at the end.
+
+    Returns:
+        Everything in the directory.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    full = plan(data, folder)
+    todo = full if recipes is None else recipes
+    workshop = _Workshop(data, directory, {recipe.name: recipe for recipe in (*full, *todo)})
+    end = time.monotonic() + 60 * minutes
+    for done, recipe in enumerate(todo):
+        if time.monotonic() >= end:
+            break
+        progress(recipe.name, done, len(todo))
+        workshop.ensure(recipe.name)
+    else:
+        progress("done", len(todo), len(todo))
+    return members(directory)
+
+
+class _Workshop:
+    """Makes members that are missing, and what they are made from."""
+
+    def __init__(self, data: Data, directory: Path, recipes: dict[str, Recipe]) -> None:
+        self._data = data
+        self._directory = directory
+        self._recipes = recipes
+
+    def ensure(self, name: str) -> nn.Module | None:
+        """Makes a member unless it is there; returns it if it was made just now."""
+        if _card(self._directory, name).exists():
+            return None
+        recipe = self._recipes[name]
+        needed = tuple(self._network(need) for need in recipe.needs)
+        began = time.monotonic()
+        data = TASKS[recipe.task].of(self._data)
+        network = recipe.make(data, needed)
+        _write(self._directory, recipe, network, data, time.monotonic() - began)
+        return network
+
+    def _network(self, name: str) -> nn.Module:
+        made = self.ensure(name)
+        if made is not None:
+            return made
+        card = json.loads(_card(self._directory, name).read_text(encoding="utf-8"))
+        card["file"] = self._directory / card["file"]
+        return Member(**card).network()
+
+
+def _stem(name: str) -> str:
+    """Returns a name as a file's name."""
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
+
+
+def _card(directory: Path, name: str) -> Path:
+    return directory / f"{_stem(name)}.json"
+
+
+@contextlib.contextmanager
+def _atomically(path: Path) -> Iterator[Path]:
+    """Yields a path to write to; it takes the place of ``path`` when the block succeeds."""
+    temporary = path.with_name(f".{path.name}.{time.time_ns()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seconds: float) -> None:
+    """Writes the weights and, once they are complete, the card that makes them a member."""
+    card = _card(directory, recipe.name)
+    file = card.with_suffix(".onnx" if recipe.exported else ".safetensors")
+    with _atomically(file) as temporary:
+        if recipe.exported:
+            from benchmarks.detection.export import export
+
+            export(network, temporary, data.input_size)
+        else:
+            state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+            save_file(state, temporary)
+    copied = {
+        field.name: getattr(recipe, field.name)
+        for field in dataclasses.fields(Member)
+        if hasattr(recipe, field.name)
+    }
+    measured = {
+        "accuracy": accuracy(network, data),
+        "seconds": round(seconds, 1),
+        "file": file.name,
+    }
+    with _atomically(card) as temporary:
+        temporary.write_text(json.dumps(copied | measured, indent=2) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _shown() -> Iterator[Progress]:
+    """Shows progress as one bar on a terminal, as lines otherwise."""
+    if not sys.stdout.isatty():
+        began = time.monotonic()
+
+        def lines(stage: str, done: int, total: int) -> None:
+            print(f"[{done:3d}/{total}] {time.monotonic() - began:6.0f} s  {stage}", flush=True)
+
+        yield lines
+        return
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Bar(*columns) as bar:
+        task = bar.add_task("zoo")
+        yield lambda stage, done, total: bar.update(
+            task, description=stage, completed=done, total=total
+        )
+
+
+def _part(recipes: Sequence[Recipe], part: str) -> list[Recipe]:
+    """Returns the k-th of n shares, such that a source and its copies share a share."""
+    k, n = (int(number) for number in part.split("/"))
+    bases = [recipe.name for recipe in recipes if recipe.name == recipe.base]
+    return [recipe for recipe in recipes if bases.index(recipe.base) % n == k - 1]
+
+
+def main() -> None:
+    """Builds the zoo and prints what it has."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="has cifar10_sample.npz and zoo/; else digits")
+    parser.add_argument("--work", type=Path, required=True, help="where the zoo is kept")
+    parser.add_argument("--budget", type=float, default=float("inf"), help="minutes")
+    parser.add_argument("--only", default="", help="only names that contain this")
+    parser.add_argument("--part", default="1/1", help="share of the work, such as 1/2")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    data = load_data(options.data)
+    recipes = [r for r in _part(plan(data, options.data), options.part) if options.only in r.name]
+    with _shown() as progress:
+        built = build(
+            data,
+            options.work,
+            folder=options.data,
+            minutes=options.budget,
+            recipes=recipes,
+            progress=progress,
+        )
+    for member in built:
+        print(f"{member.accuracy:.3f}  {member.seconds:6.1f} s  {member.name}")
+
+
+if __name__ == "__main__":
+    main()
