@@ -25,7 +25,7 @@ from fingerprint.errors import FingerprintError
 if TYPE_CHECKING:
     from fingerprint.models import FileFacts, InputSpec, Model, OutputSpec, load_model
     from fingerprint.probes import Fingerprint, Probe, SpaceFacts, extract
-    from fingerprint.suspects import ModelSuspect, Suspect
+    from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
     from fingerprint.verification import Candidate, Verification, verify
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "InputSpec",
     "Model",
     "ModelSuspect",
+    "Narrowed",
     "OutputSpec",
     "Probe",
     "SpaceFacts",
@@ -51,7 +52,7 @@ __all__ = [
 _HOME = {
     "fingerprint.models": ("FileFacts", "InputSpec", "Model", "OutputSpec", "load_model"),
     "fingerprint.probes": ("Fingerprint", "Probe", "SpaceFacts", "extract"),
-    "fingerprint.suspects": ("ModelSuspect", "Suspect"),
+    "fingerprint.suspects": ("ModelSuspect", "Narrowed", "Suspect"),
     "fingerprint.verification": ("Candidate", "Verification", "verify"),
 }
 

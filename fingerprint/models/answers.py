@@ -3,16 +3,30 @@
 Logits: Euclidean after subtracting the mean over classes, because softmax is blind to it
 (Lemma 1.3). Probabilities: the same on log-probabilities, floored at the answer's own
 precision. Labels: 0 or 1.
+
+Top-k: a row holds the probabilities of the classes it names and 0 elsewhere. Two rows are
+compared on the classes that either of them names. One that a row does not name is at most as
+probable as the least it names, and is taken to be just that::
+
+    a: cat .7  dog .2             log .7  log .2  log .2
+    b: cat .6          fox .3     log .6  log .3  log .3
+                                  (cat)   (dog)   (fox)   then as log-probabilities
+
+so the distance does not jump where the ranks k and k+1 change places. The price: rows that name
+several classes, all alike, are at distance zero from each other whatever they name. Rows that
+both name a single class would always be; they are compared as labels.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
 
-__all__ = ["answer_distance", "answer_size", "comparable", "precision"]
+__all__ = ["answer_distance", "answer_size", "comparable", "named", "precision", "top_k"]
 
 Array = NDArray[np.float64]
 
@@ -31,7 +45,8 @@ def comparable(answers: NDArray[np.floating], kind: str, *, floor: float | None 
         labels are at distance 1.
 
     Raises:
-        UsageError: The kind is not known.
+        UsageError: The kind is not known, or is ``top-k``, whose answers have no such space:
+            which classes are compared depends on both.
     """
     values = np.asarray(answers, dtype=np.float64)
     if kind == "labels":
@@ -58,12 +73,15 @@ def answer_distance(
     Args:
         first: Answers of shape ``(..., classes)``.
         second: Answers of a shape that broadcasts with ``first``.
-        kind: ``logits``, ``probabilities`` or ``labels``.
-        floor: Least probability; the precision of both together if omitted.
+        kind: ``logits``, ``probabilities``, ``top-k`` or ``labels``.
+        floor: Least probability; the precision of both together if omitted. Top-k answers
+            need none.
 
     Returns:
-        float64 distances of shape ``(...)``.
+        float64 distances of shape ``(...)``; NaN where an answer is missing.
     """
+    if kind == "top-k":
+        return _top_k_distance(first, second)
     if kind == "probabilities" and floor is None:
         floor = min(precision(first), precision(second))
     difference = comparable(first, kind, floor=floor) - comparable(second, kind, floor=floor)
@@ -71,10 +89,40 @@ def answer_distance(
     return norm
 
 
-def answer_size(answers: NDArray[np.floating], kind: str) -> Array:
-    """Norm of answers of shape ``(..., classes)`` in the space where they are compared."""
-    norm: Array = np.linalg.norm(comparable(answers, kind), axis=-1)
+def answer_size(answers: NDArray[np.floating], kind: str, *, floor: float | None = None) -> Array:
+    """Norm of answers of shape ``(..., classes)``: how far they are from favouring no class.
+
+    For ``top-k`` it is taken over the classes that are named; one alone has size 0.
+    """
+    if kind == "top-k":
+        values = np.asarray(answers, dtype=np.float64)
+        return _spread(_filled_log(values), named(values))
+    norm: Array = np.linalg.norm(comparable(answers, kind, floor=floor), axis=-1)
     return norm
+
+
+def named(answers: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which classes top-k answers name: those of positive probability. Same shape."""
+    return np.asarray(answers) > 0
+
+
+def top_k(answers: NDArray[Any], k: int | NDArray[np.integer]) -> NDArray[Any]:
+    """Keeps the k largest values of each row and puts 0 in place of the others.
+
+    Args:
+        answers: Probabilities of shape ``(..., classes)``.
+        k: How many to keep, for all rows or of shape ``(...)``.
+
+    Returns:
+        Array of the same shape and type. Of equal values the first classes are kept; a row
+        that is not finite is NaN throughout.
+    """
+    order = np.argsort(-answers, axis=-1, kind="stable")
+    rank = np.argsort(order, axis=-1, kind="stable")
+    kept = np.where(rank < np.asarray(k)[..., None], answers, 0)
+    answered = np.isfinite(answers).all(axis=-1, keepdims=True)
+    narrowed: NDArray[Any] = np.where(answered, kept, np.nan).astype(answers.dtype)
+    return narrowed
 
 
 def precision(values: NDArray[np.floating]) -> float:
@@ -83,3 +131,33 @@ def precision(values: NDArray[np.floating]) -> float:
     if positive.size == 0:
         return 0.5
     return float(max(positive.min() / 2, np.finfo(np.float32).tiny))
+
+
+def _top_k_distance(first: NDArray[np.floating], second: NDArray[np.floating]) -> Array:
+    a, b = np.broadcast_arrays(
+        np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    )
+    either, both = named(a) | named(b), named(a) & named(b)
+    apart = _spread(_filled_log(a) - _filled_log(b), either)
+    # One class is centred away: what is left to compare is which one it is.
+    single = (named(a).sum(axis=-1) == 1) & (named(b).sum(axis=-1) == 1)
+    distance: Array = np.where(single & np.isfinite(apart), 1.0 - both.any(axis=-1), apart)
+    return distance
+
+
+def _filled_log(values: Array) -> Array:
+    """Logarithms, those of unnamed classes being the row's least named one; NaN if none is."""
+    there = named(values)
+    least = np.where(there, values, np.inf).min(axis=-1, keepdims=True)
+    answered = np.isfinite(values).all(axis=-1, keepdims=True) & np.isfinite(least)
+    logs: Array = np.log(np.where(answered, np.where(there, values, least), np.nan))
+    return logs
+
+
+def _spread(values: Array, chosen: NDArray[np.bool_]) -> Array:
+    """Norm over the chosen places of values centred there, over the last axis."""
+    count = np.maximum(chosen.sum(axis=-1, keepdims=True), 1)
+    mean = np.where(chosen, values, 0.0).sum(axis=-1, keepdims=True) / count
+    spread: Array = np.sqrt((np.where(chosen, values - mean, 0.0) ** 2).sum(axis=-1))
+    # A row without an answer names nothing, which is not the same as naming one class.
+    return np.where(np.isnan(values).any(axis=-1), np.nan, spread)

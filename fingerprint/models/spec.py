@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fingerprint.errors import UsageError
 
-__all__ = ["InputSpec", "OutputSpec"]
+__all__ = ["AnswerKind", "InputSpec", "OutputSpec"]
 
 InputKind = Literal["pixels", "float"]
 AnswerKind = Literal["logits", "probabilities", "top-k", "labels"]
@@ -118,7 +118,8 @@ class OutputSpec:
 
     Attributes:
         classes: Number of values in one answer.
-        kind: What the values are: ``logits``, ``probabilities``, ``top-k`` or ``labels``.
+        kind: What the values are: ``logits``, ``probabilities``, ``top-k`` (probabilities of the
+            classes that are named, 0 elsewhere) or ``labels`` (the largest value's place counts).
     """
 
     classes: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.narrowed import Narrowed
 from fingerprint.suspects.pytorch import ModelSuspect
 
-__all__ = ["ModelSuspect", "Suspect"]
+__all__ = ["ModelSuspect", "Narrowed", "Suspect"]

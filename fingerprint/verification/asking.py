@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.answers import answer_distance, answer_size, precision
+from fingerprint.models.answers import answer_distance, answer_size, named, precision
+from fingerprint.models.spec import AnswerKind
 from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.suspects.base import Suspect
@@ -23,15 +24,20 @@ class Answers:
     """A suspect's answers by input.
 
     Attributes:
-        kind: What the answers are.
         repeatable: Whether repeated inputs got equal answers.
     """
 
     def __init__(self, suspect: Suspect) -> None:
-        self.kind = suspect.output.kind
         self.repeatable = True
         self._suspect = suspect
         self._rows: dict[bytes, NDArray[np.float32]] = {}
+        self._most_named = 0
+
+    @property
+    def kind(self) -> AnswerKind:
+        """What the answers are. Top-k answers that never name a second class are labels."""
+        kind = self._suspect.output.kind
+        return "labels" if kind == "top-k" and self._most_named == 1 else kind
 
     def ask(self, inputs: NDArray[Any]) -> None:
         """Asks those inputs that have not been asked yet, shape ``(N, *shape)``."""
@@ -41,7 +47,8 @@ class Answers:
             if key not in self._rows:
                 fresh[key] = one
         if fresh:
-            answers = self._suspect.answer(np.stack(list(fresh.values())))
+            answers = self._answer(np.stack(list(fresh.values())))
+            self._most_named = max(self._most_named, int(named(answers).sum(axis=-1).max()))
             self._rows.update(zip(fresh, answers, strict=True))
 
     @property
@@ -53,7 +60,7 @@ class Answers:
 
     def repeat(self, inputs: NDArray[Any], tolerance: float) -> None:
         """Asks inputs again and remembers whether the answers agree."""
-        again = self._suspect.answer(inputs)
+        again = self._answer(inputs)
         before = self.of(inputs)
         difference = answer_distance(again, before, self.kind)
         size = answer_size(before, self.kind)
@@ -67,6 +74,14 @@ class Answers:
         flat = inputs.reshape(-1, *inputs.shape[depth:])
         rows = np.stack([self._rows[_key(one)] for one in flat])
         return rows.reshape(*inputs.shape[:depth], -1)
+
+    def _answer(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """Answers, NaN where there is none: a top-k answer that names no class is none."""
+        answers = self._suspect.answer(inputs)
+        if self._suspect.output.kind == "top-k":
+            there = named(answers).any(axis=-1, keepdims=True)
+            answers = np.where(there, answers, np.float32(np.nan))
+        return answers
 
 
 def ask(suspect: Suspect, candidates: list[Fingerprint], tolerance: float) -> Answers:

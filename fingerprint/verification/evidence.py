@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from fingerprint.models.answers import answer_distance, comparable, precision
+from fingerprint.models.answers import (
+    answer_distance,
+    answer_size,
+    named,
+    precision,
+    top_k,
+)
 from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.verification.asking import Answers
@@ -181,21 +187,26 @@ def _test(
 def _deviation(fingerprint: Fingerprint, answers: Answers) -> float:
     """Largest relative difference between given and recorded answers.
 
-    Where one side gives logits and the other probabilities, softmax brings them together. For
-    labels it is 0 where all agree, infinite otherwise.
+    Where one side gives logits and the other probabilities, softmax brings them together. Where
+    only the likeliest classes are named, the recorded answer is cut to as many. For labels it is
+    0 where all agree, infinite otherwise.
     """
     given = answers.of(fingerprint.harmless)
     recorded = np.stack([probe.answer for probe in fingerprint.probes])
     kind, recorded_kind, floor = answers.kind, fingerprint.output.kind, answers.floor
     if kind == "labels":
         return 0.0 if bool((given.argmax(-1) == recorded.argmax(-1)).all()) else np.inf
-    if kind != recorded_kind:
+    if kind == "top-k":
+        if recorded_kind == "logits":
+            recorded = softmax(recorded, axis=-1)
+        recorded = top_k(recorded, named(given).sum(axis=-1))
+    elif kind != recorded_kind:
         given = given if kind == "probabilities" else softmax(given, axis=-1)
         recorded = recorded if recorded_kind == "probabilities" else softmax(recorded, axis=-1)
         kind = "probabilities"
         floor = precision(given) if floor is None else floor
     difference = answer_distance(given, recorded, kind, floor=floor)
-    size = np.linalg.norm(comparable(recorded, kind, floor=floor), axis=-1)
+    size = answer_size(recorded, kind, floor=floor)
     return float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
 
 

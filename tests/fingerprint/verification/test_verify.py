@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from fingerprint.models.loading import load_model
 from fingerprint.models.model import Model
 from fingerprint.models.run import run
 from fingerprint.models.spec import AnswerKind, InputSpec, OutputSpec
-from fingerprint.suspects import Suspect
+from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
 from fingerprint.verification.verify import verify
 from tests.support.digits import digits, network
 from tests.support.extracted import fingerprint_of, loaded, model_of
@@ -127,6 +128,42 @@ def test_the_way_answers_are_given_does_not_hide_the_source(
     assert result.candidates[0].answer_kind == kind
 
 
+@pytest.mark.parametrize("k", [2, 5, 10])
+@pytest.mark.parametrize(
+    ("make", "verdict"), [(lambda source: source, "same"), (quantised, "derived")]
+)
+def test_the_likeliest_classes_are_enough_to_know_the_source_and_its_copy(
+    k: int, make: Callable[[nn.Module], nn.Module], verdict: str
+) -> None:
+    suspect = Narrowed(ModelSuspect(loaded(make(network("cnn")))), "top-k", k=k)
+    result = verify(suspect, fingerprint_of("cnn"))
+    assert (result.verdict, result.best) == (verdict, "source")
+    assert result.candidates[0].answer_kind == "top-k"
+    assert result.suspect["output"] == {"classes": 10, "kind": "top-k"}
+
+
+@pytest.mark.parametrize(("k", "decimals"), [(2, None), (5, None), (5, 3)])
+def test_the_likeliest_classes_of_a_stranger_are_not_claimed(k: int, decimals: int | None) -> None:
+    suspect = Narrowed(ModelSuspect(model_of("cnn", 1)), "top-k", k=k, decimals=decimals)
+    result = verify(suspect, fingerprint_of("cnn"))
+    assert result.verdict in ("independent", "inconclusive")
+    assert result.best is None
+
+
+def test_one_class_with_its_probability_is_a_label() -> None:
+    one = verify(Narrowed(ModelSuspect(model_of("cnn")), "top-k", k=1), fingerprint_of("cnn"))
+    label = verify(Narrowed(ModelSuspect(model_of("cnn")), "labels"), fingerprint_of("cnn"))
+    (first,), (second,) = one.candidates, label.candidates
+    assert first.answer_kind == "labels"
+    assert first == second
+
+
+def test_answers_that_name_no_class_are_no_answers() -> None:
+    suspect = Voice(model_of("cnn"), np.zeros_like, "top-k")
+    result = verify(suspect, fingerprint_of("cnn"))
+    assert "missing or not finite" in result.reason
+
+
 def test_another_label_space_has_no_label_agreement() -> None:
     result = verify(Voice(model_of("cnn"), lambda rows: rows[:, :4]), fingerprint_of("cnn"))
     assert result.candidates[0].label_agreement is None
@@ -142,6 +179,36 @@ def test_labels_alone_never_claim_a_stranger() -> None:
             assert candidate.verdict in ("same", "inconclusive")
         else:
             assert candidate.verdict == "inconclusive"
+
+
+# Margins.
+
+
+def test_each_candidate_has_the_margin_of_its_own_decoys() -> None:
+    plain = fingerprint_of("cnn")
+    fooled = replace(plain, parameters={**plain.parameters, "decoys": [0.9, 0.1, None]})
+    close = replace(plain, parameters={**plain.parameters, "decoys": [0.77]})
+    suspect = loaded(quantised(network("cnn")))
+    result = verify(
+        suspect, {"plain": plain, "fooled": fooled, "close": close}, pair_ratios=[0.79, 1.0]
+    )
+    found = {candidate.name: candidate for candidate in result.candidates}
+    assert (found["plain"].margin, found["plain"].margin_source) == (0.79, "registry")
+    assert (found["close"].margin, found["close"].margin_source) == (0.77, "decoys")
+    assert (found["fooled"].margin, found["fooled"].margin_source) == (0.1, "decoys")
+    assert {candidate.margin_pairs for candidate in result.candidates} == {2}
+    assert {candidate.margin_floor for candidate in result.candidates} == {1 / 3}
+    assert (found["plain"].verdict, found["close"].verdict) == ("derived", "derived")
+    assert found["fooled"].verdict == "inconclusive"
+    assert verify(model_of("cnn"), fooled).verdict == "same"
+
+
+def test_a_pair_as_close_as_a_copy_forbids_claims_of_descent_and_not_of_identity() -> None:
+    suspect = loaded(quantised(network("cnn")))
+    result = verify(suspect, fingerprint_of("cnn"), pair_ratios=[0.002])
+    assert (result.verdict, result.best) == ("inconclusive", None)
+    assert "tells nothing of descent" in result.reason
+    assert verify(model_of("cnn"), fingerprint_of("cnn"), pair_ratios=[0.0]).verdict == "same"
 
 
 # Suspects that give no evidence.
