@@ -19,6 +19,7 @@ from cli.sanitize import clean
 if TYPE_CHECKING:
     from fingerprint.verification.verification import Candidate, Verification
     from registry import RecordedVerification, RegisteredModel
+    from registry.screenings import Pair
 
 __all__ = [
     "facts",
@@ -27,6 +28,7 @@ __all__ = [
     "models_table",
     "number",
     "p_value",
+    "pairs_table",
     "table",
     "verdict",
     "verification",
@@ -40,6 +42,8 @@ _STYLES = {
     "inconclusive": "magenta",
 }
 _NONE = "-"
+_DEFAULT_MARGIN = 0.8  # the library's own number; importing it here would import torch
+_SHOWN_PAIRS = 10
 _DIGEST = 16
 
 
@@ -99,6 +103,8 @@ def verification(result: Verification) -> RenderableType:
     if result.candidates:
         parts.append(_candidates(result.candidates))
     parts.append(_effort(result))
+    if result.candidates:
+        parts.append(_margin(result.candidates[0]))
     return Group(*parts)
 
 
@@ -119,14 +125,26 @@ def _candidates(candidates: Sequence[Candidate]) -> Table:
 
 
 def _effort(result: Verification) -> Text:
-    """Returns what was spent, and against which margin the ratios were tested."""
+    """Returns what was spent, and what kind of answers it bought."""
     line = f"{result.queries} queries, {result.seconds:.1f} s"
     if result.candidates:
-        best = result.candidates[0]
-        line += (
-            f"; answers: {clean(best.answer_kind)}"
-            f"; margin {number(best.margin)} ({clean(best.margin_source)})"
-        )
+        line += f"; answers: {clean(result.candidates[0].answer_kind)}"
+    return Text(line, style="dim")
+
+
+def _margin(best: Candidate) -> Text:
+    """Returns the margin the best candidate's ratio was tested at, and what it rests on."""
+    one = best.margin_pairs == 1
+    known = f"{best.margin_pairs} independent {'pair' if one else 'pairs'}"
+    line = f"margin {number(best.margin)} "
+    if best.margin_source == "registry":
+        line += f"from {known}"
+    else:
+        line += f"({clean(best.margin_source)}); the registry knows {known}"
+    if best.margin_pairs:
+        vouch = "by itself it vouches" if one else "by themselves they vouch"
+        line += f": {vouch} for a false-positive rate of 1 in {round(1 / best.margin_floor)}"
+    line += f"; the default margin {_DEFAULT_MARGIN} rests on the benchmark in docs/detection.md"
     return Text(line, style="dim")
 
 
@@ -192,6 +210,18 @@ def verifications_table(recorded: Sequence[RecordedVerification]) -> RenderableT
         for record in reversed(recorded)
     ]
     return table(headings, rows)
+
+
+def pairs_table(pairs: Sequence[Pair]) -> RenderableType:
+    """Returns what independent models do to each other's probes, lowest harm ratios first."""
+    rows = [
+        (clean(pair.source), clean(pair.other), number(pair.harm_ratio), verdict(pair.verdict))
+        for pair in pairs[:_SHOWN_PAIRS]
+    ]
+    if not rows:
+        return Text("No independent pairs of models with these inputs are known.")
+    title = f"{len(pairs)} independent pairs of models with these inputs, lowest harm ratios first"
+    return Group(Text(title), table(("probes of", "asked", "harm ratio", "looks"), rows))
 
 
 def _shape(spec: Mapping[str, Any]) -> str:

@@ -26,11 +26,15 @@ def show(
     *,
     registry: options.RegistryUrl = None,
 ) -> None:
-    """Show everything known of a registered model, and the verdicts it took part in."""
+    """Show everything known of a registered model, and the verdicts it took part in.
+
+    Also the pairs of independent models with its inputs: their harm ratios set the margin.
+    """
     with session.open_registry(registry) as opened:
         model = opened.model(name)
         fingerprint = opened.fingerprint(name)
         recorded = opened.verifications(name)
+        pairs = opened.pairs(model.domain)
     from cli import render
 
     document = {
@@ -38,8 +42,9 @@ def show(
         **model.to_dict(),
         "fingerprint": fingerprint.to_dict(),
         "verifications": [record.to_dict() for record in recorded],
+        "pairs": [pair.to_dict() for pair in pairs],
     }
-    views = [render.model_facts(model)]
+    views = [render.model_facts(model), render.pairs_table(pairs)]
     if recorded:
         views.append(render.verifications_table(recorded))
     screen.data(document, *views)

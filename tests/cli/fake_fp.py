@@ -37,6 +37,8 @@ _CANDIDATE: dict[str, Any] = {
     "answer_kind": "logits",
     "margin": 0.7,
     "margin_source": "default",
+    "margin_pairs": 0,
+    "margin_floor": 1.0,
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 from fingerprint.models.spec import InputSpec
 from fingerprint.verification.verification import Candidate, Verdict, Verification
 from registry.errors import UnknownModel
+from registry.screenings import Pair
 from registry.values import RegisteredModel
 
 __all__ = ["HOSTILE", "FakeRegistry", "candidate", "install", "registered", "verification"]
@@ -144,6 +145,9 @@ class FakeRegistry:
 
     def verifications(self, name: str | None = None) -> list[Any]:
         return []
+
+    def pairs(self, domain: str) -> tuple[Pair, ...]:
+        return (Pair(source="ours", other="theirs", harm_ratio=0.93, verdict="independent"),)
 
     def register(self, model: Any, **arguments: Any) -> RegisteredModel:
         self.script.work("register", **arguments)

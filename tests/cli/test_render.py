@@ -8,7 +8,9 @@ import pytest
 from rich.console import Console, RenderableType
 
 from cli import render
+from fingerprint.verification.calibration import DEFAULT_MARGIN
 from registry import RecordedVerification
+from registry.screenings import Pair
 from tests.cli.fakes import candidate, registered, verification
 
 
@@ -41,8 +43,57 @@ def test_a_verification_shows_verdict_reason_evidence_and_cost() -> None:
     assert "1.2e-07" in text
     assert "79%" in text
     assert "54 queries" in text
-    assert "margin 0.70 (default)" in text
+    assert "; answers: logits\n" in text
     assert text.index("ours") < text.index("theirs")
+
+
+@pytest.mark.parametrize(
+    ("source", "pairs", "said"),
+    [
+        (
+            "default",
+            0,
+            "margin 0.74 (default); the registry knows 0 independent pairs; the default",
+        ),
+        (
+            "default",
+            5,
+            "margin 0.74 (default); the registry knows 5 independent pairs: by themselves they "
+            "vouch for a false-positive rate of 1 in 6; the default",
+        ),
+        (
+            "registry",
+            5,
+            "margin 0.74 from 5 independent pairs: by themselves they vouch for a false-positive "
+            "rate of 1 in 6; the default",
+        ),
+        (
+            "registry",
+            1,
+            "margin 0.74 from 1 independent pair: by itself it vouches for a false-positive rate "
+            "of 1 in 2; the default",
+        ),
+        ("decoys", 0, "margin 0.74 (decoys); the registry knows 0 independent pairs; the default"),
+    ],
+)
+def test_one_line_says_how_much_the_registry_knows(source: str, pairs: int, said: str) -> None:
+    best = candidate(
+        margin=0.74, margin_source=source, margin_pairs=pairs, margin_floor=1 / (pairs + 1)
+    )
+    text = " ".join(_text(render.verification(verification(best))).split())
+    assert f"{said} margin {DEFAULT_MARGIN} rests on the benchmark in docs/detection.md" in text
+
+
+def test_only_the_closest_of_many_pairs_are_shown() -> None:
+    pairs = [
+        Pair(source=f"a{index}", other="b", harm_ratio=0.5 + index / 100, verdict="inconclusive")
+        for index in range(30)
+    ]
+    text = _text(render.pairs_table(pairs))
+    assert "30 independent pairs" in text
+    assert "a9" in text
+    assert "a10" not in text
+    assert "No independent pairs" in _text(render.pairs_table([]))
 
 
 def test_the_same_model_is_said_to_be_it_not_from_it() -> None:

@@ -37,6 +37,14 @@ def test_show_json_adds_the_fingerprint_and_the_recorded_verdicts(fp: Any) -> No
     assert document["name"] == "ours"
     assert document["fingerprint"]["per_probe"] == []
     assert document["verifications"] == []
+    assert document["pairs"] == [
+        {"source": "ours", "other": "theirs", "harm_ratio": 0.93, "verdict": "independent"}
+    ]
+
+
+def test_show_names_the_pairs_that_set_the_margin(fp: Any) -> None:
+    lines = fp("show", "theirs").stdout.splitlines()
+    assert ["ours", "theirs", "0.93", "independent"] in [line.split() for line in lines]
 
 
 def test_remove_off_a_terminal_needs_yes(fp: Any, script: Any) -> None:

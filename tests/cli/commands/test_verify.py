@@ -88,7 +88,8 @@ def test_json_is_the_documented_document(fp: Any, script: Any) -> None:
     assert required <= document.keys()
     assert document["candidates"][0].keys() >= {
         *("name", "verdict", "harm_ratio", "harm_ratio_ci", "p_value", "margin"),
-        *("margin_source", "probes_used", "answer_kind", "label_agreement", "per_probe"),
+        *("margin_source", "margin_pairs", "margin_floor", "probes_used", "answer_kind"),
+        *("label_agreement", "per_probe"),
     }
 
 
