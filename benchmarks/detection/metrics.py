@@ -125,7 +125,7 @@ def upper_bound(hits: int, total: int, confidence: float = 0.95) -> float:
 
 
 def network_weights(
-    networks: Sequence[str], *, repeats: int = 2000, seed: int = 0
+    networks: Sequence[str], *, repeats: int = 1000, seed: int = 0
 ) -> dict[str, Array]:
     """Draws networks with replacement.
 
@@ -150,7 +150,7 @@ def pair_weights(
     sources: Sequence[str],
     bases: Sequence[str],
     *,
-    repeats: int = 2000,
+    repeats: int = 1000,
     seed: int = 0,
 ) -> tuple[Array, Array]:
     """Draws sources and suspects' base networks, and counts each pair as often as both came.

@@ -1,0 +1,162 @@
+"""What is computed from the results once and told in several sections of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import median
+
+from benchmarks.detection.metrics import clustered_counts
+from benchmarks.detection.results import (
+    OURS,
+    Evaluation,
+    Pair,
+    Results,
+    evaluate,
+    probe_score,
+    query_score,
+)
+from benchmarks.detection.wording import decimal
+
+__all__ = ["MISSED_BELOW", "Findings", "ratio_range", "ratios", "typical"]
+
+MISSED_BELOW = 0.9
+"""A modification found less often than this is listed as out of reach."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Results, and what is computed from them once for several sections."""
+
+    results: Results
+
+    @cached_property
+    def judged(self) -> tuple[Pair, ...]:
+        """Independent pairs that got a verdict from logits."""
+        return tuple(pair for pair in self.results.independent() if pair.verdict())
+
+    @cached_property
+    def rows(self) -> tuple[tuple[str, str, tuple[Pair, ...]], ...]:
+        """Modification, group and related pairs; by group, then by harm ratio."""
+        found: dict[tuple[str, str], list[Pair]] = {}
+        for pair in self.results.related():
+            if pair.verdict():
+                found.setdefault((pair.group, pair.modification), []).append(pair)
+        groups = self.results.groups
+
+        def place(row: tuple[tuple[str, str], list[Pair]]) -> tuple[int, float, str]:
+            return groups.index(row[0][0]), typical(row[1]), row[0][1]
+
+        return tuple(
+            (modification, group, tuple(pairs))
+            for (group, modification), pairs in sorted(found.items(), key=place)
+        )
+
+    @cached_property
+    def by_row(self) -> Mapping[tuple[str, str], Evaluation]:
+        """Our method with every probe, by modification and group."""
+        return {
+            (modification, group): evaluate(pairs, self.judged, probe_score)
+            for modification, group, pairs in self.rows
+        }
+
+    @cached_property
+    def by_group(self) -> Mapping[str, Evaluation]:
+        """Our method with every probe, by group."""
+        return {
+            group: evaluate(
+                [pair for pair in self.results.related(group) if pair.verdict()],
+                self.judged,
+                probe_score,
+            )
+            for group in self.results.groups
+        }
+
+    @cached_property
+    def compared(self) -> Mapping[tuple[str, str, int], Evaluation]:
+        """Every method, by group, method and number of queries; 0 for one that reads weights."""
+        results, found = self.results, {}
+        for method in results.methods:
+            for queries in (0,) if results.white_box(method) else results.budgets:
+                others = _measured(results.independent(), method, queries)
+                for group in results.groups:
+                    pairs = _measured(results.related(group), method, queries)
+                    if pairs:
+                        score = query_score(method, queries)
+                        found[group, method, queries] = evaluate(pairs, others, score)
+        return found
+
+    def best_baseline(self, group: str, queries: int) -> tuple[str, Evaluation] | None:
+        """Returns the black-box rival that finds most at 1 % false positives."""
+        rivals = [
+            (method, self.compared[group, method, queries])
+            for method in self.results.methods
+            if method != OURS and (group, method, queries) in self.compared
+        ]
+        return max(
+            rivals,
+            key=lambda rival: (rival[1].tpr1.value or 0, rival[1].auc.value or 0),
+            default=None,
+        )
+
+    @property
+    def accused(self) -> tuple[Pair, ...]:
+        """Independent pairs called same or derived."""
+        return tuple(pair for pair in self.judged if pair.accused())
+
+    @property
+    def wrong_clusters(self) -> tuple[int, int]:
+        """Pairs of base networks with a false positive, and pairs of base networks."""
+        return clustered_counts(
+            [pair.accused() for pair in self.judged], [pair.cluster for pair in self.judged]
+        )
+
+    @property
+    def missed(self) -> tuple[tuple[str, str], ...]:
+        """Modifications, with their group, that are found less often than they should be."""
+        return tuple(
+            key
+            for key, found in self.by_row.items()
+            if found.tpr1.value is None or found.tpr1.value < MISSED_BELOW
+        )
+
+    @property
+    def probes(self) -> str:
+        """Probes of the registered sources, as "24" or "16 to 24"."""
+        return span([int(source["probes"]) for source in self.results.sources])
+
+    @property
+    def queries(self) -> str:
+        """What a verdict asked of a suspect, as "55" or "55 to 103"."""
+        asked = [
+            pair.verdicts["logits"].get("queries") for pair in self.results.pairs if pair.verdict()
+        ]
+        return span([int(count) for count in asked if count is not None])
+
+
+def _measured(pairs: Iterable[Pair], method: str, queries: int) -> tuple[Pair, ...]:
+    return tuple(pair for pair in pairs if str(queries) in pair.scores.get(method, {}))
+
+
+def span(values: Sequence[int]) -> str:
+    if not values:
+        return "?"
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def ratios(pairs: Iterable[Pair]) -> list[float]:
+    return [ratio for pair in pairs if (ratio := pair.ratio()) is not None]
+
+
+def typical(pairs: Iterable[Pair]) -> float:
+    return median(ratios(pairs) or [float("inf")])
+
+
+def ratio_range(pairs: Iterable[Pair]) -> str:
+    values = ratios(pairs)
+    if not values:
+        return "-"
+    low, high = decimal(min(values)), decimal(max(values))
+    return low if low == high else f"{low} to {high}"
