@@ -57,7 +57,7 @@ def _found_line(findings: Findings) -> str:
     named = sum(pair.accused() for pair in pairs)
     return (
         f"**Found:** {counted(found.tpr1)} of the suspects that share weights with the source, "
-        f"with {findings.probes} probes and a threshold that 1 % of independent pairs pass. "
+        f"with {findings.probes} probes and a threshold that {_passing(findings)}. "
         f"The tool's own verdict, which rests on a margin and a p-value instead, was *same* or "
         f"*derived* for {named} of {len(pairs)}."
     )
@@ -93,6 +93,12 @@ def _beyond_line(findings: Findings) -> str:
     if not parts:
         return "**Beyond shared weights:** not measured."
     return f"**Beyond shared weights**, found at the same 1 %: {'. '.join(parts)}."
+
+
+def _passing(findings: Findings) -> str:
+    if resolved(len(ratios(findings.judged)), 0.01):
+        return "1 % of independent pairs pass"
+    return "no independent pair passes"
 
 
 def _resolution(findings: Findings) -> str:
@@ -351,7 +357,7 @@ def _three_numbers(findings: Findings, link: str) -> str:
     return (
         f"On {networks} and their copies ({findings.results.made.get('data', 'unnamed data')}), "
         f"{findings.probes} probes find {found.tpr1.hits} of {found.tpr1.total} suspects that "
-        f"share weights with a source, at a threshold 1 % of independent pairs pass. "
+        f"share weights with a source, at a threshold that {_passing(findings)}. "
         f"{wrong} of {total} independent pairs are called *same* or *derived* "
         f"(at most {percent(upper_bound(wrong, total))}, exact 95 % bound).{distilled} "
         f"What was measured, and what the tool cannot see: [{link}]({link})."

@@ -76,6 +76,8 @@ def test_a_threshold_that_cannot_be_resolved_is_said_to_be_so():
     few = Findings(read(document(independents=1, rows=(0, 28))))
     assert len(few.judged) < 100
     assert "**Too few pairs:**" in sections.answer(few)
+    for said in (sections.readme_paragraph(few), sections.answer(few)):
+        assert "that no independent pair passes" in " ".join(said.split())
 
 
 def test_a_wrong_accusation_is_counted_and_named(invented, findings, text):
