@@ -27,5 +27,5 @@ __all__ = [
 
 
 def baselines() -> tuple[Method, ...]:
-    """Returns every baseline with the settings of its paper."""
+    """Returns every baseline; where settings differ from the paper's, its class says why."""
     return (Akh(), IpGuard(), Sac(), ModelDiff(), WeightCosine())

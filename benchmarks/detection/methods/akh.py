@@ -24,8 +24,9 @@ class Akh(QueryMethod):
 
     The paper draws the mistakes from held-out data. Where the test images hold too few of
     them, those among the training images follow (the note says how many): a good network
-    makes few, so the largest budgets may be scored on fewer images than they allow. Suspects
-    with another number of classes get no answer: their labels mean something else.
+    makes few, so the largest budgets may be scored on fewer images than they allow, and a
+    source without any mistake gets no score. Suspects with another number of classes get no
+    answer: their labels mean something else.
     """
 
     name = "AKH"

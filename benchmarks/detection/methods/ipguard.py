@@ -27,8 +27,11 @@ __all__ = ["IpGuard", "boundary_loss"]
 class IpGuard(QueryMethod):
     """Matching rate of labels near the source's decision boundary.
 
-    The settings are the paper's for CIFAR-10: training images as starts, the least likely
-    label as target, Adam. Suspects with another number of classes get no answer.
+    Training images are the starts and the least likely labels the targets, moved by Adam, with
+    ``k`` as the paper has it for CIFAR-10. The learning rate is larger than the paper's 1e-3,
+    in the method's favour: on CIFAR-10 ResNets, points found in small steps did not survive a
+    fine-tune at 1e-2, those found in large steps mostly did, and no more of them carried over
+    to independent networks. Suspects with another number of classes get no answer.
 
     Args:
         k: The margin, in logits, by which the target label is to win.
@@ -38,7 +41,7 @@ class IpGuard(QueryMethod):
 
     name = "IPGuard"
 
-    def __init__(self, *, k: float = 10.0, steps: int = 1000, lr: float = 1e-3) -> None:
+    def __init__(self, *, k: float = 10.0, steps: int = 100, lr: float = 4e-2) -> None:
         self.k = k
         self.steps = steps
         self.lr = lr

@@ -24,7 +24,8 @@ class ModelDiff(QueryMethod):
 
     Variants maximise the paper's score on the source: distance from the seed's answer plus
     diversity among the variants' answers. The owner has the gradients, so the search is
-    projected gradient ascent; the paper's random mutations serve the same score.
+    projected gradient ascent; the paper's random mutations serve the same score. The radius is
+    the best of 2/255 to 64/255 at telling fine-tuned CIFAR-10 ResNets from independent ones.
 
     Args:
         radius: Largest change of a pixel, in units of the pixel range.
@@ -34,7 +35,9 @@ class ModelDiff(QueryMethod):
 
     name = "ModelDiff"
 
-    def __init__(self, *, radius: float = 8 / 255, steps: int = 40, diversity: float = 1.0) -> None:
+    def __init__(
+        self, *, radius: float = 48 / 255, steps: int = 20, diversity: float = 1.0
+    ) -> None:
         self.radius = radius
         self.steps = steps
         self.diversity = diversity
