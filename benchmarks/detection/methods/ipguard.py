@@ -30,8 +30,8 @@ class IpGuard(QueryMethod):
     Training images are the starts and the least likely labels the targets, moved by Adam, with
     ``k`` as the paper has it for CIFAR-10. The learning rate is larger than the paper's 1e-3,
     in the method's favour: on CIFAR-10 ResNets, points found in small steps did not survive a
-    fine-tune at 1e-2, those found in large steps mostly did, and no more of them carried over
-    to independent networks. Suspects with another number of classes get no answer.
+    fine-tune at 1e-2; those found in large steps mostly did, while fewer than that carried
+    over to independent networks. Suspects with another number of classes get no answer.
 
     Args:
         k: The margin, in logits, by which the target label is to win.
