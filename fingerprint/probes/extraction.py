@@ -26,6 +26,7 @@ from fingerprint.models.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.perturbations.network import choose_method
+from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import SEVERE, simulated_derivatives
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.noise import parse_start
@@ -46,6 +47,7 @@ _SOURCE_CEILING = 0.3
 
 _LEAST_PROBES = 6
 _MOST_PROBES = 480
+_MOST_DECOYS = 100
 
 
 def extract(
@@ -57,6 +59,7 @@ def extract(
     others: Mapping[str, Model] | None = None,
     other_linear: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
     images: NDArray[Any] | None = None,
+    decoys: int = 2,
     progress: Progress = silent,
 ) -> Fingerprint:
     """Solves for a model's probes and records its answers.
@@ -70,6 +73,8 @@ def extract(
         others: Registered models to stay away from, by name; kin left out.
         other_linear: Stored linear parts of those whose weights are gone, by name.
         images: Base inputs instead of plain colours, shape ``(N, *model.input.shape)``.
+        decoys: How many networks learn to imitate the model on noise, to bound its margin; only
+            for networks of few outputs, where that takes seconds to minutes. 0 to leave it out.
         progress: Called as ``progress(stage, done, total)``.
 
     Returns:
@@ -83,12 +88,15 @@ def extract(
     began = time.perf_counter()
     if not _LEAST_PROBES <= probes <= _MOST_PROBES:
         raise UsageError(f"probes: expected {_LEAST_PROBES} to {_MOST_PROBES}, got {probes}")
+    if not 0 <= decoys <= _MOST_DECOYS:
+        raise UsageError(f"decoys: expected 0 to {_MOST_DECOYS}, got {decoys}")
     if start != "auto":
         parse_start(start)
     check_informative(model)
     work = _Extraction(model, seed, probes, images, progress)
     work.choose(start, others or {}, other_linear or {})
     work.draw()
+    work.imitate(decoys)
     return work.fingerprint(time.perf_counter() - began)
 
 
@@ -130,6 +138,8 @@ class _Extraction:
     passes: float = 0.0
     comparison: dict[str, float] = field(default_factory=dict)
     pilot: Candidates | None = None
+    decoys: tuple[float, ...] = ()
+    decoys_failed: int = 0
 
     def choose(
         self,
@@ -206,6 +216,23 @@ class _Extraction:
                 f"{len(self.kept)} probes below harm ratio {_SOURCE_CEILING}; "
                 "it has too few inputs for its outputs, or its gradients are blocked"
             )
+
+    def imitate(self, count: int) -> None:
+        """Trains decoys and asks them the probes: what mere imitation gets."""
+        if not self._affordable():
+            return
+        trained = train_decoys(self.model, seed=self.seed, count=count, progress=self.progress)
+        ratios = [self._ratio_on(decoy) for decoy in trained]
+        self.decoys = tuple(ratio for ratio in ratios if np.isfinite(ratio))
+        self.decoys_failed = count - len(self.decoys)
+
+    def _ratio_on(self, other: Model) -> float:
+        """Geometric mean harm ratio on another model, of the kind of probe where it is least."""
+        kinds = np.array([kept.wish.kind for kept in self.kept])
+        bases = self.bases[[kept.wish.base for kept in self.kept]]
+        ratios = measure(other, bases, np.stack([kept.probe.harmless for kept in self.kept])).ratios
+        logs = np.log(np.clip(ratios, np.finfo(np.float32).tiny, np.finfo(np.float32).max))
+        return float(np.exp(min(logs[kinds == kind].mean() for kind in set(kinds))))
 
     def _first_wishes(self) -> list[Wish]:
         """Deals the probes over bases; every second round is linear where there is a space."""
@@ -287,6 +314,8 @@ class _Extraction:
         return {
             "method": self.solver.method,
             "companions": len(self.solver.companions),
+            "depth": self.solver.depth,
+            "decoys": list(self.decoys),
             "probes": self.probes,
             "start": self.solver.start,
             "control": "upside down",
@@ -303,6 +332,11 @@ class _Extraction:
             lines.append(
                 f"the solver did not converge on {stuck} of {len(probes)} probes "
                 f"(largest relative residual {worst:.2g}); their harm on the source is recorded"
+            )
+        if self.decoys_failed:
+            lines.append(
+                f"{self.decoys_failed} of {self.decoys_failed + len(self.decoys)} decoys could "
+                "not be trained: they do not bound the margin"
             )
         lines += [
             f"its probes act on {name!r} as on itself: declare kinship with --parent if it is kin"

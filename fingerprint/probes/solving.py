@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fingerprint.errors import NoInformation
+from fingerprint.models.features import penultimate
 from fingerprint.models.model import Model
 from fingerprint.models.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators.base import LinearOperator
@@ -25,6 +27,8 @@ from fingerprint.spaces.outside import outside
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["Candidates", "Solver", "Wish"]
+
+Depth = Literal["features", "logits"]
 
 _CHUNK_SCALARS = 2**21
 _LARGEST_CHUNK = 32
@@ -83,6 +87,9 @@ class Solver:
         space: Harmless space of the first affine segment; None if there is none.
         others: Linear parts of other models, which linear probes stay outside of.
         companions: Changed copies of the model that network probes should also be harmless for.
+        depth: Where the model and its companions are asked to agree: in their logits, or in the
+            features their last linear layer reads, where there is one and it tells bases apart
+            from nothing.
         progress: Called as the work goes on.
     """
 
@@ -96,6 +103,7 @@ class Solver:
         space: Subspace | None = None,
         others: tuple[LinearOperator, ...] = (),
         companions: tuple[Model, ...] = (),
+        depth: Depth = "features",
         progress: Progress = silent,
     ) -> None:
         self.model = model
@@ -111,6 +119,7 @@ class Solver:
         working = model.to(dtype=torch.float64) if exact else model
         self._dtype = working.dtype
         self._network_of_logits = logits_of(working)
+        self.depth = depth if companions and penultimate(model) else "logits"
 
     def solve(self, wishes: list[Wish]) -> Candidates:
         """Solves all wishes, a chunk at a time."""
@@ -152,20 +161,38 @@ class Solver:
         """Solves for the whole network, by way of where its companions agree if there are any."""
         bounds, begin, spent = self.model.input.bounds, start, 0.0
         with full_precision():
-            if self.companions:
-                dtype = self.model.dtype
-                near = approach_jointly(
-                    [logits_of(network) for network in (self.model, *self.companions)],
-                    base.to(dtype),
-                    start.to(dtype),
-                    bounds=bounds,
-                    progress=report,
-                )
+            near = self._joint(base, start, report) if self.companions else None
+            if near is not None:
                 begin, spent = base + near.delta.to(base.dtype), near.passes
             solution = solve_network(
                 self._network_of_logits, base, begin, bounds=bounds, progress=report
             )
         return replace(solution, passes=solution.passes + spent)
+
+    def _joint(self, base: Tensor, start: Tensor, report: Progress) -> Solution | None:
+        """Moves starts to where the companions agree, as deep in the network as they can.
+
+        Returns:
+            None where some base tells nothing even in the logits, of a pruned copy perhaps.
+        """
+        depths: tuple[Depth, ...] = ("features", "logits")
+        for depth in depths[depths.index(self.depth) :]:
+            self.depth = depth
+            try:
+                return approach_jointly(
+                    [self._joint_view(network) for network in (self.model, *self.companions)],
+                    base.to(self.model.dtype),
+                    start.to(self.model.dtype),
+                    bounds=self.model.input.bounds,
+                    progress=report,
+                )
+            except NoInformation:
+                continue
+        return None
+
+    def _joint_view(self, network: Model) -> Callable[[Tensor], Tensor]:
+        features = penultimate(network) if self.depth == "features" else None
+        return features or logits_of(network)
 
     def _linear(self, base: Tensor, start: Tensor, report: Progress) -> Solution:
         """Solves in the harmless space, from starts moved out of the other models' spaces."""
