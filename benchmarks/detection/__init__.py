@@ -1,1 +1,1 @@
-"""Which verdicts stand: a zoo of real networks, the method and its rivals, and their error rates."""
+"""Measures which verdicts stand: a zoo of real networks, the method, its rivals, error rates."""

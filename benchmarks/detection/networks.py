@@ -6,6 +6,7 @@ digits; with a colour image's first layer they serve CIFAR-10 too.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import torch
@@ -225,6 +226,6 @@ def _normalised(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
                 yield module, f"convolutions.{i}", f"norms.{i}"
             continue
         children = list(module.named_children())
-        for (first, convolution), (second, norm) in zip(children, children[1:], strict=False):
+        for (first, convolution), (second, norm) in itertools.pairwise(children):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 yield module, first, second

@@ -15,6 +15,7 @@ from benchmarks.detection.networks import head
 from cli.demo.training import accuracy, one_thread, pixels
 
 __all__ = [
+    "Loss",
     "Settings",
     "accuracy",
     "attacked",

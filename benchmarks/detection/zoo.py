@@ -24,9 +24,10 @@ from rich.progress import Progress as Bar
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from benchmarks.detection import networks
+from benchmarks.detection import export, networks
 from benchmarks.detection.data import TASKS, Data, load_data
-from benchmarks.detection.recipes import Recipe, plan
+from benchmarks.detection.plan import plan
+from benchmarks.detection.recipe import Recipe
 from cli.demo.training import accuracy
 from fingerprint.progress import Progress, silent
 
@@ -79,9 +80,7 @@ class Member:
             ImportError: It is stored as ONNX and onnxruntime is not installed.
         """
         if self.file.suffix == ".onnx":
-            from benchmarks.detection.export import OnnxNetwork
-
-            return OnnxNetwork(self.file)
+            return export.OnnxNetwork(self.file)
         network = networks.build(self.architecture, classes=self.classes, folded=self.folded)
         network.load_state_dict(load_file(self.file))
         return network
@@ -131,6 +130,9 @@ def build(
     for done, recipe in enumerate(todo):
         if time.monotonic() >= end:
             break
+        if recipe.exported and not export.available():
+            progress(f"{recipe.name} left out: pip install 'nullprint[bench]'", done, len(todo))
+            continue
         progress(recipe.name, done, len(todo))
         workshop.ensure(recipe.name)
     else:
@@ -193,9 +195,7 @@ def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seco
     file = card.with_suffix(".onnx" if recipe.exported else ".safetensors")
     with _atomically(file) as temporary:
         if recipe.exported:
-            from benchmarks.detection.export import export
-
-            export(network, temporary, data.input_size)
+            export.export(network, temporary, data.input_size)
         else:
             state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
             save_file(state, temporary)

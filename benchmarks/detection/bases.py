@@ -1,0 +1,139 @@
+"""The networks that descend from no other: published ones, and trained ones of many kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from benchmarks.detection import networks, training
+from benchmarks.detection.data import Data
+from benchmarks.detection.recipe import BASE, Make, Recipe, seeded
+
+__all__ = ["cifar", "digits", "from_scratch", "stored", "untrained"]
+
+_CIFAR_EPOCHS = {
+    "plain cnn": 12,
+    "vit": 25,
+    "resnet8": 10,
+    "wide cnn": 14,
+    "separable cnn": 12,
+    "mixer": 12,
+    "mlp": 25,
+}
+_DIGITS_EPOCHS = 12
+
+
+def cifar(folder: Path) -> list[Recipe]:
+    """Returns nineteen networks, the sources and one relative of each kind first.
+
+    Args:
+        folder: Has the published networks in ``zoo/``.
+    """
+    return [
+        _published(folder, "resnet20", "resnet20", source=True),
+        *_several("plain cnn", [0], source=True),
+        _published(folder, "resnet20_independent", "resnet20"),
+        *_several("vit", [0], source=True),
+        _published(folder, "resnet44", "resnet44"),
+        *_several("plain cnn", [1]),
+        *_several("vit", [1]),
+        *_several("mlp", [0]),
+        *_several("wide cnn", [0]),
+        *_several("resnet8", [0]),
+        *_several("plain cnn", [2]),
+        *_several("vit", [2]),
+        *_several("separable cnn", [0]),
+        *_several("mixer", [0]),
+        *_several("wide cnn", [1]),
+        *_several("plain cnn", [3]),
+        *_several("vit", [3]),
+        *_several("plain cnn", [4]),
+        *_several("resnet8", [1]),
+    ]
+
+
+def digits() -> list[Recipe]:
+    """Returns eleven networks of four kinds, three of them sources."""
+    return [
+        *_several("digits cnn", range(3), source=True),
+        *_several("digits vit", range(3), source=True),
+        *_several("digits slim cnn", range(3), source=True),
+        *_several("digits mlp", range(2)),
+    ]
+
+
+def from_scratch(architecture: str, *, epochs: int | None = None) -> training.Settings:
+    """Returns how an architecture is trained when it starts from nothing.
+
+    Args:
+        architecture: A name in :data:`benchmarks.detection.networks.ARCHITECTURES`.
+        epochs: Another number of passes than the usual one.
+    """
+    if architecture.startswith("digits"):
+        return training.Settings(epochs=epochs or _DIGITS_EPOCHS, lr=3e-3)
+    lr = 1.5e-3 if architecture in {"vit", "mixer"} else 4e-3
+    usual = _CIFAR_EPOCHS.get(architecture, 8)
+    return training.Settings(epochs=epochs or usual, lr=lr, shift=3, flip=True)
+
+
+def untrained(architecture: str, seed: int) -> nn.Module:
+    """Builds a network from a seed, leaving the global random state alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return networks.build(architecture)
+
+
+def stored(folder: Path, name: str, architecture: str, *, classes: int = 10) -> nn.Module:
+    """Loads a published network.
+
+    Args:
+        folder: Has ``zoo/NAME.safetensors``, weights for normalised images.
+        name: Of the file.
+        architecture: A name in :data:`benchmarks.detection.networks.ARCHITECTURES`.
+        classes: Number of answers.
+    """
+    network = networks.build(architecture, classes=classes)
+    networks.body(network).load_state_dict(load_file(folder / "zoo" / f"{name}.safetensors"))
+    return network
+
+
+def _recipe(name: str, architecture: str, make: Make, *, source: bool) -> Recipe:
+    return Recipe(
+        name=name,
+        base=name,
+        kin=(name,),
+        modification="none",
+        group=BASE,
+        architecture=architecture,
+        make=make,
+        source=source,
+    )
+
+
+def _published(folder: Path, name: str, architecture: str, *, source: bool = False) -> Recipe:
+    def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
+        del data, needed
+        return stored(folder, name, architecture)
+
+    return _recipe(name, architecture, make, source=source)
+
+
+def _trained(architecture: str, number: int, *, source: bool) -> Recipe:
+    name = f"{architecture} {number}"
+
+    def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
+        del needed
+        seed = seeded(name)
+        return training.train(
+            untrained(architecture, seed), data, from_scratch(architecture), seed=seed
+        )
+
+    return _recipe(name, architecture, make, source=source)
+
+
+def _several(architecture: str, numbers: Iterable[int], *, source: bool = False) -> list[Recipe]:
+    return [_trained(architecture, number, source=source and number == 0) for number in numbers]
