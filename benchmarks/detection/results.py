@@ -95,6 +95,11 @@ class Pair:
         value = (self.verdicts.get(kind) or {}).get("ratio")
         return value if value is not None and math.isfinite(value) else None
 
+    def margin(self, kind: str = "logits") -> float | None:
+        """Returns the margin of the source that the verdict was given at."""
+        value = (self.verdicts.get(kind) or {}).get("margin")
+        return value if value else None
+
     def accused(self, kind: str = "logits") -> bool:
         """Says whether the suspect was called the source or derived from it."""
         return self.verdict(kind) in ("same", "derived")
@@ -171,9 +176,12 @@ Score = Callable[[Pair], "float | None"]
 
 
 def probe_score(pair: Pair) -> float | None:
-    """Scores a pair by its harm ratio with every probe, from logits; higher is more related."""
-    ratio = pair.ratio()
-    return None if ratio is None else -math.log(max(ratio, 1e-300))
+    """Scores a pair by its harm ratio with every probe, from logits; higher is more related.
+
+    The ratio is read relative to the source's margin, where the results hold it: 0 is the margin.
+    """
+    ratio, margin = pair.ratio(), pair.margin()
+    return None if ratio is None else math.log((margin or 1.0) / max(ratio, 1e-300))
 
 
 def query_score(method: str, queries: int) -> Score:

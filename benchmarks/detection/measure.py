@@ -1,0 +1,280 @@
+"""Measures every pair of a source and a suspect, and writes the results file.
+
+    python -m benchmarks.detection.measure --work WORK [--data DIR] [--out FILE]
+
+Every base network is a source: the copies of the main ones are the related pairs, all others are
+independent. What has been measured is kept under ``WORK/measured`` and not measured again, so
+that a run goes on where it stopped; a fingerprint that is made again measures its pairs again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import hashlib
+import json
+import math
+import platform
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.detection.data import Data, load_data
+from benchmarks.detection.methods import BUDGETS, Method, Prepared, WeightCosine, baselines
+from benchmarks.detection.methods import harmless as ours
+from benchmarks.detection.zoo import Member, members
+from benchmarks.report import machine
+from fingerprint import Fingerprint, Verification, extract
+from fingerprint.probes.codec import decode, encode
+from fingerprint.verification.calibration import DEFAULT_MARGIN
+
+__all__ = ["ALPHA", "SEED", "Bench", "document", "main"]
+
+SEED = "detection benchmark"
+ALPHA = 0.001
+RESULTS = Path(__file__).parent / "results.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A base network with everything that is asked about it.
+
+    Attributes:
+        member: The network.
+        fingerprint: Its probes.
+        prepared: The baselines' queries, by name of method.
+    """
+
+    member: Member
+    fingerprint: Fingerprint
+    prepared: Mapping[str, Any]
+
+
+class Bench:
+    """Prepares sources and measures suspects, remembering both in files.
+
+    Args:
+        data: Images that the baselines draw their queries from.
+        directory: Where the zoo is; the measurements go into a folder there.
+        methods: The baselines.
+    """
+
+    def __init__(
+        self, data: Data, directory: Path, methods: Sequence[Method] | None = None
+    ) -> None:
+        self.data = data
+        self.directory = directory / "measured"
+        self.methods = tuple(baselines() if methods is None else methods)
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def source(self, member: Member) -> Source:
+        """Registers a base network, or reads what was registered before."""
+        path = self._path(member, "fingerprint", "bin")
+        if path.exists():
+            fingerprint = decode(path.read_bytes())
+        else:
+            model = ours.as_model(member.network(), self.data.input_size)
+            fingerprint = extract(model, seed=SEED, probes=ours.PROBES)
+            _write(path, encode(fingerprint))
+        prepared = {method.name: self._prepared(member, method) for method in self.methods}
+        return Source(member, fingerprint, prepared)
+
+    def _prepared(self, member: Member, method: Method) -> Any:
+        """Returns a baseline's queries; those of black-box methods are kept in a file."""
+        path = self._path(member, method.name, "npz")
+        if path.exists():
+            with np.load(path) as kept:
+                return Prepared(
+                    queries=kept["queries"],
+                    answers=torch.from_numpy(kept["answers"]),
+                    note=str(kept["note"]),
+                )
+        made = method.prepare(member.network(), self.data, queries=max(BUDGETS), seed=0)
+        if isinstance(made, Prepared):
+            with path.with_suffix(".tmp").open("wb") as file:
+                answers = made.answers.numpy()
+                np.savez(file, queries=made.queries, answers=answers, note=made.note)
+            path.with_suffix(".tmp").replace(path)
+        return made
+
+    def pairs(self, sources: Sequence[Source], suspect: Member) -> list[dict[str, Any]]:
+        """Measures a suspect against all sources; what is known of it is not measured again."""
+        path = self._path(suspect, "pairs", "json")
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        missing = [source for source in sources if _key(source) not in known]
+        if missing:
+            network = suspect.network()
+            asked = ours.remembering(network, self.data.input_size)
+            for source in missing:
+                known[_key(source)] = self._pair(source, suspect, network, asked)
+            _write(path, json.dumps(known).encode())
+        return [known[_key(source)] for source in sources]
+
+    def _pair(
+        self, source: Source, suspect: Member, network: torch.nn.Module, asked: ours.Remembering
+    ) -> dict[str, Any]:
+        found: dict[str, dict[int, float | None]] = {
+            "harmless": ours.scores(source.fingerprint, asked)
+        }
+        for method in self.methods:
+            budgets = (0,) if isinstance(method, WeightCosine) else BUDGETS
+            prepared = source.prepared[method.name]
+            found[method.name] = method.scores(prepared, network, budgets)
+        said = ours.verdicts(source.fingerprint, asked)
+        return {
+            "source": source.member.name,
+            "suspect": suspect.name,
+            "related": source.member.name in suspect.kin,
+            "scores": {
+                name: {str(budget): _rounded(score) for budget, score in by_budget.items()}
+                for name, by_budget in found.items()
+            },
+            "p_exchangeable": _rounded(ours.p_exchangeable(source.fingerprint, asked)),
+            "p_margin": _rounded(said["logits"].candidates[0].p_value),
+            "verdicts": {kind: _verdict(verification) for kind, verification in said.items()},
+        }
+
+    def _path(self, member: Member, what: str, suffix: str) -> Path:
+        stem = "".join(c if c.isalnum() else "_" for c in f"{member.name}__{what}")
+        return self.directory / f"{stem}.{suffix}"
+
+
+def document(
+    bench: Bench, zoo: Sequence[Member], made: Mapping[str, Any], *, progress: bool = True
+) -> dict[str, Any]:
+    """Measures a zoo and returns the results document.
+
+    Args:
+        bench: Prepares and measures.
+        zoo: The networks; base networks are the sources.
+        made: Facts of how the document came about.
+        progress: Whether to print a line for each source and suspect.
+    """
+    bases = [member for member in zoo if member.name == member.base]
+    sources = []
+    for place, member in enumerate(bases, start=1):
+        if progress:
+            print(f"source {place}/{len(bases)}: {member.name}", flush=True)
+        sources.append(bench.source(member))
+    pairs = []
+    for place, suspect in enumerate(zoo, start=1):
+        if progress:
+            print(f"suspect {place}/{len(zoo)}: {suspect.name}", flush=True)
+        pairs += bench.pairs(sources, suspect)
+    return {
+        "schema": 1,
+        "made": dict(made),
+        "budgets": list(BUDGETS),
+        "alpha": ALPHA,
+        "margin": DEFAULT_MARGIN,
+        "members": [_member(member) for member in zoo],
+        "sources": [_source(source) for source in sources],
+        "pairs": pairs,
+        "designs": [],
+    }
+
+
+def _member(member: Member) -> dict[str, Any]:
+    facts = ("name", "base", "kin", "modification", "group", "architecture", "source", "accuracy")
+    return {fact: getattr(member, fact) for fact in facts}
+
+
+def _source(source: Source) -> dict[str, Any]:
+    fingerprint = source.fingerprint
+    return {
+        "name": source.member.name,
+        "architecture": source.member.architecture,
+        "start": fingerprint.start,
+        "depth": fingerprint.parameters["depth"],
+        "decoys": [_rounded(ratio) for ratio in fingerprint.parameters["decoys"]],
+        "method": fingerprint.parameters["method"],
+        "probes": ours.DEFAULT_PROBES,
+        "seconds": _rounded(fingerprint.cost["seconds"]),
+        "passes_per_probe": _rounded(fingerprint.cost["passes_per_probe"]),
+        "own_ratio_median": _rounded(fingerprint.source_harm_ratio["median"]),
+    }
+
+
+def _verdict(verification: Verification) -> dict[str, Any]:
+    candidate = verification.candidates[0]
+    low, high = candidate.harm_ratio_ci or (None, None)
+    return {
+        "verdict": candidate.verdict,
+        "ratio": _rounded(candidate.harm_ratio),
+        "low": _rounded(low),
+        "high": _rounded(high),
+        "p": _rounded(candidate.p_value),
+        "margin": _rounded(candidate.margin),
+        "queries": verification.queries,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    """Keeps four digits: the results are read by people and kept in version control."""
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.4g}")
+
+
+def _key(source: Source) -> str:
+    probes = json.dumps(source.fingerprint.to_dict()["per_probe"], sort_keys=True)
+    return f"{source.member.name}|{source.fingerprint.model_digest[:16]}|{_hash(probes)}"
+
+
+def _hash(text: str) -> str:
+    """Returns a short digest of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_bytes(data)
+    temporary.replace(path)
+
+
+def facts(data: Data, command: str, seconds: float) -> dict[str, Any]:
+    """Returns how and on what the results were made."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
+    ).stdout.strip()
+    return {
+        "command": command,
+        "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        "commit": commit or "unknown",
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": machine(),
+        "data": f"{data.name}: {len(data.train_images)} training, {len(data.test_images)} test "
+        "images",
+        "minutes": round(seconds / 60, 1),
+    }
+
+
+def main() -> None:
+    """Measures what the zoo holds and writes the results file."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--work", type=Path, required=True, help="where the zoo was built")
+    parser.add_argument("--data", type=Path, help="has cifar10_sample.npz; digits without it")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the results file")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    began = time.monotonic()
+    data = load_data(options.data)
+    made = document(Bench(data, options.work), members(options.work), {})
+    made["made"] = facts(data, "make detection", time.monotonic() - began)
+    _write(options.out, (json.dumps(made, indent=1) + "\n").encode())
+    print(f"wrote {options.out}: {len(made['pairs'])} pairs")
+
+
+if __name__ == "__main__":
+    main()
