@@ -1,0 +1,29 @@
+"""The tasks made from the ten classes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.detection.data import TASKS
+from tests.benchmarks.detection.zoo_parts import few_images
+
+
+def test_turning_back_by_the_label_restores_every_image() -> None:
+    data = few_images()
+    turned = TASKS["rotation"].of(data)
+    back = [
+        np.rot90(image, -label, axes=(1, 2))
+        for image, label in zip(turned.train_images, turned.train_labels, strict=True)
+    ]
+    np.testing.assert_array_equal(np.stack(back), data.train_images)
+    assert set(turned.train_labels) == set(range(TASKS["rotation"].classes))
+
+
+def test_five_classes_keep_their_images_and_no_other() -> None:
+    data = few_images()
+    part = TASKS["five classes"].of(data)
+    assert set(part.test_labels) == set(range(5))
+    wanted = [
+        image for image, label in zip(data.test_images, data.test_labels, strict=True) if label < 5
+    ]
+    np.testing.assert_array_equal(part.test_images, np.stack(wanted))
