@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from cli.demo.data import digits
+from cli.demo.data import Digits, digits
 
 __all__ = ["CLASSES", "TASKS", "Data", "Task", "load_data"]
 
@@ -20,7 +20,7 @@ _ORDER_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Data:
+class Data(Digits):
     """Ten classes of 8-bit images in random order, split once for everyone.
 
     Attributes:
@@ -32,16 +32,6 @@ class Data:
     """
 
     name: str
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
-
-    @property
-    def input_size(self) -> tuple[int, int, int]:
-        """Shape of one image, ``(C, H, W)``."""
-        _, channels, height, width = self.train_images.shape
-        return (channels, height, width)
 
 
 def load_data(folder: Path | None) -> Data:
