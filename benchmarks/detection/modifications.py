@@ -241,9 +241,9 @@ def _fine_tuned(line: Lineage) -> Iterator[Recipe]:
 
 
 def _published(line: Lineage, modification: str, suffix: str) -> Recipe:
-    folder, five = line.published, suffix.endswith("classes")
+    folder = line.published
     assert folder is not None
-    task = "five classes" if five else "classes"
+    task = "class pairs" if suffix.endswith("classes") else "classes"
 
     def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
         del data, needed

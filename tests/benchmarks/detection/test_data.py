@@ -27,3 +27,11 @@ def test_five_classes_keep_their_images_and_no_other() -> None:
         image for image, label in zip(data.test_images, data.test_labels, strict=True) if label < 5
     ]
     np.testing.assert_array_equal(part.test_images, np.stack(wanted))
+
+
+def test_class_pairs_keep_every_image_and_halve_the_labels() -> None:
+    data = few_images()
+    pairs = TASKS["class pairs"].of(data)
+    np.testing.assert_array_equal(pairs.test_images, data.test_images)
+    assert set(pairs.train_labels) == set(range(TASKS["class pairs"].classes))
+    assert pairs.train_labels[0] == data.train_labels[0] // 2
