@@ -127,4 +127,5 @@ TASKS = {
     "rotation": Task(4, _rotation),
 }
 """``classes``: the ten as they are; ``five classes``: only images of the first five;
-``class pairs``: neighbouring classes as one; ``rotation``: by how many quarter turns an image was rotated (Gidaris et al. 2018)."""
+``class pairs``: neighbouring classes as one; ``rotation``: by how many quarter turns an image was
+rotated (Gidaris et al. 2018)."""
