@@ -57,6 +57,7 @@ def register(
     images: NDArray[Any] | None,
     probes: int,
     start: str,
+    decoys: int,
     progress: Progress,
 ) -> RegisteredModel:
     """Does what ``Registry.register`` promises."""
@@ -76,6 +77,7 @@ def register(
         others=peers.models,
         other_linear=peers.linear,
         images=images,
+        decoys=decoys,
         progress=progress,
     )
     asked = _ask(model, peers.fingerprints, progress)

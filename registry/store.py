@@ -181,6 +181,7 @@ class Registry:
         images: NDArray[Any] | None = None,
         probes: int = 24,
         start: str = "auto",
+        decoys: int = 2,
         progress: Progress = silent,
     ) -> RegisteredModel:
         """Extracts a model's fingerprint, screened against its peers here, and stores it.
@@ -192,6 +193,8 @@ class Registry:
             images: Natural base images, shape ``(B, *input.shape)``; by default plain colours.
             probes: How many probes to make.
             start: The kind of start noise; ``auto`` chooses for this model.
+            decoys: How many networks learn to imitate the model, to bound its margin; together
+                they take about as long as the probes. 0 for none.
             progress: Told how far the work is.
 
         Raises:
@@ -209,6 +212,7 @@ class Registry:
             images=images,
             probes=probes,
             start=start,
+            decoys=decoys,
             progress=progress,
         )
 

@@ -33,6 +33,15 @@ Probes = Annotated[int, typer.Option(min=1, max=1000, help="How many probes to m
 Start = Annotated[
     str, typer.Option(metavar="KIND", help="Kind of start noise; auto chooses for this model.")
 ]
+Decoys = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        max=100,
+        help="How many networks learn to imitate the model, to bound its margin, where it has few "
+        "outputs. Two take about as long as the probes; 0 leaves them out.",
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -59,6 +68,7 @@ def register(
     parent: Parent = None,
     probes: Probes = 24,
     start: Start = "auto",
+    decoys: Decoys = 2,
     data: Data = None,
     registry: options.RegistryUrl = None,
 ) -> None:
@@ -75,6 +85,7 @@ def register(
                 images=images,
                 probes=probes,
                 start=start,
+                decoys=decoys,
                 progress=progress,
             )
     for warning in registered.warnings:

@@ -177,14 +177,26 @@ def _unparametrised(module: nn.Module) -> nn.Module:
     """
     for part in list(module.modules()):
         if parametrize.is_parametrized(part):
-            for name in list(part.parametrizations):  # type: ignore[arg-type]
-                parametrize.remove_parametrizations(part, name)
+            _settle(part)
         for hook in list(part._forward_pre_hooks.values()):
             if isinstance(hook, WeightNorm):
                 remove_weight_norm(part, hook.name)
             elif isinstance(hook, SpectralNorm):
                 remove_spectral_norm(part, hook.name)
     return module
+
+
+def _settle(part: nn.Module) -> None:
+    """Gives a parametrised part its weights' values as plain parameters.
+
+    torch's own way deletes them from the class, which a copy shares with its original.
+    """
+    names = list(part._modules["parametrizations"]._modules)  # type: ignore[union-attr]
+    values = {name: getattr(part, name).detach().clone() for name in names}
+    del part._modules["parametrizations"]
+    part.__class__ = type(part).__bases__[0]
+    for name, value in values.items():
+        part.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
 
 def _noise(spec: InputSpec, count: int, generator: torch.Generator) -> Tensor:

@@ -61,7 +61,8 @@ def simulated_derivatives(model: Model, severity: Severity) -> tuple[Model, ...]
 def _with_weights(model: Model, change: Callable[[Tensor], Tensor]) -> Model:
     module: nn.Module = copy.deepcopy(model.module)
     for parameter in module.parameters():
-        if parameter.ndim > 1:
+        # One number has no spread, and whole or complex ones no rounding.
+        if parameter.ndim > 1 and parameter.numel() > 1 and parameter.is_floating_point():
             parameter.data = change(parameter.data)
     return replace(model, module=module)
 

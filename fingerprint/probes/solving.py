@@ -33,6 +33,9 @@ Depth = Literal["features", "logits"]
 _CHUNK_SCALARS = 2**21
 _LARGEST_CHUNK = 32
 
+_MOST_EQUATIONS = 2
+"""Joint equations per input value; more leave nothing but perturbations close to zero."""
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -88,8 +91,8 @@ class Solver:
         others: Linear parts of other models, which linear probes stay outside of.
         companions: Changed copies of the model that network probes should also be harmless for.
         depth: Where the model and its companions are asked to agree: in their logits, or in the
-            features their last linear layer reads, where there is one and it tells bases apart
-            from nothing.
+            features their last linear layer reads, where there is one, it is not too wide for
+            the inputs and it answers every base.
         progress: Called as the work goes on.
     """
 
@@ -119,7 +122,18 @@ class Solver:
         working = model.to(dtype=torch.float64) if exact else model
         self._dtype = working.dtype
         self._network_of_logits = logits_of(working)
-        self.depth = depth if companions and penultimate(model) else "logits"
+        self.depth: Depth = depth if self._has_room_for_features() else "logits"
+
+    def _has_room_for_features(self) -> bool:
+        features = penultimate(self.model) if self.companions else None
+        if features is None:
+            return False
+        low, high = self.model.input.bounds
+        grey = torch.full((1, *self.model.input.shape), (low + high) / 2, dtype=self.model.dtype)
+        with torch.no_grad():
+            width = features(grey.to(self.model.device)).shape[1]
+        equations = (1 + len(self.companions)) * width
+        return equations <= _MOST_EQUATIONS * self.model.input.size
 
     def solve(self, wishes: list[Wish]) -> Candidates:
         """Solves all wishes, a chunk at a time."""

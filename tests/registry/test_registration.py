@@ -64,11 +64,11 @@ def test_the_extraction_gets_the_registrys_seed_and_the_callers_settings(
     registry: Registry, library: FakeLibrary
 ) -> None:
     images = np.zeros((2, 3, 4, 4), dtype=np.uint8)
-    registry.register(timm(0, "/m/a.pt"), images=images, probes=12, start="uniform")
+    registry.register(timm(0, "/m/a.pt"), images=images, probes=12, start="uniform", decoys=1)
     (options,) = library.extracted
     assert options["seed"] == registry.seed
     assert options["images"] is images
-    assert (options["probes"], options["start"]) == (12, "uniform")
+    assert (options["probes"], options["start"], options["decoys"]) == (12, "uniform", 1)
 
 
 def test_strangers_of_the_same_inputs_are_peers(registry: Registry, library: FakeLibrary) -> None:

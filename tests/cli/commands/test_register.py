@@ -12,18 +12,20 @@ from PIL import Image
 
 def test_its_options_reach_the_registry(fp: Any, script: Any) -> None:
     options = ("--name", "mine", "--parent", "ours", "--probes", "12", "--start", "uniform")
+    options += ("--decoys", "0")
     assert fp("register", "x.pt", *options).exit_code == 0
     (asked,) = script.named("register")
     assert asked["images"] is None
     del asked["progress"], asked["images"]
-    assert asked == {"name": "mine", "parent": "ours", "probes": 12, "start": "uniform"}
+    expected = {"name": "mine", "parent": "ours", "probes": 12, "start": "uniform", "decoys": 0}
+    assert asked == expected
 
 
 def test_its_defaults_are_those_of_the_design(fp: Any, script: Any) -> None:
     fp("register", "x.pt")
     (asked,) = script.named("register")
     assert (asked["name"], asked["parent"]) == (None, None)
-    assert (asked["probes"], asked["start"]) == (24, "auto")
+    assert (asked["probes"], asked["start"], asked["decoys"]) == (24, "auto", 2)
 
 
 def test_pictures_become_base_images_at_the_models_size(

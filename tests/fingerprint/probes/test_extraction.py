@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from cli.demo.networks import mlp
 from fingerprint.errors import NoInformation, UsageError
 from fingerprint.models.loading import load_model
 from fingerprint.models.model import Model
-from fingerprint.probes.extraction import extract
+from fingerprint.probes import extraction
 from fingerprint.probes.noise import START_KINDS
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.probes.public import public_bases, start_input
@@ -24,6 +25,9 @@ from tests.support.digits import digits, network
 from tests.support.extracted import SEED, SIZE, fingerprint_of, loaded, model_of
 
 KINDS = ["cnn", "vit", "mlp"]
+
+extract = partial(extraction.extract, decoys=0)
+"""Decoys have tests of their own."""
 
 
 def answers(module: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -195,6 +199,12 @@ def test_a_number_of_probes_out_of_range_is_a_wrong_call(probes: int) -> None:
         extract(model_of("mlp"), seed=SEED, probes=probes)
 
 
+@pytest.mark.parametrize("decoys", [-1, 101])
+def test_a_number_of_decoys_out_of_range_is_a_wrong_call(decoys: int) -> None:
+    with pytest.raises(UsageError, match="0 to 100"):
+        extract(model_of("mlp"), seed=SEED, decoys=decoys)
+
+
 def test_unusable_starts_and_images_are_wrong_calls() -> None:
     model, images = model_of("mlp"), digits().test_images
     with pytest.raises(UsageError, match="zebra"):
@@ -290,6 +300,34 @@ def test_inputs_that_are_no_images_are_floats_in_their_bounds() -> None:
     assert fingerprint.harmless.shape == (24, 64)
     assert np.abs(fingerprint.harmless).max() <= 3.0
     assert fingerprint.source_harm_ratio["median"] < 1e-3
+
+
+def test_features_too_wide_for_the_inputs_do_not_shrink_the_perturbations() -> None:
+    fingerprint = extract(tabular(), seed=SEED)
+    assert fingerprint.parameters["depth"] == "logits", "4 x 48 equations for 64 numbers"
+    bases = fingerprint.bases[[probe.base for probe in fingerprint.probes]]
+    assert np.linalg.norm(fingerprint.harmless - bases, axis=1).min() > 3
+
+
+class Dark(nn.Module):
+    """Hidden units that are all off for every plain colour, so that its features are zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(256, 20, bias=False), nn.Linear(20, 4)
+        torch.nn.init.normal_(self.hidden.weight)
+        self.hidden.weight.data -= self.hidden.weight.data.mean(dim=1, keepdim=True) + 1e-3
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(torch.relu(self.hidden(x.flatten(1))))
+        return logits
+
+
+def test_a_base_without_features_is_no_obstacle() -> None:
+    torch.manual_seed(0)
+    fingerprint = extract(loaded(Dark()), seed=SEED, probes=6, start="uniform")
+    assert fingerprint.parameters["depth"] == "logits"
+    assert fingerprint.source_harm_ratio["median"] < 0.1
 
 
 def test_a_network_that_answers_with_probabilities_is_solved_through_its_logits() -> None:
