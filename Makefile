@@ -1,4 +1,4 @@
-# The words of this project: make demo, make test, make test-slow, make lint.
+# The words of this project: make demo, make test, make test-slow, make lint, make detection.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -7,7 +7,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test test-slow lint format clean
+# make detection DATA=folder-with-cifar10_sample.npz BUDGET=120; without DATA, on digits.
+DATA ?=
+BUDGET ?= 120
+WORK ?= .detection/$(if $(DATA),images,digits)
+
+.PHONY: help demo test test-slow lint format detection clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -16,6 +21,7 @@ help:
 	@echo "make test       the tests that take seconds"
 	@echo "make test-slow  the others"
 	@echo "make lint       style, types and import rules"
+	@echo "make detection  measure detection and error rates, write docs/detection.md (hours)"
 	@echo "make format     put the code into shape"
 	@echo "make clean      remove what these made, the environment too"
 
@@ -46,6 +52,11 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+detection: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection --work $(WORK) --budget $(BUDGET) \
+		$(if $(DATA),--data $(DATA)) --readme README.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \

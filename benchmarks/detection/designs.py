@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.detection.data import Data, load_data
-from benchmarks.detection.measure import RESULTS, SEED
+from benchmarks.detection.measure import ALPHA, RESULTS, SEED
 from benchmarks.detection.methods.harmless import as_model
 from benchmarks.detection.metrics import auc, threshold
 from benchmarks.detection.zoo import Member, members
@@ -37,6 +37,7 @@ from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.public import MAX_BASES, public_bases, start_input
 from fingerprint.probes.solving import Solver, Wish
 from fingerprint.verification.calibration import DEFAULT_MARGIN
+from fingerprint.verification.statistics import permutation_test
 
 __all__ = ["DESIGNS", "Design", "main"]
 
@@ -77,7 +78,10 @@ class Design:
     decoys: bool = True
 
 
-RELEASED = Design(name="released", what="all of what is called kept here, together")
+RELEASED = Design(
+    name="released",
+    what="features, copies with 20 % noise, 4 bit or half pruned, black and white, mirrors, decoys",
+)
 DESIGNS = (
     RELEASED,
     replace(RELEASED, name="invariance of the logits", depth="logits", what="not the features"),
@@ -115,9 +119,36 @@ class Workbench:
         self.images = data.test_images
         self.decoys = train_decoys(self.model, seed=SEED, count=2)
         self.fresh = _fresh_copies(self.model)
+        self._solved: dict[Design, _Solved] = {}
 
     def ratios(self, design: Design) -> tuple[Array, Array, float]:
         """Returns the log harm ratios of related and independent models, and seconds spent."""
+        solved = self._solve(design)
+        asked = _Asked(self.model, design, solved)
+        weights = self._weights(design, asked, solved.wishes)
+
+        def mean(model: Model) -> float:
+            return float(np.average(asked.logs(model), weights=weights))
+
+        floor = math.log(DEFAULT_MARGIN)
+        if design.decoys:
+            floor = min(floor, *(mean(decoy) for decoy in self.decoys))
+        related = np.array([mean(model) for model in self.related]) - floor
+        independent = np.array([mean(model) for model in self.independent]) - floor
+        return related, independent, solved.seconds
+
+    def released(self) -> _Asked:
+        """Returns the released design's probes, ready to be asked."""
+        return _Asked(self.model, RELEASED, self._solve(RELEASED))
+
+    def _solve(self, design: Design) -> _Solved:
+        """Solves a design's candidates; designs that only read them otherwise share them."""
+        key = replace(design, control="", weighted=False, decoys=False, name="", what="")
+        if key not in self._solved:
+            self._solved[key] = self._candidates(design)
+        return self._solved[key]
+
+    def _candidates(self, design: Design) -> _Solved:
         began = time.perf_counter()
         images = self.images if design.bases == "images" else None
         bases = public_bases(self.model.input, SEED, MAX_BASES, images)
@@ -134,19 +165,7 @@ class Workbench:
         count = design.candidates * _PROBES
         wishes = [Wish("network", place % MAX_BASES, place // MAX_BASES) for place in range(count)]
         harmless = solver.solve(wishes).harmless
-        seconds = time.perf_counter() - began
-        asked = _Asked(solver, bases, wishes, harmless, design.control)
-        weights = self._weights(design, asked, wishes)
-
-        def mean(model: Model) -> float:
-            return float(np.average(asked.logs(model), weights=weights))
-
-        floor = math.log(DEFAULT_MARGIN)
-        if design.decoys:
-            floor = min(floor, *(mean(decoy) for decoy in self.decoys))
-        related = np.array([mean(model) for model in self.related]) - floor
-        independent = np.array([mean(model) for model in self.independent]) - floor
-        return related, independent, seconds
+        return _Solved(tuple(wishes), bases, harmless, time.perf_counter() - began)
 
     def _weights(self, design: Design, asked: _Asked, wishes: Sequence[Wish]) -> Array:
         """Weights of the candidates: all alike, or by how fresh copies react to them."""
@@ -163,6 +182,16 @@ class Workbench:
         return weights
 
 
+@dataclass(frozen=True, eq=False)
+class _Solved:
+    """Candidates of a design, with what they were solved from and how long that took."""
+
+    wishes: tuple[Wish, ...]
+    bases: NDArray[Any]
+    harmless: NDArray[Any]
+    seconds: float
+
+
 class _Contrasted(Solver):
     """Solves from starts of less contrast."""
 
@@ -176,39 +205,79 @@ class _Contrasted(Solver):
 class _Asked:
     """Candidates with their controls, ready to be asked of any model."""
 
-    def __init__(
-        self,
-        solver: Solver,
-        bases: NDArray[Any],
-        wishes: Sequence[Wish],
-        harmless: NDArray[Any],
-        control: str,
-    ) -> None:
-        spec = solver.model.input
-        self.origin = bases[[wish.base for wish in wishes]]
-        self.harmless = harmless
-        if control == "mirror":
-            self.controls = mirrored(harmless, spec.shape)
+    def __init__(self, model: Model, design: Design, solved: _Solved) -> None:
+        spec = model.input
+        self.rows = np.array([wish.base for wish in solved.wishes])
+        self.origin = solved.bases[self.rows]
+        self.harmless = solved.harmless
+        if design.control == "mirror":
+            self.controls = mirrored(self.harmless, spec.shape)
             self.control_origin = mirrored(self.origin, spec.shape)
             return
         self.control_origin = self.origin
         self.controls = np.stack(
             [
                 start_input(
-                    spec, SEED, solver.start, model_digest="public", base=wish.base, draw=wish.draw
+                    spec, SEED, design.start, model_digest="public", base=wish.base, draw=wish.draw
                 )
-                for wish in wishes
+                for wish in solved.wishes
             ]
         )
 
     def logs(self, model: Model) -> Array:
         """Returns each candidate's log harm ratio, shape ``(N,)``."""
+        harm, control = self.harms(model)
+        return harm - control
+
+    def p_value(self, model: Model, probes: int) -> float:
+        """Tests the first probes against the default margin; groups are bases."""
+        harm, control = (part[:probes] for part in self.harms(model))
+        groups = [np.flatnonzero(self.rows[:probes] == base) for base in range(MAX_BASES)]
+        return permutation_test(
+            [harm[group] for group in groups], [control[group] for group in groups], DEFAULT_MARGIN
+        )
+
+    def harms(self, model: Model) -> tuple[Array, Array]:
+        """Returns each candidate's log harm and its control's, both of shape ``(N,)``."""
         inputs = (self.harmless, self.origin, self.controls, self.control_origin)
         harmless, origin, control, control_origin = (run(model, part) for part in inputs)
         tiny = float(np.finfo(np.float32).tiny)
         harm = np.maximum(answer_distance(harmless, origin, "logits"), tiny)
         noise = np.maximum(answer_distance(control, control_origin, "logits"), tiny)
-        return np.log(harm / noise)
+        return np.log(harm), np.log(noise)
+
+
+def stopped_early(benches: Sequence[Workbench]) -> dict[str, Any]:
+    """Returns the row of sequential stopping: the test made after each of several rounds.
+
+    A test at α/4 after 6, 12, 18 and 24 probes keeps the false-positive rate at α (Bonferroni);
+    whoever is found early is asked fewer queries, whoever is not needs stronger evidence.
+    """
+    looks = [round(_PROBES * share / 4) for share in range(1, 5)]
+    once = early = wrong = total = 0
+    queries: list[int] = []
+    for bench in benches:
+        asked = bench.released()
+        for related, models in ((True, bench.related), (False, bench.independent)):
+            for model in models:
+                p_values = [asked.p_value(model, probes) for probes in looks]
+                stop = next((i for i, p in enumerate(p_values) if p <= ALPHA / len(looks)), None)
+                total += related
+                once += related and p_values[-1] <= ALPHA
+                early += related and stop is not None
+                wrong += not related and stop is not None
+                if related:
+                    queries.append(MAX_BASES + 2 * looks[-1 if stop is None else stop])
+    return {
+        "name": "stop early",
+        "what": f"tests after {', '.join(map(str, looks))} probes, each at a quarter of α",
+        "kept": False,
+        "why": (
+            f"rejects for {early} of {total} related pairs instead of {once} and for {wrong} "
+            f"independent ones, with {np.mean(queries):.0f} queries on average instead of "
+            f"{MAX_BASES + 2 * _PROBES}; a caller can register fewer probes instead"
+        ),
+    }
 
 
 def _fresh_copies(model: Model) -> tuple[Model, ...]:
@@ -283,7 +352,7 @@ def main() -> None:
         print(json.dumps(rows[-1]), flush=True)
     if options.results.exists() and not options.only:
         document = json.loads(options.results.read_text(encoding="utf-8"))
-        document["designs"] = judged(rows)
+        document["designs"] = [*judged(rows), stopped_early(benches)]
         text = json.dumps(document, indent=1) + "\n"
         options.results.write_text(text, encoding="utf-8")
 

@@ -134,9 +134,7 @@ def calibrations(findings: Findings) -> Mapping[str, Uniformity]:
     pairs = findings.results.independent()
     return {
         "without a margin": uniformity([pair.p_exchangeable for pair in pairs]),
-        f"with the margin in use, {findings.results.margin:.2g}": uniformity(
-            [pair.p_margin for pair in pairs]
-        ),
+        "with the margin in use": uniformity([pair.p_margin for pair in pairs]),
     }
 
 
@@ -208,29 +206,67 @@ def _levels(name: str, test: Uniformity) -> Iterable[tuple[object, ...]]:
 
 def _margins(findings: Findings) -> str:
     margin = findings.results.margin
+    known = [source for source in findings.results.sources if source.get("decoys")]
+    text = (
+        f"The margin of a source is the smallest of the default, {margin:.2g}, of the harm ratios "
+        "of its probes on registered models that are independent of it, and of those on its "
+        "decoys: networks of its architecture that learned at registration, from noise alone, to "
+        "answer as it does. No registered models took part here, so that every pair is judged by "
+        "what one registration knows."
+    )
+    if known:
+        text += "\n\n" + _decoys(findings, known)
     usable = [(ratio, pair) for pair in findings.judged if (ratio := pair.ratio()) is not None]
     if not usable:
-        return f"The margin in use is {margin:.2g}; no independent pair was measured against it."
-    values = [ratio for ratio, _ in usable]
-    count, networks = len(values), len({pair.cluster for _, pair in usable})
-    below = [ratio < margin for ratio in values]
-    bad, _ = clustered_counts(below, [pair.cluster for _, pair in usable])
-    text = (
-        f"The margin in use is {margin:.2g}. {sum(below)} of {count} independent pairs have a harm "
-        f"ratio below it ({bad} of {networks} counting each two networks once); the lowest is "
-        f"{decimal(min(values))}. A margin may be taken from independent pairs themselves: the "
+        return f"{text}\n\nNo independent pair was measured against these margins."
+    below = [ratio < (pair.margin() or margin) for ratio, pair in usable]
+    clusters = [pair.cluster for _, pair in usable]
+    bad, networks = clustered_counts(below, clusters)
+    lowest = min(ratio / (pair.margin() or margin) for ratio, pair in usable)
+    count = len(usable)
+    return (
+        f"{text}\n\n{sum(below)} of {count} independent pairs have a harm ratio below the margin "
+        f"of their source ({bad} of {networks} counting each two networks once); the lowest is "
+        f"{decimal(lowest)} times the margin. A registry takes more from its own models: the "
         "smallest of n exchangeable ratios is undercut by a new one with probability 1/(n+1), and "
-        f"no n pairs can promise less. Here that floor is 1/{count + 1}, or 1/{networks + 1} "
-        "counting each two networks once."
+        f"no n models can promise less. With the {count} pairs of this page that floor is "
+        f"1/{count + 1}, or 1/{networks + 1} counting each two networks once; a registry of ten "
+        "models vouches for 1/10 by itself, and *fp verify* prints its own number. "
+        + _held_out(findings, usable)
     )
-    under, asked = held_out_undercuts(values, [pair.source for _, pair in usable])
-    if asked:
-        text += (
-            f" Tried on sources it had not seen (the smallest ratio among the pairs of all other "
-            f"sources), such a margin is undercut by {under} of {asked} pairs "
-            f"({percent(under / asked)})."
+
+
+def _decoys(findings: Findings, known: Sequence[Mapping[str, Any]]) -> str:
+    """Writes what decoys predict of each source and what its independent pairs show."""
+    rows = []
+    for source in known:
+        pairs = [pair for pair in findings.judged if pair.source == source["name"]]
+        values = [ratio for pair in pairs if (ratio := pair.ratio()) is not None]
+        margins = [margin for pair in pairs if (margin := pair.margin()) is not None]
+        rows.append(
+            (
+                source["name"],
+                listing(decimal(ratio) for ratio in source["decoys"]),
+                decimal(margins[0] if margins else None),
+                decimal(min(values, default=None)),
+                sum(value < margins[0] for value in values) if margins else "-",
+            )
         )
-    return text
+    head = ("source", "its decoys", "margin", "lowest independent ratio", "pairs below the margin")
+    return table(head, rows)
+
+
+def _held_out(findings: Findings, usable: Sequence[tuple[float, Pair]]) -> str:
+    margin = findings.results.margin
+    relative = [ratio / (pair.margin() or margin) for ratio, pair in usable]
+    under, asked = held_out_undercuts(relative, [pair.source for _, pair in usable])
+    if not asked:
+        return ""
+    return (
+        "Tried on sources it had not seen (the smallest relative ratio among the pairs of all "
+        f"other sources), such a bound is undercut by {under} of {asked} pairs "
+        f"({percent(under / asked)})."
+    )
 
 
 def designs(findings: Findings) -> str:
@@ -295,7 +331,10 @@ _STATIC_LIMITS = """\
 Whatever the numbers above say:
 
 - **Shallow networks on easy data.** Small perceptrons trained on the same easy data ignore much
-  the same perturbations, independent or not, and can be called *derived*.
+  the same perturbations, independent or not. Decoys lower their margin, so that independents are
+  *inconclusive* rather than *derived*; strong fine-tunes of theirs are then *inconclusive* too.
+- **Large networks have no decoys.** Imitating a network of many outputs takes too long at
+  registration, so that only the default and the registry bound its margin.
 - **Labels only.** The name of the best class says little; see section 4 before relying on it.
 - **Networks that ignore upside-down.** A probe's control is its mirror image. A network trained
   to answer an image and its vertical mirror alike has nothing to be compared with.
@@ -346,12 +385,23 @@ pairs that are reported."""
 
 def _sources(sources: Sequence[Mapping[str, Any]]) -> str:
     return table(
-        ("source", "architecture", "start", "solver", "probes", "passes a probe", "s", "own ratio"),
+        (
+            "source",
+            "architecture",
+            "start",
+            "invariance of",
+            "solver",
+            "probes",
+            "passes a probe",
+            "s",
+            "own ratio",
+        ),
         [
             (
                 source["name"],
                 source.get("architecture", "-"),
                 source.get("start", "-"),
+                source.get("depth", "-"),
                 source.get("method", "-"),
                 source["probes"],
                 decimal(source.get("passes_per_probe"), 0),

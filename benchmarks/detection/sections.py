@@ -117,8 +117,9 @@ def by_modification(findings: Findings) -> str:
     body = [
         "## 2. What it can tell apart",
         f"Our method with {findings.probes} probes, {findings.queries} queries, logits. *Found* "
-        "is the share of pairs whose harm ratio is below the threshold that 1 % (5 %) of "
-        "independent pairs pass, with a 95 % interval; a row of few pairs has a wide one.",
+        "is the share of pairs whose harm ratio, relative to the margin of its source (section "
+        "6), is below the threshold that 1 % (5 %) of independent pairs pass, with a 95 % "
+        "interval; a row of few pairs has a wide one.",
         table(
             ("suspect", "pairs", *VERDICTS, "harm ratio", "found at 1 %", "found at 5 %"),
             [*_itself_row(findings), *_modification_rows(findings), *_total_rows(findings)],
