@@ -135,12 +135,13 @@ def _effort(result: Verification) -> Text:
 def _margin(best: Candidate) -> Text:
     """Returns the margin the best candidate's ratio was tested at, and what it rests on."""
     one = best.margin_pairs == 1
-    known = f"{best.margin_pairs} independent {'pair' if one else 'pairs'}"
-    line = f"margin {number(best.margin)} "
+    known = f"{best.margin_pairs or 'no'} independent {'model' if one else 'models'}"
+    was = "was" if one else "were"
+    line = f"margin of {clean(best.name)} {number(best.margin)} "
     if best.margin_source == "registry":
-        line += f"from {known}"
+        line += f"from {known} that {was} asked its probes"
     else:
-        line += f"({clean(best.margin_source)}); the registry knows {known}"
+        line += f"({clean(best.margin_source)}); {known} {was} asked its probes"
     if best.margin_pairs:
         vouch = "by itself it vouches" if one else "by themselves they vouch"
         line += f": {vouch} for a false-positive rate of 1 in {round(1 / best.margin_floor)}"
@@ -213,15 +214,16 @@ def verifications_table(recorded: Sequence[RecordedVerification]) -> RenderableT
 
 
 def pairs_table(pairs: Sequence[Pair]) -> RenderableType:
-    """Returns what independent models do to each other's probes, lowest harm ratios first."""
+    """Returns how independent models answered a model's probes, lowest harm ratios first."""
     rows = [
-        (clean(pair.source), clean(pair.other), number(pair.harm_ratio), verdict(pair.verdict))
+        (clean(pair.other), number(pair.harm_ratio), verdict(pair.verdict))
         for pair in pairs[:_SHOWN_PAIRS]
     ]
     if not rows:
-        return Text("No independent pairs of models with these inputs are known.")
-    title = f"{len(pairs)} independent pairs of models with these inputs, lowest harm ratios first"
-    return Group(Text(title), table(("probes of", "asked", "harm ratio", "looks"), rows))
+        return Text("No independent model registered later was asked its probes.")
+    count = f"{len(pairs)} independent {'model' if len(pairs) == 1 else 'models'}"
+    title = f"Asked its probes: {count} registered later, lowest harm ratios first"
+    return Group(Text(title), table(("asked", "harm ratio", "looks"), rows))
 
 
 def _shape(spec: Mapping[str, Any]) -> str:

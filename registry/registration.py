@@ -3,7 +3,7 @@
 Peers are the registered models of the same inputs that are not kin. Their weights are loaded
 again where they still are what was registered, so that probes can be screened against them;
 where they are gone, their recorded linear part has to do. Afterwards the new model is asked its
-peers' probes: those ratios show what independent models do, and calibrate later verdicts.
+peers' probes: those ratios show what independent models do, and calibrate each peer's margin.
 """
 
 from __future__ import annotations
@@ -190,27 +190,25 @@ def _ask(
 
 def _screenings(pairs: list[tuple[str, Candidate]], *, screened: bool) -> tuple[Screening, ...]:
     return tuple(
-        Screening(
-            other=other,
-            harm_ratio=candidate.harm_ratio,
-            screened=screened,
-            verdict=candidate.verdict,
-        )
+        Screening(other=other, harm_ratio=ratio, screened=screened, verdict=candidate.verdict)
         for other, candidate in pairs
-        if candidate.harm_ratio is not None
+        if (ratio := _least_ratio(candidate)) is not None
     )
 
 
 def _undeclared(candidates: tuple[Candidate, ...], name: str) -> tuple[str, ...]:
     """Names the peers that the new model looks related to."""
     pairs = [
-        Pair(
-            source=candidate.name,
-            other=name,
-            harm_ratio=candidate.harm_ratio,
-            verdict=candidate.verdict,
-        )
+        Pair(source=candidate.name, other=name, harm_ratio=ratio, verdict=candidate.verdict)
         for candidate in candidates
-        if candidate.harm_ratio is not None
+        if (ratio := _least_ratio(candidate)) is not None
     ]
     return related_warnings(sorted(pairs, key=lambda pair: pair.harm_ratio))
+
+
+def _least_ratio(candidate: Candidate) -> float | None:
+    """The ratio that a margin must stay below, which need not be that of the deciding test."""
+    from fingerprint.verification.evidence import least_ratio
+
+    # Without a ratio there was no evidence, whatever single probes say.
+    return None if candidate.harm_ratio is None else least_ratio(candidate.per_probe)

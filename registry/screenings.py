@@ -2,11 +2,12 @@
 
 A pair is *screened* when the other model was there first: probes that failed on it were thrown
 away, so its ratio flatters. Only the reverse direction, a later model asked an earlier one's
-probes, says what independent models do.
+probes, says what independent models do, and it says so of the earlier one's probes only.
 
 Independent are models that share neither a declared ancestor nor their weights, whatever their
 answers say: to leave out the pairs that look related would hide exactly those that show a false
-verdict. They lower the margin, and a warning names them.
+verdict. They lower the margin of the model whose probes they were asked, and a warning names
+them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ __all__ = [
     "Screening",
     "family_numbers",
     "independent_pairs",
+    "independent_ratios",
     "record_screenings",
     "related_warnings",
 ]
@@ -44,8 +46,8 @@ class Pair:
     Attributes:
         source: Whose probes they were.
         other: Who was asked; it was registered later, so the probes were not screened against it.
-        harm_ratio: Geometric mean harm ratio.
-        verdict: What the answers alone said of the pair, at the default margin.
+        harm_ratio: Geometric mean harm ratio of the kind of probe where it is least.
+        verdict: What the answers alone said of the pair, before any pair lowered the margin.
     """
 
     source: str
@@ -64,7 +66,7 @@ class Screening:
 
     Attributes:
         other: Name of the registered model.
-        harm_ratio: Geometric mean harm ratio.
+        harm_ratio: Geometric mean harm ratio of the kind of probe where it is least.
         screened: True for this model's probes on the other; False for the other's on this.
         verdict: What the answers alone say of the pair.
     """
@@ -124,6 +126,19 @@ def independent_pairs(session: Session, domain: str) -> tuple[Pair, ...]:
     return tuple(sorted(independent, key=lambda pair: pair.harm_ratio))
 
 
+def independent_ratios(session: Session, domain: str) -> dict[str, list[float]]:
+    """Returns by source the harm ratios that calibrate its margin, smallest first.
+
+    Kin among the models that were asked count once, with their lowest ratio: five fine-tunes of
+    one network say little more of a stranger than the network itself.
+    """
+    family = family_numbers(session)
+    lowest: dict[str, dict[int, float]] = {}
+    for pair in independent_pairs(session, domain):
+        lowest.setdefault(pair.source, {}).setdefault(family[pair.other], pair.harm_ratio)
+    return {source: list(ratios.values()) for source, ratios in lowest.items()}
+
+
 def related_warnings(pairs: Iterable[Pair]) -> tuple[str, ...]:
     """Names the pairs that count as independent and look related, a line for each.
 
@@ -133,11 +148,12 @@ def related_warnings(pairs: Iterable[Pair]) -> tuple[str, ...]:
     related = [pair for pair in pairs if pair.verdict in RELATED]
     lines = [
         f"{pair.source!r} and {pair.other!r} look related (harm ratio {pair.harm_ratio:.2g}): "
-        f"declare kinship with --parent, or the margin stays at {pair.harm_ratio:.2g} at most"
+        f"declare kinship with --parent, or the margin of {pair.source!r} stays at "
+        f"{pair.harm_ratio:.2g} at most"
         for pair in related[:_NAMED]
     ]
     if (more := len(related) - _NAMED) > 0:
-        lines.append(f"{more} more pairs look related; 'fp show NAME --json' has them all")
+        lines.append(f"{more} more pairs look related; 'fp show NAME --json' has all of a model")
     return tuple(lines)
 
 

@@ -32,7 +32,7 @@ from registry.errors import RegistryCorrupt
 from registry.names import checked_name
 from registry.opening import open_registry
 from registry.records import fingerprint_of, pack, registered, verified
-from registry.screenings import Pair, Screening, independent_pairs
+from registry.screenings import Pair, Screening, independent_pairs, independent_ratios
 from registry.servers import shown
 from registry.session import reading, writing
 from registry.tables import ModelRow, SettingRow, VerificationRow
@@ -286,9 +286,14 @@ class Registry:
         with reading(self._engine, self._where) as session:
             return independent_pairs(session, domain)
 
-    def pair_ratios(self, domain: str) -> list[float]:
-        """Returns the harm ratios of :meth:`pairs`, to calibrate a margin."""
-        return [pair.harm_ratio for pair in self.pairs(domain)]
+    def pair_ratios(self, domain: str) -> dict[str, list[float]]:
+        """Returns by source the harm ratios of :meth:`pairs`, to calibrate its margin.
+
+        Kin among the models asked count once, with their lowest ratio. A model whose probes no
+        independent model was asked is left out.
+        """
+        with reading(self._engine, self._where) as session:
+            return independent_ratios(session, domain)
 
     def verify_chain(self) -> None:
         """Checks that the chain is whole and that the models are those it speaks of.

@@ -42,12 +42,11 @@ def verify(
     asked = _opened(suspect, named)
     domain = asked.input.domain
     chosen = _compatible(named, domain) if named else _of_domain(registry.models(), domain)
-    pairs = registry.pairs(domain)
     verification = library.verify(
         asked,
         {model.name: registry.fingerprint(model.name) for model in chosen},
         alpha=alpha,
-        pair_ratios=[pair.harm_ratio for pair in pairs],
+        pair_ratios=registry.pair_ratios(domain),
         progress=progress,
     )
     if not chosen:
@@ -56,7 +55,7 @@ def verify(
     digest = _digest(asked)
     twins = [model.name for model in chosen if digest is not None and model.model_digest == digest]
     lines = [f"identical weights digest to {name!r}" for name in twins]
-    lines += related_warnings(pairs)
+    lines += related_warnings(registry.pairs(domain))
     if lines:
         verification = replace(verification, warnings=(*verification.warnings, *lines))
     registry.record(verification, suspect_digest=digest)

@@ -28,13 +28,13 @@ def show(
 ) -> None:
     """Show everything known of a registered model, and the verdicts it took part in.
 
-    Also the pairs of independent models with its inputs: their harm ratios set the margin.
+    Also the independent models that were asked its probes: their harm ratios set its margin.
     """
     with session.open_registry(registry) as opened:
         model = opened.model(name)
         fingerprint = opened.fingerprint(name)
         recorded = opened.verifications(name)
-        pairs = opened.pairs(model.domain)
+        pairs = [pair for pair in opened.pairs(model.domain) if pair.source == model.name]
     from cli import render
 
     document = {

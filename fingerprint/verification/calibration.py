@@ -7,18 +7,22 @@ The margin m₀ is the ratio below which independent models do not fall::
     margin = margin_from([0.93, 0.74, 1.02])
     margin.value, margin.source, margin.floor    # 0.74, "registry", 0.25
 
-It starts from a default and is lowered by whatever is known of the case at hand: the ratios of
-the registry's own independent pairs, and of decoys made at registration. It is never raised: a
-handful of pairs far above the default shows little of the tail below it. If n pairs are
-exchangeable with a new one, that one undercuts their smallest ratio with probability at most
-1/(n+1), whatever the distribution (split conformal). So a margin no higher than that ratio
-carries the guarantee at any n, and the default has to carry what the registry is too small to
-say.
+Each candidate has its own, for it is a property of the source: how much of what it ignores is
+mere function, which others that do the same task ignore too. It starts from a default and is
+lowered by whatever is known of this source: the ratios of other, independent models that were
+asked its probes, and of decoys made at its registration. It is never raised: a handful of models
+far above the default shows little of the tail below it.
 
-What 1/(n+1) does not cover: it speaks of one comparison, not of the smallest of many, and pairs
-that share a model are exchangeable with a new pair only as far as no model is odd by itself. A
-registry of k independent models has about k²/2 pairs, but a suspect unlike all of them shifts
-all its pairs together; for the whole verification against k models, read about 2/(k+1).
+Given the source, the models asked its probes are the exchangeable units. If a suspect is
+exchangeable with the n that were asked, it undercuts their smallest ratio with probability at
+most 1/(n+1), whatever the distribution (split conformal). Pairs pooled over sources would not
+carry this: pairs that share a model move together, and one source with an undeclared copy would
+set the margin of all. A margin no higher than the smallest ratio carries the guarantee at any n,
+and the default has to carry what n is too small to say; a source nobody was asked about rests on
+it alone. 1/(n+1) speaks of one candidate: over several, false claims add up.
+
+What is known of models may only weaken claims of descent. The bound that a verdict of
+independent needs is that of the default margin, whatever the candidate's own.
 """
 
 from __future__ import annotations
@@ -30,11 +34,12 @@ from dataclasses import dataclass
 __all__ = ["DEFAULT_MARGIN", "LEAST_MARGIN", "Margin", "margin_from"]
 
 DEFAULT_MARGIN = 0.8
-LEAST_MARGIN = 0.3
-"""Margin below which a ratio says nothing of descent. Copies that were only rounded, pruned a
-little or fine-tuned gently have ratios up to about 0.3: where pairs that count as independent
-fall as low, either kinship was not declared or these models ignore the same perturbations, and
-a low ratio has an explanation other than descent."""
+LEAST_MARGIN = 0.1
+"""Margin below which a ratio says nothing of descent. Networks that learned to imitate a small
+perceptron on noise reach 0.3 on its probes; copies of it that were only rounded, pruned or gently
+fine-tuned still lie at 0.02 to 0.2, so that a test against 0.28 tells many of them apart. Where
+models that count as independent fall below 0.1, such copies lie among them: either kinship was
+not declared, or these models ignore the same perturbations."""
 _LOWER_BOUND = 0.875
 
 
@@ -43,12 +48,12 @@ class Margin:
     """The margin of one candidate.
 
     Attributes:
-        value: m₀, the smallest of the default and all ratios known of independent models.
+        value: m₀, the smallest of the default and the ratios known of independent models.
         source: What it was taken from: ``default``, ``registry`` (independent pairs of
-            registered models) or ``decoys`` (stand-ins for independent models made when the
-            candidate was registered).
-        pairs: How many independent pairs the registry holds.
-        floor: The false-positive rate that these pairs can vouch for by themselves:
+            the candidate and another model) or ``decoys`` (stand-ins for independent models
+            made when the candidate was registered).
+        pairs: How many independent models were asked the candidate's probes.
+        floor: The false-positive rate that these models can vouch for by themselves:
             ``1 / (pairs + 1)``.
     """
 
@@ -71,18 +76,19 @@ class Margin:
     def lower(self) -> float:
         """Ratio above which an interval must lie for a verdict of independent.
 
-        An unusable margin forbids claims of descent; it permits none of independence, so the
-        default's bound applies to it.
+        That of the default margin, whatever this one is: a lower margin forbids claims of
+        descent and permits none of independence.
         """
-        return _LOWER_BOUND * (self.value if self.usable else DEFAULT_MARGIN)
+        return _LOWER_BOUND * DEFAULT_MARGIN
 
 
 def margin_from(pair_ratios: Sequence[float], decoy_ratios: Iterable[float | None] = ()) -> Margin:
     """Chooses the margin of one candidate.
 
     Args:
-        pair_ratios: Harm ratios of registered models' probes on other, independent registered
-            models that the probes were not screened against.
+        pair_ratios: Harm ratios of the candidate's probes on independent models that they were
+            not screened against, one for each model. Kin among those models are not
+            exchangeable with a stranger: give one ratio, their lowest, for all of them.
         decoy_ratios: Harm ratios of the candidate's probes on decoys, as its fingerprint
             records them. They can lower the margin; they vouch for no rate, for nobody knows
             how far a decoy is exchangeable with a stranger's model.

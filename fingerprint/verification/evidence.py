@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from fingerprint.verification.statistics import (
     permutation_test,
 )
 
-__all__ = ["Evidence", "KindTest", "gather"]
+__all__ = ["Evidence", "KindTest", "gather", "least_ratio", "measured_harms"]
 
 Array = NDArray[np.float64]
 
@@ -89,7 +90,7 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
     Returns:
         The evidence; without any, ``missing`` says why.
     """
-    harm, control_harm, perturbed = _harms(fingerprint, answers)
+    harm, control_harm, perturbed = measured_harms(fingerprint, answers)
     usable, missing = _usable(perturbed, harm, control_harm, answers.kind)
     tests: tuple[KindTest, ...] = ()
     if not missing:
@@ -107,8 +108,20 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
     )
 
 
-def _harms(fingerprint: Fingerprint, answers: Answers) -> tuple[Array, Array, NDArray[np.float32]]:
-    """Harm of each probe, of its mirror image, both of shape ``(N,)``, and the answers."""
+def measured_harms(
+    fingerprint: Fingerprint, answers: Answers
+) -> tuple[Array, Array, NDArray[np.float32]]:
+    """Measures how far each harmless input, and its mirror image, moves a suspect's answer.
+
+    Args:
+        fingerprint: The candidate, of N probes.
+        answers: The suspect's answers to all its inputs.
+
+    Returns:
+        The harm of each probe and that of its control, each float64 of shape ``(N,)`` and not
+        finite where an answer is not; and the answers to the harmless inputs, shape
+        ``(N, classes)``.
+    """
     rows = np.array([probe.base for probe in fingerprint.probes])
     bases = answers.of(fingerprint.bases)
     mirror_bases = answers.of(mirrored(fingerprint.bases, fingerprint.input.shape))
@@ -233,6 +246,29 @@ def _per_probe(
         }
         for place, probe in enumerate(fingerprint.probes)
     )
+
+
+def least_ratio(per_probe: Sequence[Mapping[str, Any]]) -> float | None:
+    """Returns the harm ratio of the kind of probe where it is least.
+
+    Descent is claimed when one kind of probe falls below the margin, whichever, so this is the
+    ratio of an independent model that a margin has to stay below.
+
+    Args:
+        per_probe: What :attr:`Evidence.per_probe` holds, of answers that are not mere labels.
+
+    Returns:
+        The least of the kinds that are tested; None where none is.
+    """
+    used = [row for row in per_probe if row["used"]]
+    found = []
+    for kind in {row["kind"] for row in used}:
+        rows = [row for row in used if row["kind"] == kind]
+        if len(rows) >= _LEAST_PROBES and len({row["base"] for row in rows}) >= _LEAST_BASES:
+            harms = np.array([(row["harm"], row["control_harm"]) for row in rows], np.float64)
+            logs = np.log(np.maximum(harms, np.finfo(np.float32).tiny))
+            found.append(float(np.exp((logs[:, 0] - logs[:, 1]).mean())))
+    return min(found, default=None)
 
 
 def _finite(value: float) -> float | None:

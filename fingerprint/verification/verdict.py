@@ -3,14 +3,16 @@
 *same*: the suspect's answers equal the recorded ones within the precision they were given in.
 *derived*: a test rejects at α and its interval lies under the margin, if that margin is usable:
 where models known to be independent fall as low as copies do, no ratio tells them apart.
-*independent*: every interval lies above the lower bound, and no test rejects.
+*independent*: every interval lies above the lower bound and reaches the default margin, and no
+test rejects. Neither bound depends on the candidate's own margin: what lowers that may turn a
+*derived* into an *inconclusive*, never into an *independent*.
 *inconclusive*: anything else. No evidence is never a match and never a pass.
 """
 
 from __future__ import annotations
 
 from fingerprint.probes.probe import Fingerprint
-from fingerprint.verification.calibration import LEAST_MARGIN, Margin
+from fingerprint.verification.calibration import DEFAULT_MARGIN, LEAST_MARGIN, Margin
 from fingerprint.verification.evidence import Evidence, KindTest
 from fingerprint.verification.verification import Candidate, Verdict
 
@@ -84,7 +86,8 @@ def _decide(
             f"{margin.value:.2g}"
         )
     lowest = min(evidence.tests, key=lambda test: test.estimate.low)
-    if lowest.estimate.low >= margin.lower:
+    below = any(test.estimate.high < DEFAULT_MARGIN for test in evidence.tests)
+    if lowest.estimate.low >= margin.lower and not below:
         return "independent", (
             "perturbations solved for the source change its answers about as much as their mirror "
             f"images (ratio {lowest.estimate.ratio:.3g}, at least {lowest.estimate.low:.3g})"
@@ -99,7 +102,7 @@ def _decide(
 
 
 def _unusable(test: KindTest, margin: Margin) -> str:
-    fell = "registered models that count as independent"
+    fell = "registered models that count as independent of it"
     way_out = "; if they are kin, declare it with --parent"
     if margin.source == "decoys":
         fell, way_out = "independent stand-ins made at registration", ""

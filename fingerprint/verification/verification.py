@@ -23,15 +23,15 @@ class Candidate:
         harm_ratio_ci: Its confidence interval; None without evidence.
         p_value: Of the permutation test, corrected over kinds of probe (Holm); None without
             evidence.
-        margin: m₀, the ratio below which independent models do not fall.
+        margin: m₀ of this candidate, the ratio below which independent models do not fall.
         margin_source: Where m₀ comes from: ``default``, ``registry`` or ``decoys``.
         probes_used: How many probes gave evidence.
         answer_kind: ``logits``, ``probabilities``, ``top-k`` or ``labels``.
         label_agreement: Share of probes on which suspect and source name the same class; None
             when the label spaces differ.
         per_probe: Kind, base, harm and harm ratio of each probe.
-        margin_pairs: How many pairs of independent models the registry knows.
-        margin_floor: False-positive rate that these pairs can vouch for by themselves.
+        margin_pairs: How many independent models are known to have been asked its probes.
+        margin_floor: False-positive rate that these models can vouch for by themselves.
     """
 
     name: str

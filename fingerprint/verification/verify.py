@@ -34,7 +34,7 @@ def verify(
     candidates: Mapping[str, Fingerprint] | Fingerprint,
     *,
     alpha: float = 0.001,
-    pair_ratios: Sequence[float] = (),
+    pair_ratios: Mapping[str, Sequence[float]] | None = None,
     progress: Progress = silent,
 ) -> Verification:
     """Compares a suspect with one or many fingerprints.
@@ -44,10 +44,11 @@ def verify(
 
     Args:
         suspect: A loaded model, a live module, or anything that answers.
-        candidates: Fingerprints by name, or a single one.
+        candidates: Fingerprints by name, or a single one, which is then named ``source``.
         alpha: Significance level of the test for each candidate.
-        pair_ratios: Harm ratios of known independent pairs; they and the candidate's own decoys
-            can lower its margin.
+        pair_ratios: By candidate, harm ratios of its probes on registered, independent models
+            that they were not screened against; they and the candidate's own decoys can lower
+            its margin, and no other candidate's. Names that are no candidates' are left out.
         progress: Called as ``progress(stage, done, total)``.
 
     Returns:
@@ -64,7 +65,7 @@ def verify(
     named = {"source": candidates} if isinstance(candidates, Fingerprint) else dict(candidates)
     asked = _as_suspect(suspect, named, progress)
     _check_domains(asked, named)
-    judged = _judge_all(asked, named, alpha, pair_ratios) if named else ()
+    judged = _judge_all(asked, named, alpha, pair_ratios or {}) if named else ()
     ranked = tuple(sorted(judged, key=_rank))
     warnings = _ties(ranked)
     first = ranked[0] if ranked else None
@@ -111,14 +112,14 @@ def _judge_all(
     suspect: Suspect,
     named: Mapping[str, Fingerprint],
     alpha: float,
-    pair_ratios: Sequence[float],
+    pair_ratios: Mapping[str, Sequence[float]],
 ) -> tuple[Candidate, ...]:
     fingerprints = list(named.values())
     tolerance = max(fingerprint.tolerance for fingerprint in fingerprints)
     answers = ask(suspect, fingerprints, tolerance)
     judged = []
     for name, fingerprint in named.items():
-        margin = margin_from(pair_ratios, fingerprint.parameters.get("decoys", ()))
+        margin = margin_from(pair_ratios.get(name, ()), fingerprint.parameters.get("decoys", ()))
         candidate = judge(
             name,
             fingerprint,

@@ -53,27 +53,33 @@ def test_a_verification_shows_verdict_reason_evidence_and_cost() -> None:
         (
             "default",
             0,
-            "margin 0.74 (default); the registry knows 0 independent pairs; the default",
+            "margin of ours 0.74 (default); no independent models were asked its probes; the "
+            "default",
         ),
         (
             "default",
             5,
-            "margin 0.74 (default); the registry knows 5 independent pairs: by themselves they "
-            "vouch for a false-positive rate of 1 in 6; the default",
+            "margin of ours 0.74 (default); 5 independent models were asked its probes: by "
+            "themselves they vouch for a false-positive rate of 1 in 6; the default",
         ),
         (
             "registry",
             5,
-            "margin 0.74 from 5 independent pairs: by themselves they vouch for a false-positive "
-            "rate of 1 in 6; the default",
+            "margin of ours 0.74 from 5 independent models that were asked its probes: by "
+            "themselves they vouch for a false-positive rate of 1 in 6; the default",
         ),
         (
             "registry",
             1,
-            "margin 0.74 from 1 independent pair: by itself it vouches for a false-positive rate "
-            "of 1 in 2; the default",
+            "margin of ours 0.74 from 1 independent model that was asked its probes: by itself "
+            "it vouches for a false-positive rate of 1 in 2; the default",
         ),
-        ("decoys", 0, "margin 0.74 (decoys); the registry knows 0 independent pairs; the default"),
+        (
+            "decoys",
+            0,
+            "margin of ours 0.74 (decoys); no independent models were asked its probes; the "
+            "default",
+        ),
     ],
 )
 def test_one_line_says_how_much_the_registry_knows(source: str, pairs: int, said: str) -> None:
@@ -86,14 +92,14 @@ def test_one_line_says_how_much_the_registry_knows(source: str, pairs: int, said
 
 def test_only_the_closest_of_many_pairs_are_shown() -> None:
     pairs = [
-        Pair(source=f"a{index}", other="b", harm_ratio=0.5 + index / 100, verdict="inconclusive")
+        Pair(source="b", other=f"a{index}", harm_ratio=0.5 + index / 100, verdict="inconclusive")
         for index in range(30)
     ]
     text = _text(render.pairs_table(pairs))
-    assert "30 independent pairs" in text
+    assert "30 independent models" in text
     assert "a9" in text
     assert "a10" not in text
-    assert "No independent pairs" in _text(render.pairs_table([]))
+    assert "No independent model registered later" in _text(render.pairs_table([]))
 
 
 def test_the_same_model_is_said_to_be_it_not_from_it() -> None:

@@ -50,7 +50,9 @@ def test_the_second_model_is_screened_against_the_first_from_its_file(registry: 
 
 
 def test_the_pair_is_measured_for_calibration(registry: Registry) -> None:
-    (ratio,) = registry.pair_ratios(registry.model("first").domain)
+    ratios = registry.pair_ratios(registry.model("first").domain)
+    assert ratios.keys() == {"first"}
+    (ratio,) = ratios["first"]
     assert 0.3 < ratio < 3
 
 

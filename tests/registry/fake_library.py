@@ -25,6 +25,7 @@ class FakeLibrary:
     Attributes:
         files: What each path loads as.
         ratios: Harm ratio of each candidate, by name; 1 unless set.
+        linear_ratios: That of its linear probes, where they were not what decided.
         extracted: The keyword arguments of each extraction.
         verified: The suspect, candidates and keyword arguments of each verification.
         loaded: Path and keyword arguments of each loading.
@@ -34,6 +35,7 @@ class FakeLibrary:
     def __init__(self) -> None:
         self.files: dict[str, Model] = {}
         self.ratios: dict[str, float | None] = {}
+        self.linear_ratios: dict[str, float] = {}
         self.extracted: list[dict[str, Any]] = []
         self.verified: list[tuple[Any, dict[str, Fingerprint], dict[str, Any]]] = []
         self.loaded: list[tuple[Any, dict[str, Any]]] = []
@@ -87,4 +89,14 @@ class FakeLibrary:
             probes_used=4,
             answer_kind="logits",
             label_agreement=None,
+            per_probe=self.per_probe(name),
+        )
+
+    def per_probe(self, name: str) -> tuple[dict[str, Any], ...]:
+        kinds = {"network": self.ratios.get(name, 1.0), "linear": self.linear_ratios.get(name)}
+        return tuple(
+            {"kind": kind, "base": base, "harm": ratio, "control_harm": 1.0, "used": True}
+            for kind, ratio in kinds.items()
+            if ratio is not None
+            for base in (0, 0, 1, 1)
         )

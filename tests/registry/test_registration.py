@@ -172,8 +172,8 @@ def test_both_directions_are_measured_and_only_the_unscreened_calibrates(
     asked = [(suspect.digest, set(candidates)) for suspect, candidates, _ in library.verified]
     # The new model answers its peers' probes; the peer answers the new ones.
     assert asked == [(make_model(1).digest, {"a"}), (first.digest, {"b"})]
-    assert registry.pair_ratios(first.input.domain) == [0.93]
-    assert registry.pair_ratios("another domain") == []
+    assert registry.pair_ratios(first.input.domain) == {"a": pytest.approx([0.93])}
+    assert registry.pair_ratios("another domain") == {}
 
 
 def test_pairs_that_turn_out_to_be_related_calibrate_all_the_same_and_are_warned_of(
@@ -183,12 +183,25 @@ def test_pairs_that_turn_out_to_be_related_calibrate_all_the_same_and_are_warned
     library.ratios = {"a": 0.31}
     add(registry, library, timm(1, "/m/b.pt"))
     (pair,) = registry.pairs(make_model().input.domain)
-    assert pair == Pair(source="a", other="b", harm_ratio=0.31, verdict="derived")
-    assert registry.pair_ratios(make_model().input.domain) == [0.31]
+    assert replace(pair, harm_ratio=0.31) == Pair(
+        source="a", other="b", harm_ratio=0.31, verdict="derived"
+    )
+    assert registry.pair_ratios(make_model().input.domain) == {"a": pytest.approx([0.31])}
     assert registry.model("b").warnings == (
         "'a' and 'b' look related (harm ratio 0.31): declare kinship with --parent, "
-        "or the margin stays at 0.31 at most",
+        "or the margin of 'a' stays at 0.31 at most",
     )
+
+
+def test_a_pair_is_recorded_with_its_lowest_kind_of_probe_whichever_decided(
+    registry: Registry, library: FakeLibrary
+) -> None:
+    add(registry, library, timm(0, "/m/a.pt"))
+    library.ratios, library.linear_ratios = {"a": 0.93}, {"a": 0.78}
+    add(registry, library, timm(1, "/m/b.pt"))
+    library.linear_ratios = {"a": 1.2}
+    add(registry, library, timm(2, "/m/c.pt"))
+    assert registry.pair_ratios(make_model().input.domain)["a"] == pytest.approx([0.78, 0.93])
 
 
 def test_declared_kin_are_no_pair_however_related_they_look(
@@ -207,31 +220,46 @@ def test_pairs_come_smallest_first(registry: Registry, library: FakeLibrary) -> 
         add(registry, library, timm(seed, f"/m/{name}.pt"))
     pairs = registry.pairs(make_model().input.domain)
     assert [(pair.source, pair.other) for pair in pairs] == [("b", "c"), ("a", "b"), ("a", "c")]
-    assert registry.pair_ratios(make_model().input.domain) == [0.88, 0.93, 0.93]
+    ratios = registry.pair_ratios(make_model().input.domain)
+    assert ratios == {"a": pytest.approx([0.93, 0.93]), "b": pytest.approx([0.88])}
+
+
+def test_kin_among_the_models_asked_count_once_with_their_lowest_ratio(
+    registry: Registry, library: FakeLibrary
+) -> None:
+    add(registry, library, timm(0, "/m/a.pt"))
+    for seed, (name, parent, ratio) in enumerate(
+        [("b", None, 0.9), ("tuned", "b", 0.85), ("tuned again", "tuned", 0.95), ("c", None, 1.1)]
+    ):
+        library.ratios = {"a": ratio}
+        add(registry, library, timm(seed + 1, f"/m/{name}.pt"), parent=parent)
+    domain = make_model().input.domain
+    assert registry.pair_ratios(domain)["a"] == pytest.approx([0.85, 1.1])
+    assert len([pair for pair in registry.pairs(domain) if pair.source == "a"]) == 4
 
 
 def test_pairs_without_evidence_do_not_calibrate(registry: Registry, library: FakeLibrary) -> None:
     add(registry, library, timm(0, "/m/a.pt"))
     library.ratios = {"a": None}
     add(registry, library, timm(1, "/m/b.pt"))
-    assert registry.pair_ratios(make_model().input.domain) == []
+    assert registry.pair_ratios(make_model().input.domain) == {}
 
 
 def test_a_removed_model_calibrates_no_more(registry: Registry, library: FakeLibrary) -> None:
     for seed, name in enumerate("abc"):
         add(registry, library, timm(seed, f"/m/{name}.pt"))
     domain = make_model().input.domain
-    assert len(registry.pair_ratios(domain)) == 3
+    assert registry.pair_ratios(domain) == {"a": [1.0, 1.0], "b": [1.0]}
     registry.remove("b")
-    assert len(registry.pair_ratios(domain)) == 1
+    assert registry.pair_ratios(domain) == {"a": [1.0]}
 
 
 def test_pairs_that_became_kin_calibrate_no_more(registry: Registry, library: FakeLibrary) -> None:
     add(registry, library, timm(0, "/m/a.pt"))
     add(registry, library, timm(1, "/m/b.pt"))
-    assert len(registry.pair_ratios(make_model().input.domain)) == 1
+    assert registry.pair_ratios(make_model().input.domain) == {"a": [1.0]}
     add(registry, library, timm(0, "/m/copy of a.pt"), parent="b")
-    assert registry.pair_ratios(make_model().input.domain) == []
+    assert registry.pair_ratios(make_model().input.domain) == {}
 
 
 def test_a_failing_extraction_leaves_the_registry_unchanged(

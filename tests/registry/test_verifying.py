@@ -64,13 +64,13 @@ def test_against_a_model_of_other_inputs_is_refused(wide: Registry, library: Fak
 def test_the_level_and_the_measured_pairs_are_passed_on(
     family: Registry, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pairs = (pair("source", "other", 0.9), pair("derived", "other", 1.1))
-    monkeypatch.setattr(family, "pairs", {DOMAIN: pairs}.__getitem__)
+    ratios = {"source": [0.9], "derived": [1.1, 1.2]}
+    monkeypatch.setattr(family, "pair_ratios", {DOMAIN: ratios}.__getitem__)
     verification = family.verify(make_model(9), alpha=0.01)
     assert verification.warnings == ()
     _, _, options = library.verified[-1]
     assert options["alpha"] == 0.01
-    assert options["pair_ratios"] == [0.9, 1.1]
+    assert options["pair_ratios"] == ratios
 
 
 def test_undeclared_kin_are_named_in_every_verdict_that_rests_on_them(

@@ -42,9 +42,10 @@ def test_show_json_adds_the_fingerprint_and_the_recorded_verdicts(fp: Any) -> No
     ]
 
 
-def test_show_names_the_pairs_that_set_the_margin(fp: Any) -> None:
-    lines = fp("show", "theirs").stdout.splitlines()
-    assert ["ours", "theirs", "0.93", "independent"] in [line.split() for line in lines]
+def test_show_names_the_models_that_set_the_margin_of_this_one(fp: Any) -> None:
+    lines = fp("show", "ours").stdout.splitlines()
+    assert ["theirs", "0.93", "independent"] in [line.split() for line in lines]
+    assert json.loads(fp("show", "theirs", "--json").stdout)["pairs"] == []
 
 
 def test_remove_off_a_terminal_needs_yes(fp: Any, script: Any) -> None:

@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.verification.calibration import LEAST_MARGIN, Margin, margin_from
@@ -71,7 +73,8 @@ def judged(
         (a_test(0.9, 0.701, 1.2, 0.9), "independent"),
         (a_test(0.9, 0.699, 1.2, 0.9), "inconclusive"),
         (a_test(0.75, 0.72, 0.78, 1e-9), "derived"),
-        (a_test(0.75, 0.72, 0.78, 0.5), "independent"),
+        (a_test(0.75, 0.72, 0.78, 0.5), "inconclusive"),
+        (a_test(0.75, 0.72, 0.8, 0.5), "independent"),
         (a_test(0.1, 0.0, INF, 1e-9), "derived"),
         (a_test(0.1, 0.0, INF, 0.01), "inconclusive"),
         (a_test(INF, 0.0, INF, 1.0), "inconclusive"),
@@ -88,6 +91,8 @@ def test_one_kind_of_probe_decides_by_p_value_and_interval(
     [
         ((LOW, HIGH), "derived"),
         ((HIGH, a_test(0.9, 0.6, 1.3, 0.7, "linear")), "inconclusive"),
+        ((HIGH, a_test(0.75, 0.72, 0.78, 0.5, "linear")), "inconclusive"),
+        ((a_test(0.85, 0.705, 1.0, 0.5), a_test(0.75, 0.72, 0.78, 0.5, "linear")), "inconclusive"),
         ((HIGH, a_test(1.2, 1.1, 1.3, 1.0, "linear")), "independent"),
     ],
 )
@@ -150,21 +155,23 @@ def test_an_infinite_interval_is_null_in_json(fingerprint: Fingerprint) -> None:
 
 
 @pytest.mark.parametrize("source", ["registry", "decoys"])
-@pytest.mark.parametrize("value", [0.0, 0.001, 0.29])
+@pytest.mark.parametrize("value", [0.0, 0.001, 0.09])
 def test_below_the_least_usable_margin_no_ratio_is_called_descent(
     fingerprint: Fingerprint, value: float, source: str
 ) -> None:
-    candidate = judged(fingerprint, LOW, margin=Margin(value, source))
+    low = a_test(0.02, 0.01, 0.05, 1e-9)
+    candidate = judged(fingerprint, low, margin=Margin(value, source))
     assert candidate.verdict == "inconclusive"
     assert f"fall to {value:.2g}" in candidate.reason
     assert ("--parent" in candidate.reason) == (source == "registry")
     assert candidate.margin == value
-    assert judged(fingerprint, LOW, margin=Margin(LEAST_MARGIN, source)).verdict == "derived"
+    assert judged(fingerprint, low, margin=Margin(LEAST_MARGIN, source)).verdict == "derived"
 
 
 def test_the_same_answers_are_the_same_whatever_the_margin(fingerprint: Fingerprint) -> None:
     unusable = Margin(0.0, "registry")
-    assert judged(fingerprint, LOW, deviation=0.0, margin=unusable).verdict == "same"
+    low = a_test(0.02, 0.01, 0.05, 1e-9)
+    assert judged(fingerprint, low, deviation=0.0, margin=unusable).verdict == "same"
 
 
 def test_an_unusable_margin_makes_nobody_independent(fingerprint: Fingerprint) -> None:
@@ -174,13 +181,23 @@ def test_an_unusable_margin_makes_nobody_independent(fingerprint: Fingerprint) -
     assert judged(fingerprint, HIGH, margin=unusable).verdict == "independent"
 
 
-def test_a_lowered_margin_moves_both_bounds(fingerprint: Fingerprint) -> None:
-    lowered = Margin(0.6, "registry")
-    below = a_test(0.65, 0.55, 0.75, 1e-9)
-    assert judged(fingerprint, below).verdict == "derived"
-    assert judged(fingerprint, below, margin=lowered).verdict == "independent"
-    between = a_test(0.58, 0.51, 0.65, 1e-9)
-    assert judged(fingerprint, between, margin=lowered).verdict == "inconclusive"
+@given(
+    ends=st.lists(st.floats(0.01, 2), min_size=2, max_size=2).map(sorted),
+    p_value=st.sampled_from([1e-9, ALPHA, 0.5]),
+    dearer=st.sampled_from([1.0, 1e3, 1e9]),
+    value=st.floats(0, 0.8),
+)
+@example(ends=[0.72, 0.78], p_value=1e-9, dearer=1.0, value=0.74)
+def test_a_lowered_margin_turns_no_claim_into_its_opposite(
+    fingerprint: Fingerprint, ends: list[float], p_value: float, dearer: float, value: float
+) -> None:
+    """Whatever the interval; at a lower margin a p-value is the same or larger."""
+    low, high = ends
+    test = a_test(math.sqrt(low * high), low, high, p_value)
+    harder = a_test(math.sqrt(low * high), low, high, min(1.0, dearer * p_value))
+    before = judged(fingerprint, test).verdict
+    after = judged(fingerprint, harder, margin=Margin(value, "registry")).verdict
+    assert after in (before, "inconclusive")
 
 
 def test_the_candidate_says_what_its_margin_rests_on(fingerprint: Fingerprint) -> None:

@@ -20,6 +20,9 @@ from fingerprint.models.model import Model
 from fingerprint.models.run import run
 from fingerprint.models.spec import AnswerKind, InputSpec, OutputSpec
 from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
+from fingerprint.verification.asking import ask
+from fingerprint.verification.calibration import DEFAULT_MARGIN
+from fingerprint.verification.evidence import gather, least_ratio
 from fingerprint.verification.verify import verify
 from tests.support.digits import digits, network
 from tests.support.extracted import fingerprint_of, loaded, model_of
@@ -185,30 +188,68 @@ def test_labels_alone_never_claim_a_stranger() -> None:
 
 
 def test_each_candidate_has_the_margin_of_its_own_decoys() -> None:
-    plain = fingerprint_of("cnn")
-    fooled = replace(plain, parameters={**plain.parameters, "decoys": [0.9, 0.1, None]})
+    plain = replace(fingerprint_of("cnn"), parameters={})
+    fooled = replace(plain, parameters={**plain.parameters, "decoys": [0.9, 0.05, None]})
     close = replace(plain, parameters={**plain.parameters, "decoys": [0.77]})
     suspect = loaded(quantised(network("cnn")))
-    result = verify(
-        suspect, {"plain": plain, "fooled": fooled, "close": close}, pair_ratios=[0.79, 1.0]
-    )
+    result = verify(suspect, {"plain": plain, "fooled": fooled, "close": close})
     found = {candidate.name: candidate for candidate in result.candidates}
-    assert (found["plain"].margin, found["plain"].margin_source) == (0.79, "registry")
+    assert (found["plain"].margin, found["plain"].margin_source) == (DEFAULT_MARGIN, "default")
     assert (found["close"].margin, found["close"].margin_source) == (0.77, "decoys")
-    assert (found["fooled"].margin, found["fooled"].margin_source) == (0.1, "decoys")
-    assert {candidate.margin_pairs for candidate in result.candidates} == {2}
-    assert {candidate.margin_floor for candidate in result.candidates} == {1 / 3}
+    assert (found["fooled"].margin, found["fooled"].margin_source) == (0.05, "decoys")
     assert (found["plain"].verdict, found["close"].verdict) == ("derived", "derived")
     assert found["fooled"].verdict == "inconclusive"
     assert verify(model_of("cnn"), fooled).verdict == "same"
 
 
-def test_a_pair_as_close_as_a_copy_forbids_claims_of_descent_and_not_of_identity() -> None:
+def test_each_candidate_has_the_margin_of_the_models_asked_its_own_probes() -> None:
+    one = replace(fingerprint_of("cnn"), parameters={})
     suspect = loaded(quantised(network("cnn")))
-    result = verify(suspect, fingerprint_of("cnn"), pair_ratios=[0.002])
-    assert (result.verdict, result.best) == ("inconclusive", None)
-    assert "tells nothing of descent" in result.reason
-    assert verify(model_of("cnn"), fingerprint_of("cnn"), pair_ratios=[0.0]).verdict == "same"
+    result = verify(
+        suspect,
+        {"copied": one, "known": one, "new": one},
+        pair_ratios={"copied": [1.0, 0.002], "known": [0.9, 0.79, 1.1], "gone": [0.3]},
+    )
+    found = {candidate.name: candidate for candidate in result.candidates}
+    margins = {name: (one.margin, one.margin_source) for name, one in found.items()}
+    assert margins == {
+        "copied": (0.002, "registry"),
+        "known": (0.79, "registry"),
+        "new": (DEFAULT_MARGIN, "default"),
+    }
+    assert {name: one.margin_pairs for name, one in found.items()} == {
+        "copied": 2,
+        "known": 3,
+        "new": 0,
+    }
+    assert [found[name].margin_floor for name in ("copied", "known", "new")] == [1 / 3, 1 / 4, 1]
+    assert {name: one.verdict for name, one in found.items()} == {
+        "copied": "inconclusive",
+        "known": "derived",
+        "new": "derived",
+    }
+    assert "tells nothing of descent" in found["copied"].reason
+
+
+@pytest.mark.parametrize("kind", ["cnn", "vit", "mlp"])
+def test_pairs_as_close_as_a_copy_do_not_forbid_claims_of_identity(kind: str) -> None:
+    ratios = {"source": [0.0]}
+    assert verify(model_of(kind), fingerprint_of(kind), pair_ratios=ratios).verdict == "same"
+
+
+@pytest.mark.parametrize("kind", ["vit", "mlp"])
+def test_the_least_ratio_is_that_of_the_kind_of_probe_that_is_tested_lowest(kind: str) -> None:
+    """Also where some probes give no evidence, and where one kind has too few to be tested."""
+    fingerprint = fingerprint_of(kind)
+    answers = ask(ModelSuspect(model_of(kind, 1)), [fingerprint], 1e-3)
+    evidence = gather(fingerprint, answers, DEFAULT_MARGIN)
+    assert len(evidence.tests) == 2
+    least = min(test.estimate.ratio for test in evidence.tests)
+    assert least_ratio(evidence.per_probe) == pytest.approx(least)
+    silent = {**evidence.per_probe[0], "harm": 0.0, "used": False}
+    few = [{**silent, "kind": "rare", "used": True}] * 3
+    assert least_ratio([*evidence.per_probe, silent, *few]) == pytest.approx(least)
+    assert least_ratio(few) is None
 
 
 # Suspects that give no evidence.
