@@ -36,7 +36,7 @@ from fingerprint.probes.derivatives import MILD, SEVERE, Severity, simulated_der
 from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.public import MAX_BASES, public_bases, start_input
 from fingerprint.probes.solving import Solver, Wish
-from fingerprint.verification.calibration import DEFAULT_MARGIN
+from fingerprint.verification.calibration import DEFAULT_MARGIN, margin_from
 from fingerprint.verification.statistics import permutation_test
 
 __all__ = ["DESIGNS", "Design", "main"]
@@ -130,9 +130,8 @@ class Workbench:
         def mean(model: Model) -> float:
             return float(np.average(asked.logs(model), weights=weights))
 
-        floor = math.log(DEFAULT_MARGIN)
-        if design.decoys:
-            floor = min(floor, *(mean(decoy) for decoy in self.decoys))
+        imitators = self.decoys if design.decoys else ()
+        floor = math.log(margin_from((), [math.exp(mean(decoy)) for decoy in imitators]).value)
         related = np.array([mean(model) for model in self.related]) - floor
         independent = np.array([mean(model) for model in self.independent]) - floor
         return related, independent, solved.seconds

@@ -54,6 +54,8 @@ class OnnxNetwork(nn.Module):
         super().__init__()
         import onnxruntime
 
+        self.file = file
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(
@@ -61,6 +63,10 @@ class OnnxNetwork(nn.Module):
         )
         self._input = self._session.get_inputs()[0].name
         self.eval()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> OnnxNetwork:
+        """Opens the graph again; a session cannot be copied."""
+        return OnnxNetwork(self.file)
 
     def forward(self, x: Tensor) -> Tensor:
         """Answers images ``(N, C, H, W)`` in [0, 1] with logits."""

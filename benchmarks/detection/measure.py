@@ -2,9 +2,10 @@
 
     python -m benchmarks.detection.measure --work WORK [--data DIR] [--out FILE]
 
-Every base network is a source: the copies of the main ones are the related pairs, all others are
-independent. What has been measured is kept under ``WORK/measured`` and not measured again, so
-that a run goes on where it stopped; a fingerprint that is made again measures its pairs again.
+Every base network is a source for all base networks, and the main ones, whose copies exist, for
+everybody: a source with its own copies makes related pairs, all others are independent. What has
+been measured is kept under ``WORK/measured`` and not measured again, so that a run goes on where
+it stopped; a fingerprint that is made again measures its pairs again.
 """
 
 from __future__ import annotations
@@ -162,11 +163,13 @@ def document(
         if progress:
             print(f"source {place}/{len(bases)}: {member.name}", flush=True)
         sources.append(bench.source(member))
+    main = [source for source in sources if source.member.source]
     pairs = []
     for place, suspect in enumerate(zoo, start=1):
         if progress:
             print(f"suspect {place}/{len(zoo)}: {suspect.name}", flush=True)
-        pairs += bench.pairs(sources, suspect)
+        asking = sources if suspect.name == suspect.base else main
+        pairs += bench.pairs(asking, suspect)
     return {
         "schema": 1,
         "made": dict(made),

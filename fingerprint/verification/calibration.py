@@ -41,6 +41,10 @@ fine-tuned still lie at 0.02 to 0.2, so that a test against 0.28 tells many of t
 models that count as independent fall below 0.1, such copies lie among them: either kinship was
 not declared, or these models ignore the same perturbations."""
 _LOWER_BOUND = 0.875
+_BELOW_DECOYS = 0.7
+"""What is left of a decoy's ratio as margin, where it falls below the default at all. Such a
+decoy shows that some of what its source ignores is mere function; how much of it strangers
+share, it does not show. Perceptrons trained on the same digits fell to 0.69 of their decoys."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,9 @@ def margin_from(pair_ratios: Sequence[float], decoy_ratios: Iterable[float | Non
             not screened against, one for each model. Kin among those models are not
             exchangeable with a stranger: give one ratio, their lowest, for all of them.
         decoy_ratios: Harm ratios of the candidate's probes on decoys, as its fingerprint
-            records them. They can lower the margin; they vouch for no rate, for nobody knows
-            how far a decoy is exchangeable with a stranger's model.
+            records them. Below the default they lower the margin, to 0.7 of the smallest; they
+            vouch for no rate, for nobody knows how far a decoy is exchangeable with a
+            stranger's model.
 
     Returns:
         The smallest of the default and the ratios; what is missing, NaN, infinite or negative
@@ -100,7 +105,7 @@ def margin_from(pair_ratios: Sequence[float], decoy_ratios: Iterable[float | Non
     pairs, decoys = _finite(pair_ratios), _finite(decoy_ratios)
     known = [(DEFAULT_MARGIN, "default")]
     known += [(ratio, "registry") for ratio in pairs]
-    known += [(ratio, "decoys") for ratio in decoys]
+    known += [(_BELOW_DECOYS * ratio, "decoys") for ratio in decoys if ratio < DEFAULT_MARGIN]
     value, source = min(known, key=lambda entry: entry[0])
     return Margin(value, source, pairs=len(pairs), floor=1 / (len(pairs) + 1))
 

@@ -24,8 +24,9 @@ def test_the_margin_is_the_smallest_of_all_that_is_known(
     pairs: list[float], decoys: list[float]
 ) -> None:
     margin = margin_from(pairs, decoys)
-    assert margin.value == sorted([DEFAULT_MARGIN, *pairs, *decoys])[0]
-    of_source = {"default": [DEFAULT_MARGIN], "registry": pairs, "decoys": decoys}
+    imitated = [0.7 * ratio for ratio in decoys if ratio < DEFAULT_MARGIN]
+    assert margin.value == sorted([DEFAULT_MARGIN, *pairs, *imitated])[0]
+    of_source = {"default": [DEFAULT_MARGIN], "registry": pairs, "decoys": imitated}
     assert margin.value in of_source[margin.source]
     assert margin.pairs == len(pairs)
     assert margin.floor == 1 / (1 + len(pairs))
@@ -38,8 +39,12 @@ def test_one_pair_is_enough_to_lower_the_margin_and_none_raises_it() -> None:
 
 
 def test_decoys_lower_the_margin_and_vouch_for_no_rate() -> None:
-    assert margin_from([0.9], [0.7, 1.1]) == Margin(0.7, "decoys", pairs=1, floor=0.5)
-    assert margin_from([0.6], [0.7]) == Margin(0.6, "registry", pairs=1, floor=0.5)
+    assert margin_from([0.9], [0.6, 1.1]) == Margin(0.7 * 0.6, "decoys", pairs=1, floor=0.5)
+    assert margin_from([0.4], [0.7]) == Margin(0.4, "registry", pairs=1, floor=0.5)
+
+
+def test_decoys_that_react_as_strangers_do_not_lower_the_margin() -> None:
+    assert margin_from([], [0.85, 1.2]) == margin_from([])
 
 
 def test_what_is_no_ratio_is_left_out_and_a_ratio_of_zero_is_not() -> None:
