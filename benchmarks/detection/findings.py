@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
-from benchmarks.detection.metrics import clustered_counts
+from benchmarks.detection.metrics import auc, clustered_counts, detection_rate, split
 from benchmarks.detection.results import (
     OURS,
     Evaluation,
@@ -85,6 +85,24 @@ class Findings:
                     if pairs:
                         score = query_score(method, queries)
                         found[group, method, queries] = evaluate(pairs, others, score)
+        return found
+
+    @cached_property
+    def queries_by_row(self) -> Mapping[tuple[str, str, int], tuple[float | None, ...]]:
+        """Ours by modification, group and queries: AUC, found at 1 % and at 5 %."""
+        found = {}
+        for queries in self.results.budgets:
+            others = _measured(self.results.independent(), OURS, queries)
+            score = query_score(OURS, queries)
+            for modification, group, pairs in self.rows:
+                asked = (*_measured(pairs, OURS, queries), *others)
+                parts = split([score(pair) for pair in asked], [pair.related for pair in asked])
+                rates = (
+                    detection_rate(parts.related, parts.independent, rate).value
+                    for rate in (0.01, 0.05)
+                )
+                area = auc(parts.related, parts.independent)
+                found[modification, group, queries] = (area, *rates)
         return found
 
     def best_baseline(self, group: str, queries: int) -> tuple[str, Evaluation] | None:

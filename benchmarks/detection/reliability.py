@@ -312,9 +312,15 @@ def limits(findings: Findings) -> str:
             f"Found in fewer than {percent(MISSED_BELOW)} of pairs at 1 % false positives, "
             f"{len(missed)} of {plural(len(findings.by_row), 'modification')}:\n\n"
         ) + table(
-            ("suspect", "group", "found at 1 %", "harm ratio"),
+            ("suspect", "group", "found at 1 %", "harm ratio", "accuracy of the suspects"),
             [
-                (name, group, cell(findings.by_row[name, group].tpr1), ratio_range(pairs))
+                (
+                    name,
+                    group,
+                    cell(findings.by_row[name, group].tpr1),
+                    ratio_range(pairs),
+                    _accuracies(findings, pairs),
+                )
                 for name, group, pairs in findings.rows
                 if (name, group) in missed
             ],
@@ -325,6 +331,13 @@ def limits(findings: Findings) -> str:
             "1 % false positives."
         )
     return f"## 8. What it cannot see\n\n{listed}\n\n{_STATIC_LIMITS}"
+
+
+def _accuracies(findings: Findings, pairs: Sequence[Pair]) -> str:
+    """Shows which missed suspects hardly work any more."""
+    known = {member["name"]: member.get("accuracy") for member in findings.results.members}
+    values = sorted(value for pair in pairs if (value := known.get(pair.suspect)) is not None)
+    return ", ".join(decimal(value) for value in values) or "-"
 
 
 _STATIC_LIMITS = """\

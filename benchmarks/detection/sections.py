@@ -229,6 +229,10 @@ def by_queries(findings: Findings, queries: int = 24) -> str:
         "<details><summary>Every number of queries: AUC / found at 1 % / found at 5 %</summary>",
         *(_every_budget(findings, group) for group in results.groups),
         "</details>",
+        "<details><summary>Ours, every modification and number of queries: AUC / found at 1 % / "
+        "found at 5 %</summary>",
+        _every_modification(findings),
+        "</details>",
     ]
     return "\n\n".join(body)
 
@@ -293,6 +297,21 @@ def _every_budget(findings: Findings, group: str) -> str:
         cells = [three(findings.compared.get((group, method, asked))) for asked in columns]
         rows.append((method_name(method), *cells))
     return table((group, *(f"{asked} queries" for asked in budgets)), rows)
+
+
+def _every_modification(findings: Findings) -> str:
+    budgets = findings.results.budgets
+    rows = [
+        (
+            modification,
+            *(
+                " / ".join(map(decimal, findings.queries_by_row[modification, group, asked]))
+                for asked in budgets
+            ),
+        )
+        for modification, group, _ in findings.rows
+    ]
+    return table(("suspect", *(f"{asked} queries" for asked in budgets)), rows)
 
 
 def by_answer_kind(findings: Findings) -> str:

@@ -1,7 +1,9 @@
 """The features a network's last linear layer reads: what it knows before it names a class.
 
-features = penultimate(model)   # None where the last step is not a linear layer
-features(x)                     # (N, *input.shape) -> (N, width)
+::
+
+    features = penultimate(model)   # None where the last step is not a linear layer
+    features(x)                     # (N, *input.shape) -> (N, width)
 """
 
 from __future__ import annotations
