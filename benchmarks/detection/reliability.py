@@ -382,6 +382,7 @@ def how_measured(findings: Findings) -> str:
         "Everything is image classification on the data named above. Other data, larger inputs "
         "and other kinds of network are not measured on this page.",
         _METHODS,
+        _HISTORY,
         "To do it again: `make detection`. It rewrites the results file, and this page from it.",
     ]
     return "\n\n".join(part for part in body if part)
@@ -394,6 +395,16 @@ a network are not independent; an AUC's is the hull of Newcombe's and that boots
 sources both are still somewhat too narrow for sources of a new kind. Thresholds are the lowest
 that at most 1 % (5 %) of the independent pairs exceed, one for all sources, chosen on the same
 pairs that are reported."""
+
+
+_HISTORY = """\
+What was chosen on what: the default margin and the mirror images were settled on the published
+CIFAR-10 networks; the features, the changed copies and the decoys on networks for digits and on
+the published CIFAR-10 networks, before the rest of this zoo was trained. Two things were set after
+a first look at it or at digits, so that they are not held out here: how steeply label-only answers
+are read (one independent suspect had been called *derived* from its labels) and how far below its
+decoys a margin lies (perceptrons for digits). The settings of two baselines, IPGuard's step and
+ModelDiff's radius, were chosen on the published networks in these baselines' favour."""
 
 
 def _sources(sources: Sequence[Mapping[str, Any]]) -> str:
