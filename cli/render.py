@@ -42,7 +42,7 @@ _STYLES = {
     "inconclusive": "magenta",
 }
 _NONE = "-"
-_DEFAULT_MARGIN = 0.8  # the library's own number; importing it here would import torch
+_DEFAULT_MARGIN = 0.7  # the library's own number; importing it here would import torch
 _SHOWN_PAIRS = 10
 _DIGEST = 16
 

@@ -31,9 +31,9 @@ from benchmarks.detection.zoo import Member, members
 from fingerprint import Model
 from fingerprint.models.answers import answer_distance
 from fingerprint.models.run import run
+from fingerprint.probes.controls import turned
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import MILD, SEVERE, Severity, simulated_derivatives
-from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.public import MAX_BASES, public_bases, start_input
 from fingerprint.probes.solving import Solver, Wish
 from fingerprint.verification.calibration import DEFAULT_MARGIN, margin_from
@@ -58,7 +58,8 @@ class Design:
         severity: How much the copies are changed; None for no copies.
         contrast: Contrast of the start noise about mid grey.
         bases: ``colours`` or ``images``.
-        control: ``mirror`` or ``noise`` (unsolved draws of the start).
+        control: ``turned`` (another symmetry each), ``mirror`` (all upside down) or ``noise``
+            (unsolved draws of the start).
         candidates: How many times as many candidates are solved; those are kept to which other
             simulated copies react least.
         weighted: Whether probes count by how little simulated copies react to them.
@@ -72,7 +73,7 @@ class Design:
     severity: Severity | None = SEVERE
     contrast: float = 1.0
     bases: str = "colours"
-    control: str = "mirror"
+    control: str = "turned"
     candidates: int = 1
     weighted: bool = False
     decoys: bool = True
@@ -80,7 +81,7 @@ class Design:
 
 RELEASED = Design(
     name="released",
-    what="features, copies with 20 % noise, 4 bit or half pruned, black and white, mirrors, decoys",
+    what="features; copies with 20 % noise, 4 bit, half pruned; black and white; turned; decoys",
 )
 DESIGNS = (
     RELEASED,
@@ -88,7 +89,8 @@ DESIGNS = (
     replace(RELEASED, name="no changed copies", severity=None, what="solved for the source alone"),
     replace(RELEASED, name="mildly changed copies", severity=MILD, what="5 % noise, 6 bit, 20 %"),
     replace(RELEASED, name="no decoys", decoys=False, what="one margin for all sources"),
-    replace(RELEASED, name="public noise as control", control="noise", what="not mirror images"),
+    replace(RELEASED, name="public noise as control", control="noise", what="not turned probes"),
+    replace(RELEASED, name="all controls upside down", control="mirror", what="one symmetry"),
     replace(RELEASED, name="uniform starts", start="uniform", what="not black and white"),
     replace(RELEASED, name="2x2 blocks", start="binary-2", what="coarser starts"),
     replace(RELEASED, name="4x4 blocks", start="binary-4", what="coarser starts"),
@@ -209,9 +211,10 @@ class _Asked:
         self.rows = np.array([wish.base for wish in solved.wishes])
         self.origin = solved.bases[self.rows]
         self.harmless = solved.harmless
-        if design.control == "mirror":
-            self.controls = mirrored(self.harmless, spec.shape)
-            self.control_origin = mirrored(self.origin, spec.shape)
+        if design.control != "noise":
+            places = [0 if design.control == "mirror" else wish.symmetry for wish in solved.wishes]
+            self.controls = turned(self.harmless, places)
+            self.control_origin = turned(self.origin, places)
             return
         self.control_origin = self.origin
         self.controls = np.stack(

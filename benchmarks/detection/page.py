@@ -37,7 +37,7 @@ computed from `benchmarks/detection/results.json`, which `make detection` rewrit
 - **Source**: a registered network. **Suspect**: a network asked about. A pair of the two is
   **related** when the suspect was made from the source, else **independent**.
 - **Harm ratio**: how far inputs solved for the source move the suspect's answers, over how far
-  the same inputs upside down do. Near 0 for the source, about 1 for an independent network.
+  the same inputs turned or mirrored do. Near 0 for the source, about 1 for an independent network.
 - **Found at 1 %**: the suspect scores beyond a threshold that at most 1 % of independent pairs
   pass. Brackets are 95 % intervals."""
 

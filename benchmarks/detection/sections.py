@@ -221,7 +221,7 @@ def by_queries(findings: Findings, queries: int = 24) -> str:
     queries = queries if queries in budgets else max(budgets, default=0)
     body = [
         "## 3. With how many queries, and against other methods",
-        "Every method may ask a suspect the same number of queries, colours and mirror images "
+        "Every method may ask a suspect the same number of queries, colours and turned probes "
         "of ours included; one that reads weights asks none. A related pair a method cannot "
         "answer, such as one with other classes, counts as not found.",
         "![Found at 1 % false positives, by number of queries](detection/queries.svg)",

@@ -230,7 +230,9 @@ class _Extraction:
         """Geometric mean harm ratio on another model, of the kind of probe where it is least."""
         kinds = np.array([kept.wish.kind for kept in self.kept])
         bases = self.bases[[kept.wish.base for kept in self.kept]]
-        ratios = measure(other, bases, np.stack([kept.probe.harmless for kept in self.kept])).ratios
+        harmless = np.stack([kept.probe.harmless for kept in self.kept])
+        places = [kept.wish.symmetry for kept in self.kept]
+        ratios = measure(other, bases, harmless, places).ratios
         logs = np.log(np.clip(ratios, np.finfo(np.float32).tiny, np.finfo(np.float32).max))
         return float(np.exp(min(logs[kinds == kind].mean() for kind in set(kinds))))
 
@@ -248,8 +250,9 @@ class _Extraction:
     def _candidates(self, wishes: list[Wish]) -> list[_Kept]:
         solved = self._solved(wishes)
         bases = self.bases[[wish.base for wish in wishes]]
-        own = measure(self.model, bases, solved.harmless)
-        distances = self.screen.worst(bases, solved.harmless)
+        places = [wish.symmetry for wish in wishes]
+        own = measure(self.model, bases, solved.harmless, places)
+        distances = self.screen.worst(bases, solved.harmless, places)
         return [
             _Kept(
                 wish=wish,
@@ -318,7 +321,7 @@ class _Extraction:
             "decoys": list(self.decoys),
             "probes": self.probes,
             "start": self.solver.start,
-            "control": "upside down",
+            "control": "turned",
             "start_comparison": self.comparison,
             "bases": "images" if self.images is not None else "colours",
             "screening_floor": FLOOR,

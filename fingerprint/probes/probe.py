@@ -11,11 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.models.spec import InputSpec, OutputSpec
-from fingerprint.probes.mirror import mirrored
+from fingerprint.probes.controls import turned
 
-__all__ = ["Fingerprint", "Probe", "SpaceFacts"]
+__all__ = ["Fingerprint", "Probe", "SpaceFacts", "symmetry_of"]
 
 ProbeKind = Literal["network", "linear"]
+
+
+def symmetry_of(base: int, draw: int) -> int:
+    """Deals symmetries out over the draws of a base; see :mod:`fingerprint.probes.controls`."""
+    return base + draw
+
+
 Images = NDArray[Any]  # uint8 for pixels, float32 otherwise
 
 
@@ -32,8 +39,8 @@ class Probe:
         harmless: The input ``x + δ``, shape ``input.shape``, uint8 for pixels, else float32.
         answer: The source's answer to ``harmless``, shape ``(classes,)``, float32.
         residual: ``‖f(x+δ) − f(x)‖ / ‖f(x)‖`` the solver reached before rounding.
-        control_answer: The source's answer to the probe's control, its mirror image.
-        harm_ratio: Harm of δ over that of its mirror image, on the source, after rounding.
+        control_answer: The source's answer to the probe's control, the probe turned.
+        harm_ratio: Harm of δ over that of its control, on the source, after rounding.
         start_cosine: Cosine between δ and the start it was solved from.
         converged: Whether the solver met its tolerance.
     """
@@ -48,6 +55,11 @@ class Probe:
     harm_ratio: float
     start_cosine: float
     converged: bool
+
+    @property
+    def symmetry(self) -> int:
+        """Which symmetry makes its control."""
+        return symmetry_of(self.base, self.draw)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the numbers, without images and answers, as plain JSON values."""
@@ -143,8 +155,14 @@ class Fingerprint:
 
     @property
     def controls(self) -> Images:
-        """The probes' mirror images, shape ``(N, *input.shape)``."""
-        return mirrored(self.harmless, self.input.shape)
+        """The probes, each turned its own way, shape ``(N, *input.shape)``."""
+        return turned(self.harmless, [probe.symmetry for probe in self.probes])
+
+    @property
+    def control_bases(self) -> Images:
+        """What the controls' harm is measured from: their bases, turned with them."""
+        bases = self.bases[[probe.base for probe in self.probes]]
+        return turned(bases, [probe.symmetry for probe in self.probes])
 
     @property
     def source_harm_ratio(self) -> dict[str, float]:

@@ -1,13 +1,13 @@
 """Would another registered model fall for this probe? Measured, candidate by candidate.
 
 For other models whose weights are at hand the harm ratio of each candidate is measured; where
-only a linear part was stored, its response to δ is compared with its response to the mirror
+only a linear part was stored, its response to δ is compared with its response to the turned
 image of δ. A candidate below the floor on any of them is thrown away and drawn again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from fingerprint.models.model import Model
 from fingerprint.models.run import run, to_tensor
 from fingerprint.models.spec import InputSpec
 from fingerprint.operators.base import LinearOperator
-from fingerprint.probes.mirror import mirrored
+from fingerprint.probes.controls import turned
 
 __all__ = ["FLOOR", "Measured", "Screen", "measure"]
 
@@ -36,13 +36,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a model answers to candidates and their mirror images.
+    """What a model answers to candidates and their controls.
 
     Attributes:
         answers: To the candidates, shape ``(N, classes)``.
-        control_answers: To their mirror images, shape ``(N, classes)``.
-        ratios: Harm of each candidate over that of its mirror image, shape ``(N,)``; infinite
-            where the mirror image does no harm at all.
+        control_answers: To their controls, shape ``(N, classes)``.
+        ratios: Harm of each candidate over that of its control, shape ``(N,)``; infinite
+            where the control does no harm at all.
     """
 
     answers: NDArray[np.float32]
@@ -50,22 +50,25 @@ class Measured:
     ratios: Array
 
 
-def measure(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> Measured:
+def measure(
+    model: Model, bases: NDArray[Any], harmless: NDArray[Any], places: Sequence[int]
+) -> Measured:
     """Measures the harm ratio of candidates on a model.
 
     Args:
         model: Whom to ask.
         bases: Base of each candidate, shape ``(N, *input.shape)``.
         harmless: Candidates, same shape.
+        places: Which symmetry makes the control of each candidate.
     """
-    shape, kind = model.input.shape, model.output.kind
-    origin, mirror_origin = np.split(
-        _run_distinct(model, np.concatenate([bases, mirrored(bases, shape)])), 2
+    kind = model.output.kind
+    origin, control_origin = np.split(
+        _run_distinct(model, np.concatenate([bases, turned(bases, places)])), 2
     )
     answers = run(model, harmless)
-    control_answers = run(model, mirrored(harmless, shape))
+    control_answers = run(model, turned(harmless, places))
     harm = answer_distance(answers, origin, kind)
-    control = answer_distance(control_answers, mirror_origin, kind)
+    control = answer_distance(control_answers, control_origin, kind)
     return Measured(answers, control_answers, _ratio(harm, control))
 
 
@@ -85,7 +88,7 @@ class Screen:
     input: InputSpec
     given_up: set[str] = field(default_factory=set)
 
-    def worst(self, bases: NDArray[Any], harmless: NDArray[Any]) -> Array:
+    def worst(self, bases: NDArray[Any], harmless: NDArray[Any], places: Sequence[int]) -> Array:
         """Returns each candidate's least harm ratio over the other models, shape ``(N,)``.
 
         A model on which most candidates fall below the floor is given up: redrawing does not
@@ -93,10 +96,11 @@ class Screen:
         """
         least = np.full(len(harmless), np.inf)
         for name, model in self.models.items():
-            ratios = measure(model, bases, harmless).ratios
+            ratios = measure(model, bases, harmless, places).ratios
             least = self._combine(name, least, ratios)
         for name, operator in self.linear.items():
-            least = self._combine(name, least, self._response_ratios(operator, bases, harmless))
+            ratios = self._response_ratios(operator, bases, harmless, places)
+            least = self._combine(name, least, ratios)
         return least
 
     def _combine(self, name: str, least: Array, ratios: Array) -> Array:
@@ -108,11 +112,14 @@ class Screen:
         return combined
 
     def _response_ratios(
-        self, operator: LinearOperator, bases: NDArray[Any], harmless: NDArray[Any]
+        self,
+        operator: LinearOperator,
+        bases: NDArray[Any],
+        harmless: NDArray[Any],
+        places: Sequence[int],
     ) -> Array:
-        shape = self.input.shape
         own = self._response(operator, harmless, bases)
-        control = self._response(operator, mirrored(harmless, shape), mirrored(bases, shape))
+        control = self._response(operator, turned(harmless, places), turned(bases, places))
         return _ratio(own, control)
 
     def _response(
@@ -127,7 +134,7 @@ class Screen:
 
 
 def _run_distinct(model: Model, inputs: NDArray[Any]) -> NDArray[np.float32]:
-    """Answers inputs of which many are equal: candidates share bases, plain ones their mirrors."""
+    """Answers inputs of which many are equal: candidates share bases, plain ones do not turn."""
     flat, places = np.unique(inputs.reshape(len(inputs), -1), axis=0, return_inverse=True)
     answers = run(model, flat.reshape(-1, *model.input.shape))
     return answers[places.reshape(-1)]

@@ -20,7 +20,7 @@ from fingerprint.perturbations.joint import approach_jointly
 from fingerprint.perturbations.linear import solve_linear
 from fingerprint.perturbations.network import choose_method, solve_network
 from fingerprint.perturbations.solution import Solution
-from fingerprint.probes.probe import ProbeKind
+from fingerprint.probes.probe import ProbeKind, symmetry_of
 from fingerprint.probes.public import start_input
 from fingerprint.progress import Progress, silent
 from fingerprint.spaces.outside import outside
@@ -44,6 +44,11 @@ class Wish:
     kind: ProbeKind
     base: int
     draw: int
+
+    @property
+    def symmetry(self) -> int:
+        """Which symmetry makes its control: another one for each draw of a base."""
+        return symmetry_of(self.base, self.draw)
 
 
 @dataclass(frozen=True, eq=False)

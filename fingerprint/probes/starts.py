@@ -59,13 +59,14 @@ def choose_start(model: Model, seed: str, bases: NDArray[Any], progress: Progres
     comparison: dict[str, float] = {}
     pilots: dict[str, Candidates] = {}
     wishes = [Wish("network", base, 0) for base in range(len(bases))]
+    places = [wish.symmetry for wish in wishes]
     for place, start in enumerate(CHOICES):
         progress("choosing the start", place, len(CHOICES))
         solved = Solver(model, seed=seed, start=start, bases=bases).solve(wishes)
         pilots[start] = solved
         logs: list[float] = []
         for derivative in derivatives:
-            ratios = measure(derivative, bases, solved.harmless).ratios
+            ratios = measure(derivative, bases, solved.harmless, places).ratios
             usable = ratios[np.isfinite(ratios)]
             logs.extend(np.log(np.maximum(usable, np.finfo(np.float64).tiny)))
         comparison[start] = float(np.exp(np.mean(logs))) if logs else 1.0

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fingerprint.models.answers import answer_distance, answer_size, named, precision
 from fingerprint.models.spec import AnswerKind
-from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.suspects.base import Suspect
 
@@ -98,8 +97,7 @@ def ask(suspect: Suspect, candidates: list[Fingerprint], tolerance: float) -> An
     answers = Answers(suspect)
     everything = []
     for fingerprint in candidates:
-        bases = fingerprint.bases
-        everything += [bases, mirrored(bases, fingerprint.input.shape)]
+        everything += [fingerprint.bases, fingerprint.control_bases]
         everything += [fingerprint.harmless, fingerprint.controls]
     answers.ask(np.concatenate(everything))
     answers.repeat(candidates[0].probes[0].harmless[None], tolerance)

@@ -1,11 +1,11 @@
 """Where the margin comes from: how far independent models fall below a harm ratio of one.
 
-Independent models answer harmless inputs about as strongly as their mirror images; two networks
+Independent models answer harmless inputs about as strongly as the same inputs turned; two networks
 trained on the same data share some of what they ignore, so their ratio is a little below one.
 The margin m₀ is the ratio below which independent models do not fall::
 
-    margin = margin_from([0.93, 0.74, 1.02])
-    margin.value, margin.source, margin.floor    # 0.74, "registry", 0.25
+    margin = margin_from([0.93, 0.64, 1.02])
+    margin.value, margin.source, margin.floor    # 0.64, "registry", 0.25
 
 Each candidate has its own, for it is a property of the source: how much of what it ignores is
 mere function, which others that do the same task ignore too. It starts from a default and is
@@ -33,14 +33,15 @@ from dataclasses import dataclass
 
 __all__ = ["DEFAULT_MARGIN", "LEAST_MARGIN", "Margin", "margin_from"]
 
-DEFAULT_MARGIN = 0.8
+DEFAULT_MARGIN = 0.7
+"""With 0.8 one of 514 independent pairs of the detection benchmark was called derived; the lowest
+ratios there are a little above 0.65, of shallow convolutional networks."""
 LEAST_MARGIN = 0.1
 """Margin below which a ratio says nothing of descent. Networks that learned to imitate a small
 perceptron on noise reach 0.3 on its probes; copies of it that were only rounded, pruned or gently
 fine-tuned still lie at 0.02 to 0.2, so that a test against 0.28 tells many of them apart. Where
 models that count as independent fall below 0.1, such copies lie among them: either kinship was
 not declared, or these models ignore the same perturbations."""
-_LOWER_BOUND = 0.875
 _BELOW_DECOYS = 0.7
 """What is left of a decoy's ratio as margin, where it falls below the default at all. Such a
 decoy shows that some of what its source ignores is mere function; how much of it strangers
@@ -80,10 +81,10 @@ class Margin:
     def lower(self) -> float:
         """Ratio above which an interval must lie for a verdict of independent.
 
-        That of the default margin, whatever this one is: a lower margin forbids claims of
-        descent and permits none of independence.
+        The default margin, whatever this one is: a lower margin forbids claims of descent and
+        permits none of independence.
         """
-        return _LOWER_BOUND * DEFAULT_MARGIN
+        return DEFAULT_MARGIN
 
 
 def margin_from(pair_ratios: Sequence[float], decoy_ratios: Iterable[float | None] = ()) -> Margin:

@@ -17,7 +17,6 @@ from fingerprint.models.answers import (
     precision,
     top_k,
 )
-from fingerprint.probes.mirror import mirrored
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.verification.asking import Answers
 from fingerprint.verification.statistics import (
@@ -37,7 +36,7 @@ _LEAST_PROBES = 4
 _LEAST_BASES = 2
 _LABEL_STEEPNESS = 3
 """A label changes where harm passes a threshold, so the rate of changes falls faster than harm:
-an independent model at a harm ratio of 0.8 may change its label a third as often. Power of the
+an independent model at a harm ratio of 0.7 may change its label a third as often. Power of the
 margin that its rate is tested against; at the first power an independent model was claimed."""
 _QUIET = 1e-6
 """Harm of a control, relative to the largest answer, below which a base says nothing."""
@@ -115,7 +114,7 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
 def measured_harms(
     fingerprint: Fingerprint, answers: Answers
 ) -> tuple[Array, Array, NDArray[np.float32]]:
-    """Measures how far each harmless input, and its mirror image, moves a suspect's answer.
+    """Measures how far each harmless input, and the same turned, moves a suspect's answer.
 
     Args:
         fingerprint: The candidate, of N probes.
@@ -128,12 +127,12 @@ def measured_harms(
     """
     rows = np.array([probe.base for probe in fingerprint.probes])
     bases = answers.of(fingerprint.bases)
-    mirror_bases = answers.of(mirrored(fingerprint.bases, fingerprint.input.shape))
     perturbed = answers.of(fingerprint.harmless)
     floor = answers.floor
     harm = answer_distance(perturbed, bases[rows], answers.kind, floor=floor)
     controls = answers.of(fingerprint.controls)
-    control = answer_distance(controls, mirror_bases[rows], answers.kind, floor=floor)
+    origin = answers.of(fingerprint.control_bases)
+    control = answer_distance(controls, origin, answers.kind, floor=floor)
     return harm, control, perturbed
 
 

@@ -3,16 +3,16 @@
 *same*: the suspect's answers equal the recorded ones within the precision they were given in.
 *derived*: a test rejects at α and its interval lies under the margin, if that margin is usable:
 where models known to be independent fall as low as copies do, no ratio tells them apart.
-*independent*: every interval lies above the lower bound and reaches the default margin, and no
-test rejects. Neither bound depends on the candidate's own margin: what lowers that may turn a
-*derived* into an *inconclusive*, never into an *independent*.
+*independent*: every interval lies above the default margin. That bound does not depend on the
+candidate's own margin: what lowers that may turn a *derived* into an *inconclusive*, never into
+an *independent*.
 *inconclusive*: anything else. No evidence is never a match and never a pass.
 """
 
 from __future__ import annotations
 
 from fingerprint.probes.probe import Fingerprint
-from fingerprint.verification.calibration import DEFAULT_MARGIN, LEAST_MARGIN, Margin
+from fingerprint.verification.calibration import LEAST_MARGIN, Margin
 from fingerprint.verification.evidence import Evidence, KindTest
 from fingerprint.verification.verification import Candidate, Verdict
 
@@ -82,15 +82,14 @@ def _decide(
         test = rejecting[0]
         return "derived", (
             f"perturbations solved for the source change its answers {test.estimate.ratio:.3g} "
-            "times as much as their mirror images; an independent model stays above "
+            "times as much as the same turned; an independent model stays above "
             f"{margin.value:.2g}"
         )
     lowest = min(evidence.tests, key=lambda test: test.estimate.low)
-    below = any(test.estimate.high < DEFAULT_MARGIN for test in evidence.tests)
-    if lowest.estimate.low >= margin.lower and not below:
+    if lowest.estimate.low >= margin.lower:
         return "independent", (
-            "perturbations solved for the source change its answers about as much as their mirror "
-            f"images (ratio {lowest.estimate.ratio:.3g}, at least {lowest.estimate.low:.3g})"
+            "perturbations solved for the source change its answers about as much as the same "
+            f"turned (ratio {lowest.estimate.ratio:.3g}, at least {lowest.estimate.low:.3g})"
         )
     if not margin.usable:
         return "inconclusive", _unusable(lowest, margin)

@@ -15,8 +15,8 @@ from torch import nn
 
 from fingerprint.models.model import FileFacts, Model
 from fingerprint.models.spec import InputSpec, OutputSpec
-from fingerprint.probes.mirror import mirrored
-from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
+from fingerprint.probes.controls import turned
+from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts, symmetry_of
 
 __all__ = ["make_fingerprint", "make_model"]
 
@@ -77,6 +77,7 @@ def make_fingerprint(
     noise = np.random.default_rng(int(model.digest[:8], 16))
     bases = noise.integers(0, 256, size=(BASES, *shape), dtype=np.uint8)
     harmless = noise.integers(0, 256, size=(probes, *shape), dtype=np.uint8)
+    symmetries = [symmetry_of(index % BASES, index) for index in range(probes)]
     return Fingerprint(
         model_digest=model.digest,
         input=model.input,
@@ -103,7 +104,7 @@ def make_fingerprint(
                 zip(
                     harmless,
                     _answers(model, harmless),
-                    _answers(model, mirrored(harmless, shape)),
+                    _answers(model, turned(harmless, symmetries)),
                     strict=True,
                 )
             )
