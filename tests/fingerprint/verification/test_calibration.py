@@ -77,7 +77,7 @@ def test_a_new_exchangeable_model_undercuts_the_margin_no_more_often_than_the_fl
 ) -> None:
     """Each source has ratios about a level of its own, most of them below the default."""
     generator = np.random.default_rng(models)
-    levels = generator.normal(-0.7, 0.4, size=(4000, 1))
+    levels = generator.normal(-1.0, 0.4, size=(4000, 1))
     draws = np.exp(levels + generator.normal(0, 0.3, size=(4000, models + 1)))
     margins = [margin_from(row[1:].tolist()) for row in draws]
     undercut = np.mean([row[0] < margin.value for row, margin in zip(draws, margins, strict=True)])
