@@ -34,10 +34,6 @@ Array = NDArray[np.float64]
 
 _LEAST_PROBES = 4
 _LEAST_BASES = 2
-_LABEL_STEEPNESS = 3
-"""A label changes where harm passes a threshold, so the rate of changes falls faster than harm:
-an independent model at a harm ratio of 0.7 may change its label a third as often. Power of the
-margin that its rate is tested against; at the first power an independent model was claimed."""
 _QUIET = 1e-6
 """Harm of a control, relative to the largest answer, below which a base says nothing."""
 
@@ -192,7 +188,7 @@ def _test(
         changed = sum(float(values.mean()) for values in treated) / len(treated)
         expected = sum(float(values.mean()) for values in control) / len(control)
         ratio = changed / expected if expected > 0 else float("inf")
-        odds = odds_of_margin(control, margin**_LABEL_STEEPNESS)
+        odds = odds_of_margin(control, margin)
         return Estimate(ratio, 0.0, float("inf")), discordance_test(treated, control, odds)
     tiny = np.finfo(np.float32).tiny
     logs = [np.log(np.maximum(values, tiny)) for values in treated]
