@@ -298,6 +298,10 @@ def designs(findings: Findings) -> str:
             f"{len(tried)} designs of probe and test were measured; {kept} kept, "
             f"{len(tried) - kept} dropped.",
             table(("design", "what", "fate", "why", *(title for _, title in shown)), rows),
+            "Ratios are relative to the margin of the source. With so few sources differences of a "
+            "few thousandths are noise, and what is no better than noise is dropped. Decoys may "
+            "change nothing for these sources; they are there for perceptrons "
+            "(`python -m benchmarks.digits_limits`).",
         )
     )
 
