@@ -34,7 +34,7 @@ def test_a_signal_during_work_ends_at_once_with_its_code_and_no_traceback(
         assert process.stderr is not None
         assert process.stderr.readline() == b"working\n"
         process.send_signal(number)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=50)
     assert process.returncode == code
     assert (out, err) == (b"", b"")
 
