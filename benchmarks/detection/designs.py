@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.detection.data import Data, load_data
+from benchmarks.detection.files import atomically
 from benchmarks.detection.measure import ALPHA, RESULTS, SEED
 from benchmarks.detection.methods.harmless import as_model
 from benchmarks.detection.metrics import auc, threshold
@@ -35,7 +36,7 @@ from fingerprint.probes.controls import turned
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import MILD, SEVERE, Severity, simulated_derivatives
 from fingerprint.probes.public import MAX_BASES, public_bases, start_input
-from fingerprint.probes.solving import Solver, Wish
+from fingerprint.probes.solving import Depth, Solver, Wish
 from fingerprint.verification.calibration import DEFAULT_MARGIN, margin_from
 from fingerprint.verification.statistics import permutation_test
 
@@ -69,7 +70,7 @@ class Design:
     name: str
     what: str
     start: str = "binary"
-    depth: str = "features"
+    depth: Depth = "features"
     severity: Severity | None = SEVERE
     contrast: float = 1.0
     bases: str = "colours"
@@ -160,7 +161,7 @@ class Workbench:
             start=design.start,
             bases=bases,
             companions=copies,
-            depth="features" if design.depth == "features" else "logits",
+            depth=design.depth,
         )
         solver.contrast = design.contrast
         count = design.candidates * _PROBES
@@ -355,8 +356,8 @@ def main() -> None:
     if options.results.exists() and not options.only:
         document = json.loads(options.results.read_text(encoding="utf-8"))
         document["designs"] = [*judged(rows), stopped_early(benches)]
-        text = json.dumps(document, indent=1) + "\n"
-        options.results.write_text(text, encoding="utf-8")
+        with atomically(options.results) as temporary:
+            temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from benchmarks.detection.data import Data, load_data
+from benchmarks.detection.files import atomically, stem
 from benchmarks.detection.methods import BUDGETS, Method, Prepared, WeightCosine, baselines
 from benchmarks.detection.methods import harmless as ours
 from benchmarks.detection.zoo import Member, members
@@ -82,7 +83,8 @@ class Bench:
         else:
             model = ours.as_model(member.network(), self.data.input_size)
             fingerprint = extract(model, seed=SEED, probes=ours.PROBES)
-            _write(path, encode(fingerprint))
+            with atomically(path) as temporary:
+                temporary.write_bytes(encode(fingerprint))
         prepared = {method.name: self._prepared(member, method) for method in self.methods}
         return Source(member, fingerprint, prepared)
 
@@ -98,10 +100,9 @@ class Bench:
                 )
         made = method.prepare(member.network(), self.data, queries=max(BUDGETS), seed=0)
         if isinstance(made, Prepared):
-            with path.with_suffix(".tmp").open("wb") as file:
-                answers = made.answers.numpy()
+            answers = made.answers.numpy()
+            with atomically(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, queries=made.queries, answers=answers, note=made.note)
-            path.with_suffix(".tmp").replace(path)
         return made
 
     def pairs(self, sources: Sequence[Source], suspect: Member) -> list[dict[str, Any]]:
@@ -114,7 +115,8 @@ class Bench:
             asked = ours.remembering(network, self.data.input_size)
             for source in missing:
                 known[_key(source)] = self._pair(source, suspect, network, asked)
-            _write(path, json.dumps(known).encode())
+            with atomically(path) as temporary:
+                temporary.write_text(json.dumps(known), encoding="utf-8")
         return [known[_key(source)] for source in sources]
 
     def _pair(
@@ -142,8 +144,7 @@ class Bench:
         }
 
     def _path(self, member: Member, what: str, suffix: str) -> Path:
-        stem = "".join(c if c.isalnum() else "_" for c in f"{member.name}__{what}")
-        return self.directory / f"{stem}.{suffix}"
+        return self.directory / f"{stem(f'{member.name}__{what}')}.{suffix}"
 
 
 def document(
@@ -235,12 +236,6 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
-
-
 def facts(
     data: Data, zoo: Sequence[Member], sources: Sequence[Mapping[str, Any]], seconds: float
 ) -> dict[str, Any]:
@@ -280,7 +275,8 @@ def main() -> None:
     data = load_data(options.data)
     made = document(Bench(data, options.work), members(options.work), {})
     made["made"] = facts(data, members(options.work), made["sources"], time.monotonic() - began)
-    _write(options.out, (json.dumps(made, indent=1) + "\n").encode())
+    with atomically(options.out) as temporary:
+        temporary.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     print(f"wrote {options.out}: {len(made['pairs'])} pairs")
 
 

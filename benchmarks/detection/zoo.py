@@ -26,6 +26,7 @@ from torch import nn
 
 from benchmarks.detection import export, networks
 from benchmarks.detection.data import TASKS, Data, load_data
+from benchmarks.detection.files import atomically, stem
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
 from cli.demo.training import accuracy
@@ -169,31 +170,15 @@ class _Workshop:
         return Member(**card).network()
 
 
-def _stem(name: str) -> str:
-    """Returns a name as a file's name."""
-    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-
-
 def _card(directory: Path, name: str) -> Path:
-    return directory / f"{_stem(name)}.json"
-
-
-@contextlib.contextmanager
-def _atomically(path: Path) -> Iterator[Path]:
-    """Yields a path to write to; it takes the place of ``path`` when the block succeeds."""
-    temporary = path.with_name(f".{path.name}.{time.time_ns()}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    return directory / f"{stem(name)}.json"
 
 
 def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seconds: float) -> None:
     """Writes the weights and, once they are complete, the card that makes them a member."""
     card = _card(directory, recipe.name)
     file = card.with_suffix(".onnx" if recipe.exported else ".safetensors")
-    with _atomically(file) as temporary:
+    with atomically(file) as temporary:
         if recipe.exported:
             export.export(network, temporary, data.input_size)
         else:
@@ -209,7 +194,7 @@ def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seco
         "seconds": round(seconds, 1),
         "file": file.name,
     }
-    with _atomically(card) as temporary:
+    with atomically(card) as temporary:
         temporary.write_text(json.dumps(copied | measured, indent=2) + "\n", encoding="utf-8")
 
 

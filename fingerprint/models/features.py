@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,13 +17,35 @@ from torch import Tensor, nn
 from fingerprint.errors import NoInformation
 from fingerprint.models.model import Model
 
-__all__ = ["MAX_WIDTH", "penultimate"]
+__all__ = ["MAX_WIDTH", "Features", "penultimate"]
 
 MAX_WIDTH = 8192
 """Widest features that are used; wider ones are whole feature maps."""
 
 
-def penultimate(model: Model) -> Callable[[Tensor], Tensor] | None:
+@dataclass(frozen=True, eq=False)
+class Features:
+    """The map from a network's inputs to what one of its layers reads.
+
+    Call it with ``(N, *input.shape)``; it returns ``(N, width)``, differentiable, and raises
+    :class:`NoInformation` where the layer did not run on one row for each input.
+
+    Attributes:
+        model: The network.
+        layer: The layer.
+        width: Numbers it reads for each input.
+    """
+
+    model: Model
+    layer: nn.Linear
+    width: int
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Runs the network and returns what the layer read."""
+        return _read(self.model, self.layer, x)
+
+
+def penultimate(model: Model) -> Features | None:
     """Returns the map from inputs to the input of the last linear layer that ran.
 
     The layer is looked for by running the network on grey inputs, two and then three of them: a
@@ -42,17 +64,16 @@ def penultimate(model: Model) -> Callable[[Tensor], Tensor] | None:
     layer = _last_linear(model)
     if layer is None or layer.out_features != model.output.classes:
         return None
-    features = _reader(model, layer)
     for count in (2, 3):
         inputs = _grey(model, count).requires_grad_(True)
         try:
             with torch.enable_grad():
-                seen = features(inputs)
+                seen = _read(model, layer, inputs)
         except NoInformation:
             return None
         if not (seen.requires_grad and 1 < seen.shape[1] <= MAX_WIDTH):
             return None
-    return features
+    return Features(model, layer, width=seen.shape[1])
 
 
 def _last_linear(model: Model) -> nn.Linear | None:
@@ -72,23 +93,20 @@ def _last_linear(model: Model) -> nn.Linear | None:
     return ran[-1] if ran else None
 
 
-def _reader(model: Model, layer: nn.Linear) -> Callable[[Tensor], Tensor]:
-    def features(x: Tensor) -> Tensor:
-        seen: list[Tensor] = []
+def _read(model: Model, layer: nn.Linear, x: Tensor) -> Tensor:
+    seen: list[Tensor] = []
 
-        def note(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
-            seen.append(inputs[0] if inputs else named["input"])
+    def note(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+        seen.append(inputs[0] if inputs else named["input"])
 
-        hook = layer.register_forward_pre_hook(note, with_kwargs=True)
-        try:
-            model(x)
-        finally:
-            hook.remove()
-        if not seen or len(seen[-1]) != len(x):
-            raise NoInformation("expected one row of features for each input, got none or others")
-        return seen[-1].flatten(1)
-
-    return features
+    hook = layer.register_forward_pre_hook(note, with_kwargs=True)
+    try:
+        model(x)
+    finally:
+        hook.remove()
+    if not seen or len(seen[-1]) != len(x):
+        raise NoInformation("expected one row of features for each input, got none or others")
+    return seen[-1].flatten(1)
 
 
 def _grey(model: Model, count: int) -> Tensor:

@@ -26,7 +26,7 @@ from fingerprint.progress import Progress, silent
 from fingerprint.spaces.outside import outside
 from fingerprint.spaces.subspace import Subspace
 
-__all__ = ["Candidates", "Solver", "Wish"]
+__all__ = ["Candidates", "Depth", "Solver", "Wish"]
 
 Depth = Literal["features", "logits"]
 
@@ -133,11 +133,7 @@ class Solver:
         features = penultimate(self.model) if self.companions else None
         if features is None:
             return False
-        low, high = self.model.input.bounds
-        grey = torch.full((1, *self.model.input.shape), (low + high) / 2, dtype=self.model.dtype)
-        with torch.no_grad():
-            width = features(grey.to(self.model.device)).shape[1]
-        equations = (1 + len(self.companions)) * width
+        equations = (1 + len(self.companions)) * features.width
         return equations <= _MOST_EQUATIONS * self.model.input.size
 
     def solve(self, wishes: list[Wish]) -> Candidates:

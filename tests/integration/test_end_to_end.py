@@ -26,6 +26,7 @@ from registry import Registry
 from tests.support.digits import digits, network
 
 ARCH = "cli.demo.networks:cnn"
+REGISTERING = tuple(f"--arch {ARCH} --input-size 1,16,16 --start uniform --decoys 0 --json".split())
 HERE = "tests.integration.test_end_to_end"
 
 
@@ -104,18 +105,7 @@ def source(folder: Path) -> Path:
 def registered(folder: Path, source: Path) -> tuple[Path, Done]:
     """A registry that holds ``source``, and what registering it printed."""
     registry = folder / "registry.db"
-    options = (
-        "--arch",
-        ARCH,
-        "--input-size",
-        "1,16,16",
-        "--start",
-        "uniform",
-        "--decoys",
-        "0",
-        "--json",
-    )
-    return registry, fp(registry, "register", source, *options)
+    return registry, fp(registry, "register", source, *REGISTERING)
 
 
 @pytest.fixture(scope="module")
@@ -245,18 +235,7 @@ def test_policies_decide_the_exit_code(
 def test_the_same_weights_under_two_names_are_reported_as_ties(folder: Path, source: Path) -> None:
     registry = folder / "twice.db"
     for name in ("one", "two"):
-        options = (
-            "--arch",
-            ARCH,
-            "--input-size",
-            "1,16,16",
-            "--start",
-            "uniform",
-            "--decoys",
-            "0",
-            "--json",
-        )
-        done = fp(registry, "register", source, "--name", name, *options)
+        done = fp(registry, "register", source, "--name", name, *REGISTERING)
         assert done.code == 0, done.err
     assert any("identical weights to 'one'" in line for line in done.document["warnings"])
     result = verify(registry, source).document

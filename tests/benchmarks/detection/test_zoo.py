@@ -12,6 +12,7 @@ from torch import nn
 
 from benchmarks.detection import export, zoo
 from benchmarks.detection.data import Data
+from benchmarks.detection.files import stem
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
 from cli.demo.training import accuracy, pixels
@@ -65,7 +66,7 @@ def test_what_a_recipe_needs_is_made_before_it() -> None:
             assert set(recipe.needs) <= made, recipe.name
             made.add(recipe.name)
         assert len(made) == len(recipes)
-        assert len({zoo._stem(name) for name in made}) == len(made)
+        assert len({stem(name) for name in made}) == len(made)
 
 
 def test_the_large_zoo_has_three_hundred_independent_pairs_and_every_modification() -> None:
