@@ -24,11 +24,11 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.detection.data import Data, load_data
-from benchmarks.detection.files import atomically
 from benchmarks.detection.measure import ALPHA, RESULTS, SEED
 from benchmarks.detection.methods.harmless import as_model
 from benchmarks.detection.metrics import auc, threshold
 from benchmarks.detection.zoo import Member, members
+from benchmarks.files import atomically
 from fingerprint import Model
 from fingerprint.models.answers import answer_distance
 from fingerprint.models.run import run

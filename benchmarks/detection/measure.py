@@ -27,10 +27,10 @@ import numpy as np
 import torch
 
 from benchmarks.detection.data import Data, load_data
-from benchmarks.detection.files import atomically, stem
 from benchmarks.detection.methods import BUDGETS, Method, Prepared, WeightCosine, baselines
 from benchmarks.detection.methods import harmless as ours
 from benchmarks.detection.zoo import Member, members
+from benchmarks.files import atomically, stem
 from benchmarks.report import machine
 from fingerprint import Fingerprint, Verification, extract
 from fingerprint.probes.codec import decode, encode

@@ -26,9 +26,9 @@ from torch import nn
 
 from benchmarks.detection import export, networks
 from benchmarks.detection.data import TASKS, Data, load_data
-from benchmarks.detection.files import atomically, stem
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
+from benchmarks.files import atomically, stem
 from cli.demo.training import accuracy
 from fingerprint.progress import Progress, silent
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.detection import export, zoo
 from benchmarks.detection.data import Data
-from benchmarks.detection.files import stem
+from benchmarks.files import stem
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
 from cli.demo.training import accuracy, pixels

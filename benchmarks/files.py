@@ -1,4 +1,4 @@
-"""How the benchmark names and writes what it keeps, so that it can be stopped at any moment."""
+"""How benchmarks name and write what they keep, so that they can be stopped at any moment."""
 
 from __future__ import annotations
 
