@@ -16,6 +16,8 @@ __all__ = ["MAX_BASES", "public_bases", "start_input"]
 
 MAX_BASES = 6
 
+_DRAWS = 16
+
 
 def public_bases(
     spec: InputSpec, seed: str, count: int, images: NDArray[Any] | None = None
@@ -38,7 +40,10 @@ def public_bases(
     label = f"nullprint|{seed}|{spec.domain}"
     if images is not None:
         return _chosen_images(spec, images, label, count)
-    return np.stack([base_input(spec, f"{label}|base|{place}") for place in range(count)])
+    bases: list[NDArray[Any]] = []
+    for place in range(count):
+        bases.append(_unlike(bases, spec, f"{label}|base|{place}"))
+    return np.stack(bases)
 
 
 def start_input(
@@ -56,6 +61,20 @@ def start_input(
     """
     label = f"nullprint|{seed}|{spec.domain}|start|{start}|{model_digest}|{base}|{draw}"
     return start_noise(spec, start, label)
+
+
+def _unlike(others: list[NDArray[Any]], spec: InputSpec, label: str) -> NDArray[Any]:
+    """Draws a base that none of the others equals: two equal ones would count as one witness.
+
+    Grey colours have 256 values, so six of them hold a pair in about 6 % of registries. Inputs
+    so narrow that every draw was taken repeat one.
+    """
+    drawn = base_input(spec, label)
+    for draw in range(1, _DRAWS):
+        if not any(np.array_equal(drawn, other) for other in others):
+            break
+        drawn = base_input(spec, f"{label}|{draw}")
+    return drawn
 
 
 def _chosen_images(spec: InputSpec, images: NDArray[Any], label: str, count: int) -> NDArray[Any]:
