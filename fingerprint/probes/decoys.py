@@ -24,11 +24,11 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
+from fingerprint.models.logits import logits_of
 from fingerprint.models.model import Model
 from fingerprint.models.run import full_precision
 from fingerprint.models.spec import InputSpec
 from fingerprint.perturbations.objective import centred
-from fingerprint.probes.solving import logits_of
 from fingerprint.progress import Progress, silent
 
 __all__ = ["train_decoys"]

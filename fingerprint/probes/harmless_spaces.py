@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from fingerprint.models.model import Model
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.segment import AffineSegment, first_affine_segment
+from fingerprint.perturbations.first_layers import LinearSpace, linear_space
 from fingerprint.probes.probe import SpaceFacts
 from fingerprint.spaces.least_harmful import least_harmful
-from fingerprint.spaces.null_space import null_space
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["HarmlessSpaces", "find_spaces", "linear_operator_of"]
@@ -43,33 +43,24 @@ def linear_operator_of(model: Model) -> LinearOperator | None:
 
 def find_spaces(model: Model) -> HarmlessSpaces:
     """Computes the linear harmless space and states the dimension of the whole network's."""
-    segment = first_affine_segment(model, model.input.shape, device=model.device)
-    space, linear = _linear(model, segment)
-    network = _network(model)
-    warnings = () if segment.found else (f"linear part not found: {segment.reason}",)
-    if space is not None and space.dimension != 0:
-        return HarmlessSpaces((linear, network), space, segment.operator, warnings)
-    extra = _least_harmful(model, segment) if space is not None and segment.found else ()
+    found = linear_space(model)
+    linear, network = _linear(model, found), _network(model)
+    warnings = () if found.segment.found else (f"linear part not found: {found.note}",)
+    if found.is_usable:
+        return HarmlessSpaces((linear, network), found.space, found.segment.operator, warnings)
+    trivial = found.space is not None and found.space.dimension == 0
+    extra = _least_harmful(model, found.segment) if trivial and not found.segment.identity else ()
     return HarmlessSpaces((linear, network, *extra), None, None, warnings)
 
 
-def _linear(model: Model, segment: AffineSegment) -> tuple[Subspace | None, SpaceFacts]:
-    n = model.input.size
-    if segment.operator is None:
-        return None, SpaceFacts(
-            kind="linear", dimension=None, input_dimension=n, rank=None, note=segment.reason
-        )
-    if segment.identity:
-        note = "the input itself is read by a nonlinear operation"
-        return None, SpaceFacts(kind="linear", dimension=0, input_dimension=n, rank=n, note=note)
-    space = null_space(segment.operator)
-    layers = " ".join(segment.layers[:6])
-    note = f"{layers}; {space.note}" if space.note else layers
-    facts = SpaceFacts(
-        kind="linear", dimension=space.dimension, input_dimension=n, rank=space.rank, note=note
+def _linear(model: Model, found: LinearSpace) -> SpaceFacts:
+    return SpaceFacts(
+        kind="linear",
+        dimension=None if found.space is None else found.space.dimension,
+        input_dimension=model.input.size,
+        rank=None if found.space is None else found.space.rank,
+        note=found.note,
     )
-    undetermined = space.dimension is None and segment.operator.m >= n
-    return (None if undetermined else space), facts
 
 
 def _network(model: Model) -> SpaceFacts:

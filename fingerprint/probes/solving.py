@@ -13,6 +13,7 @@ from torch import Tensor
 
 from fingerprint.errors import NoInformation
 from fingerprint.models.features import penultimate
+from fingerprint.models.logits import logits_of
 from fingerprint.models.model import Model
 from fingerprint.models.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators.base import LinearOperator
@@ -231,14 +232,6 @@ class Solver:
             base=wish.base,
             draw=wish.draw,
         )
-
-
-def logits_of(model: Model) -> Callable[[Tensor], Tensor]:
-    """Returns the model as a function to logits, up to a constant, whatever it answers with."""
-    if model.output.kind != "probabilities":
-        return model
-    tiny = torch.finfo(torch.float32).tiny
-    return lambda x: model(x).clamp_min(tiny).log()
 
 
 def _part_of(progress: Progress, done: int, size: int, total: int) -> Progress:
