@@ -4,8 +4,10 @@
 
 With n inputs and m outputs, m far below n, the perturbations with ``f(x+δ) = f(x)`` form a
 manifold of dimension n − m near almost every point (Lemma 1, pushed through all layers at
-once). Few outputs are solved by Gauss-Newton in float64, to rounding error; many by projected
-L-BFGS in the network's own precision, because the Jacobian is then ill-conditioned and dear.
+once). Few outputs are solved by Gauss-Newton in float64, to rounding error; where it is caught
+between the box and a bend of the manifold, L-BFGS leads it to where it converges. Many outputs
+are solved by projected L-BFGS in the network's own precision, because the Jacobian is then
+ill-conditioned and dear.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ _FEW_OUTPUTS = 32
 _JACOBIAN_ENTRIES = 2**22
 _GAUSS_NEWTON_TOLERANCE = 1e-8
 _LBFGS_TOLERANCE = 1e-2
+_APPROACH = 1e-3
+"""Relative residual from which Gauss-Newton finds the rest of the way."""
 
 
 def choose_method(outputs: int, inputs: int) -> Method:
@@ -59,7 +63,7 @@ def solve_network(
         method: ``gauss-newton`` or ``l-bfgs``; chosen by size if omitted.
         tolerance: Relative residual that counts as converged; 1e-8 for Gauss-Newton, 1e-2 for
             L-BFGS, whose probes are rounded to 8 bits anyway.
-        max_passes: Passes at most for each probe, L-BFGS only.
+        max_passes: Passes of L-BFGS at most for each probe; twice as many to lead Gauss-Newton.
         progress: Called as the work goes on.
 
     Returns:
@@ -74,12 +78,9 @@ def solve_network(
     start = objective.clip(start.to(base.dtype))
     with torch.no_grad():
         if chosen == "gauss-newton":
-            return gauss_newton(
-                objective,
-                start,
-                tolerance=_GAUSS_NEWTON_TOLERANCE if tolerance is None else tolerance,
-                progress=progress,
-            )
+            goal = _GAUSS_NEWTON_TOLERANCE if tolerance is None else tolerance
+            solution = gauss_newton(objective, start, tolerance=goal, progress=progress)
+            return _led(objective, start, solution, goal, 2 * max_passes, progress)
         return projected_lbfgs(
             objective,
             start,
@@ -87,3 +88,36 @@ def solve_network(
             max_passes=max_passes,
             progress=progress,
         )
+
+
+def _led(
+    objective: Objective,
+    start: Tensor,
+    solution: Solution,
+    tolerance: float,
+    max_passes: int,
+    progress: Progress,
+) -> Solution:
+    """Solves again what Gauss-Newton was caught on: from where L-BFGS brings the same starts.
+
+    What is merely as exact as the precision allows is left as it is.
+    """
+    rows = (~(solution.residual <= max(tolerance, _APPROACH))).nonzero().flatten()
+    if len(rows) == 0:
+        return solution
+    stuck = Objective(objective.network, objective.base[rows], (objective.low, objective.high))
+    near = projected_lbfgs(
+        stuck, start[rows], tolerance=_APPROACH, max_passes=max_passes, progress=progress
+    )
+    found = gauss_newton(stuck, stuck.base + near.delta, tolerance=tolerance, progress=progress)
+    better = found.residual < solution.residual[rows]
+    delta, residual = solution.delta.clone(), solution.residual.clone()
+    delta[rows[better]] = found.delta[better]
+    residual[rows[better]] = found.residual[better]
+    return Solution(
+        delta=delta,
+        residual=residual,
+        converged=residual <= tolerance,
+        method=solution.method,
+        passes=solution.passes + (near.passes + found.passes) * len(rows) / len(start),
+    )

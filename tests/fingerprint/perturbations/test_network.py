@@ -7,11 +7,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from fingerprint.errors import NoInformation
 from fingerprint.perturbations import centred, solve_network
+from fingerprint.perturbations.gauss_newton import gauss_newton
 from fingerprint.perturbations.network import choose_method
+from fingerprint.perturbations.objective import Objective
 from tests.fingerprint.perturbations.problems import (
     BOX,
     Spy,
@@ -158,3 +161,44 @@ def test_centring_removes_what_softmax_cannot_see() -> None:
     torch.testing.assert_close(centred(moved), centred(logits))
     torch.testing.assert_close(centred(moved).softmax(1), logits.softmax(1))
     assert float(centred(moved).sum(1).abs().max()) < 1e-12
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[nn.Module, Tensor]:
+    """A perceptron trained on the digits as tables of 64 numbers, and some of its rows.
+
+    Its inputs are few and most of them lie on a side of the box.
+    """
+    rows, labels = load_digits(return_X_y=True)
+    x, y = torch.from_numpy(rows) / 16, torch.from_numpy(labels)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)).double()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(500):
+        optimizer.zero_grad()
+        torch.autograd.backward(nn.functional.cross_entropy(network(x), y))
+        optimizer.step()
+    return network.requires_grad_(False), x[:16]
+
+
+def test_starts_that_gauss_newton_is_caught_on_are_led_to_solutions(
+    table: tuple[nn.Module, Tensor],
+) -> None:
+    network, base = table
+    generator = torch.Generator().manual_seed(0)
+    start = torch.rand(base.shape, generator=generator, dtype=torch.float64)
+    with torch.no_grad():
+        alone = gauss_newton(Objective(network, base, BOX), start)
+    assert int(alone.converged.sum()) < len(base), "nothing left to lead"
+    found = solve_network(network, base, start, bounds=BOX)
+    assert int(found.converged.sum()) > int(alone.converged.sum())
+    actual = residuals(network, base, found.delta)
+    np.testing.assert_array_equal(found.converged, actual <= 1e-8)
+    np.testing.assert_array_less(actual, alone.residual + 1e-11)
+    assert_in_box(base, found)
+    # What Gauss-Newton solved by itself is its own solution still.
+    torch.testing.assert_close(
+        found.delta[alone.converged], alone.delta[alone.converged], rtol=0, atol=0
+    )
+    assert found.passes > alone.passes
