@@ -26,10 +26,10 @@ from fingerprint.models.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.perturbations.network import choose_method
+from fingerprint.perturbations.noise import parse_start
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import SEVERE, simulated_derivatives
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
-from fingerprint.probes.noise import parse_start
 from fingerprint.probes.probe import Fingerprint, Probe, ProbeKind
 from fingerprint.probes.public import MAX_BASES, public_bases
 from fingerprint.probes.screening import FLOOR, Screen, measure

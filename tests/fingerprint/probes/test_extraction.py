@@ -16,8 +16,8 @@ from cli.demo.networks import mlp
 from fingerprint.errors import NoInformation, UsageError
 from fingerprint.models.loading import load_model
 from fingerprint.models.model import Model
+from fingerprint.perturbations.noise import START_KINDS
 from fingerprint.probes import extraction
-from fingerprint.probes.noise import START_KINDS
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.probes.public import public_bases, start_input
 from fingerprint.probes.screening import FLOOR

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fingerprint.models.spec import InputSpec
-from fingerprint.probes.noise import base_input
+from fingerprint.perturbations.noise import base_input
 from fingerprint.probes.public import public_bases
 
 GREY = InputSpec(shape=(1, 16, 16))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fingerprint.errors import UsageError
 from fingerprint.models.spec import InputSpec
-from fingerprint.probes.noise import START_KINDS, base_input, parse_start, start_noise
+from fingerprint.perturbations.noise import START_KINDS, base_input, parse_start, start_noise
 
 PIXELS = InputSpec(shape=(3, 5, 7))
 IDS = [f"label-{index}" for index in range(3)]
