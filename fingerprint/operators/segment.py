@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.call import Call, places
+from fingerprint.operators.centring import centring, normalised_entries
 from fingerprint.operators.composed import Stack
 from fingerprint.operators.parallel import added
 from fingerprint.operators.reshape import Reshape
@@ -46,6 +47,8 @@ class AffineSegment:
         ended_by: Operations that read the frontier, comma-separated; ``output`` if returned.
         identity: Whether the input itself, or an injective image of it by rearranging and
             scaling, is in the frontier: the harmless space is then trivial.
+        centred: Whether the operator only subtracts means, for the layer normalisation that
+            reads the input: every network that begins with one has the same null space.
         outputs: How many values the frontier has, repetitions left out.
         reason: Why there is no operator; empty if there is one.
     """
@@ -54,6 +57,7 @@ class AffineSegment:
     layers: tuple[str, ...] = ()
     ended_by: str = ""
     identity: bool = False
+    centred: bool = False
     outputs: int = 0
     reason: str = ""
 
@@ -122,13 +126,18 @@ class _Walk:
         if not frontier:
             reason = "the output does not depend on the input"
             return AffineSegment(operator=None, reason=reason)
+        centred = self._centred()
         operators = [self._without_batch(self.operators[node]) for node in frontier]
+        if centred is not None:
+            operators = [self._without_batch(centred)]
         enders = [name for node in frontier for name in self.readers[node]]
         return AffineSegment(
             operator=operators[0] if len(operators) == 1 else Stack(operators),
-            layers=self._layers(frontier),
+            layers=(*self._layers(frontier), *(("centring",) if centred is not None else ())),
             ended_by=", ".join(dict.fromkeys(enders)),
-            identity=any(self.cores[node] is self.trace.input for node in frontier),
+            identity=centred is None
+            and any(self.cores[node] is self.trace.input for node in frontier),
+            centred=centred is not None,
             outputs=len(frontier),
         )
 
@@ -199,6 +208,18 @@ class _Walk:
             return Stack([self.operators[variable] for _, variable in parts], dim=axis)
         images = [compose(part, self.operators[variable]) for part, variable in parts]
         return added(images)
+
+    def _centred(self) -> LinearOperator | None:
+        """Returns the input less its means, if layer normalisation is all that reads it."""
+        if len(self.readers) != 1:
+            return None
+        (node,) = self.readers
+        entries = normalised_entries(node, self.trace)
+        if self.cores[node] is not self.trace.input or entries is None:
+            return None
+        operator = self.operators[node]
+        centre = centring(operator.out_shape, entries, dtype=self.dtype, device=self.device)
+        return compose(centre, operator)
 
     def _reduced_frontier(self) -> list[fx.Node]:
         """Drops frontier values that are affine functions of other frontier values."""

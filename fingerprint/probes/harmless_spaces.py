@@ -24,7 +24,8 @@ class HarmlessSpaces:
 
     Attributes:
         facts: One entry for each space.
-        space: Null space of the first affine segment; None if it is trivial or not found.
+        space: Null space of the first affine segment; None if it is trivial, not found, or the
+            same for every network that begins with a layer normalisation.
         operator: That segment's linear part; None where there is no space.
         warnings: One line each.
     """
@@ -46,7 +47,8 @@ def find_spaces(model: Model) -> HarmlessSpaces:
     found = linear_space(model)
     linear, network = _linear(model, found), _network(model)
     warnings = () if found.segment.found else (f"linear part not found: {found.note}",)
-    if found.is_usable:
+    # What layer normalisation does not read is no fingerprint: others do not read it either.
+    if found.is_usable and not found.segment.centred:
         return HarmlessSpaces((linear, network), found.space, found.segment.operator, warnings)
     trivial = found.space is not None and found.space.dimension == 0
     extra = _least_harmful(model, found.segment) if trivial and not found.segment.identity else ()
