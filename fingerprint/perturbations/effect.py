@@ -69,7 +69,7 @@ def effects(model: Model, before: Tensor, after: Tensor, *, batch: int = BATCH) 
             f"got {tuple(before.shape)} and {tuple(after.shape)}"
         )
     found: list[Effect] = []
-    for first, second in zip(before.split(batch), after.split(batch), strict=True):
+    for first, second in zip(torch.split(before, batch), torch.split(after, batch), strict=True):
         found += _effects(_logits(model, first), _logits(model, second))
     return found
 

@@ -9,6 +9,7 @@ space.project(noise)        # harmless whatever its size
 
 from __future__ import annotations
 
+from fingerprint.spaces.generic import generic_dimension
 from fingerprint.spaces.intersection import intersection
 from fingerprint.spaces.least_harmful import LeastHarmful, least_harmful
 from fingerprint.spaces.matrix_free import MatrixFreeSubspace, ProjectionWarning
@@ -39,6 +40,7 @@ __all__ = [
     "TrivialSubspace",
     "WholeSpace",
     "frobenius_norm",
+    "generic_dimension",
     "intersection",
     "least_harmful",
     "null_space",

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fingerprint.errors import UsageError
 from fingerprint.operators import Dense, first_affine_segment
-from fingerprint.perturbations import decompose
+from fingerprint.perturbations import decompose, equivalent, two_layer
 from fingerprint.spaces import Subspace, null_space
 from tests.fingerprint.perturbations.problems import doubled
 
@@ -107,6 +107,35 @@ def test_equal_harmful_parts_act_identically_and_other_directions_do_not(
     assert float((answers(mlp, stranger) - answers(mlp, first)).abs().max()) > 0.1
 
 
+def test_lemma_4_other_harmful_directions_give_other_layer_outputs(
+    mlp: nn.Module, matrix: Matrix, space: Subspace
+) -> None:
+    """For any pair, parallel or not: the layer is injective on the harmful parts."""
+    first, second = (decompose(space, random(40, 1, 16, 16, seed=seed)) for seed in (0, 1))
+    cosine = torch.cosine_similarity(first.harmful.flatten(1), second.harmful.flatten(1))
+    assert float(cosine.abs().max()) < 0.9
+    apart = (first.harmful - second.harmful).reshape(40, -1).numpy()
+    change = np.linalg.norm(apart @ matrix.T, axis=1)
+    least = np.linalg.svd(matrix, compute_uv=False)[-1]
+    assert bool((change >= 0.999 * least * np.linalg.norm(apart, axis=1)).all())
+
+
+def test_lemma_4_speaks_of_layers_networks_may_coincide(
+    mlp: nn.Module, matrix: Matrix, space: Subspace
+) -> None:
+    """Two harmful parts of different directions that the first layer tells apart, ReLU not."""
+    layers: Any = mlp.layers
+    delta = random(1, 1, 16, 16)
+    lost = two_layer(layers[1], layers[2], (0.5 + delta).reshape(256)).sample(
+        torch.Generator().manual_seed(3)
+    )
+    other = delta + lost.reshape(delta.shape)
+    first, second = (decompose(space, each).harmful.flatten() for each in (delta, other))
+    assert abs(float(torch.cosine_similarity(first, second, dim=0))) < 0.999
+    assert float(np.linalg.norm(matrix @ (second - first).numpy())) > 0.1
+    torch.testing.assert_close(answers(mlp, other), answers(mlp, delta), atol=1e-11, rtol=0)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(2, 9))
 def test_the_split_is_unique_linear_and_stable(seed: int, m: int, n: int) -> None:
@@ -139,3 +168,65 @@ def test_float32_perturbations_are_split_in_the_precision_of_the_space(space: Su
 def test_perturbations_of_another_shape_are_refused(space: Subspace) -> None:
     with pytest.raises(UsageError, match="expected shape"):
         decompose(space, random(2, 1, 16, 15))
+
+
+def test_a_family_has_a_member_of_every_norm_that_acts_alike(
+    mlp: nn.Module, matrix: Matrix, space: Subspace
+) -> None:
+    """Theorem 5 with the norm chosen; judged by the trained network, not by the space."""
+    delta = random(4, 1, 16, 16)
+    generator = torch.Generator().manual_seed(5)
+    for norm in (float(delta.flatten(1).norm(dim=1).max()), 1e3, 1e6):
+        found = equivalent(space, delta, norm, generator)
+        np.testing.assert_allclose(found.flatten(1).norm(dim=1), norm, rtol=1e-12)
+        torch.testing.assert_close(
+            answers(mlp, found), answers(mlp, delta), atol=1e-13 * max(norm, 100), rtol=0
+        )
+        effect = (found - delta).reshape(4, -1).numpy() @ matrix.T
+        np.testing.assert_allclose(effect, 0.0, atol=1e-13 * max(norm, 100))
+
+
+def test_the_smallest_member_of_a_family_is_the_harmful_part(space: Subspace) -> None:
+    delta = random(2, 3, 1, 16, 16)
+    harmful = decompose(space, delta).harmful
+    least = harmful.flatten(2).norm(dim=2)
+    found = equivalent(space, delta, least)
+    torch.testing.assert_close(found, harmful, atol=1e-6, rtol=0)
+    with pytest.raises(UsageError, match="at least that of the harmful part"):
+        equivalent(space, delta, least - 1e-3)
+
+
+def test_members_of_a_family_differ_and_norms_may_differ_too(space: Subspace) -> None:
+    delta = random(3, 1, 16, 16)
+    norms = torch.tensor([20.0, 200.0, 2000.0], dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    first, second = (equivalent(space, delta, norms, generator) for _ in range(2))
+    torch.testing.assert_close(first.flatten(1).norm(dim=1), norms)
+    cosine = torch.cosine_similarity(first.flatten(1), second.flatten(1))
+    assert float(cosine[2]) < 0.5
+    again = equivalent(space, delta, norms, torch.Generator().manual_seed(0))
+    assert torch.equal(again, first)
+
+
+def test_an_injective_layer_has_families_of_one_member() -> None:
+    space = null_space(Dense(random(9, 5)))
+    delta = random(2, 5)
+    torch.testing.assert_close(equivalent(space, delta, delta.norm(dim=1)), delta)
+    with pytest.raises(UsageError, match="harmless directions"):
+        equivalent(space, delta, 2 * delta.norm(dim=1))
+
+
+@pytest.mark.parametrize(
+    ("norm", "message"),
+    [
+        (torch.ones(2), "one of shape"),
+        (float("nan"), "finite"),
+        (float("inf"), "finite"),
+        (-1.0, "at least"),
+    ],
+)
+def test_norms_that_no_member_has_are_refused(
+    space: Subspace, norm: float | Tensor, message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        equivalent(space, random(3, 1, 16, 16), norm)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from fingerprint.operators import (
     Select,
     Stack,
     global_mean,
+    linear_operator,
 )
 from fingerprint.spaces import least_harmful
 from fingerprint.spaces.null_space import MAX_DENSE
@@ -56,6 +59,27 @@ def test_smallest_singular_values_are_numpys(name: str, k: int) -> None:
     responses = np.linalg.norm(matrix @ rows.T, axis=0)
     np.testing.assert_allclose(responses, found.singular_values.numpy(), atol=1e-10)
     assert found.converged
+
+
+def test_lemma_2_the_least_harmful_direction_is_an_eigenvector_and_nothing_responds_less(
+    trained_cnn: torch.nn.Module,
+) -> None:
+    """On the first convolution of a trained network, which has no harmless space."""
+    layer: Any = trained_cnn.convolutions[0]  # type: ignore[index, union-attr]
+    operator = linear_operator(layer, (1, 16, 16))
+    assert operator.n <= operator.m
+    found = least_harmful(operator)
+    matrix = dense(operator)
+    values, vectors = np.linalg.eigh(matrix.T @ matrix)
+    assert values[0] > 0
+    assert float(found.singular_values[0]) == pytest.approx(np.sqrt(values[0]), rel=1e-6)
+    direction = found.directions.reshape(-1).numpy()
+    assert abs(direction @ vectors[:, 0]) == pytest.approx(1.0, abs=1e-6)
+    units = random(2000, operator.n).numpy()
+    units[:500] = direction + 0.1 * units[:500]
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    response = np.linalg.norm(matrix @ direction)
+    assert bool((np.linalg.norm(units @ matrix.T, axis=1) > response).all())
 
 
 def test_without_a_dense_matrix_the_iteration_finds_the_same_direction() -> None:

@@ -1,0 +1,171 @@
+"""Softmax and normalisation by rows: one number added to a whole row is not noticed (Lemma 1.3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fingerprint.errors import UsageError
+from fingerprint.operators.base import LinearOperator
+from fingerprint.operators.batching import flatten_batch
+from fingerprint.perturbations.nonlinear.harmless_set import HarmlessSet
+from fingerprint.spaces.rank import membership_tolerance
+
+__all__ = ["RowConstants", "RowDifferences"]
+
+
+class RowDifferences(LinearOperator):
+    """Subtracts from each row its mean: all that softmax can see of its input.
+
+    Attributes:
+        view: What a tensor of ``in_shape`` is reshaped to, so that axes make rows.
+        axes: The axes of a row.
+    """
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        view: tuple[int, ...],
+        axes: tuple[int, ...],
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(in_shape, in_shape, device=device)
+        self.view = view
+        self.axes = axes
+
+    def matvec(self, x: Tensor) -> Tensor:
+        """Centres every row: ``(..., *in_shape)`` -> the same shape."""
+        flat, _ = flatten_batch(x, self.in_shape)
+        rows = flat.reshape(len(flat), *self.view)
+        centred = rows - rows.mean(dim=[axis + 1 for axis in self.axes], keepdim=True)
+        return centred.reshape(x.shape)
+
+    def rmatvec(self, y: Tensor) -> Tensor:
+        """The same: centring is symmetric."""
+        return self.matvec(y)
+
+
+class RowConstants(HarmlessSet):
+    """``{c · 1}`` in every row.
+
+    All of the set of softmax and log-softmax along an axis. All of that of layer and group
+    normalisation too: their answer gives away the spread of a row as long as ``eps`` is
+    positive. With an ``eps`` of zero, scaling a row about its mean is harmless besides, and
+    weights of zero hide more; then this is a part of the set.
+
+    ``free`` is 0 although ``dimension`` counts the rows: no entry can move without the others.
+    """
+
+    def __init__(
+        self,
+        z: Tensor,
+        axes: Sequence[int],
+        *,
+        view: tuple[int, ...] | None = None,
+        note: str = "",
+    ) -> None:
+        """Takes the features and the axes that make a row.
+
+        Args:
+            z: The features.
+            axes: Axes of a row, counted from the front.
+            view: Shape to give z first; its own if omitted.
+            note: What to know of the set.
+        """
+        super().__init__(z, note=note)
+        self.view = tuple(z.shape) if view is None else view
+        self.axes = tuple(axes)
+
+    @classmethod
+    def softmax(cls, z: Tensor, dim: int) -> RowConstants:
+        """Returns the set of softmax, log-softmax or softmin along an axis (Lemma 1.3).
+
+        Raises:
+            UsageError: There is no such axis.
+        """
+        if not -z.ndim <= dim < z.ndim:
+            raise UsageError(f"softmax: expected an axis of {tuple(z.shape)}, got {dim}")
+        return cls(z, [dim % z.ndim])
+
+    @classmethod
+    def layer_norm(
+        cls, z: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None
+    ) -> RowConstants:
+        """Returns the set of layer normalisation over the last axes.
+
+        Raises:
+            UsageError: The features do not end in that shape.
+        """
+        first = z.ndim - len(normalized_shape)
+        if not 0 <= first < z.ndim or tuple(z.shape[first:]) != tuple(normalized_shape):
+            raise UsageError(
+                f"layer norm: expected features that end in {tuple(normalized_shape)}, "
+                f"got {tuple(z.shape)}"
+            )
+        return cls(z, range(first, z.ndim), note=_hidden(weight))
+
+    @classmethod
+    def group_norm(cls, z: Tensor, groups: int, weight: Tensor | None = None) -> RowConstants:
+        """Returns the set of group normalisation of ``(N, C, ...)``.
+
+        Instance normalisation has as many groups as channels.
+
+        Raises:
+            UsageError: The channels do not divide into the groups.
+        """
+        if z.ndim < 2 or groups < 1 or z.shape[1] % groups:
+            raise UsageError(
+                f"group norm: expected features (N, C, ...) with C a multiple of the groups, "
+                f"got {tuple(z.shape)} and {groups}"
+            )
+        length = math.prod(z.shape[1:]) // groups
+        return cls(z, [2], view=(z.shape[0], groups, length), note=_hidden(weight))
+
+    @property
+    def length(self) -> int:
+        """Entries of a row."""
+        return math.prod(self.view[axis] for axis in self.axes)
+
+    @property
+    def dimension(self) -> int:
+        """One for each row."""
+        return self.n // self.length if self.n else 0
+
+    @property
+    def free(self) -> int:
+        """None by itself, unless a row is a single entry."""
+        return self.n if self.length == 1 else 0
+
+    @property
+    def operator(self) -> LinearOperator:
+        """An operator whose null space this is."""
+        return RowDifferences(self.shape, self.view, self.axes, device=self.z.device)
+
+    def piece(self) -> tuple[Tensor, Tensor]:
+        """Returns bounds of δ: 0, or infinite where a row is a single entry."""
+        high = torch.full_like(self.z, math.inf if self.length == 1 else 0.0)
+        return -high, high
+
+    def _contains(self, delta: Tensor, slack: Tensor | None) -> Tensor:
+        if slack is None:
+            slack = self.slack(delta, membership_tolerance(1, delta.dtype, self.z.dtype))
+        rows = delta.reshape(len(delta), *self.view)
+        axes = [axis + 1 for axis in self.axes]
+        spread = rows.amax(dim=axes, keepdim=True) - rows.amin(dim=axes, keepdim=True)
+        room = slack.reshape(-1, *[1] * len(self.view))
+        return (spread <= room).flatten(1).all(dim=1)
+
+    def _sample(self, count: int, generator: torch.Generator | None, size: float) -> Tensor:
+        kept = [1 if axis in self.axes else side for axis, side in enumerate(self.view)]
+        noise = torch.randn(count, *kept, generator=generator, dtype=torch.float64)
+        whole = (size * noise).to(self.z).expand(count, *self.view)
+        return whole.reshape(count, *self.shape)
+
+
+def _hidden(weight: Tensor | None) -> str:
+    hides = weight is not None and bool((weight == 0).any())
+    return "a part of the set: weights of zero hide more" if hides else ""
