@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from fingerprint.errors import FingerprintError
 
 if TYPE_CHECKING:
+    from fingerprint.inspection import Inspection, LayerFacts, inspect
     from fingerprint.models import FileFacts, InputSpec, Model, OutputSpec, load_model
     from fingerprint.probes import Fingerprint, Probe, SpaceFacts, extract
     from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
@@ -34,6 +35,8 @@ __all__ = [
     "Fingerprint",
     "FingerprintError",
     "InputSpec",
+    "Inspection",
+    "LayerFacts",
     "Model",
     "ModelSuspect",
     "Narrowed",
@@ -43,6 +46,7 @@ __all__ = [
     "Suspect",
     "Verification",
     "extract",
+    "inspect",
     "load_model",
     "verify",
 ]
@@ -50,6 +54,7 @@ __all__ = [
 # Names are looked up when they are used: importing torch and timm takes seconds, which listing
 # a registry or reporting an error should not have to wait for.
 _HOME = {
+    "fingerprint.inspection": ("Inspection", "LayerFacts", "inspect"),
     "fingerprint.models": ("FileFacts", "InputSpec", "Model", "OutputSpec", "load_model"),
     "fingerprint.probes": ("Fingerprint", "Probe", "SpaceFacts", "extract"),
     "fingerprint.suspects": ("ModelSuspect", "Narrowed", "Suspect"),

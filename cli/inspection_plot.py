@@ -1,0 +1,177 @@
+"""A picture of an inspection: every layer's harmless share, and its smallest singular values.
+
+Drawn with matplotlib, which is no dependency of the package and is imported when it is needed.
+Nothing of it is global: no backend is chosen and no window can open.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli.sanitize import clean
+from cli.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fingerprint.inspection import Inspection, LayerFacts
+
+__all__ = ["check", "draw"]
+
+_LINEAR = "#2166ac"
+_BOUND = "#a6cbe6"
+_NONLINEAR = "#d6841f"
+_UNKNOWN = "#8a8a8a"
+# In inches: what a layer takes, what stands above and below the layers, the width without
+# names, and a character of a name. Above the tallest, not every layer has its name.
+_ROW = 0.17
+_ABOVE = 0.65
+_BELOW = 0.55
+_WIDE = 8.5
+_CHARACTER = 0.062
+_TALLEST = 120.0
+_NAME = 44  # longest name shown
+
+
+def check(path: Path) -> None:
+    """Sees to it that a picture can be drawn before any work is begun.
+
+    Raises:
+        EnvironmentFailure: matplotlib or the folder is missing.
+    """
+    from fingerprint.errors import EnvironmentFailure
+
+    if importlib.util.find_spec("matplotlib") is None:
+        raise EnvironmentFailure("--plot: needs matplotlib; pip install 'nullprint[plot]'")
+    if not path.absolute().parent.is_dir():
+        raise EnvironmentFailure(f"--plot: there is no folder {clean(path.parent)}; make it first")
+
+
+def draw(found: Inspection, path: Path) -> None:
+    """Draws an inspection to a file: all of it or nothing; a file that is there is replaced.
+
+    Args:
+        found: The inspection.
+        path: Ends in .png, .svg or .pdf.
+
+    Raises:
+        EnvironmentFailure: matplotlib is missing, or the file cannot be written.
+    """
+    check(path)
+    figure = _figure(found)
+    kind = path.suffix.lower().removeprefix(".")
+    write_whole(path, lambda stream: figure.savefig(stream, format=kind))
+
+
+def _figure(found: Inspection) -> Any:
+    from matplotlib.figure import Figure
+
+    layers = found.layers
+    rows = max(len(layers), 4)
+    height = min(_ABOVE + _BELOW + _ROW * rows, _TALLEST)
+    names = _CHARACTER * max((len(clean(layer.name, _NAME)) for layer in layers), default=0)
+    width = names + _WIDE
+    figure = Figure(figsize=(width, height), dpi=120)
+    # Placed in inches: a layout that is fitted leaves gaps in pictures this tall.
+    shares, values = figure.subplots(
+        1,
+        2,
+        sharey=True,
+        width_ratios=(3, 2),
+        gridspec_kw={
+            "left": (names + 0.3) / width,
+            "right": 1 - 0.2 / width,
+            "top": 1 - _ABOVE / height,
+            "bottom": _BELOW / height,
+            "wspace": 0.06,
+        },
+    )
+    _draw_shares(shares, layers)
+    _draw_values(values, layers)
+    _name_rows(shares, layers, height)
+    shape = "x".join(map(str, found.input.shape))
+    title = (
+        f"{clean(found.architecture)}, input {shape}, nonlinear layers at {clean(found.given, 60)}"
+    )
+    handles, labels = shares.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        title=_plain(title),
+        title_fontsize=9,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1 - 0.05 / height),
+        ncols=4,
+        fontsize=8,
+        frameon=False,
+    )
+    return figure
+
+
+def _draw_shares(axes: Any, layers: Sequence[LayerFacts]) -> None:
+    kinds = (
+        ("harmless (linear layer)", _LINEAR, lambda layer: layer.affine and layer.share),
+        ("at least harmless", _BOUND, _bound),
+        ("free at this input (nonlinear layer)", _NONLINEAR, lambda x: not x.affine and x.share),
+    )
+    for label, colour, share in kinds:
+        found = [(row, share(layer)) for row, layer in enumerate(layers)]
+        known = [(row, value) for row, value in found if value is not None and value is not False]
+        if not known:
+            continue
+        rows = [row for row, _ in known]
+        axes.barh(rows, [value for _, value in known], height=0.75, color=colour, label=label)
+        # A share of zero is an answer: it has a mark of its own.
+        zero = [row for row, value in known if value == 0]
+        axes.plot([0.0] * len(zero), zero, "o", color=colour, markersize=4, clip_on=False)
+    unknown = [row for row, layer in enumerate(layers) if layer.share is None and not _bound(layer)]
+    if unknown:
+        axes.plot(
+            [0.01] * len(unknown), unknown, "x", color=_UNKNOWN, markersize=4, label="not computed"
+        )
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set_xlabel("share of the input's dimensions", fontsize=8)
+
+
+def _bound(layer: LayerFacts) -> float | None:
+    """Returns the share that is harmless at least, where only a bound is known."""
+    if not layer.affine or layer.dimension is not None or not layer.at_least:
+        return None
+    return layer.at_least / layer.n
+
+
+def _draw_values(axes: Any, layers: Sequence[LayerFacts]) -> None:
+    dots = [
+        (value, row)
+        for row, layer in enumerate(layers)
+        for value in layer.singular_values
+        if value > 0
+    ]
+    axes.plot(
+        [value for value, _ in dots], [row for _, row in dots], "o", color=_LINEAR, markersize=3
+    )
+    if dots:
+        axes.set_xscale("log")
+    axes.set_xlabel("smallest singular values that are not zero", fontsize=8)
+
+
+def _name_rows(axes: Any, layers: Sequence[LayerFacts], height: float) -> None:
+    step = max(1, round(_ROW * len(layers) / height))
+    rows = range(0, len(layers), step)
+    names = [_plain(clean(layers[row].name, _NAME)) for row in rows]
+    axes.set_yticks(list(rows), names, fontsize=7)
+    axes.set_ylim(max(len(layers), 4) - 0.5, -0.5)
+    for side in axes.figure.axes:
+        side.tick_params(axis="x", labelsize=7)
+        side.grid(axis="x", color="#e0e0e0", linewidth=0.6)
+        side.set_axisbelow(True)
+        for edge in ("top", "right"):
+            side.spines[edge].set_visible(False)
+
+
+def _plain(text: str) -> str:
+    """Returns text that matplotlib does not take for mathematics."""
+    return text.replace("$", r"\$")
