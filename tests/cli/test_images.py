@@ -1,11 +1,14 @@
-"""A folder of pictures becomes pixels at the input size, or a refusal that names the file."""
+"""Files become inputs of a model, or a refusal that names the file."""
 
 from __future__ import annotations
 
 import os
+import pickle
 import struct
+import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from fingerprint.models.spec import InputSpec
 
 RGB = InputSpec(shape=(3, 4, 6))
 GREY = InputSpec(shape=(1, 4, 6))
+WAVE = InputSpec(shape=(1, 5), kind="float", bounds=(-1.0, 1.0))
 
 
 @pytest.fixture
@@ -124,3 +128,190 @@ def test_an_unreadable_picture_is_an_environment_failure(folder: Path) -> None:
 def test_a_model_that_takes_no_pictures_is_a_usage_error(folder: Path, spec: InputSpec) -> None:
     with pytest.raises(UsageError, match="1 or 3 channels"):
         images.load_images(folder, spec)
+
+
+def test_files_and_folders_are_read_in_the_order_given_each_with_its_name(folder: Path) -> None:
+    (folder / "more").mkdir()
+    Image.new("RGB", (6, 4), (0, 255, 0)).save(folder / "more" / "c.bmp")
+    found = images.read_inputs([folder / "more", folder / "b.JPG", folder / "a.png"], RGB)
+    assert found.names == ("c", "b", "a")
+    assert [file.name for file in found.files] == ["c.bmp", "b.JPG", "a.png"]
+    assert found.values.shape == (3, 3, 4, 6)
+    assert found.values.dtype == np.uint8
+    assert found.values[:, :, 0, 0].argmax(axis=1).tolist() == [1, 2, 0]
+
+
+def test_inputs_of_one_name_are_numbered(folder: Path, tmp_path: Path) -> None:
+    (folder / "more").mkdir()
+    for name in ("a.png", "a-2.png"):
+        Image.new("RGB", (6, 4)).save(folder / "more" / name)
+    found = images.read_inputs([folder / "a.png", folder / "more", folder / "a.png"], RGB)
+    assert found.names == ("a", "a-2", "a-3", "a-4")
+
+
+@pytest.mark.parametrize("spec", [RGB, WAVE], ids=["pixels", "float"])
+def test_a_missing_file_an_empty_folder_or_no_path_is_a_usage_error(
+    tmp_path: Path, spec: InputSpec
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for paths in ([tmp_path / "missing.npy"], [tmp_path / "empty"], []):
+        with pytest.raises(UsageError):
+            images.read_inputs(paths, spec)
+
+
+@pytest.mark.parametrize(("spec", "suffix"), [(RGB, "png"), (WAVE, "npy")], ids=["png", "npy"])
+def test_special_files_are_refused_as_inputs_too(
+    tmp_path: Path, spec: InputSpec, suffix: str
+) -> None:
+    os.mkfifo(tmp_path / f"pipe.{suffix}")
+    for path in (tmp_path, tmp_path / f"pipe.{suffix}", Path("/dev/zero")):
+        with pytest.raises(UnsafeFile, match="regular file"):
+            images.read_inputs([path], spec)
+
+
+def test_too_many_values_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "MAX_VALUES", 100)
+    images.read_inputs([folder / "a.png"], RGB)
+    with pytest.raises(UnsafeFile, match="fewer at a time"):
+        images.read_inputs([folder / "a.png", folder / "b.JPG"], RGB)
+
+
+def test_arrays_hold_one_input_or_a_batch(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(-1, 1, (3, 1, 5))
+    np.save(tmp_path / "many.npy", values)
+    np.save(tmp_path / "one.npy", values[0])
+    found = images.read_inputs([tmp_path / "many.npy", tmp_path / "one.npy"], WAVE)
+    assert found.names == ("many", "many-2", "many-3", "one")
+    assert found.values.dtype == np.float32
+    np.testing.assert_array_equal(found.values[:3], values.astype(np.float32))
+    np.testing.assert_array_equal(found.values[3], found.values[0])
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.asfortranarray(np.random.default_rng(0).uniform(-1, 1, (4, 1, 5))),
+        np.random.default_rng(0).uniform(-1, 1, (4, 1, 5)).astype(">f4"),
+        np.random.default_rng(0).uniform(-1, 1, (4, 1, 5)).astype(np.float16),
+        np.ones((4, 1, 5), dtype=np.int64),
+    ],
+    ids=["fortran", "big endian", "float16", "int64"],
+)
+def test_arrays_of_any_number_type_and_order_are_converted(tmp_path: Path, array: Any) -> None:
+    np.save(tmp_path / "x.npy", array)
+    values = images.read_inputs([tmp_path / "x.npy"], WAVE).values
+    assert values.dtype == np.float32
+    assert values.dtype.isnative
+    assert values.flags.c_contiguous
+    np.testing.assert_array_equal(values, np.ascontiguousarray(array).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((5,)),
+        np.zeros((5, 1)),
+        np.zeros((2, 2, 1, 5)),
+        np.zeros(()),
+        np.full((1, 5), np.nan),
+        np.full((1, 5), np.inf),
+        np.full((1, 5), 1.01),
+        np.full((1, 5), 1e300),
+    ],
+    ids=["short", "turned", "deep", "scalar", "nan", "infinite", "outside", "huge"],
+)
+def test_an_array_that_is_no_input_is_a_usage_error_that_names_it(
+    tmp_path: Path, array: Any
+) -> None:
+    np.save(tmp_path / "x.npy", array)
+    with pytest.raises(UsageError, match=r"x\.npy"):
+        images.read_inputs([tmp_path / "x.npy"], WAVE)
+
+
+def test_a_batch_of_no_inputs_is_a_usage_error(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((0, 1, 5)))
+    with pytest.raises(UsageError, match=r"x\.npy.*\(0, 1, 5\)"):
+        images.read_inputs([tmp_path / "x.npy"], WAVE)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.array([None, "x"], dtype=object), np.zeros((1, 5), dtype=complex), np.array(["a"] * 5)],
+    ids=["objects", "complex", "text"],
+)
+def test_an_array_of_anything_but_numbers_is_refused(tmp_path: Path, array: Any) -> None:
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    with pytest.raises(MalformedFile, match=r"x\.npy"):
+        images.read_inputs([tmp_path / "x.npy"], WAVE)
+
+
+class _Harmful:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, ("unpickled",)
+
+
+def test_nothing_is_unpickled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save(tmp_path / "a.npy", np.array([_Harmful()], dtype=object), allow_pickle=True)
+    (tmp_path / "b.npy").write_bytes(pickle.dumps(_Harmful()))
+    with zipfile.ZipFile(tmp_path / "c.npy", "w") as archive:
+        archive.write(tmp_path / "a.npy", "arr_0.npy")
+    for name in ("a", "b", "c"):
+        with pytest.raises(MalformedFile, match=rf"{name}\.npy"):
+            images.read_inputs([tmp_path / f"{name}.npy"], WAVE)
+    assert not (tmp_path / "unpickled").exists()
+
+
+def _with_header(header: bytes, body: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + body
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x93NUMPY",
+        b"version https://git-lfs.github.com/spec/v1\n",
+        _with_header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 5), }\n", b"\0" * 8),
+        _with_header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 1, 5), }\n"),
+        _with_header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1, 1, 5), }\n"),
+        _with_header(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1e3, 5), }\n"),
+        _with_header(b"{'descr': 'nonsense', 'fortran_order': False, 'shape': (1, 5), }\n"),
+        _with_header(b"__import__('os').mkdir('unpickled')\n"),
+        _with_header(b"{" * 5000),
+        b"\x93NUMPY\x02\x00\xff\xff\xff\xff{",
+    ],
+    ids=[
+        "empty",
+        "cut off",
+        "pointer",
+        "truncated",
+        "terabytes",
+        "negative",
+        "fraction",
+        "type",
+        "code",
+        "nested",
+        "long header",
+    ],
+)
+def test_a_header_that_lies_is_refused_by_name(
+    tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(MalformedFile, match=r"x\.npy"):
+        images.read_inputs([tmp_path / "x.npy"], WAVE)
+    assert not (tmp_path / "unpickled").exists()
+
+
+def test_a_truncated_picture_given_by_itself_is_refused_by_name(folder: Path) -> None:
+    whole = (folder / "b.JPG").read_bytes()
+    (folder / "b.JPG").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MalformedFile, match=r"b\.JPG"):
+        images.read_inputs([folder / "b.JPG"], RGB)
+
+
+def test_a_picture_for_a_model_of_other_inputs_is_refused(folder: Path) -> None:
+    with pytest.raises(MalformedFile, match=r"a\.png"):
+        images.read_inputs([folder / "a.png"], WAVE)
