@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from cli.commands.decompose import decompose
 from cli.commands.demo import demo
+from cli.commands.hide import hide
+from cli.commands.inspect import inspect
 from cli.commands.list import list_models
 from cli.commands.register import register
 from cli.commands.remove import remove
@@ -59,6 +62,13 @@ _COMMANDS = (
     (list_models, "list", "fp list --json"),
     (show, "show", "fp show ours"),
     (remove, "remove", "fp remove ours --yes"),
+    (inspect, "inspect", "fp inspect model.safetensors --arch timm:resnet18 --layer layer4"),
+    (
+        decompose,
+        "decompose",
+        "fp decompose model.safetensors cat.png -o parts --arch timm:vit_tiny_patch16_224",
+    ),
+    (hide, "hide", "fp hide ours.safetensors cat.png -o hidden --recover"),
     (demo, "demo", "fp demo --keep digits"),
 )
 for command, verb, example in _COMMANDS:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("register", "verify", "list", "show", "remove", "demo")
+COMMANDS = ("register", "verify", "list", "show", "remove", "inspect", "decompose", "hide", "demo")
 HEAVY = ("torch", "timm", "numpy", "scipy", "sklearn", "sqlalchemy", "alembic", "PIL", "rich")
 
 _PROBE = """
