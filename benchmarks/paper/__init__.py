@@ -1,0 +1,1 @@
+"""Every table and figure of the paper, printed again from networks anyone can train."""
