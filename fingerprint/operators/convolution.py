@@ -138,15 +138,20 @@ class Convolution(LinearOperator):
             dilation=self.dilation,
             groups=self.groups,
         )
-        # The full result starts at the first padded pixel and ends with the last window:
-        # cut off the padding in front, then cut or fill up to the input's size.
-        fit = [
-            (-before, size + before - reached)
+        # The full result starts at the first padded pixel and ends with the last window: fill up
+        # to the last pixel, which windows within the padding do not reach, then cut to the input.
+        filled = [
+            (0, max(size + before - reached, 0))
             for (before, _), size, reached in zip(
                 self.padding, self.in_shape[1:], full.shape[2:], strict=True
             )
         ]
-        return functional.pad(full, _last_axis_first(fit)).reshape(*batch, *self.in_shape)
+        whole = functional.pad(full, _last_axis_first(filled))
+        for axis, ((before, _), size) in enumerate(
+            zip(self.padding, self.in_shape[1:], strict=True), start=2
+        ):
+            whole = whole.narrow(axis, before, size)
+        return whole.reshape(*batch, *self.in_shape)
 
     def _pairs(self, padding: Padding, axes: int) -> tuple[tuple[int, int], ...]:
         if padding == "valid":

@@ -120,6 +120,13 @@ def test_any_convolution_is_the_matrix_of_its_definition(operator: Convolution) 
     check_operator(operator, loops(operator))
 
 
+def test_windows_that_lie_in_the_padding_alone_reach_no_pixel() -> None:
+    weight = torch.ones(1, 1, 1, dtype=torch.float64)
+    operator = Convolution(weight, (1, 1), stride=4, padding=[(2, 0)])
+    check_operator(operator, loops(operator))
+    assert not bool(operator.to_dense().any())
+
+
 def test_pixels_that_no_window_covers_get_zeros_back() -> None:
     operator = Convolution(torch.ones(1, 1, 2, 2, dtype=torch.float64), (1, 7, 8), stride=3)
     back = operator.rmatvec(torch.ones(operator.out_shape, dtype=torch.float64))
