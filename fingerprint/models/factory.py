@@ -59,10 +59,28 @@ def _working_directory_first() -> Iterator[None]:
             sys.path.remove(here)
 
 
+@contextmanager
+def _no_quiet_end(architecture: Architecture) -> Iterator[None]:
+    """Refuses code that ends the program as if all were well: nothing was answered yet.
+
+    An end with another code stays one, such as that of a signal.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise
+        raise UsageError(
+            f"arch: {architecture.text}: expected code that returns, got one that exits"
+        ) from error
+
+
 def _import(architecture: Architecture) -> Callable[..., Any]:
     try:
-        with _working_directory_first():
+        with _working_directory_first(), _no_quiet_end(architecture):
             module = importlib.import_module(architecture.source)
+    except UsageError:
+        raise
     except Exception as error:
         # User code runs here: whatever it raises, the option is what has to change.
         raise UsageError(
@@ -79,8 +97,10 @@ def _call(
     factory: Callable[..., Any], options: Mapping[str, Any], architecture: Architecture
 ) -> nn.Module:
     try:
-        with _working_directory_first():
+        with _working_directory_first(), _no_quiet_end(architecture):
             module = factory(**options)
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(f"arch: {architecture.text} failed: {first_line(error)}") from error
     if not isinstance(module, nn.Module):

@@ -62,3 +62,24 @@ def test_a_module_of_the_working_directory_is_found(
 def test_a_factory_that_does_not_work_is_a_usage_error(text: str, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
         build(text)
+
+
+@pytest.mark.parametrize("line", ["sys.exit(0)", "sys.exit()", "def tiny():\n    sys.exit(0)"])
+def test_code_that_exits_as_if_all_were_well_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """An exit code of 0 would look like a verdict that passed."""
+    (tmp_path / "nets_that_exit.py").write_text(f"import sys\n{line}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "nets_that_exit", raising=False)
+    with pytest.raises(UsageError, match="got one that exits"):
+        build("nets_that_exit:tiny")
+
+
+def test_an_exit_that_tells_of_a_signal_stays_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_terminated.py").write_text("raise SystemExit(143)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="143"):
+        build("nets_terminated:tiny")
