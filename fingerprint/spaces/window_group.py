@@ -20,7 +20,7 @@ class WindowGroup:
     Attributes:
         matrix: Shape ``(p, q)``, float64.
         columns: Flat input positions, shape ``(L, q)``, int64, distinct within a window.
-        rows: Flat output positions, shape ``(L, p)``, int64, distinct altogether.
+        rows: Numbers of outputs, shape ``(L, p)``, int64, distinct altogether.
     """
 
     matrix: Tensor

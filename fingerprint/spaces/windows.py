@@ -34,20 +34,24 @@ __all__ = ["windows"]
 Windows = tuple[WindowGroup, ...]
 
 
-def windows(operator: LinearOperator, *, values: bool = False) -> Windows | None:
+def windows(
+    operator: LinearOperator, *, values: bool = False, placed: bool = False
+) -> Windows | None:
     """Splits an operator into windows, up to an injective map on the left.
 
     Args:
         operator: Any operator.
         values: Whether norms of outputs must be kept, not only the null space. Injective
             factors on the left are dropped otherwise.
+        placed: Whether rows must be positions in the output, for what stands to the left of the
+            operator; they are just numbers, all different, otherwise.
 
     Returns:
         Groups with the null space of the operator and, if asked for, ``‖A x‖`` for every ``x``;
         None when the operator has no such form.
     """
     factors = list(_factors(operator))
-    while len(factors) > 1 and (factors[0].is_orthogonal if values else factors[0].is_injective):
+    while len(factors) > 1 and not placed and _keeps(factors[0], values):
         factors.pop(0)
     reads: EntryMap | None = None
     while len(factors) > 1 and (moved := entry_map(factors[-1])) is not None:
@@ -57,11 +61,17 @@ def windows(operator: LinearOperator, *, values: bool = False) -> Windows | None
     while len(factors) > 1 and (moved := entry_map(factors[0])) is not None:
         kept = moved if kept is None else kept.after(moved)
         factors.pop(0)
-    if len(factors) > 1 or (groups := _core(factors[0], values)) is None:
-        return None
-    if kept is not None:
+    groups = _core(factors[0], values, placed or kept is not None) if len(factors) == 1 else None
+    if groups is not None and kept is not None:
         groups = _weigh_rows(groups, kept, factors[0].m, values)
+        groups = _move_rows(groups, kept, factors[0].m) if placed else groups
+    if groups is None:
+        return None
     return groups if reads is None else _rename_columns(groups, reads)
+
+
+def _keeps(factor: LinearOperator, values: bool) -> bool:
+    return factor.is_orthogonal if values else factor.is_injective
 
 
 def _factors(operator: LinearOperator) -> Sequence[LinearOperator]:
@@ -70,7 +80,7 @@ def _factors(operator: LinearOperator) -> Sequence[LinearOperator]:
     return [inner for factor in operator.factors for inner in _factors(factor)]
 
 
-def _core(operator: LinearOperator, values: bool) -> Windows | None:
+def _core(operator: LinearOperator, values: bool, placed: bool) -> Windows | None:
     if isinstance(operator, Dense):
         m, n = operator.shape
         columns = torch.arange(n, device=operator.device)
@@ -82,14 +92,15 @@ def _core(operator: LinearOperator, values: bool) -> Windows | None:
     if isinstance(operator, Pooling):
         return pooling_windows(operator)
     if isinstance(operator, Repeated):
-        return _repeated(operator, values)
+        return _repeated(operator, values, placed)
     if isinstance(operator, Stack):
-        return _stacked(operator, values)
+        return _stacked(operator, values, placed)
     if isinstance(operator, Scaled):
-        inner = windows(operator.operator, values=values)
+        inner = windows(operator.operator, values=values, placed=placed)
         return inner and tuple(replace(g, matrix=g.matrix * operator.factor) for g in inner)
     if (moved := entry_map(operator)) is not None:
-        return _entries(operator.n, moved, values)
+        entries = _entries(operator.n, moved, values)
+        return _move_rows(entries, moved, operator.n) if placed else entries
     return None
 
 
@@ -100,13 +111,13 @@ def _entries(n: int, moved: EntryMap, values: bool) -> Windows:
     return _weigh_rows((WindowGroup(one, every, every),), moved, n, values)
 
 
-def _repeated(operator: Repeated, values: bool) -> Windows | None:
-    inner = windows(operator.operator, values=values)
+def _repeated(operator: Repeated, values: bool, placed: bool) -> Windows | None:
+    inner = windows(operator.operator, values=values, placed=placed)
     if inner is None:
         return None
     times = math.prod(operator.times)
     copies = torch.arange(times, device=operator.device)[:, None, None]
-    n, m = operator.operator.n, operator.operator.m
+    n, m = operator.operator.n, operator.operator.m if placed else _count(inner)
     return tuple(
         WindowGroup(
             group.matrix,
@@ -117,7 +128,7 @@ def _repeated(operator: Repeated, values: bool) -> Windows | None:
     )
 
 
-def _stacked(operator: Stack, values: bool) -> Windows | None:
+def _stacked(operator: Stack, values: bool, placed: bool) -> Windows | None:
     numbers = torch.arange(operator.m, device=operator.device)
     if operator.dim is None:
         parts = torch.split(numbers, [inner.m for inner in operator.operators])
@@ -126,12 +137,31 @@ def _stacked(operator: Stack, values: bool) -> Windows | None:
         parts = torch.split(numbers.reshape(operator.out_shape), sizes, dim=operator.dim)
     found: list[WindowGroup] = []
     for inner, part in zip(operator.operators, parts, strict=True):
-        groups = windows(inner, values=values)
+        groups = windows(inner, values=values, placed=placed)
         if groups is None:
             return None
-        place = part.reshape(-1)
-        found += [WindowGroup(g.matrix, g.columns, place[g.rows]) for g in groups]
+        first, place = _count(found), part.reshape(-1)
+        found += [
+            replace(group, rows=place[group.rows] if placed else group.rows + first)
+            for group in groups
+        ]
     return tuple(found)
+
+
+def _count(groups: Sequence[WindowGroup]) -> int:
+    """Returns a number above those of all rows."""
+    return 1 + max((int(group.rows.max()) for group in groups if group.rows.numel()), default=-1)
+
+
+def _move_rows(groups: Windows, left: EntryMap, m: int) -> Windows | None:
+    """Writes rows that a map of entries kept as positions in its output; None if one is twice."""
+    outputs = (left.source >= 0).nonzero()[:, 0]
+    sources = left.source[outputs]
+    if bool((torch.bincount(sources, minlength=1) > 1).any()):
+        return None
+    place = torch.full((m,), -1, dtype=torch.int64, device=sources.device)
+    place[sources] = outputs
+    return tuple(replace(group, rows=place[group.rows]) for group in groups)
 
 
 def _weigh_rows(groups: Windows, left: EntryMap, m: int, values: bool) -> Windows:

@@ -38,6 +38,10 @@ def rebuilt(operator: LinearOperator) -> np.ndarray:
     return np.concatenate(rows)
 
 
+TURNED = Product(
+    Reshape((2, 3), (6,)), Permute((3, 2), (1, 0)), Reshape((6,), (3, 2)), Dense(random(6, 9))
+)
+LOSSY = Product(Select((6,), [slice(2, 4)]), Dense(random(6, 9)))
 CONVOLUTION = Convolution(random(4, 2, 3, 2), (2, 6, 7), stride=(2, 1), padding=(1, 0), dilation=2)
 OPERATORS: dict[str, LinearOperator] = {
     "convolution": CONVOLUTION,
@@ -49,6 +53,17 @@ OPERATORS: dict[str, LinearOperator] = {
     "selected": Product(Select((4, 2, 5), [slice(1, 4), slice(None), slice(0, 5, 2)]), CONVOLUTION),
     "moved": Product(Permute((4, 2, 5), (2, 0, 1)), CONVOLUTION, Reshape((84,), (2, 6, 7))),
     "pooling": average_pooling((2, 7, 6), 3, 2, 1),
+    "stack of parts": Stack([LOSSY, LOSSY]),
+    "weights behind a stack that turns": Product(
+        Diagonal(random(12), (12,)), Stack([TURNED, TURNED])
+    ),
+    "weights behind tokens that turn": Product(
+        Diagonal(random(3, 6), (3, 6)), Repeated(TURNED, (3,))
+    ),
+    "a part of a stack of parts": Product(Select((4,), [slice(0, 3)]), Stack([LOSSY, LOSSY])),
+    "a part of tokens of parts": Product(
+        Select((3, 2), [slice(0, 3), slice(0, 1)]), Repeated(LOSSY, (3,))
+    ),
 }
 
 
