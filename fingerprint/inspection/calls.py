@@ -169,8 +169,11 @@ class _Recorder(TorchFunctionMode):
         return result
 
     def _variables(self, args: Any, kwargs: Any) -> list[Tensor]:
-        found = {id(t): t for t in tensors((args, kwargs)) if t in self._dependent}
-        return list(found.values())
+        """Lists the tensors that depend on the input, one that is given twice as two.
+
+        The product of a feature with itself is a product of two features.
+        """
+        return [t for t in tensors((args, kwargs)) if t in self._dependent]
 
     def _entry(
         self,

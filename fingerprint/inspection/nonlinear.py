@@ -72,7 +72,7 @@ def _as_pooling(
 ) -> tuple[str, Tensor, tuple[Any, ...], dict[str, Any]]:
     """Reads a maximum over some axes as max pooling with one window."""
     dim = args[0] if args else kwargs.get("dim", ())
-    axes = [axis % z.ndim for axis in ((dim,) if isinstance(dim, int) else dim)]
+    axes = [axis % z.ndim for axis in ((dim,) if isinstance(dim, int) else dim or ())]
     axes = axes or list(range(z.ndim))
     others = [axis for axis in range(z.ndim) if axis not in axes]
     window = z.permute(*others, *axes).reshape(*(z.shape[axis] for axis in others), -1)

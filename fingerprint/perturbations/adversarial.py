@@ -22,6 +22,7 @@ from fingerprint.errors import NoInformation, UsageError
 from fingerprint.models.logits import logits_of
 from fingerprint.models.model import Model
 from fingerprint.models.run import BATCH, full_precision
+from fingerprint.perturbations.objective import differentiable
 from fingerprint.progress import Progress, silent
 
 __all__ = ["Adversarial", "Norm", "adversarial"]
@@ -137,7 +138,7 @@ class _Aim:
         """Returns the answers ``(B, m)`` and the direction in which the loss rises."""
         leaf = point.detach().requires_grad_(True)
         with torch.enable_grad():
-            answers = self.network(leaf)
+            answers = differentiable(self.network(leaf))
             loss = functional.cross_entropy(answers, self.named, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, leaf)
         return answers.detach(), -gradient if self.targeted else gradient

@@ -77,7 +77,7 @@ def equivalent(
     once = space.project(noise)
     # Noise has about 1/√n of its length in any one direction; much less is an error of the
     # projection, and the space, whose dimension may be unknown, holds nothing but zero.
-    error = max(space.accuracy, tolerance**0.5)
+    error = max(space.accuracy, membership_tolerance(space.n, space.dtype, space.dtype) ** 0.5)
     empty = once.reshape(rows.shape).norm(dim=-1) <= error * noise.reshape(rows.shape).norm(dim=-1)
     if bool((empty & (wanted > least * (1.0 + tolerance))).any()):
         raise UsageError(

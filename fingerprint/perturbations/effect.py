@@ -27,7 +27,7 @@ class Effect:
 
     Attributes:
         relative: ``‖g(x') − g(x)‖ / ‖g(x)‖``, g being the logits with their mean subtracted
-            (softmax is blind to that mean, Lemma 1.3); NaN where g(x) is zero.
+            (softmax is blind to that mean, Lemma 1.3); infinite or NaN where g(x) is zero.
         rmse: ``‖f(x') − f(x)‖ / √m`` of the logits as they are, the paper's Table 1.
         largest: Largest change of a single logit.
         label: Class with the largest logit before.

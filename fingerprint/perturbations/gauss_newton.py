@@ -64,6 +64,7 @@ def gauss_newton(
     norm = state.norm()
     return Solution(
         delta=point - objective.base,
+        point=point,
         residual=norm,
         converged=norm <= tolerance,
         method="gauss-newton",

@@ -51,7 +51,8 @@ def nearest_inside(
     """Projects targets on the inputs that a space makes of each base inside the box.
 
     What comes out depends on the base through its harmful part ``(I − P) base`` alone: bases
-    that differ by a harmless perturbation span one set.
+    that differ by a harmless perturbation span one set. Only when a row has arrived is judged
+    by its distance from the base itself, so that below the tolerance they may differ.
 
     Args:
         space: The harmless space, with vectors of shape ``shape``.

@@ -63,6 +63,7 @@ def approach_jointly(
         )
     return Solution(
         delta=solution.delta,
+        point=solution.point,
         residual=solution.residual,
         converged=solution.converged,
         method="joint l-bfgs",

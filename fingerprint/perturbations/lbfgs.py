@@ -130,6 +130,7 @@ def projected_lbfgs(
     residual = (2 * value).sqrt()
     return Solution(
         delta=point - objective.base,
+        point=point,
         residual=residual,
         converged=residual <= tolerance,
         method="l-bfgs",

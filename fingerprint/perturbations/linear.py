@@ -64,6 +64,7 @@ def solve_linear(
     room = feasible.flatten(1).norm(dim=1) > _LEAST_LENGTH * wanted
     return Solution(
         delta=feasible,
+        point=(base + feasible).clamp(low, high),
         residual=torch.where(room, gap / torch.where(room, length, 1.0), 1.0),
         converged=room,
         method="projection",

@@ -93,6 +93,7 @@ def _nearest(found: list[Solution], delta: Tensor, passes: float) -> Solution:
     rows = torch.arange(len(delta), device=delta.device)
     return Solution(
         delta=torch.stack([one.delta for one in found])[chosen, rows],
+        point=torch.stack([one.point for one in found])[chosen, rows],
         residual=residuals[chosen, rows],
         converged=converged[chosen, rows],
         method=found[0].method,

@@ -109,13 +109,14 @@ def _led(
     near = projected_lbfgs(
         stuck, start[rows], tolerance=_APPROACH, max_passes=max_passes, progress=progress
     )
-    found = gauss_newton(stuck, stuck.base + near.delta, tolerance=tolerance, progress=progress)
+    found = gauss_newton(stuck, near.point, tolerance=tolerance, progress=progress)
     better = found.residual < solution.residual[rows]
-    delta, residual = solution.delta.clone(), solution.residual.clone()
-    delta[rows[better]] = found.delta[better]
+    point, residual = solution.point.clone(), solution.residual.clone()
+    point[rows[better]] = found.point[better]
     residual[rows[better]] = found.residual[better]
     return Solution(
-        delta=delta,
+        delta=point - objective.base,
+        point=point,
         residual=residual,
         converged=residual <= tolerance,
         method=solution.method,

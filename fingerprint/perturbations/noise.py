@@ -81,7 +81,7 @@ def _blocked_shape(shape: tuple[int, ...], block: int) -> tuple[int, ...]:
 
 def _unit(label: str, count: int) -> NDArray[np.float64]:
     """Numbers in [0, 1], multiples of 1/255, from SHAKE-256 of the label."""
-    data = hashlib.shake_256(label.encode()).digest(count)
+    data = hashlib.shake_256(label.encode(errors="surrogatepass")).digest(count)
     return np.frombuffer(data, dtype=np.uint8).astype(np.float64) / 255.0
 
 

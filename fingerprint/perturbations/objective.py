@@ -8,15 +8,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fingerprint.errors import NoInformation
+from fingerprint.errors import IncompatibleModel, NoInformation
 
-__all__ = ["Objective", "Progressed", "centred"]
+__all__ = ["Objective", "Progressed", "centred", "differentiable"]
 
 
 def centred(answers: Tensor) -> Tensor:
     """Subtracts the mean over classes: the part of logits that softmax can see (Lemma 1.3)."""
     seen: Tensor = answers - answers.mean(dim=-1, keepdim=True)
     return seen
+
+
+def differentiable(answers: Tensor) -> Tensor:
+    """Returns answers to an input that wants a gradient, if they can give one.
+
+    Raises:
+        IncompatibleModel: The network turns its input into indices, say, or into numpy arrays.
+    """
+    if not answers.requires_grad:
+        raise IncompatibleModel(
+            "expected answers that can be differentiated by the input, got none: the network "
+            "rounds, indexes or detaches it; give the part of the network behind that"
+        )
+    return answers
 
 
 @dataclass
@@ -75,7 +89,7 @@ class Objective:
         """Relative residuals ``(R, m)`` and their Jacobians ``(R, m, n)``, by m backward passes."""
         leaf = point.detach().requires_grad_(True)
         with torch.enable_grad():
-            residual = self._relative(self.network(leaf), rows)
+            residual = self._relative(differentiable(self.network(leaf)), rows)
             count = residual.shape[1]
             slices = [
                 torch.autograd.grad(residual[:, k].sum(), leaf, retain_graph=k < count - 1)[0]
@@ -87,7 +101,8 @@ class Objective:
         """``½‖residual‖²`` of shape ``(R,)`` and its gradient of shape ``(R, *shape)``."""
         leaf = point.detach().requires_grad_(True)
         with torch.enable_grad():
-            value = 0.5 * self._relative(self.network(leaf), rows).square().sum(dim=1)
+            residual = self._relative(differentiable(self.network(leaf)), rows)
+            value = 0.5 * residual.square().sum(dim=1)
             (gradient,) = torch.autograd.grad(value.sum(), leaf)
         return value.detach(), gradient
 

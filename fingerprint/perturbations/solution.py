@@ -15,6 +15,8 @@ class Solution:
 
     Attributes:
         delta: Perturbations, shape ``(B, *input.shape)``; ``x + delta`` lies inside the box.
+        point: The inputs ``x + delta`` as the solver left them, inside the box exactly. Adding
+            delta to x again would round, and leave traces of x in the last digits.
         residual: ``‖g(x+δ) − g(x)‖ / ‖g(x)‖`` for each, shape ``(B,)``, where g is the answer
             with its mean over classes subtracted (softmax is blind to that mean, Lemma 1.3).
         converged: Whether the residual met the tolerance, shape ``(B,)``, bool.
@@ -23,6 +25,7 @@ class Solution:
     """
 
     delta: Tensor
+    point: Tensor
     residual: Tensor
     converged: Tensor
     method: str

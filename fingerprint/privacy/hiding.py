@@ -219,9 +219,8 @@ def _answered(
     begin = to_tensor(start, spec, working.dtype).to(model.device)
     with full_precision():
         found = solve_network(logits_of(working), base, begin, bounds=spec.bounds, progress=report)
-    # x + δ rounds, which the box would notice.
-    point = (base + found.delta).clamp(*spec.bounds)
-    return "network", point.double(), found.residual.double(), found.converged
+    # Not x + δ, which rounds: traces of x would be left in the last digits.
+    return "network", found.point.double(), found.residual.double(), found.converged
 
 
 def _described(

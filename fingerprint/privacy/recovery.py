@@ -27,7 +27,10 @@ from fingerprint.perturbations.first_layers import linear_space
 from fingerprint.perturbations.objective import centred
 from fingerprint.spaces.subspace import Subspace
 
-__all__ = ["GaussianPrior", "Recovered", "Regression", "completed", "recover"]
+__all__ = ["LEAST_PUBLIC", "GaussianPrior", "Recovered", "Regression", "completed", "recover"]
+
+LEAST_PUBLIC = 4
+"""Fewest public images that anything is learned from."""
 
 _COMPONENTS = 256
 _LEAST_NOISE = 1e-6
@@ -85,8 +88,10 @@ class GaussianPrior:
             UsageError: There are fewer than four images.
         """
         count = len(images)
-        if count < 4:
-            raise UsageError(f"prior: expected at least 4 public images, got {count}; give more")
+        if count < LEAST_PUBLIC:
+            raise UsageError(
+                f"prior: expected at least {LEAST_PUBLIC} public images, got {count}; give more"
+            )
         mean = images.mean(dim=0)
         rows = (images - mean).flatten(1)
         _, singular, right = torch.linalg.svd(rows, full_matrices=False)
@@ -148,9 +153,10 @@ class Regression:
             UsageError: There are fewer than four pairs.
         """
         count = len(images)
-        if count < 4:
+        if count < LEAST_PUBLIC:
             raise UsageError(
-                f"regression: expected at least 4 public images, got {count}; give more"
+                f"regression: expected at least {LEAST_PUBLIC} public images, got {count}; "
+                "give more"
             )
         centre = features.mean(dim=0)
         rows = features - centre
@@ -236,9 +242,13 @@ def recover(
 def _from_harmful_part(
     model: Model, seen: Tensor, known: Tensor | None
 ) -> list[tuple[str, Tensor]]:
-    space = linear_space(model.to(device="cpu", dtype=torch.float64)).space
-    if space is None:
-        raise UsageError("recover: expected a network with a linear harmless space, got none")
+    linear = linear_space(model.to(device="cpu", dtype=torch.float64))
+    space = linear.space
+    if space is None or not linear.is_usable:
+        raise UsageError(
+            f"recover: expected a network with a linear harmless space, got none "
+            f"({linear.note}); use the method network"
+        )
     low, high = model.input.bounds
     grey = torch.full_like(seen[0], (low + high) / 2)
     mean = grey if known is None else known.mean(dim=0)

@@ -49,7 +49,8 @@ class FullRank:
 
     Attributes:
         rank: How many singular values are not zero.
-        values: The smallest of these in rising order; empty where the iteration gave up.
+        values: The smallest of these in rising order; empty where the iteration gave up. One
+            that occurs many times may be listed fewer times: Lanczos iterations miss copies.
         proven: A number that all of them exceed.
         largest: A number that none of them exceeds.
     """
@@ -94,8 +95,9 @@ def from_matrix(matrix: Tensor, k: int) -> FullRank | None:
         return found
 
     side = min(m, n)
-    values = _smallest(solved, applied, side, k)
-    return FullRank(rank=side, values=values, proven=math.sqrt(cutoff), largest=math.sqrt(bound))
+    proven = math.sqrt(cutoff)
+    values = _smallest(solved, applied, side, k, proven)
+    return FullRank(rank=side, values=values, proven=proven, largest=math.sqrt(bound))
 
 
 def from_convolution(operator: Convolution, k: int) -> FullRank | None:
@@ -122,16 +124,18 @@ def from_convolution(operator: Convolution, k: int) -> FullRank | None:
         factor = cholesky_banded(band, overwrite_ab=True, lower=True, check_finite=False)
     except LinAlgError:
         return None
+    proven = math.sqrt(cutoff)
     values = _smallest(
         lambda x: cho_solve_banded((factor, True), x, check_finite=False),
         lambda x: _image(operator, np.where(unused, 0.0, x)),
         side,
         k,
+        proven,
     )
     return FullRank(
         rank=side - int(unused.sum()),
         values=values,
-        proven=math.sqrt(cutoff),
+        proven=proven,
         largest=math.sqrt(bound),
     )
 
@@ -155,7 +159,9 @@ def _image(operator: Convolution, x: _Array) -> _Array:
     return found
 
 
-def _smallest(inverse: _Product, apply: _Product, side: int, k: int) -> tuple[float, ...]:
+def _smallest(
+    inverse: _Product, apply: _Product, side: int, k: int, proven: float
+) -> tuple[float, ...]:
     """Finds the smallest singular values by inverse iteration and measures them by products.
 
     Args:
@@ -163,24 +169,22 @@ def _smallest(inverse: _Product, apply: _Product, side: int, k: int) -> tuple[fl
         apply: Multiplies by the operator itself.
         side: Side of the Gram matrix.
         k: How many.
+        proven: What all of them exceed; unread entries, whose value is 0, stay far below.
     """
     if k == 0:
         return ()
-    if side <= _SEARCH:
+    if side <= max(_SEARCH, 2 * k):
         basis = np.eye(side)
     else:
         solve = ScipyOperator((side, side), matvec=inverse, dtype=np.float64)
         start = np.random.default_rng(0).standard_normal(side)
-        count = min(k, _SEARCH - 1)
         try:
-            room = min(side, 2 * count + _SEARCH)
-            basis = eigsh(
-                solve, k=count, v0=start, ncv=room, maxiter=_MOST_RESTARTS, tol=_TOLERANCE
-            )[1]
+            room = min(side, 2 * k + _SEARCH)
+            basis = eigsh(solve, k=k, v0=start, ncv=room, maxiter=_MOST_RESTARTS, tol=_TOLERANCE)[1]
         except ArpackError:
             return ()
         basis = np.linalg.qr(basis)[0]
     # Rayleigh and Ritz with A itself: what its square lost of the small values comes back.
     images = np.stack([apply(np.ascontiguousarray(column)) for column in basis.T], axis=1)
     found = sorted(np.linalg.svd(images, compute_uv=False))
-    return tuple(float(value) for value in found[:k])
+    return tuple(float(value) for value in found if value > proven / 2)[:k]

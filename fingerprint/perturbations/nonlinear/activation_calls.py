@@ -99,6 +99,15 @@ def _elu(z: Tensor, alpha: float = 1.0, inplace: bool = False) -> HarmlessSet:
     return injective(z) if alpha > 0 else relu(z)
 
 
+def _softplus(z: Tensor, beta: float = 1.0, threshold: float = 20.0) -> HarmlessSet:
+    if threshold < 20.0:
+        raise UsageError(
+            f"softplus: expected a threshold of at least 20, got {threshold}; where torch passes "
+            "to the identity it jumps down, and values come twice"
+        )
+    return injective(z)
+
+
 def _threshold(z: Tensor, threshold: float, value: float, inplace: bool = False) -> HarmlessSet:
     return thresholding(z, threshold, value)
 
@@ -131,7 +140,7 @@ def _gelu_by_tanh(z: Tensor) -> Tensor:
     return answer
 
 
-_INJECTIVE = "sigmoid expit tanh softsign logsigmoid tanhshrink selu celu softplus erf"
+_INJECTIVE = "sigmoid expit tanh softsign logsigmoid tanhshrink selu celu erf"
 
 ACTIVATIONS: dict[str, Maker] = {
     **dict.fromkeys(_INJECTIVE.split(), _injective),
@@ -148,6 +157,7 @@ ACTIVATIONS: dict[str, Maker] = {
     "prelu": _prelu,
     "rrelu": _rrelu,
     "elu": _elu,
+    "softplus": _softplus,
     "hardswish": _hardswish,
     "silu": _silu,
     "mish": _mish,

@@ -6,8 +6,9 @@
 Sigmoid, tanh, leaky ReLU and their kind are injective, so nothing is harmless but 0 (Lemma 1.1),
 in exact arithmetic: floating-point numbers saturate, and ``sigmoid(40)`` and ``sigmoid(50)`` are
 one number. GELU, SiLU, Mish and hardswish are *not* injective, which the paper passes over: they
-fall and then rise, so a negative entry shares its answer with one other. These others are
-isolated points, and nothing moves continuously, except on hardswish's flat piece below -3.
+fall and then rise, so a negative entry shares its answer with one other, but for the one where
+they turn. These others are isolated points, and nothing moves continuously, except on
+hardswish's flat piece below -3.
 """
 
 from __future__ import annotations
@@ -132,8 +133,8 @@ def hardswish(z: Tensor) -> Elementwise:
 def turning(z: Tensor, function: Callable[[Tensor], Tensor]) -> Elementwise:
     """Returns the set of GELU, SiLU or Mish, which fall to one minimum and rise from it.
 
-    The set is finite: every negative entry has one other preimage of its answer, so ``free`` is
-    0, and a member either leaves an entry or moves it to that point.
+    The set is finite: every negative entry but the minimum has one other preimage of its answer,
+    so ``free`` is 0, and a member either leaves an entry or moves it to that point.
 
     Args:
         z: The features.

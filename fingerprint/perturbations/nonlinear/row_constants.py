@@ -16,6 +16,8 @@ from fingerprint.spaces.rank import membership_tolerance
 
 __all__ = ["RowConstants", "RowDifferences"]
 
+_PART = "a part of the set: several weights of zero in a row hide more"
+
 
 class RowDifferences(LinearOperator):
     """Subtracts from each row its mean: all that softmax can see of its input.
@@ -54,8 +56,10 @@ class RowConstants(HarmlessSet):
 
     All of the set of softmax and log-softmax along an axis. All of that of layer and group
     normalisation too: their answer gives away the spread of a row as long as ``eps`` is
-    positive. With an ``eps`` of zero, scaling a row about its mean is harmless besides, and
-    weights of zero hide more; then this is a part of the set.
+    positive. With an ``eps`` of zero, scaling a row about its mean would be harmless besides. One
+    weight of zero in a row hides nothing, for centred entries add up to zero and the others give
+    it away; each further one hides a dimension. Then this is a part of the set, which ``note``
+    says, but ``dimension`` is that of all of it.
 
     ``free`` is 0 although ``dimension`` counts the rows: no entry can move without the others.
     """
@@ -66,7 +70,7 @@ class RowConstants(HarmlessSet):
         axes: Sequence[int],
         *,
         view: tuple[int, ...] | None = None,
-        note: str = "",
+        unseen: int = 0,
     ) -> None:
         """Takes the features and the axes that make a row.
 
@@ -74,9 +78,10 @@ class RowConstants(HarmlessSet):
             z: The features.
             axes: Axes of a row, counted from the front.
             view: Shape to give z first; its own if omitted.
-            note: What to know of the set.
+            unseen: Dimensions that the layer does not notice besides.
         """
-        super().__init__(z, note=note)
+        super().__init__(z, note="" if unseen == 0 else _PART)
+        self._unseen = unseen
         self.view = tuple(z.shape) if view is None else view
         self.axes = tuple(axes)
 
@@ -106,7 +111,8 @@ class RowConstants(HarmlessSet):
                 f"layer norm: expected features that end in {tuple(normalized_shape)}, "
                 f"got {tuple(z.shape)}"
             )
-        return cls(z, range(first, z.ndim), note=_hidden(weight))
+        rows = math.prod(z.shape[:first])
+        return cls(z, range(first, z.ndim), unseen=rows * _unseen(weight, 1, 1))
 
     @classmethod
     def group_norm(cls, z: Tensor, groups: int, weight: Tensor | None = None) -> RowConstants:
@@ -123,7 +129,9 @@ class RowConstants(HarmlessSet):
                 f"got {tuple(z.shape)} and {groups}"
             )
         length = math.prod(z.shape[1:]) // groups
-        return cls(z, [2], view=(z.shape[0], groups, length), note=_hidden(weight))
+        times = length * groups // z.shape[1]
+        unseen = z.shape[0] * _unseen(weight, groups, times)
+        return cls(z, [2], view=(z.shape[0], groups, length), unseen=unseen)
 
     @property
     def length(self) -> int:
@@ -132,8 +140,13 @@ class RowConstants(HarmlessSet):
 
     @property
     def dimension(self) -> int:
-        """One for each row."""
-        return self.n // self.length if self.n else 0
+        """One for each row, and what weights of zero hide besides."""
+        return self.n // self.length + self._unseen if self.n else 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is all that the layer does not notice."""
+        return self._unseen == 0
 
     @property
     def free(self) -> int:
@@ -166,6 +179,18 @@ class RowConstants(HarmlessSet):
         return whole.reshape(count, *self.shape)
 
 
-def _hidden(weight: Tensor | None) -> str:
-    hides = weight is not None and bool((weight == 0).any())
-    return "a part of the set: weights of zero hide more" if hides else ""
+def _unseen(weight: Tensor | None, groups: int, times: int) -> int:
+    """Counts the dimensions that weights of zero hide in one sample, besides the constants.
+
+    Of a row of d entries whose weights are not zero at s places, these s of its centred entries
+    are seen, and any s < d of them can be anything: d - s dimensions are not noticed.
+
+    Args:
+        weight: Of all entries of a row, or of each channel.
+        groups: Rows that share the channels.
+        times: Entries of a channel.
+    """
+    if weight is None:
+        return 0
+    zeros = (weight.detach() == 0).reshape(groups, -1).sum(dim=1) * times
+    return int((zeros - 1).clamp(min=0).sum())

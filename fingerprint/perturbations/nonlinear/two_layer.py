@@ -71,7 +71,12 @@ class PulledBack(HarmlessSet):
 
     @property
     def dimension(self) -> int | None:
-        """``n`` minus the rank of what may not change; None if too large to decompose."""
+        """``n`` minus the rank of what may not change; None if too large to decompose.
+
+        None, too, where only a part of the second layer's set is known.
+        """
+        if isinstance(self.behind, RowConstants) and not self.behind.is_whole:
+            return None
         return self.space.dimension
 
     @property

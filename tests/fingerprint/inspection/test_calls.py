@@ -124,6 +124,18 @@ def test_a_product_of_two_features_is_not_a_linear_layer() -> None:
     assert calls[0].apply is None
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda x: torch.bmm(x, x).flatten(1),
+        lambda x: torch.einsum("bij,bij->bi", x, x),
+    ],
+)
+def test_the_product_of_a_feature_with_itself_is_not_a_linear_layer(line: Any) -> None:
+    (call,) = _calls(_Written(line), 3, 3)
+    assert (call.kind.label, call.kind.affine) == ("product of features", False)
+
+
 def test_a_product_with_a_constant_is_a_linear_layer() -> None:
     weight = torch.randn(4, 2)
     (call,) = _calls(_Written(lambda x: x @ weight.to(x.dtype)), 4)

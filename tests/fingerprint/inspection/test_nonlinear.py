@@ -47,6 +47,7 @@ def test_all_but_the_maximum_of_each_window_is_free() -> None:
     assert freedom("amax", z, ((2, 3),), {"keepdim": True}).free == 15
     assert freedom("amax", z, (2,), {}).free == 12
     assert freedom("amax", z, (), {}).free == 15
+    assert freedom("amax", z, (), {"dim": None}).free == 15
 
 
 @pytest.mark.parametrize(

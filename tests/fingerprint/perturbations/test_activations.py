@@ -217,6 +217,13 @@ def test_shapes_batches_and_strides_do_not_matter() -> None:
     np.testing.assert_array_equal(found.contains(drawn).flatten().numpy(), [True] * 5 + [False])
 
 
+def test_a_softplus_that_jumps_down_is_refused_because_values_come_twice() -> None:
+    layer, pair = nn.Softplus(threshold=1.0), torch.tensor([0.8415, 1.2], dtype=torch.float64)
+    assert float(layer(pair).diff().abs()) < 1e-3
+    with pytest.raises(UsageError, match="threshold of at least 20"):
+        harmless_set(layer, pair)
+
+
 @pytest.mark.parametrize(
     ("z", "message"),
     [

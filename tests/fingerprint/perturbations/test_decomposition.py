@@ -17,6 +17,7 @@ from fingerprint.errors import UsageError
 from fingerprint.operators import Dense, first_affine_segment
 from fingerprint.perturbations import decompose, equivalent, two_layer
 from fingerprint.spaces import Subspace, null_space
+from fingerprint.spaces.subspace import DenseSubspace
 from tests.fingerprint.perturbations.problems import doubled
 
 Matrix = NDArray[np.float64]
@@ -134,6 +135,22 @@ def test_lemma_4_speaks_of_layers_networks_may_coincide(
     assert abs(float(torch.cosine_similarity(first, second, dim=0))) < 0.999
     assert float(np.linalg.norm(matrix @ (second - first).numpy())) > 0.1
     torch.testing.assert_close(answers(mlp, other), answers(mlp, delta), atol=1e-11, rtol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_single_harmless_direction_among_many_is_found_for_a_coarse_delta(
+    dtype: torch.dtype,
+) -> None:
+    """How δ was rounded says nothing of how exactly the noise was projected."""
+    n = 3000
+    line = torch.nn.functional.normalize(random(n, seed=1), dim=0)
+    space = DenseSubspace(line[:, None], (n,))
+    delta = random(n).to(dtype)
+    members = [
+        equivalent(space, delta, 200.0, torch.Generator().manual_seed(seed)) for seed in range(30)
+    ]
+    assert all(abs(float(member.norm()) - 200.0) < 1e-9 for member in members)
+    assert float(space.complement(members[0] - delta.double()).norm()) < 1e-9
 
 
 @settings(max_examples=40, deadline=None)

@@ -63,6 +63,24 @@ def test_l_bfgs_reaches_a_hundredth_in_float32(trained: nn.Module) -> None:
     assert_in_box(base, found, slack=1e-6)
 
 
+@pytest.mark.parametrize(("outputs", "method"), [(4, "gauss-newton"), (40, "l-bfgs")])
+def test_bases_that_are_answered_alike_lead_to_one_point_to_the_last_digit(
+    outputs: int, method: str
+) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(16, outputs), nn.Tanh())
+    network[0].weight.data[:, 8:] = 0.0  # bases that differ there have equal answers
+    base, start = torch.rand(3, 16), torch.rand(3, 16) ** 6
+    other = base.clone()
+    other[:, 8:] = torch.rand(3, 8)
+    found = [solve_network(network, x, start, bounds=BOX) for x in (base, other)]
+    assert {one.method for one in found} == {method}
+    assert torch.equal(found[0].point, found[1].point)
+    assert not torch.equal(found[0].point, start)
+    rounded = [x + one.delta for x, one in zip((base, other), found, strict=True)]
+    assert not torch.equal(*rounded)  # what adding δ to x again would give away
+
+
 def test_the_solution_is_harmful_for_an_independent_network(
     trained_cnn: nn.Module, trained_independent_cnn: nn.Module
 ) -> None:

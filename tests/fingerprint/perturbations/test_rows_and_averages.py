@@ -87,12 +87,26 @@ def test_rms_norm_tells_all_features_apart() -> None:
             assert float((layer(z + delta) - layer(z)).abs().max()) > 1e-5
 
 
-def test_a_norm_with_weights_of_zero_says_that_it_hides_more() -> None:
-    layer = nn.LayerNorm(5).double()
-    assert harmless_set(layer, random(2, 5)).note == ""
+@pytest.mark.parametrize("zeros", [0, 1, 2, 4, 5])
+def test_the_dimensions_that_weights_of_zero_hide_are_those_of_the_jacobian(zeros: int) -> None:
+    layer, z = nn.LayerNorm(5).double(), random(2, 5)
     with torch.no_grad():
-        layer.weight[2] = 0.0
-    assert "part of the set" in harmless_set(layer, random(2, 5)).note
+        layer.weight[:zeros] = 0.0
+    found = harmless_set(layer, z)
+    jacobian = torch.autograd.functional.jacobian(layer, z).reshape(10, 10)
+    assert found.dimension == 10 - np.linalg.matrix_rank(jacobian.numpy(), tol=1e-9)
+    # One alone hides nothing: centred entries add up to zero.
+    assert ("part of the set" in found.note) == (zeros > 1)
+
+
+@pytest.mark.parametrize("zeros", [[], [1], [0, 1], [0, 2], [0, 1, 2, 3]])
+def test_channels_of_weight_zero_hide_dimensions_of_their_groups(zeros: list[int]) -> None:
+    layer, z = nn.GroupNorm(2, 4).double(), random(2, 4, 3)
+    with torch.no_grad():
+        layer.weight[zeros] = 0.0
+    jacobian = torch.autograd.functional.jacobian(layer, z).reshape(24, 24)
+    rank = np.linalg.matrix_rank(jacobian.numpy(), tol=1e-9)
+    assert harmless_set(layer, z).dimension == 24 - rank
 
 
 def test_without_eps_scaling_would_be_harmless_too_and_is_refused() -> None:

@@ -103,6 +103,14 @@ def test_theorem_2_at_the_two_extremes_of_relu() -> None:
         assert two_layer(first, nn.ReLU(), x).dimension == expected
 
 
+def test_no_dimension_is_said_where_a_part_of_the_second_set_is_known() -> None:
+    second = nn.LayerNorm(5).double()
+    assert two_layer(linear(5, 9), second, random(9)).dimension == 5
+    with torch.no_grad():
+        second.weight[:3] = 0.0
+    assert two_layer(linear(5, 9), second, random(9)).dimension is None
+
+
 SECONDS: dict[str, tuple[nn.Module, nn.Module, tuple[int, ...]]] = {
     "softmax": (linear(5, 9), nn.Softmax(dim=-1), (9,)),
     "softmax behind a narrow layer": (linear(7, 3), nn.Softmax(dim=-1), (3,)),

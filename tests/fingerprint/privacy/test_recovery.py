@@ -135,3 +135,11 @@ def test_the_network_method_gives_back_what_the_answer_tells(trained_cnn: nn.Mod
     truth = torch.from_numpy(images) / 255.0
     mean = torch.from_numpy(data.train_images[:300] / 255.0).mean(dim=0)
     assert _mse(found.images, truth.double()) < _mse(mean.expand_as(truth), truth.double())
+
+
+def test_the_linear_method_is_not_attacked_where_it_could_not_have_hidden_anything(
+    trained_cnn: nn.Module,
+) -> None:
+    model = load_model(trained_cnn, input_size=SIZE)
+    with pytest.raises(UsageError, match="linear harmless space, got none"):
+        recover(model, digits().test_images[:2], method="linear")

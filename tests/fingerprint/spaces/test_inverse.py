@@ -113,6 +113,16 @@ def test_inputs_that_nothing_reads_lower_the_rank_and_are_no_singular_values() -
     np.testing.assert_allclose(found.values, np.sort(nonzero)[:3], rtol=1e-9)
 
 
+def test_few_inputs_of_which_some_are_unread_have_no_singular_value_of_zero() -> None:
+    operator = _convolution(kernel=(2, 2, 2, 2), sizes=(3, 3), padding=1)
+    operator.weight[:, 1] = 0.0
+    found = from_convolution(operator, 12)
+    nonzero = np.linalg.svd(operator.to_dense().numpy(), compute_uv=False)[:9]
+    assert found is not None
+    assert found.rank == 9
+    np.testing.assert_allclose(found.values, np.sort(nonzero), rtol=1e-9)
+
+
 def test_equal_singular_values_are_found_as_often_as_they_occur() -> None:
     # A symmetric kernel that is the same along both axes has its singular values in pairs.
     kernel = torch.tensor([1.0, 2.5, 1.0], dtype=torch.float64)
@@ -121,6 +131,14 @@ def test_equal_singular_values_are_found_as_often_as_they_occur() -> None:
     found = from_convolution(operator, 4)
     assert found is not None
     np.testing.assert_allclose(found.values, _smallest(np.kron(line, line), 4), rtol=1e-9)
+
+
+@pytest.mark.parametrize("k", [40, 200])
+def test_as_many_values_are_found_as_are_asked_for(k: int) -> None:
+    operator = _convolution(**CASES["tall"])
+    found = from_convolution(operator, k)
+    assert found is not None
+    np.testing.assert_allclose(found.values, _smallest(operator.to_dense().numpy(), k), rtol=1e-9)
 
 
 def test_no_values_are_found_where_none_are_asked_for() -> None:
