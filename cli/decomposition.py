@@ -22,7 +22,7 @@ from fingerprint.models.run import to_inputs, to_tensor
 from fingerprint.perturbations import Effect, adversarial, effects, family, split
 from fingerprint.spaces.subspace import Subspace
 
-__all__ = ["Decomposed", "Job", "Piece", "decomposed", "expected_files"]
+__all__ = ["Decomposed", "Job", "Piece", "check_different", "decomposed", "expected_files"]
 
 _PARTS = ("perturbation", "harmless", "harmful")
 
@@ -47,7 +47,8 @@ class Job:
 
     def draws(self, name: str) -> int:
         """Returns the seed of an image's random numbers."""
-        digest = hashlib.sha256(f"{self.seed}|{name}".encode()).digest()
+        # Names of files need not be text: what is not is a lone surrogate.
+        digest = hashlib.sha256(f"{self.seed}|{name}".encode(errors="surrogatepass")).digest()
         return int.from_bytes(digest[:7], "big")
 
 
@@ -129,6 +130,16 @@ def expected_files(job: Job, names: Sequence[str]) -> Iterator[str]:
             yield f"{name}-perturbed{what}.png"
 
 
+def check_different(file: Path, delta: Tensor) -> None:
+    """Refuses a perturbation of nothing, as there is nothing to split.
+
+    Raises:
+        UsageError: The image equals its base.
+    """
+    if not bool(delta.any()):
+        raise UsageError(f"{file}: expected an image that differs from its base, got the same")
+
+
 def decomposed(
     job: Job,
     name: str,
@@ -159,8 +170,7 @@ def decomposed(
         delta, attack = found.delta.to(base), bool(found.success)
     else:
         delta = image - base
-    if not bool(delta.any()):
-        raise UsageError(f"{file}: expected an image that differs from its base, got the same")
+    check_different(file, delta)
     parts = split(job.model, base, delta, space=job.space, progress=progress)
     write = _Writer(job.model, folder, name, base, delta)
     done = bool(parts.converged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -84,7 +85,7 @@ def _rows(image: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
                 f"{piece['norm']:.4g}",
                 f"{piece['scale']:.3g}",
                 words,
-                f"{effect['relative']:.2g}",
+                _moved(effect),
                 f"{effect['label']} -> {effect['label_after']}",
                 _rounded(piece, key),
             )
@@ -95,7 +96,13 @@ def _rounded(piece: Mapping[str, Any], key: str) -> str:
     effect = piece["rounded"]
     if effect is None:
         return "out of range" if key == "from_whole" and not piece["in_range"] else _NONE
-    return f"{effect['relative']:.2g}"
+    return _moved(effect)
+
+
+def _moved(effect: Mapping[str, Any]) -> str:
+    """Returns how far the answer moved; an answer of zero has no length to measure that by."""
+    relative = effect["relative"]
+    return f"{relative:.2g}" if math.isfinite(relative) else _NONE
 
 
 def _closing(document: Mapping[str, Any]) -> str:

@@ -48,14 +48,26 @@ class OutFolder:
         except OSError as error:
             raise EnvironmentFailure(f"{path}: {error.strerror}; choose another --out") from error
 
-    def check(self, files: Iterable[str]) -> None:
+    def check(self, files: Iterable[str], inputs: Iterable[Path] = ()) -> None:
         """Refuses files that are there already, before any work is begun.
 
+        Args:
+            files: What will be written.
+            inputs: What was read; it is never replaced.
+
         Raises:
-            UsageError: One of them is, and ``force`` was not given.
+            UsageError: One of them is, and ``force`` was not given, or it is an input.
         """
+        from fingerprint.errors import UsageError
+
+        read = {path.resolve() for path in inputs}
         for file in files:
             self._refuse(self.path / file)
+            if (self.path / file).resolve() in read:
+                raise UsageError(
+                    f"{self.path / file}: would replace the image it is made of; "
+                    "choose another --out"
+                )
 
     def picture(self, name: str, pixels: Any) -> Path:
         """Writes 8-bit pixels, uint8 ``(C, H, W)`` with 1 or 3 channels, as ``name.png``.

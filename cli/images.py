@@ -166,10 +166,17 @@ def _pixels(path: Path, spec: InputSpec) -> NDArray[np.uint8]:
                 f"{path}: expected at most {MAX_PIXELS} pixels, "
                 f"got {picture.width} x {picture.height}; shrink it"
             )
-        upright = ImageOps.exif_transpose(picture).convert(_MODES[channels])
+        upright = _eight_bit(ImageOps.exif_transpose(picture)).convert(_MODES[channels])
         fitted = ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR)
         pixels = np.asarray(fitted, dtype=np.uint8).reshape(height, width, channels)
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _eight_bit(picture: Image.Image) -> Image.Image:
+    """Returns 16-bit grey as 8-bit grey; convert() would cut it off at 255, which is white."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 def _array(path: Path, spec: InputSpec) -> NDArray[np.float32]:

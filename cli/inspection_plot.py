@@ -7,6 +7,7 @@ Nothing of it is global: no backend is chosen and no window can open.
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ def check(path: Path) -> None:
     """Sees to it that a picture can be drawn before any work is begun.
 
     Raises:
-        EnvironmentFailure: matplotlib or the folder is missing.
+        EnvironmentFailure: matplotlib or the folder is missing, or cannot be written to.
     """
     from fingerprint.errors import EnvironmentFailure
 
@@ -47,6 +48,8 @@ def check(path: Path) -> None:
         raise EnvironmentFailure("--plot: needs matplotlib; pip install 'nullprint[plot]'")
     if not path.absolute().parent.is_dir():
         raise EnvironmentFailure(f"--plot: there is no folder {clean(path.parent)}; make it first")
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise EnvironmentFailure(f"--plot: {clean(path)} cannot be written; choose another FILE")
 
 
 def draw(found: Inspection, path: Path) -> None:

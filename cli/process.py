@@ -33,12 +33,20 @@ def _terminate(number: int, frame: FrameType | None) -> None:
 def prepare() -> None:
     """Installs the SIGTERM handler and makes the streams accept any text."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name that the locale cannot spell is shown escaped rather than ending the program.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     if not debugging() and not sys.warnoptions:
         warnings.simplefilter("ignore")
+
+
+def _open_closed_streams() -> None:
+    """Gives a stream that was closed before the start (``>&-``) a way to nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def drop(stream: TextIO) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fingerprint.models import Model
     from registry import Registry
 
-__all__ = ["complete_name", "load", "open_registry", "require"]
+__all__ = ["complete_name", "load", "load_answering", "open_registry", "require"]
 
 
 def open_registry(url: str | None) -> Registry:
@@ -23,6 +23,15 @@ def open_registry(url: str | None) -> Registry:
     from registry import Registry
 
     return Registry(url)
+
+
+def load_answering(path: Path, options: ModelOptions) -> Model:
+    """Loads a model whose answers are to be compared: finite, and not the same to everything."""
+    from fingerprint.models.checks import check_informative
+
+    model = load(path, options)
+    check_informative(model)
+    return model
 
 
 def load(path: Path, options: ModelOptions) -> Model:

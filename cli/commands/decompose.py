@@ -59,11 +59,12 @@ Norms = Annotated[
 Seed = Annotated[str, typer.Option(metavar="TEXT", help="Decides what is random.")]
 
 _MOST_NORMS = 32
+_LARGEST_NORM = 1e9  # beyond, float64 rounds more away than the effect holds
 _EPSILON = 8 / 255
 
 
 def _norms(text: str | None) -> tuple[float, ...]:
-    """Parses multiples of a norm: finite numbers of at least 1, all different."""
+    """Parses multiples of a norm: numbers from 1 to ``_LARGEST_NORM``, all different."""
     if text is None:
         return ()
     try:
@@ -71,10 +72,10 @@ def _norms(text: str | None) -> tuple[float, ...]:
     except ValueError:
         values = ()
     different = len({f"{value:g}" for value in values}) == len(values) <= _MOST_NORMS
-    if not values or not different or not all(1.0 <= value < float("inf") for value in values):
+    if not values or not different or not all(1.0 <= value <= _LARGEST_NORM for value in values):
         raise typer.BadParameter(
-            f"--norms: expected up to {_MOST_NORMS} different multiples of at least 1, such as "
-            f"1,4,16, got '{clean(text)}'"
+            f"--norms: expected up to {_MOST_NORMS} different multiples from 1 to "
+            f"{_LARGEST_NORM:g}, such as 1,4,16, got '{clean(text)}'"
         )
     return values
 
@@ -125,7 +126,7 @@ def decompose(
     """
     _check(base, attack, epsilon)
     multiples, size = _norms(norms), _epsilon(epsilon)
-    loaded = session.load(model, how)
+    loaded = session.load_answering(model, how)
     from cli.images import read_inputs
 
     inputs = read_inputs(images, loaded.input)
@@ -157,24 +158,33 @@ def _all(
     job: Job, inputs: Inputs, origin: Inputs | None, folder: OutFolder, screen: Output
 ) -> list[Decomposed]:
     """Decomposes one image after the other; what is written stays when it is interrupted."""
-    from cli.decomposition import decomposed
+    from cli.decomposition import check_different, decomposed
     from fingerprint.errors import UsageError
 
     if origin is not None and len(origin.values) != 1:
         raise UsageError(f"--from: expected one input, got {len(origin.values)}")
+    places = range(len(inputs.names))
+    if job.epsilon is None:  # before the work: an image that cannot be split ends it
+        for place in places:
+            base, image = _pair(job, inputs, origin, place)
+            check_different(inputs.files[place], image - base)
     results = []
     with progress_bars(screen) as progress:
-        for place, (name, file) in enumerate(zip(inputs.names, inputs.files, strict=True)):
+        for place, name, file in zip(places, inputs.names, inputs.files, strict=True):
             progress("images", place, len(inputs.names))
-            image = _tensor(job.model, inputs.values[place : place + 1])
-            base = _base(job.model, image, None if origin is None else origin.values)
-            if job.epsilon is not None:
-                base, perturbed = image, None
-            else:
-                perturbed = image
+            base, image = _pair(job, inputs, origin, place)
+            perturbed = image if job.epsilon is None else None
             results.append(decomposed(job, name, file, base, perturbed, folder, progress))
         progress("images", len(inputs.names), len(inputs.names))
     return results
+
+
+def _pair(job: Job, inputs: Inputs, origin: Inputs | None, place: int) -> tuple[Tensor, Tensor]:
+    """Returns what is perturbed, and the image: with an attack these are the same."""
+    image = _tensor(job.model, inputs.values[place : place + 1])
+    if job.epsilon is not None:
+        return image, image
+    return _base(job.model, image, None if origin is None else origin.values), image
 
 
 def _tensor(model: Model, values: Any) -> Tensor:

@@ -104,17 +104,17 @@ def hide(
     Exit code 0: some answers are kept; 4: none is.
     """
     _check(method, aim, recover, public)
-    loaded = session.load(model, how)
+    loaded = session.load_answering(model, how)
     from cli.hiding_view import Hiding, hiding
     from cli.images import read_inputs
     from fingerprint.privacy import hide as hide_images
     from fingerprint.privacy import similarities
 
     inputs = read_inputs(images, loaded.input)
-    classes = read_labels(labels, [file.name for file in inputs.files])
-    others = read_inputs([public], loaded.input).values if public is not None else None
+    classes = read_labels(labels, [file.name for file in inputs.files], loaded.output.classes)
+    others = _public(public, loaded) if public is not None else None
     folder = OutFolder(out, force=force)
-    folder.check(_files(loaded, inputs.names, exact=exact, recover=recover))
+    folder.check(_files(loaded, inputs.names, exact=exact, recover=recover), inputs.files)
     with progress_bars(screen) as progress:
         hidden = hide_images(
             loaded,
@@ -135,12 +135,12 @@ def hide(
         labels=classes,
         attacks=(),
     )
-    if recover:
-        result = _attacked(result, loaded, inputs.values, sent, others, folder)
     for name, one in zip(inputs.names, hidden, strict=True):
         _write(folder, loaded, name, one.image)
         if exact and loaded.input.kind == "pixels":
             folder.array(f"{name}-exact", one.exact)
+    if recover:
+        result = _attacked(result, loaded, inputs.values, sent, others, folder)
     _warn(screen, loaded, result, recover, others is None)
     screen.data(
         {"schema": 1, **loaded.to_dict(), "out": str(folder.path), **result.to_dict()},
@@ -148,6 +148,22 @@ def hide(
     )
     if result.kept == 0:
         raise typer.Exit(ExitCode.INCONCLUSIVE)
+
+
+def _public(path: Path, model: Model) -> NDArray[Any]:
+    """Reads what an attacker learns from, and refuses too little of it before the work.
+
+    Raises:
+        UsageError: There are too few.
+    """
+    from cli.images import read_inputs
+    from fingerprint.errors import UsageError
+    from fingerprint.privacy.recovery import LEAST_PUBLIC
+
+    values: NDArray[Any] = read_inputs([path], model.input).values
+    if len(values) < LEAST_PUBLIC:
+        raise UsageError(f"--public: expected at least {LEAST_PUBLIC} images, got {len(values)}")
+    return values
 
 
 def _files(model: Model, names: tuple[str, ...], *, exact: bool, recover: bool) -> list[str]:

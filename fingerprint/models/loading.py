@@ -191,7 +191,10 @@ def _prepare(module: nn.Module, device: torch.device | str) -> nn.Module:
     module.eval()
     module.requires_grad_(False)
     try:
-        return module.to(torch.device(device))
+        place = torch.device(device)
+        if place.type == "meta":
+            raise EnvironmentFailure("device: 'meta' computes nothing; use cpu")
+        return module.to(place)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise EnvironmentFailure(
             f"device: '{printable(device)}' does not work here: {first_line(error)}; use cpu"

@@ -157,3 +157,12 @@ def test_an_interrupt_leaves_no_file_behind(
     with pytest.raises(KeyboardInterrupt):
         folder.array("a", np.zeros(2))
     assert _files(folder) == set()
+
+
+def test_an_input_is_not_replaced_even_with_force(tmp_path: Path) -> None:
+    (tmp_path / "cat.png").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path)
+    folder = OutFolder(tmp_path / "link", force=True)
+    folder.check(["dog.png"], [tmp_path / "cat.png"])
+    with pytest.raises(UsageError, match="would replace the image it is made of"):
+        folder.check(["dog.png", "cat.png"], [tmp_path / "cat.png"])

@@ -315,3 +315,11 @@ def test_a_truncated_picture_given_by_itself_is_refused_by_name(folder: Path) ->
 def test_a_picture_for_a_model_of_other_inputs_is_refused(folder: Path) -> None:
     with pytest.raises(MalformedFile, match=r"a\.png"):
         images.read_inputs([folder / "a.png"], WAVE)
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_cut_off_as_white(tmp_path: Path) -> None:
+    eight = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    Image.fromarray(eight.astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    spec = InputSpec(shape=(1, 16, 16))
+    read = images.read_inputs([tmp_path / "deep.png"], spec).values
+    np.testing.assert_array_equal(read[0, 0], eight)

@@ -106,3 +106,16 @@ def test_other_libraries_warnings_do_not_reach_the_user() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_stream_closed_before_the_start_is_no_reason_for_a_traceback(closed: str) -> None:
+    number = {"stdout": 1, "stderr": 2}[closed]
+    other = {"stdout": "stderr", "stderr": "stdout"}[closed]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {number}>&-', "sh", *FAKE_FP, "0", "list"],
+        check=False,
+        **{other: subprocess.PIPE},
+    )
+    assert done.returncode == 0
+    assert b"Traceback" not in (done.stderr or done.stdout or b"")

@@ -225,6 +225,7 @@ def test_an_image_equal_to_its_base_is_a_usage_error(
         ("--norms", "0.5"),
         ("--norms", "1,1"),
         ("--norms", "nan"),
+        ("--norms", "1e300"),
         ("--norms", "x"),
         ("--norms", ""),
         ("--adversarial", "--epsilon", "0"),
@@ -253,3 +254,67 @@ def test_a_missing_image_a_broken_one_and_a_folder_that_is_a_file_have_their_cod
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").write_text("x")
     assert run(mlp, pictures[0], *ARCH).exit_code == 5
+
+
+def test_an_image_that_cannot_be_split_is_refused_before_any_work(
+    run: Run, mlp: Path, pictures: list[Path], tmp_path: Path
+) -> None:
+    Image.new("L", (16, 16)).save(tmp_path / "black.png")
+    result = run(mlp, pictures[0], tmp_path / "black.png", *ARCH)
+    assert result.exit_code == 2
+    assert "black.png: expected an image that differs" in result.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_network_that_answers_everything_alike_is_refused(
+    run: Run, pictures: list[Path], tmp_path: Path, trained_mlp: nn.Module
+) -> None:
+    dead = {name: torch.zeros_like(value) for name, value in trained_mlp.state_dict().items()}
+    save_file(dead, tmp_path / "dead.safetensors")
+    result = run(tmp_path / "dead.safetensors", pictures[0], *ARCH)
+    assert result.exit_code == 3
+    assert "dead or constant" in result.stderr
+
+
+def test_an_answer_of_zero_is_measured_by_nothing_and_not_shown_as_infinite(
+    run: Run, pictures: list[Path], tmp_path: Path, trained_mlp: nn.Module
+) -> None:
+    weights = {
+        name: torch.zeros_like(value) if name.endswith("bias") else value
+        for name, value in trained_mlp.state_dict().items()
+    }
+    save_file(weights, tmp_path / "unbiased.safetensors")
+    result = run(tmp_path / "unbiased.safetensors", pictures[0], *ARCH)
+    assert result.exit_code == 0
+    assert not {"nan", "inf"} & set(result.stdout.split())
+
+
+def test_a_seed_that_is_no_text_is_a_seed(run: Run, mlp: Path, pictures: list[Path]) -> None:
+    result = run(mlp, pictures[0], *ARCH, "--adversarial", "--seed", "\udcff")
+    assert result.exit_code == 0, result.stderr
+
+
+def indexed() -> nn.Module:
+    """A network that looks its input up in a table."""
+
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(21, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.table((10 + 10 * x).long()).mean(dim=1)
+            return found
+
+    return Table()
+
+
+@pytest.mark.parametrize("options", [(), ("--adversarial",)], ids=str)
+def test_a_network_without_derivatives_is_refused(
+    run: Run, vectors: Path, options: tuple[str, ...]
+) -> None:
+    save_file(indexed().state_dict(), vectors / "indexed.safetensors")
+    arch = ("--arch", "tests.cli.commands.test_decompose:indexed", *FLAT[2:])
+    result = run(vectors / "indexed.safetensors", vectors / "rows.npy", *arch, *options)
+    assert result.exit_code == 3
+    assert "can be differentiated" in result.stderr

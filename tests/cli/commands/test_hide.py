@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,6 +185,9 @@ def test_mistyped_options_are_refused(
         ("digit0.png,1\n", 2, "has none for digit1.png"),
         ("digit0.png,1\ndigit1.png,dog\n", 3, "line 2"),
         (b"\xff\xfe\x00\x01".decode("latin-1"), 2, "has none for digit0.png"),
+        ("digit0.png,1\ndigit1.png,10\n", 2, "expected classes from 0 to 9"),
+        ("digit0.png,1\ndigit1.png," + "9" * 5000, 3, "line 2"),
+        ("a/digit0.png,1\nb/digit0.png,2\n", 3, "line 2: a second class for digit0.png"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(
@@ -255,3 +260,47 @@ def test_when_no_answer_is_kept_the_code_is_inconclusive(
     result = run(trained_mlp)
     assert result.exit_code == 4
     assert "the answer is not kept for digit0, digit1" in result.stderr
+
+
+def test_a_seed_that_is_no_text_is_a_seed(run: Run, trained_mlp: nn.Module) -> None:
+    result = run(trained_mlp, "--seed", "\udcff")
+    assert result.exit_code == 0, result.stderr
+
+
+def test_too_few_public_images_are_refused_before_the_work(
+    run: Run, trained_mlp: nn.Module, pictures: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fingerprint.privacy
+
+    monkeypatch.setattr(fingerprint.privacy, "hide", lambda *_, **__: pytest.fail("worked"))
+    result = run(trained_mlp, "--recover", "--public", pictures[0])
+    assert result.exit_code == 2
+    assert "--public: expected at least 4 images, got 1" in result.stderr
+
+
+def test_the_originals_are_not_replaced_even_with_force(
+    fp: Any, run: Run, trained_mlp: nn.Module, pictures: list[str], tmp_path: Path
+) -> None:
+    before = Path(pictures[0]).read_bytes()
+    result = run(trained_mlp, "--force", "--out", str(tmp_path))
+    assert result.exit_code == 2
+    assert "would replace the image it is made of" in result.stderr
+    assert Path(pictures[0]).read_bytes() == before
+
+
+def test_a_dead_network_is_refused(run: Run, trained_mlp: nn.Module) -> None:
+    dead = copy.deepcopy(trained_mlp)
+    for parameter in dead.parameters():
+        parameter.detach().zero_()
+    result = run(dead)
+    assert result.exit_code == 3
+    assert "dead or constant" in result.stderr
+
+
+def test_labels_from_a_pipe_are_refused_and_not_waited_for(
+    run: Run, trained_mlp: nn.Module, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "labels.csv")
+    result = run(trained_mlp, "--labels", str(tmp_path / "labels.csv"))
+    assert result.exit_code == 3
+    assert "expected a regular file" in result.stderr

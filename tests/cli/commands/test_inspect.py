@@ -148,6 +148,16 @@ def test_a_plot_in_a_folder_that_is_not_there_is_refused_before_any_work(
     assert "there is no folder" in result.stderr
 
 
+def test_a_plot_in_the_place_of_a_folder_is_refused_before_any_work(
+    show: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fingerprint.inspection.inspect", lambda *_, **__: pytest.fail("worked"))
+    (tmp_path / "layers.png").mkdir()
+    result = show("--plot", str(tmp_path / "layers.png"))
+    assert result.exit_code == 5
+    assert "cannot be written" in result.stderr
+
+
 def test_without_matplotlib_one_line_says_how_to_get_it(
     show: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -284,6 +284,8 @@ def test_a_device_that_does_not_exist_is_an_environment_failure() -> None:
         load_model(small(), device="cuda:99")
     with pytest.raises(EnvironmentFailure, match="device"):
         load_model(small(), device="abacus")
+    with pytest.raises(EnvironmentFailure, match="computes nothing"):
+        load_model(small(), device="meta")
 
 
 @pytest.mark.parametrize("source", [3, None, b"a", {}])
