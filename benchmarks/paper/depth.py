@@ -45,7 +45,8 @@ class Growth:
         outputs: Of each layer.
         dimensions: By layer, by image: ``n - rank(J)``.
         leaks: By layer: how much of the harmless directions before it the layer notices,
-            ``max ‖J v‖ / ‖J‖`` over unit vectors v of the kernel before it, worst image.
+            ``max ‖J v‖ / ‖J‖``, J being the Jacobian up to it and v of an orthonormal basis of
+            the kernel before it, worst image.
         agreeing: By layer, by image: whether numpy's rank of a Jacobian that torch composes on
             its own says the same.
         reaches: Root mean squares per pixel up to which random steps into the last kernel
@@ -264,7 +265,7 @@ def _notes(found: dict[str, Growth]) -> tuple[str, ...]:
     return (
         f"The paper states the growth and prints no numbers. Here the dimension falls {falls} "
         "times from one layer to the next, and what a kernel holds is noticed by the layer after "
-        f"it by {worst:.0e} of that layer's norm at most, which is rounding. "
+        f"it by {worst:.0e} of its Jacobian's norm at most, which is rounding. "
         f"numpy's rank of the Jacobian that torch composes by itself agrees in {sum(checks)} of "
         f"{len(checks)} cases.",
         "Only the first affine layers give harmless perturbations of any size and for any input. "

@@ -15,6 +15,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,7 +152,10 @@ def exact_families(
             _measured(network, kind, model, test.pixels, delta, found.members, moved, same)
         )
         rows = torch.cat([delta[:, None], found.members], dim=1)
-        samples += [_sample(kind, model, test.pixels[place], rows[place], str) for place in places]
+        named = partial(class_name, test.name)
+        samples += [
+            _sample(kind, model, test.pixels[place], rows[place], named) for place in places
+        ]
     return measured, samples
 
 
