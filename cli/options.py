@@ -17,12 +17,18 @@ from cli.bundles import Bundle
 from cli.output import Output
 from cli.sanitize import clean
 
-__all__ = ["Device", "How", "ModelOptions", "ModelPath", "RegistryUrl", "Screen"]
+__all__ = ["Device", "How", "InputPaths", "ModelOptions", "ModelPath", "RegistryUrl", "Screen"]
 __all__ += ["model_options", "output_options"]
 
 ModelPath = Annotated[
     Path,
     typer.Argument(metavar="FILE", help="Weights: .safetensors, or a PyTorch state_dict."),
+]
+InputPaths = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGE...", help="Pictures, or .npy arrays for other inputs; or folders of them."
+    ),
 ]
 Arch = Annotated[
     str | None,

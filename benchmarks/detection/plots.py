@@ -18,29 +18,17 @@ from matplotlib.figure import Figure
 
 from benchmarks.detection.metrics import Estimate
 from benchmarks.detection.pvalues import Uniformity
+from benchmarks.pictures import COLOURS, MARKERS, STYLE
 
 __all__ = ["Strip", "plot_answer_kinds", "plot_calibration", "plot_queries", "plot_ratios"]
 
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-_MARKERS = "osD^vPX*"
 _VERDICT_COLOURS = {
     "same": "#0072B2",
     "derived": "#56B4E9",
     "inconclusive": "#DDDDDD",
     "independent": "#E69F00",
 }
-_STYLE: Any = {
-    "svg.hashsalt": "detection",
-    "svg.fonttype": "path",
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": "#E5E5E5",
-    "legend.frameon": False,
-}
+_STYLE = {**STYLE, "svg.hashsalt": "detection"}
 _LOWEST_RATIO = 1e-4
 
 
@@ -76,9 +64,9 @@ def plot_ratios(strips: Sequence[Strip], sources: Sequence[str], margin: float, 
                     values,
                     np.full(len(values), row + offset),
                     linestyle="none",
-                    marker=_MARKERS[index % len(_MARKERS)],
+                    marker=MARKERS[index % len(MARKERS)],
                     markersize=4 if not strip.independent else 3.2,
-                    color=_COLOURS[index % len(_COLOURS)],
+                    color=COLOURS[index % len(COLOURS)],
                     alpha=0.9 if not strip.independent else 0.45,
                     markeredgewidth=0,
                     label=source if row == 0 else None,
@@ -181,7 +169,7 @@ def _query_line(
     axes: Any, name: str, points: Sequence[tuple[int, Estimate]], index: int, *, bold: bool
 ) -> None:
     measured = [(queries, rate) for queries, rate in points if rate.value is not None]
-    colour = _COLOURS[index % len(_COLOURS)]
+    colour = COLOURS[index % len(COLOURS)]
     if measured and all(queries == 0 for queries, _ in measured):
         value = measured[0][1].value
         axes.axhline(value, color=colour, linestyle="--", linewidth=1.2, label=name)
@@ -200,7 +188,7 @@ def _query_line(
         asked,
         [rate.value for _, rate in measured],
         color=colour,
-        marker=_MARKERS[index % len(_MARKERS)],
+        marker=MARKERS[index % len(MARKERS)],
         markersize=5 if bold else 4,
         linewidth=2.2 if bold else 1.2,
         label=name,
@@ -233,7 +221,7 @@ def plot_calibration(tests: Mapping[str, Uniformity], path: Path) -> None:
                     np.concatenate([[0.0], np.maximum(test.p_values, 1e-4), [1.0]]),
                     np.concatenate([[0.0], shares, [1.0]]),
                     where="post",
-                    color=_COLOURS[index],
+                    color=COLOURS[index],
                     linewidth=1.6,
                     label=label,
                 )

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.paper.experiment import Findings, Picture, Table, publish, read_options
-from benchmarks.paper.pictures import COLOURS, drawing
+from benchmarks.pictures import COLOURS, drawing
 from benchmarks.report import progress
 from cli.demo import networks, training
 from cli.demo.data import Digits, digits

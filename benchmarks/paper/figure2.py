@@ -26,7 +26,7 @@ from torch import nn
 from benchmarks.paper.dimensions import Dimension, measured
 from benchmarks.paper.experiment import Findings, Options, Picture, Table, publish, read_options
 from benchmarks.paper.networks import NETWORKS, trained
-from benchmarks.paper.pictures import COLOURS, MARKERS, drawing
+from benchmarks.pictures import COLOURS, MARKERS, drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
 

@@ -30,7 +30,7 @@ from benchmarks.paper.magnitudes import (
     without_null_space,
 )
 from benchmarks.paper.networks import NETWORKS, Images, test_images
-from benchmarks.paper.pictures import COLOURS, MARKERS, drawing
+from benchmarks.pictures import COLOURS, MARKERS, drawing
 from cli.demo.training import one_thread
 from fingerprint.spaces import LeastHarmful
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from benchmarks.paper.experiment import Findings, Options, Picture, Table, publish, read_options
 from benchmarks.paper.imagenet import Photographs, lite, photographs
 from benchmarks.paper.networks import NETWORKS, Images, answers, test_images, trained
-from benchmarks.paper.pictures import drawing
+from benchmarks.pictures import drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
 from fingerprint import Model

@@ -27,7 +27,7 @@ from benchmarks.paper.figure4 import class_name, show
 from benchmarks.paper.imagenet import lite, photographs
 from benchmarks.paper.magnitudes import EPSILON, scaled
 from benchmarks.paper.networks import NETWORKS, Images, answers, test_images, trained
-from benchmarks.paper.pictures import COLOURS, drawing
+from benchmarks.pictures import COLOURS, drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
 from fingerprint import Model, load_model

@@ -25,7 +25,7 @@ from benchmarks.paper.experiment import Findings, Options, Picture, Table, publi
 from benchmarks.paper.hiding import MEAN_ALONE, Attacked, Row, algorithm1, attacked, measured
 from benchmarks.paper.imagenet import lite, photographs
 from benchmarks.paper.networks import NETWORKS, Images, test_images, trained
-from benchmarks.paper.pictures import drawing
+from benchmarks.pictures import drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
 from fingerprint.models.run import to_inputs, to_tensor

@@ -23,12 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["decompose"]
 
-Images = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="IMAGE...", help="Pictures, or .npy arrays for other inputs; or folders of them."
-    ),
-]
 From = Annotated[
     Path | None,
     typer.Option(
@@ -106,7 +100,7 @@ def _check(base: Path | None, attack: bool, epsilon: str | None) -> None:
 @bundled
 def decompose(
     model: options.ModelPath,
-    images: Images,
+    images: options.InputPaths,
     how: options.How,
     screen: options.Screen,
     *,

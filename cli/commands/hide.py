@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["hide"]
 
-Images = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="IMAGE...", help="Pictures, or .npy arrays for other inputs; or folders of them."
-    ),
-]
 Method = Annotated[
     str | None,
     typer.Option(
@@ -81,7 +75,7 @@ def _check(method: str | None, aim: str, recover: bool, public: Path | None) -> 
 @bundled
 def hide(
     model: options.ModelPath,
-    images: Images,
+    images: options.InputPaths,
     how: options.How,
     screen: options.Screen,
     *,

@@ -1,4 +1,4 @@
-"""How every picture of the paper's page looks, and how it is written.
+"""How every picture of a benchmark looks, and how it is written.
 
     with drawing(options.out / "figure2.svg", width=8.2, height=3.4) as figure:
         figure.add_subplot().plot(x, y, color=COLOURS[0], marker=MARKERS[0])
@@ -20,12 +20,12 @@ from matplotlib.figure import Figure
 
 from benchmarks.files import atomically
 
-__all__ = ["COLOURS", "MARKERS", "drawing"]
+__all__ = ["COLOURS", "MARKERS", "STYLE", "drawing"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 MARKERS = "osD^vPX*"
 
-_STYLE: Any = {
+STYLE: Any = {
     "svg.hashsalt": "paper",
     "svg.fonttype": "path",
     "font.family": "DejaVu Sans",
@@ -49,7 +49,7 @@ def drawing(path: Path, *, width: float, height: float, dpi: int = 110) -> Itera
         height: In inches.
         dpi: Dots per inch of a PNG.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         kind = path.suffix.removeprefix(".")
