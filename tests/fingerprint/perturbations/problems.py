@@ -10,9 +10,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fingerprint.perturbations import Solution
+from fingerprint import Model, load_model
+from fingerprint.perturbations import Solution, precise
 
-__all__ = ["BOX", "Spy", "assert_in_box", "doubled", "inputs", "residuals", "small_network"]
+__all__ = [
+    "BOX",
+    "Spy",
+    "answers",
+    "assert_in_box",
+    "doubled",
+    "exact",
+    "inputs",
+    "residuals",
+    "small_network",
+]
 
 BOX = (0.0, 1.0)
 
@@ -28,6 +39,17 @@ def inputs(count: int, *, dtype: torch.dtype = torch.float64, seed: int = 0) -> 
 def doubled(network: nn.Module) -> nn.Module:
     """A float64 copy, so that the shared network stays as it is."""
     return copy.deepcopy(network).double()
+
+
+def exact(network: nn.Module) -> Model:
+    """The model of a network for digits, in the precision in which claims are exact."""
+    return precise(load_model(network, input_size=(1, 16, 16)))
+
+
+def answers(model: Model, x: Tensor) -> Tensor:
+    """What a model says to inputs ``(B, 1, 16, 16)``, without gradients."""
+    with torch.no_grad():
+        return model(x)
 
 
 def small_network(seed: int = 0) -> nn.Module:

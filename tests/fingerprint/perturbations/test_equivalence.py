@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from cli.demo.training import pixels
-from fingerprint import Model, load_model
+from fingerprint import Model
 from fingerprint.errors import UsageError
-from fingerprint.perturbations import adversarial, family, linear_space, precise
+from fingerprint.perturbations import adversarial, family, linear_space
+from tests.fingerprint.perturbations.problems import answers, exact
 from tests.support.digits import digits
 
 FACTORS = (1.0, 4.0, 100.0)
@@ -22,17 +23,12 @@ def images() -> Tensor:
 
 @pytest.fixture(scope="module")
 def vit(trained_vit: nn.Module) -> Model:
-    return precise(load_model(trained_vit, input_size=(1, 16, 16)))
+    return exact(trained_vit)
 
 
 @pytest.fixture(scope="module")
 def cnn(trained_cnn: nn.Module) -> Model:
-    return precise(load_model(trained_cnn, input_size=(1, 16, 16)))
-
-
-def _answers(model: Model, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return model(x)
+    return exact(trained_cnn)
 
 
 def test_theorem_5_members_of_any_norm_mislead_alike(vit: Model, images: Tensor) -> None:
@@ -40,14 +36,14 @@ def test_theorem_5_members_of_any_norm_mislead_alike(vit: Model, images: Tensor)
     found = family(vit, images, delta, FACTORS, space=linear_space(vit).space)
     assert found.method == "linear"
     own = delta.flatten(1).norm(dim=1)
-    whole = _answers(vit, images + delta)
-    misled = whole.argmax(dim=1) != _answers(vit, images).argmax(dim=1)
+    whole = answers(vit, images + delta)
+    misled = whole.argmax(dim=1) != answers(vit, images).argmax(dim=1)
     assert int(misled.sum()) >= 3
     for place, factor in enumerate(FACTORS):
         member = found.members[:, place]
         torch.testing.assert_close(member.flatten(1).norm(dim=1), factor * own, rtol=1e-9, atol=0)
         torch.testing.assert_close(
-            _answers(vit, images + member), whole, atol=1e-12 * max(factor, 10.0), rtol=1e-11
+            answers(vit, images + member), whole, atol=1e-12 * max(factor, 10.0), rtol=1e-11
         )
     assert max(effect.relative for row in found.effects for effect in row) < 1e-11
     # They are different perturbations, not one stretched: hardly anything but the effect is shared.
@@ -57,7 +53,7 @@ def test_theorem_5_members_of_any_norm_mislead_alike(vit: Model, images: Tensor)
 
 def test_a_stretched_perturbation_is_no_member(vit: Model, images: Tensor) -> None:
     delta = adversarial(vit, images, epsilon=0.15).delta
-    whole, stretched = _answers(vit, images + delta), _answers(vit, images + 4 * delta)
+    whole, stretched = answers(vit, images + delta), answers(vit, images + 4 * delta)
     assert float(((stretched - whole).norm(dim=1) / whole.norm(dim=1)).min()) > 0.1
 
 
@@ -70,11 +66,11 @@ def test_members_of_adversarial_perturbations_are_unlike_members_of_noise(
     )
     noise *= (delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
     space = linear_space(vit).space
-    natural = _answers(vit, images).argmax(dim=1)
+    natural = answers(vit, images).argmax(dim=1)
     changed = []
     for given in (delta, noise):
         members = family(vit, images, given, (50.0,), space=space).members[:, 0]
-        changed.append(int((_answers(vit, images + members).argmax(dim=1) != natural).sum()))
+        changed.append(int((answers(vit, images + members).argmax(dim=1) != natural).sum()))
     assert changed[0] >= 3
     assert changed[1] == 0
 
@@ -86,9 +82,9 @@ def test_networks_without_a_linear_space_have_families_inside_the_box(
     found = family(cnn, images, delta, (2.0, 6.0))
     assert found.method == "network"
     assert bool(found.converged.all())
-    whole = _answers(cnn, images + delta)
+    whole = answers(cnn, images + delta)
     for member in found.members.unbind(dim=1):
-        moved = _answers(cnn, images + member) - whole
+        moved = answers(cnn, images + member) - whole
         moved -= moved.mean(dim=1, keepdim=True)
         assert float((moved.norm(dim=1) / whole.norm(dim=1)).max()) < 1e-7
         assert float((images + member).min()) >= -1e-12

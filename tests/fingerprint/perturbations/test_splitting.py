@@ -12,6 +12,7 @@ from cli.demo.training import pixels
 from fingerprint import Model, load_model
 from fingerprint.errors import NoInformation, UsageError
 from fingerprint.perturbations import adversarial, linear_space, precise, split
+from tests.fingerprint.perturbations.problems import answers, exact
 from tests.support.digits import digits
 
 
@@ -22,28 +23,23 @@ def images() -> Tensor:
 
 @pytest.fixture(scope="module")
 def mlp(trained_mlp: nn.Module) -> Model:
-    return precise(load_model(trained_mlp, input_size=(1, 16, 16)))
+    return exact(trained_mlp)
 
 
 @pytest.fixture(scope="module")
 def cnn(trained_cnn: nn.Module) -> Model:
-    return precise(load_model(trained_cnn, input_size=(1, 16, 16)))
-
-
-def _answers(model: Model, x: Tensor) -> Tensor:
-    with torch.no_grad():
-        return model(x)
+    return exact(trained_cnn)
 
 
 def test_theorem_4_on_a_trained_network_with_a_linear_space(mlp: Model, images: Tensor) -> None:
     delta = adversarial(mlp, images, epsilon=0.1).delta
     parts = split(mlp, images, delta, space=linear_space(mlp).space)
     assert parts.method == "linear"
-    natural, whole = _answers(mlp, images), _answers(mlp, images + delta)
+    natural, whole = answers(mlp, images), answers(mlp, images + delta)
     assert float((whole - natural).norm(dim=1).min()) > 1.0
     # f(x + δ_a) = f(x), f(x + δ_b) = f(x + δ), and the parts are orthogonal.
-    torch.testing.assert_close(_answers(mlp, images + parts.harmless), natural, atol=1e-11, rtol=0)
-    torch.testing.assert_close(_answers(mlp, images + parts.harmful), whole, atol=1e-11, rtol=0)
+    torch.testing.assert_close(answers(mlp, images + parts.harmless), natural, atol=1e-11, rtol=0)
+    torch.testing.assert_close(answers(mlp, images + parts.harmful), whole, atol=1e-11, rtol=0)
     inner = (parts.harmless * parts.harmful).flatten(1).sum(dim=1)
     assert float(inner.abs().max()) < 1e-12
     assert float(parts.harmless.flatten(1).norm(dim=1).min()) > 0.1
@@ -66,7 +62,7 @@ def test_the_linear_split_is_that_of_scipys_null_space(mlp: Model, images: Tenso
 def test_an_image_splits_into_what_is_read_and_what_is_not(mlp: Model, images: Tensor) -> None:
     parts = split(mlp, torch.zeros_like(images), images, space=linear_space(mlp).space)
     torch.testing.assert_close(
-        _answers(mlp, parts.harmful), _answers(mlp, images), atol=1e-11, rtol=0
+        answers(mlp, parts.harmful), answers(mlp, images), atol=1e-11, rtol=0
     )
     assert float(parts.harmful.flatten(1).norm(dim=1).max()) < float(
         images.flatten(1).norm(dim=1).max()
@@ -80,8 +76,8 @@ def test_on_other_networks_the_harmless_part_is_harmless_for_the_whole_network(
     parts = split(cnn, images, delta)
     assert parts.method == "network"
     assert bool(parts.converged.all())
-    natural = _answers(cnn, images)
-    moved = _answers(cnn, images + parts.harmless) - natural
+    natural = answers(cnn, images)
+    moved = answers(cnn, images + parts.harmless) - natural
     moved -= moved.mean(dim=1, keepdim=True)
     assert float((moved.norm(dim=1) / natural.norm(dim=1)).max()) < 1e-7
     torch.testing.assert_close(parts.harmless + parts.harmful, delta)
@@ -95,7 +91,7 @@ def test_on_other_networks_the_harmful_part_does_not_act_as_the_whole_does(
 ) -> None:
     delta = adversarial(cnn, images, epsilon=0.1).delta
     parts = split(cnn, images, delta)
-    whole, harmful = _answers(cnn, images + delta), _answers(cnn, images + parts.harmful)
+    whole, harmful = answers(cnn, images + delta), answers(cnn, images + parts.harmful)
     gap = (harmful - whole).norm(dim=1) / whole.norm(dim=1)
     assert float(gap.median()) > 0.1
     assert np.median([effect.relative for effect in parts.remaining]) > 0.1
