@@ -26,7 +26,7 @@ import torch
 
 from benchmarks.report import machine, progress
 from fingerprint import Model, inspect, load_model
-from fingerprint.models.inputs import sample_inputs
+from fingerprint.network.inputs import sample_inputs
 
 NAMES = (
     "resnet18",

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from cli.folder import OutFolder
 from fingerprint.errors import UsageError
-from fingerprint.models.model import Model
-from fingerprint.models.run import to_inputs, to_tensor
+from fingerprint.network.model import Model
+from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.perturbations import Effect, adversarial, effects, family, split
 from fingerprint.spaces.subspace import Subspace
 

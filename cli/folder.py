@@ -15,7 +15,7 @@ from typing import IO, Annotated, Any
 
 import typer
 
-from cli.whole_file import write_whole
+from fingerprint.files import write_whole
 
 __all__ = ["Force", "Out", "OutFolder"]
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli import render
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from fingerprint.privacy import Hidden, Similarity

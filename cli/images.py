@@ -28,7 +28,7 @@ from fingerprint.errors import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fingerprint.models.spec import InputSpec
+    from fingerprint.network.spec import InputSpec
 
 __all__ = ["MAX_IMAGES", "MAX_PIXELS", "MAX_VALUES", "Inputs", "load_images", "read_inputs"]
 

@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.sanitize import clean
-from cli.whole_file import write_whole
+from fingerprint.files import write_whole
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

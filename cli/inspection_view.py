@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import render
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from fingerprint.inspection import Inspection, LayerFacts, SegmentFacts

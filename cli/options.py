@@ -15,7 +15,7 @@ import typer
 
 from cli.bundles import Bundle
 from cli.output import Output
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 __all__ = ["Device", "How", "InputPaths", "ModelOptions", "ModelPath", "RegistryUrl", "Screen"]
 __all__ += ["model_options", "output_options"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from cli import process
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.errors import ExitCode
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from fingerprint.verification.verification import Verification

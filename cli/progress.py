@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from cli.output import Output, console
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 __all__ = ["progress_bars"]
 

@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from fingerprint.verification.verification import Candidate, Verification

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.options import ModelOptions
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
-    from fingerprint.models import Model
+    from fingerprint.network import Model
     from registry import Registry
 
 __all__ = ["complete_name", "load", "load_answering", "open_registry", "require"]
@@ -27,7 +27,7 @@ def open_registry(url: str | None) -> Registry:
 
 def load_answering(path: Path, options: ModelOptions) -> Model:
     """Loads a model whose answers are to be compared: finite, and not the same to everything."""
-    from fingerprint.models.checks import check_informative
+    from fingerprint.network.checks import check_informative
 
     model = load(path, options)
     check_informative(model)
@@ -36,7 +36,7 @@ def load_answering(path: Path, options: ModelOptions) -> Model:
 
 def load(path: Path, options: ModelOptions) -> Model:
     """Loads a model as the shared options say."""
-    from fingerprint.models import load_model
+    from fingerprint.network import load_model
 
     return load_model(path, **options.arguments)
 

@@ -24,7 +24,7 @@ from fingerprint.errors import FingerprintError
 
 if TYPE_CHECKING:
     from fingerprint.inspection import Inspection, LayerFacts, inspect
-    from fingerprint.models import FileFacts, InputSpec, Model, OutputSpec, load_model
+    from fingerprint.network import FileFacts, InputSpec, Model, OutputSpec, load_model
     from fingerprint.probes import Fingerprint, Probe, SpaceFacts, extract
     from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
     from fingerprint.verification import Candidate, Verification, verify
@@ -55,7 +55,7 @@ __all__ = [
 # a registry or reporting an error should not have to wait for.
 _HOME = {
     "fingerprint.inspection": ("Inspection", "LayerFacts", "inspect"),
-    "fingerprint.models": ("FileFacts", "InputSpec", "Model", "OutputSpec", "load_model"),
+    "fingerprint.network": ("FileFacts", "InputSpec", "Model", "OutputSpec", "load_model"),
     "fingerprint.probes": ("Fingerprint", "Probe", "SpaceFacts", "extract"),
     "fingerprint.suspects": ("ModelSuspect", "Narrowed", "Suspect"),
     "fingerprint.verification": ("Candidate", "Verification", "verify"),

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from registry.documents import canonical, sha256_of, utc_now
+from fingerprint.canonical import canonical, sha256_of, utc_now
 from registry.tables import ChainRow, SettingRow
 
 __all__ = ["HEAD_KEY", "Entry", "Head", "append", "broken", "entries_of", "origin", "standing"]

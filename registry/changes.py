@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fingerprint.canonical import canonical, plain, sha256_of, utc_now
 from registry import chain
-from registry.documents import canonical, plain, sha256_of, utc_now
 from registry.errors import HasDescendants, NameTaken, UnknownModel, UnknownParent
 from registry.names import checked_name, closest
 from registry.records import Packed
@@ -20,7 +20,7 @@ from registry.screenings import Screening, record_screenings
 from registry.tables import ModelRow, VerificationRow
 
 if TYPE_CHECKING:
-    from fingerprint.models.model import Model
+    from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
     from fingerprint.verification.verification import Verification
 

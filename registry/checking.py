@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fingerprint.canonical import canonical, sha256_of
 from registry.chain import HEAD_KEY, Entry, broken, entries_of, standing
-from registry.documents import canonical, sha256_of
 from registry.errors import RegistryCorrupt
 from registry.records import fingerprint_of, registered
 from registry.tables import (

@@ -21,9 +21,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool, StaticPool
 
+from fingerprint.canonical import canonical
 from fingerprint.errors import UsageError
 from registry import servers
-from registry.documents import canonical
 from registry.errors import RegistryCorrupt
 
 __all__ = [

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from fingerprint.errors import UsageError
 
 if TYPE_CHECKING:
-    from fingerprint.models.model import Model
+    from fingerprint.network.model import Model
 
 __all__ = ["LONGEST_NAME", "checked_name", "closest", "default_name"]
 

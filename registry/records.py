@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fingerprint.canonical import plain, sha256_of
 from fingerprint.errors import FingerprintError, UsageError
-from registry.documents import plain, sha256_of
 from registry.engine import LARGEST_VALUE
 from registry.errors import RegistryCorrupt
 from registry.tables import FingerprintRow, ModelRow, ProbeSetRow, VerificationRow
 from registry.values import RecordedVerification, RegisteredModel
 
 if TYPE_CHECKING:
-    from fingerprint.models.model import Model
+    from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
 
 __all__ = ["Packed", "fingerprint_of", "load_options_of", "pack", "registered", "verified"]

@@ -23,7 +23,7 @@ from registry.values import RegisteredModel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fingerprint.models.model import Model
+    from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
     from fingerprint.verification.verification import Candidate
     from registry.store import Registry

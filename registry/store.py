@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
+from fingerprint.canonical import utc_now
 from fingerprint.errors import UsageError
 from fingerprint.progress import Progress, silent
 from registry.changes import add_model, add_verification, check_free, forget_model, row_named
 from registry.checking import damage, ledger_damage
-from registry.documents import utc_now
 from registry.engine import locate
 from registry.errors import RegistryCorrupt
 from registry.names import checked_name
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from fingerprint.models.model import Model
+    from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
     from fingerprint.suspects.base import Suspect
     from fingerprint.verification.verification import Verification

@@ -18,7 +18,7 @@ from registry.values import RegisteredModel
 if TYPE_CHECKING:
     from torch import nn
 
-    from fingerprint.models.model import Model
+    from fingerprint.network.model import Model
     from fingerprint.suspects.base import Suspect
     from fingerprint.verification.verification import Verification
     from registry.store import Registry
@@ -95,7 +95,7 @@ def _compatible(named: list[RegisteredModel], domain: str) -> list[RegisteredMod
 
 
 def _digest(suspect: Model | Suspect) -> str | None:
-    from fingerprint.models.model import Model
+    from fingerprint.network.model import Model
 
     # A suspect that is run here holds its model; an endpoint has none to show.
     held = suspect if isinstance(suspect, Model) else getattr(suspect, "model", None)

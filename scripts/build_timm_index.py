@@ -1,4 +1,4 @@
-"""Builds ``fingerprint/models/data/timm_index.json.gz``: what each timm state_dict looks like.
+"""Builds the index of timm architectures: what each state_dict looks like.
 
     python scripts/build_timm_index.py --cache build/timm_index
 
@@ -37,7 +37,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from fingerprint.models.recognition import INDEX_SCHEMA, names_digest, shapes_digest
+from fingerprint.architectures.recognition import INDEX_SCHEMA, names_digest, shapes_digest
 
 CLASSES = (11, 13)
 SIZES = (64, 96, 128, 160, 224)
@@ -69,7 +69,7 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cache", type=Path, default=Path("build/timm_index"))
-    out = Path(__file__).parents[1] / "fingerprint/models/data/timm_index.json.gz"
+    out = Path(__file__).parents[1] / "fingerprint/architectures/data/timm_index.json.gz"
     parser.add_argument("--out", type=Path, default=out)
     parser.add_argument("--only", default="*", help="timm's wildcard, such as 'resnet*'")
     parser.add_argument("--threads", type=int, default=1)

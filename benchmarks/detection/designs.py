@@ -30,8 +30,8 @@ from benchmarks.detection.metrics import auc, threshold
 from benchmarks.detection.zoo import Member, members
 from benchmarks.files import atomically
 from fingerprint import Model
-from fingerprint.models.answers import answer_distance
-from fingerprint.models.run import run
+from fingerprint.distances import answer_distance
+from fingerprint.network.run import run
 from fingerprint.probes.controls import turned
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import MILD, SEVERE, Severity, simulated_derivatives

@@ -31,7 +31,7 @@ from benchmarks.pictures import COLOURS, drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
 from fingerprint import Model, load_model
-from fingerprint.models.run import full_precision, to_inputs, to_tensor
+from fingerprint.network.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators import first_affine_segment
 from fingerprint.perturbations import effects, linear_space, precise, solve_network
 from fingerprint.spaces import outside

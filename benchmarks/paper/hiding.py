@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.paper.networks import Images, accuracy
 from benchmarks.report import progress
 from fingerprint import Model
-from fingerprint.models.run import to_inputs, to_tensor
+from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.perturbations import effects
 from fingerprint.privacy import recover, similarities
 from fingerprint.spaces import Subspace

@@ -23,7 +23,7 @@ from benchmarks.paper.experiment import Options
 from benchmarks.paper.networks import answers
 from cli.images import load_images
 from fingerprint import Model, load_model
-from fingerprint.models.run import to_tensor
+from fingerprint.network.run import to_tensor
 
 __all__ = ["Photographs", "lite", "photographs"]
 

@@ -42,7 +42,7 @@ from benchmarks.paper.experiment import Options, read_options
 from benchmarks.paper.recipes import NETWORKS, Recipe
 from benchmarks.report import progress
 from fingerprint import Model, load_model
-from fingerprint.models.run import full_precision
+from fingerprint.network.run import full_precision
 
 __all__ = ["NETWORKS", "Images", "accuracy", "answers", "main", "test_images", "trained"]
 

@@ -28,7 +28,7 @@ from benchmarks.paper.networks import NETWORKS, Images, test_images, trained
 from benchmarks.pictures import drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
-from fingerprint.models.run import to_inputs, to_tensor
+from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.perturbations import linear_space
 from fingerprint.privacy import hide
 

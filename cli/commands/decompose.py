@@ -11,7 +11,7 @@ from cli import options, session
 from cli.bundles import bundled
 from cli.folder import Force, Out, OutFolder
 from cli.progress import progress_bars
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cli.decomposition import Decomposed, Job
     from cli.images import Inputs
     from cli.output import Output
-    from fingerprint.models import Model
+    from fingerprint.network import Model
 
 __all__ = ["decompose"]
 
@@ -184,7 +184,7 @@ def _pair(job: Job, inputs: Inputs, origin: Inputs | None, place: int) -> tuple[
 def _tensor(model: Model, values: Any) -> Tensor:
     import torch
 
-    from fingerprint.models.run import to_tensor
+    from fingerprint.network.run import to_tensor
 
     return to_tensor(values, model.input, torch.float64).to(model.device)
 

@@ -13,14 +13,14 @@ from cli.errors import ExitCode
 from cli.folder import Force, Out, OutFolder
 from cli.labels import read_labels
 from cli.progress import progress_bars
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cli.hiding_view import Hiding
     from cli.output import Output
-    from fingerprint.models import Model
+    from fingerprint.network import Model
 
 __all__ = ["hide"]
 
@@ -199,7 +199,7 @@ def _attacked(
     """Attacks the images as they are sent, and writes what the last attack gives back."""
     from dataclasses import replace
 
-    from fingerprint.models.run import to_inputs
+    from fingerprint.network.run import to_inputs
     from fingerprint.privacy import recover, similarities
 
     found = recover(model, sent, method=result.hidden[0].method, public=public)

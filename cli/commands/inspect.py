@@ -15,7 +15,7 @@ from cli.progress import progress_bars
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fingerprint.models.spec import InputSpec
+    from fingerprint.network.spec import InputSpec
 
 __all__ = ["inspect"]
 

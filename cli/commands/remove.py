@@ -10,7 +10,7 @@ import typer
 from cli import options, session
 from cli.bundles import bundled
 from cli.commands.show import Name
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 __all__ = ["remove"]
 

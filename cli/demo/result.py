@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from cli import render
-from cli.sanitize import clean
+from fingerprint.text import clean
 
 __all__ = ["DemoResult", "DemoRow", "view"]
 

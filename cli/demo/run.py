@@ -21,7 +21,7 @@ from cli.demo.data import Digits, digits
 from cli.demo.result import DemoResult, DemoRow
 from cli.demo.training import Network, one_thread, trained
 from fingerprint.errors import EnvironmentFailure, UsageError
-from fingerprint.models import Model, load_model
+from fingerprint.network import Model, load_model
 from fingerprint.progress import Progress, silent
 from fingerprint.verification.verification import Verification
 from registry import Registry

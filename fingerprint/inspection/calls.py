@@ -25,8 +25,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from fingerprint.inspection.arguments import AffineCall, tensors
 from fingerprint.inspection.kinds import SILENT, Kind, kind_of, name_of
 from fingerprint.inspection.names import named
-from fingerprint.models.model import Model
-from fingerprint.models.run import full_precision
+from fingerprint.network.model import Model
+from fingerprint.network.run import full_precision
 
 __all__ = ["LayerCall", "Measure", "Recording", "record"]
 

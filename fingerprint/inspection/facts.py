@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 
 __all__ = ["Inspection", "LayerFacts", "SegmentFacts", "without_batch"]
 

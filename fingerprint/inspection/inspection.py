@@ -21,17 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fingerprint.errors import IncompatibleModel, NoInformation, UsageError
+from fingerprint.formats.tensors import non_finite
 from fingerprint.inspection.affine import Budget, affine_facts
 from fingerprint.inspection.calls import LayerCall, Recording, record
 from fingerprint.inspection.facts import Inspection, LayerFacts, SegmentFacts, without_batch
 from fingerprint.inspection.nonlinear import freedom
-from fingerprint.models.inputs import sample_inputs
-from fingerprint.models.model import Model
-from fingerprint.models.run import to_tensor
-from fingerprint.models.tensors import non_finite
-from fingerprint.models.text import first_line, listed, printable
+from fingerprint.network.inputs import sample_inputs
+from fingerprint.network.model import Model
+from fingerprint.network.run import to_tensor
 from fingerprint.perturbations.first_layers import linear_space
 from fingerprint.progress import Progress, silent
+from fingerprint.text import clean, first_line, listed
 
 __all__ = ["inspect"]
 
@@ -94,7 +94,7 @@ def _check_weights(model: Model) -> None:
     bad = non_finite(model.module.state_dict())
     if bad:
         raise NoInformation(
-            f"the weights hold NaN or infinity in '{printable(bad[0])}' ({len(bad)} tensors in "
+            f"the weights hold NaN or infinity in '{clean(bad[0])}' ({len(bad)} tensors in "
             "all): ranks of such a network mean nothing"
         )
 
@@ -130,7 +130,7 @@ def _chosen(calls: tuple[LayerCall, ...], layer: str | None) -> tuple[LayerCall,
         names = [call.name for call in calls]
         near = difflib.get_close_matches(layer, names, n=5, cutoff=0.3) or names[:5]
         raise UsageError(
-            f"layer: expected one that the forward pass uses, got '{printable(layer)}'; "
+            f"layer: expected one that the forward pass uses, got '{clean(layer)}'; "
             f"nearest: {listed(near, shown=5)}"
         )
     return chosen

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.models.logits import logits_of
-from fingerprint.models.model import Model
-from fingerprint.models.run import BATCH, full_precision
+from fingerprint.network.logits import logits_of
+from fingerprint.network.model import Model
+from fingerprint.network.run import BATCH, full_precision
 from fingerprint.perturbations.objective import differentiable
 from fingerprint.progress import Progress, silent
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from fingerprint.errors import UsageError
-from fingerprint.models.logits import logits_of
-from fingerprint.models.model import Model
-from fingerprint.models.run import BATCH, full_precision
+from fingerprint.network.logits import logits_of
+from fingerprint.network.model import Model
+from fingerprint.network.run import BATCH, full_precision
 from fingerprint.perturbations.objective import centred
 
 __all__ = ["Effect", "effects"]

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from fingerprint.errors import UsageError
-from fingerprint.models.logits import logits_of
-from fingerprint.models.model import Model
-from fingerprint.models.run import full_precision
+from fingerprint.network.logits import logits_of
+from fingerprint.network.model import Model
+from fingerprint.network.run import full_precision
 from fingerprint.perturbations.decomposition import equivalent
 from fingerprint.perturbations.effect import Effect, effects
 from fingerprint.perturbations.network import solve_network

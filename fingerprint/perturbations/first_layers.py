@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fingerprint.models.model import Model
+from fingerprint.network.model import Model
 from fingerprint.operators.segment import AffineSegment, first_affine_segment
 from fingerprint.spaces.null_space import null_space
 from fingerprint.spaces.subspace import Subspace, TrivialSubspace

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 
 __all__ = ["START_KINDS", "base_input", "parse_start", "start_noise"]
 

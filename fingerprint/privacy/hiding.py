@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.models.logits import logits_of
-from fingerprint.models.model import Model
-from fingerprint.models.run import full_precision, to_inputs, to_tensor
+from fingerprint.network.logits import logits_of
+from fingerprint.network.model import Model
+from fingerprint.network.run import full_precision, to_inputs, to_tensor
 from fingerprint.perturbations.effect import Effect, effects
 from fingerprint.perturbations.first_layers import linear_space
 from fingerprint.perturbations.network import choose_method, solve_network

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fingerprint.errors import UsageError
-from fingerprint.models.logits import logits_of
-from fingerprint.models.model import Model
-from fingerprint.models.run import BATCH, full_precision, to_tensor
+from fingerprint.network.logits import logits_of
+from fingerprint.network.model import Model
+from fingerprint.network.run import BATCH, full_precision, to_tensor
 from fingerprint.perturbations.first_layers import linear_space
 from fingerprint.perturbations.objective import centred
 from fingerprint.spaces.subspace import Subspace

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fingerprint.errors import UsageError
-from fingerprint.models.run import to_tensor
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.run import to_tensor
+from fingerprint.network.spec import InputSpec
 
 __all__ = ["Similarity", "similarities"]
 

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from fingerprint.errors import FingerprintError, MalformedFile
-from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
 
 __all__ = ["MAX_BLOB", "VERSION", "decode", "encode"]

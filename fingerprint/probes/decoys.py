@@ -24,10 +24,10 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
-from fingerprint.models.logits import logits_of
-from fingerprint.models.model import Model
-from fingerprint.models.run import full_precision
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.logits import logits_of
+from fingerprint.network.model import Model
+from fingerprint.network.run import full_precision
+from fingerprint.network.spec import InputSpec
 from fingerprint.perturbations.objective import centred
 from fingerprint.progress import Progress, silent
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from fingerprint.models.model import Model
+from fingerprint.network.model import Model
 
 __all__ = ["MILD", "SEVERE", "Severity", "simulated_derivatives"]
 

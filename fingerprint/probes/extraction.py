@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fingerprint.distances import answer_distance, answer_size
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.models.answers import answer_distance, answer_size
-from fingerprint.models.checks import check_informative
-from fingerprint.models.model import Model
-from fingerprint.models.run import run
+from fingerprint.network.checks import check_informative
+from fingerprint.network.model import Model
+from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.perturbations.network import choose_method

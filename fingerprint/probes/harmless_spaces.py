@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fingerprint.models.model import Model
+from fingerprint.network.model import Model
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.segment import AffineSegment, first_affine_segment
 from fingerprint.perturbations.first_layers import LinearSpace, linear_space

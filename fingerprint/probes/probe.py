@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.controls import turned
 
 __all__ = ["Fingerprint", "Probe", "SpaceFacts", "symmetry_of"]

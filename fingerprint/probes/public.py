@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 from fingerprint.perturbations.noise import base_input, start_noise
 
 __all__ = ["MAX_BASES", "public_bases", "start_input"]

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fingerprint.models.answers import answer_distance
-from fingerprint.models.model import Model
-from fingerprint.models.run import run, to_tensor
-from fingerprint.models.spec import InputSpec
+from fingerprint.distances import answer_distance
+from fingerprint.network.model import Model
+from fingerprint.network.run import run, to_tensor
+from fingerprint.network.spec import InputSpec
 from fingerprint.operators.base import LinearOperator
 from fingerprint.probes.controls import turned
 

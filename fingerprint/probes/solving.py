@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fingerprint.errors import NoInformation
-from fingerprint.models.features import penultimate
-from fingerprint.models.logits import logits_of
-from fingerprint.models.model import Model
-from fingerprint.models.run import full_precision, to_inputs, to_tensor
+from fingerprint.network.features import penultimate
+from fingerprint.network.logits import logits_of
+from fingerprint.network.model import Model
+from fingerprint.network.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators.base import LinearOperator
 from fingerprint.perturbations.joint import approach_jointly
 from fingerprint.perturbations.linear import solve_linear

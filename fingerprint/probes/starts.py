@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.model import Model
+from fingerprint.network.model import Model
 from fingerprint.probes.derivatives import MILD, simulated_derivatives
 from fingerprint.probes.screening import measure
 from fingerprint.probes.solving import Candidates, Solver, Wish

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.network.spec import InputSpec, OutputSpec
 
 __all__ = ["Suspect"]
 

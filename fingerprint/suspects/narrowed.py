@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from fingerprint.distances import top_k
 from fingerprint.errors import UsageError
-from fingerprint.models.answers import top_k
-from fingerprint.models.spec import AnswerKind, OutputSpec
+from fingerprint.network.spec import AnswerKind, OutputSpec
 from fingerprint.suspects.base import Suspect
 
 __all__ = ["Narrowed"]

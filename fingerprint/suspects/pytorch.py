@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.model import Model
-from fingerprint.models.run import run
+from fingerprint.network.model import Model
+from fingerprint.network.run import run
 from fingerprint.progress import Progress, silent
 from fingerprint.suspects.base import Suspect
 

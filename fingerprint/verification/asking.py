@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.models.answers import answer_distance, answer_size, named, precision
-from fingerprint.models.spec import AnswerKind
+from fingerprint.distances import answer_distance, answer_size, named, precision
+from fingerprint.network.spec import AnswerKind
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.suspects.base import Suspect
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from fingerprint.models.answers import (
+from fingerprint.distances import (
     answer_distance,
     answer_size,
     named,

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from fingerprint.errors import IncompatibleModel, UsageError
-from fingerprint.models.loading import load_model
-from fingerprint.models.model import Model
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.progress import Progress, silent
 from fingerprint.suspects.base import Suspect

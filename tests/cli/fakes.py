@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 from fingerprint.verification.verification import Candidate, Verdict, Verification
 from registry.errors import UnknownModel
 from registry.screenings import Pair
@@ -173,10 +173,10 @@ def install(script: Script, patch: Any = setattr) -> Script:
         script: What they are to do.
         patch: Called as ``setattr``; a test passes ``monkeypatch.setattr``.
     """
-    import fingerprint.models
+    import fingerprint.network
     import registry
 
     patch(FakeRegistry, "script", script)
     patch(registry, "Registry", FakeRegistry)
-    patch(fingerprint.models, "load_model", _load_model)
+    patch(fingerprint.network, "load_model", _load_model)
     return script

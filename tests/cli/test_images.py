@@ -16,7 +16,7 @@ from PIL import Image
 
 from cli import images
 from fingerprint.errors import EnvironmentFailure, MalformedFile, UnsafeFile, UsageError
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 
 RGB = InputSpec(shape=(3, 4, 6))
 GREY = InputSpec(shape=(1, 4, 6))

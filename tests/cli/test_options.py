@@ -69,7 +69,7 @@ def test_left_out_options_are_left_to_the_library() -> None:
 def test_the_library_takes_exactly_the_options_that_are_passed_on() -> None:
     import inspect
 
-    from fingerprint.models import load_model
+    from fingerprint.network import load_model
 
     accepted = set(inspect.signature(load_model).parameters) - {"source"}
     assert set(model_options().arguments) == accepted

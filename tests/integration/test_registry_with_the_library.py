@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from cli.demo.networks import mlp
 from fingerprint import load_model
-from fingerprint.models.model import Model
+from fingerprint.network.model import Model
 from registry import Registry
 
 ARCH = "cli.demo.networks:mlp"

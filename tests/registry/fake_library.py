@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from fingerprint.errors import UsageError
-from fingerprint.models.model import Model
+from fingerprint.network.model import Model
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.verification.verification import Candidate, Verdict, Verification
 from tests.support.fingerprints import make_fingerprint

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.models.model import Model
+from fingerprint.network.model import Model
 from registry import NameTaken, Registry, RegistryCorrupt, UnknownParent
 from registry.screenings import Pair
 from tests.registry.conftest import put, tamper

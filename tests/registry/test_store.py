@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fingerprint.errors import InputRefused, UsageError
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 from registry import (
     HasDescendants,
     NameTaken,

@@ -6,8 +6,8 @@ from functools import cache
 
 from torch import nn
 
-from fingerprint.models.loading import load_model
-from fingerprint.models.model import Model
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
 from fingerprint.probes.extraction import extract
 from fingerprint.probes.probe import Fingerprint
 from tests.support.digits import network

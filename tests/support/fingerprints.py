@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fingerprint.models.model import FileFacts, Model
-from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.formats.file_bytes import FileFacts
+from fingerprint.network.model import Model
+from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.controls import turned
 from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts, symmetry_of
 

@@ -50,11 +50,11 @@ Run = Callable[..., Any]
 @pytest.fixture
 def run(fp: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, pictures: list[str]) -> Run:
     """Runs ``fp hide`` on two digits; ``run(module, "--json")`` writes to ``out``."""
-    import fingerprint.models
+    import fingerprint.network
 
     def call(module: nn.Module, *arguments: str) -> Any:
         model: Model = load_model(module, input_size=SIZE)
-        monkeypatch.setattr(fingerprint.models, "load_model", lambda *_, **__: model)
+        monkeypatch.setattr(fingerprint.network, "load_model", lambda *_, **__: model)
         out = str(tmp_path / "out")
         return fp("hide", "net.safetensors", *pictures, "-o", out, *arguments)
 

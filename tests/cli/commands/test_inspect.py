@@ -15,8 +15,8 @@ from PIL import Image
 from torch import nn
 
 from fingerprint.inspection import inspect
-from fingerprint.models.loading import load_model
-from fingerprint.models.model import Model
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
 from tests.cli.fakes import HOSTILE
 
 
@@ -38,10 +38,10 @@ def _model(module: nn.Module) -> Model:
 @pytest.fixture
 def show(fp: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs ``fp inspect`` on a small network with a convolution, a pooling and a head."""
-    import fingerprint.models
+    import fingerprint.network
 
     model = _model(_module())
-    monkeypatch.setattr(fingerprint.models, "load_model", lambda *_, **__: model)
+    monkeypatch.setattr(fingerprint.network, "load_model", lambda *_, **__: model)
     return lambda *arguments: fp("inspect", "net.safetensors", *arguments)
 
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fingerprint.inspection import LayerFacts
-from fingerprint.models.loading import load_model
-from fingerprint.models.model import Model
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
 
 __all__ = ["check_against", "matrices", "model_of", "written_out"]
 

@@ -14,7 +14,7 @@ from fingerprint import Inspection, inspect
 from fingerprint.errors import IncompatibleModel, NoInformation, UsageError
 from fingerprint.inspection.affine import Budget, affine_facts
 from fingerprint.inspection.calls import record
-from fingerprint.models.inputs import sample_inputs
+from fingerprint.network.inputs import sample_inputs
 from tests.fingerprint.inspection.judge import check_against, matrices, model_of, written_out
 from tests.support.digits import network
 from tests.support.extracted import SIZE

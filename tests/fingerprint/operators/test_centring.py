@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fingerprint.models.loading import load_model
+from fingerprint.network.loading import load_model
 from fingerprint.operators import first_affine_segment
 from fingerprint.operators.centring import centring
 from fingerprint.perturbations import linear_space

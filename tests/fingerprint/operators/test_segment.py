@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fingerprint.models.model import Model
-from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.network.model import Model
+from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.operators import (
     Convolution,
     Dense,

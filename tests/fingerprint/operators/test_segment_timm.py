@@ -9,8 +9,8 @@ import pytest
 import timm
 import torch
 
-from fingerprint.models.model import Model
-from fingerprint.models.spec import InputSpec, OutputSpec
+from fingerprint.network.model import Model
+from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.operators import (
     AffineSegment,
     Convolution,

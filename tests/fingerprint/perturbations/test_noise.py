@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fingerprint.errors import UsageError
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 from fingerprint.perturbations.noise import START_KINDS, base_input, parse_start, start_noise
 
 PIXELS = InputSpec(shape=(3, 5, 7))

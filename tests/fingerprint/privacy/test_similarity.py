@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import convolve
 
 from fingerprint.errors import UsageError
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 from fingerprint.privacy import similarities
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fingerprint.models.spec import InputSpec
+from fingerprint.network.spec import InputSpec
 from fingerprint.probes.controls import symmetries, turned
 from fingerprint.probes.public import public_bases
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from fingerprint.models.loading import load_model
-from fingerprint.models.model import Model
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
 from fingerprint.probes import decoys
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.extraction import extract

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from cli.demo.networks import mlp
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.models.loading import load_model
-from fingerprint.models.model import Model
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
 from fingerprint.perturbations.noise import START_KINDS
 from fingerprint.probes import extraction
 from fingerprint.probes.probe import Fingerprint

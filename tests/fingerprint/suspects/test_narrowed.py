@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
-from fingerprint.models.spec import AnswerKind, InputSpec, OutputSpec
+from fingerprint.network.spec import AnswerKind, InputSpec, OutputSpec
 from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
 from tests.support.fingerprints import make_model
 

@@ -15,10 +15,10 @@ from torch import nn
 
 from cli.demo.modifications import fine_tuned, pruned, quantised
 from fingerprint.errors import IncompatibleModel, UsageError
-from fingerprint.models.loading import load_model
-from fingerprint.models.model import Model
-from fingerprint.models.run import run
-from fingerprint.models.spec import AnswerKind, InputSpec, OutputSpec
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
+from fingerprint.network.run import run
+from fingerprint.network.spec import AnswerKind, InputSpec, OutputSpec
 from fingerprint.probes.extraction import extract
 from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
 from fingerprint.verification.asking import ask

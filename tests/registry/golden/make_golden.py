@@ -12,9 +12,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from fingerprint.canonical import utc_now
 from fingerprint.verification.verification import Candidate, Verification
 from registry.changes import add_model, add_verification, forget_model
-from registry.documents import utc_now
 from registry.engine import WRITE, connect_to, locate
 from registry.records import pack
 from registry.session import reading, writing

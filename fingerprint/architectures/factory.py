@@ -1,0 +1,132 @@
+"""Builds a network with a function of the user's own code: ``--arch package.module:factory``.
+
+Naming a factory is the user's own decision to run that code; nothing in a weights file can.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from fingerprint.architectures.architecture import Architecture, key_difference
+from fingerprint.errors import UsageError
+from fingerprint.text import first_line
+
+__all__ = ["build_with_factory"]
+
+
+def build_with_factory(architecture: Architecture, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """Calls the factory, with the number of classes the weights have if it takes one.
+
+    Args:
+        architecture: Where the factory is, and options for it.
+        tensors: Weights; where only the head differs, it decides ``num_classes``.
+
+    Raises:
+        UsageError: The factory cannot be imported, fails, or returns no module.
+    """
+    factory = _import(architecture)
+    options = dict(architecture.options)
+    parameter = _classes_parameter(factory)
+    if parameter is None or "num_classes" in options:
+        return _call(factory, options, architecture)
+    if parameter.default is inspect.Parameter.empty:
+        options["num_classes"] = _last_width(tensors)
+        return _call(factory, options, architecture)
+    module = _call(factory, options, architecture)
+    classes = _other_head(module, tensors)
+    if classes is None:
+        return module
+    return _call(factory, options | {"num_classes": classes}, architecture)
+
+
+@contextmanager
+def _working_directory_first() -> Iterator[None]:
+    """Lets modules in the working directory be imported, as ``python -m`` does."""
+    here = os.getcwd()
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if here in sys.path:
+            sys.path.remove(here)
+
+
+@contextmanager
+def _no_quiet_end(architecture: Architecture) -> Iterator[None]:
+    """Refuses code that ends the program as if all were well: nothing was answered yet.
+
+    An end with another code stays one, such as that of a signal.
+    """
+    try:
+        yield
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise
+        raise UsageError(
+            f"arch: {architecture.text}: expected code that returns, got one that exits"
+        ) from error
+
+
+def _import(architecture: Architecture) -> Callable[..., Any]:
+    try:
+        with _working_directory_first(), _no_quiet_end(architecture):
+            module = importlib.import_module(architecture.source)
+    except UsageError:
+        raise
+    except Exception as error:
+        # User code runs here: whatever it raises, the option is what has to change.
+        raise UsageError(
+            f"arch: cannot import '{architecture.source}': {first_line(error)}; "
+            "run from the folder that holds it, or install it"
+        ) from error
+    factory = getattr(module, architecture.name, None)
+    if not callable(factory):
+        raise UsageError(f"arch: '{architecture.source}' has no factory '{architecture.name}'")
+    return factory  # type: ignore[no-any-return]
+
+
+def _call(
+    factory: Callable[..., Any], options: Mapping[str, Any], architecture: Architecture
+) -> nn.Module:
+    try:
+        with _working_directory_first(), _no_quiet_end(architecture):
+            module = factory(**options)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(f"arch: {architecture.text} failed: {first_line(error)}") from error
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"arch: {architecture.text}: expected a torch module, got {type(module).__name__}"
+        )
+    return module
+
+
+def _classes_parameter(factory: Callable[..., Any]) -> inspect.Parameter | None:
+    try:
+        return inspect.signature(factory).parameters.get("num_classes")
+    except (TypeError, ValueError):
+        return None
+
+
+def _other_head(module: nn.Module, tensors: Mapping[str, Tensor]) -> int | None:
+    """Returns the weights' class count if only one leading dimension differs throughout."""
+    shapes = key_difference(module, tensors).shapes
+    pairs = {(got[0], want[0]) for _, got, want in shapes if got[1:] == want[1:] and got}
+    if len(pairs) != 1 or any(got[1:] != want[1:] for _, got, want in shapes):
+        return None
+    return next(iter(pairs))[0]
+
+
+def _last_width(tensors: Mapping[str, Tensor]) -> int:
+    """Returns the height of the last matrix, which is the head in every common network."""
+    matrices = [tensor for tensor in tensors.values() if tensor.ndim == 2]
+    return int(matrices[-1].shape[0]) if matrices else 1000

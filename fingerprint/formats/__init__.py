@@ -1,0 +1,1 @@
+"""File formats: bytes in, named tensors out, nothing ever run or unpickled freely."""

@@ -1,0 +1,117 @@
+"""Checks a zip archive before anything unpacks it, and says whether it is a torch checkpoint.
+
+Sizes are checked as declared in the archive's directory; the reader that follows allocates what
+is declared and no more.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import stat
+import zipfile
+
+from fingerprint.errors import MalformedFile, UnsafeFile
+from fingerprint.text import clean
+
+__all__ = ["check_torch_archive"]
+
+MAX_DIRECTORY_BYTES = 2**24
+MAX_EXPANSION = 4
+"""Declared content may be this many times the file; torch itself stores without compression."""
+
+_SLACK = 2**20
+_END = b"PK\x05\x06"
+_END_64 = b"PK\x06\x06"
+_LOCATOR_64 = b"PK\x06\x07"
+_MEMBER = re.compile(
+    r"data\.pkl|data/[^/]+|version|byteorder|\.format_version|\.storage_alignment|\.data/[^/]+"
+)
+_FOREIGN = (
+    (("code/", "constants.pkl"), "a TorchScript archive, which holds code"),
+    (("archive_format", "models/", "data/weights/", "data/aotinductor/", "serialized_exported_"),
+     "an exported program (.pt2), which holds code"),
+    (("model.weights.h5", "metadata.json", "saved_model.pb"), "a Keras archive"),
+)  # fmt: skip
+
+
+def check_torch_archive(data: bytes, path: str) -> dict[str, int]:
+    """Checks that a zip file is a torch checkpoint of plain data with honest sizes.
+
+    Args:
+        data: The whole file.
+        path: Its name, for messages.
+
+    Returns:
+        Declared size of each member, by its name inside the checkpoint's folder.
+
+    Raises:
+        UnsafeFile: It expands too much, has unsafe member names, or holds code.
+        MalformedFile: It is truncated, or not a torch checkpoint.
+    """
+    _check_directory(data, path)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+        raise MalformedFile(f"{path}: truncated or corrupt zip archive") from error
+    for member in members:
+        _check_member(member, path)
+    names = [member.filename for member in members]
+    if len(set(names)) != len(names):
+        raise MalformedFile(f"{path}: the archive has two members of one name")
+    declared = sum(member.file_size for member in members)
+    if declared > MAX_EXPANSION * len(data) + _SLACK:
+        raise UnsafeFile(
+            f"{path}: {len(data)} bytes claim to expand to {declared}; "
+            f"expected at most {MAX_EXPANSION} times (torch.save does not compress)"
+        )
+    inner = _check_layout(names, path)
+    return {name: member.file_size for name, member in zip(inner, members, strict=True)}
+
+
+def _check_directory(data: bytes, path: str) -> None:
+    """Bounds the archive's table of contents before it is parsed into objects."""
+    end = len(data) - 22
+    if end < 0 or data[end : end + 4] != _END:
+        raise MalformedFile(f"{path}: truncated: the zip archive has no end; download it again")
+    size = int.from_bytes(data[end + 12 : end + 16], "little")
+    if data[end - 20 : end - 16] == _LOCATOR_64:
+        record = int.from_bytes(data[end - 12 : end - 4], "little")
+        if data[record : record + 4] != _END_64:
+            raise MalformedFile(f"{path}: corrupt zip archive (no zip64 record)")
+        size = int.from_bytes(data[record + 40 : record + 48], "little")
+    if size > min(MAX_DIRECTORY_BYTES, len(data)):
+        raise UnsafeFile(f"{path}: the zip archive's table of contents claims {size} bytes")
+
+
+def _check_member(member: zipfile.ZipInfo, path: str) -> None:
+    name = clean(member.filename)
+    parts = member.filename.replace("\\", "/").split("/")
+    if ".." in parts or member.filename.startswith(("/", "\\")) or ":" in parts[0]:
+        raise UnsafeFile(f"{path}: member '{name}' points out of the archive")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise UnsafeFile(f"{path}: member '{name}' is a symbolic link")
+    if member.flag_bits & 0x1:
+        raise MalformedFile(f"{path}: member '{name}' is encrypted")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise MalformedFile(f"{path}: member '{name}' has an unknown compression")
+
+
+def _check_layout(names: list[str], path: str) -> list[str]:
+    """Checks that the members are those that ``torch.save`` writes; returns their bare names."""
+    root = names[0].split("/")[0] + "/" if names else ""
+    inner = [name.removeprefix(root) for name in names]
+    for marks, kind in _FOREIGN:
+        if any(name.startswith(marks) for name in (*inner, *names)):
+            raise UnsafeFile(
+                f"{path}: {kind}; save the weights: torch.save(model.state_dict(), path)"
+            )
+    if names and all(name.endswith(".npy") for name in names):
+        raise MalformedFile(f"{path}: a NumPy archive; save a safetensors or torch state_dict")
+    if "data.pkl" not in inner:
+        raise MalformedFile(f"{path}: a zip archive, but not a torch checkpoint (no data.pkl)")
+    for name, whole in zip(inner, names, strict=True):
+        if not whole.startswith(root) or not _MEMBER.fullmatch(name):
+            raise UnsafeFile(f"{path}: unexpected member '{clean(whole)}' in the checkpoint")
+    return inner

@@ -1,0 +1,119 @@
+"""Reads weights from a file or a model folder, whatever its name says it is.
+
+    weights = read_weights("model.safetensors")
+    weights.tensors, weights.file.sha256
+
+The content decides the format, never the extension.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from fingerprint.errors import MalformedFile
+from fingerprint.formats.checkpoint_file import (
+    looks_like_legacy,
+    looks_like_pickle,
+    looks_like_zip,
+    read_checkpoint,
+    refuse_pickle,
+)
+from fingerprint.formats.file_bytes import FileBytes, FileFacts, read_file
+from fingerprint.formats.folder import locate
+from fingerprint.formats.naming import naming, shown_path
+from fingerprint.formats.safetensors_file import (
+    check_header,
+    looks_like_safetensors,
+    read_safetensors,
+)
+from fingerprint.formats.tensors import admit
+from fingerprint.formats.unwrap import unwrap
+
+__all__ = ["WeightsFile", "read_weights"]
+
+_WAY_OUT = "save the state_dict as safetensors or with torch.save"
+_FOREIGN = (
+    (257, b"ustar", "a tar archive (members may point anywhere, so it is not unpacked)"),
+    (0, b"\x1f\x8b", "a gzip stream (not expanded)"),
+    (0, b"BZh", "a bzip2 stream (not expanded)"),
+    (0, b"\xfd7zXZ", "an xz stream (not expanded)"),
+    (0, b"\x28\xb5\x2f\xfd", "a zstd stream (not expanded)"),
+    (0, b"\x89HDF\r\n", "an HDF5 file (Keras)"),
+    (0, b"\x93NUMPY", "a NumPy array"),
+    (0, b"GGUF", "a GGUF file"),
+    (0, b"\x7fELF", "a program"),
+    (0, b"<!DOCTYPE", "an HTML page (the download failed)"),
+    (0, b"<html", "an HTML page (the download failed)"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WeightsFile:
+    """Weights and where they came from.
+
+    Attributes:
+        tensors: Dense tensors by bare name.
+        file: The file they were read from.
+        config: The model folder's ``config.json``; empty for a single file.
+        warnings: One line for each choice or conversion.
+    """
+
+    tensors: dict[str, Tensor]
+    file: FileFacts
+    config: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
+    """Reads a weights file, or the weights of a model folder.
+
+    Args:
+        path: A ``.safetensors`` or torch checkpoint file of any name, or a folder with
+            ``config.json`` and weights.
+        follow_symlinks: Whether links may lead out of a model folder.
+
+    Raises:
+        UsageError: There is no such file.
+        EnvironmentFailure: It may not be read.
+        InputRefused: It is unsafe, malformed or holds no weights.
+    """
+    place = locate(path, follow_symlinks=follow_symlinks)
+    content = read_file(place.weights, follow_symlink=place.follow_symlink)
+    with naming(content.path):
+        loaded, kind = _parse(content)
+        bare = unwrap(loaded)
+        tensors, conversions = admit(bare.tensors, shown_path(content.path))
+    return WeightsFile(
+        tensors=tensors,
+        file=FileFacts(
+            path=os.path.abspath(content.path),
+            sha256=content.sha256,
+            size=len(content.data),
+            format=kind,
+        ),
+        config=place.config,
+        warnings=(*place.warnings, *bare.warnings, *conversions),
+    )
+
+
+def _parse(content: FileBytes) -> tuple[Any, str]:
+    """Reads the content with the one reader its first bytes call for."""
+    data, path = content.data, shown_path(content.path)
+    if looks_like_zip(data) or looks_like_legacy(data):
+        return read_checkpoint(data, path), "torch"
+    if looks_like_safetensors(data):
+        return read_safetensors(data, path), "safetensors"
+    for offset, magic, kind in _FOREIGN:
+        if data[offset : offset + len(magic)] == magic:
+            raise MalformedFile(f"{path}: {kind}, not weights; {_WAY_OUT}")
+    if looks_like_pickle(data):
+        refuse_pickle(data, path)
+    # The rest is damaged or foreign; the check of the safetensors header says what is wrong.
+    if path.endswith(".safetensors") or data[8:9] == b"{":
+        check_header(data, path)
+    raise MalformedFile(f"{path}: truncated, or neither safetensors nor a torch file; {_WAY_OUT}")

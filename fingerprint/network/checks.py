@@ -1,0 +1,73 @@
+"""Whether a network's answers can say anything: they vary, they are finite, they repeat.
+
+check_informative(model)     # at registration; raises NoInformation
+deterministic(model)         # False for dropout left on, random crops, sampled layers
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fingerprint.errors import NoInformation
+from fingerprint.formats.tensors import non_finite
+from fingerprint.network.inputs import sample_inputs
+from fingerprint.network.model import Model
+from fingerprint.text import clean
+
+__all__ = ["check_informative", "deterministic"]
+
+
+def check_informative(model: Model) -> None:
+    """Asks a few very different inputs and requires different, finite answers.
+
+    Raises:
+        NoInformation: The weights hold NaN or infinity, the answers do, or they are all equal.
+    """
+    bad = non_finite(model.module.state_dict())
+    if bad:
+        raise NoInformation(
+            f"the weights hold NaN or infinity in '{clean(bad[0])}' "
+            f"({len(bad)} tensors in all): such a network has no answers to compare"
+        )
+    answers = _answers(model)  # (4, classes)
+    if not bool(torch.isfinite(answers).all()):
+        raise NoInformation("the network answers NaN or infinity: there is nothing to compare")
+    centred = answers - answers.mean(dim=1, keepdim=True)
+    spread = float((centred - centred[:1]).abs().max())
+    if spread <= 1e-6 * max(float(centred.abs().max()), 1e-30):
+        raise NoInformation(
+            "the network gives the same answer to very different inputs: it is dead or constant"
+        )
+
+
+def deterministic(model: Model, *, tolerance: float = 1e-5) -> bool:
+    """Returns whether the same inputs get the same answers twice, alone and in a batch.
+
+    Args:
+        model: The network, in evaluation mode.
+        tolerance: Relative difference that is still rounding.
+    """
+    inputs = _inputs(model)
+    with torch.no_grad():
+        first, second = model(inputs), model(inputs)
+        single = torch.cat([model(one[None]) for one in inputs])
+    scale = tolerance * max(float(first.abs().max()), 1e-30)
+    pairs = ((first, second), (first, single * 1.0))
+    limits = (scale, 100 * scale)
+    return all(
+        bool(((a - b).abs() <= limit).all()) for (a, b), limit in zip(pairs, limits, strict=True)
+    )
+
+
+def _inputs(model: Model) -> Tensor:
+    """Returns the darkest, the brightest and two noisy inputs, shape ``(4, *input.shape)``."""
+    noise = sample_inputs(model.input, 2)
+    low, high = model.input.bounds
+    plain = torch.stack([torch.full_like(noise[0], low), torch.full_like(noise[0], high)])
+    return torch.cat([plain, noise]).to(device=model.device, dtype=model.dtype)
+
+
+def _answers(model: Model) -> Tensor:
+    with torch.no_grad():
+        return model(_inputs(model)).double().cpu()

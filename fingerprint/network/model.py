@@ -1,0 +1,88 @@
+"""A loaded network: the module, what it takes and gives, and where its weights came from."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fingerprint.formats.file_bytes import FileFacts
+from fingerprint.network.spec import InputSpec, OutputSpec
+
+__all__ = ["Model"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A network in evaluation mode that answers batches of inputs with logits.
+
+    Call it with a tensor of shape ``(N, *input.shape)`` in ``input.bounds``; it normalises,
+    runs the module and returns answers of shape ``(N, output.classes)``. Gradients flow to the
+    input when the input asks for them; weights never require gradients.
+
+    Attributes:
+        module: The network, in evaluation mode.
+        input: What it takes.
+        output: What it gives.
+        architecture: How to build it again, such as ``timm:resnet18`` or ``live:Net``.
+        digest: Content digest of the weights (hex SHA-256), the same for any file format.
+        file: The file it was read from; None for a live module.
+        pick: Which field of a dict or which index of a tuple holds the logits; None if the
+            module returns a plain tensor.
+        warnings: One line for each assumption that was made while loading.
+    """
+
+    module: nn.Module
+    input: InputSpec
+    output: OutputSpec
+    architecture: str
+    digest: str
+    file: FileFacts | None = None
+    pick: str | int | None = None
+    warnings: tuple[str, ...] = ()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Answers a batch: ``(N, *input.shape)`` in ``input.bounds`` -> ``(N, classes)``."""
+        answers = self.module(self.input.normalise(x))
+        if isinstance(self.pick, str) and not isinstance(answers, Mapping):
+            answers = getattr(answers, self.pick)
+        elif self.pick is not None:
+            answers = answers[self.pick]
+        if not isinstance(answers, Tensor):
+            raise TypeError(
+                f"expected the network to return a tensor, got {type(answers).__name__}"
+            )
+        return answers
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next((p.device for p in self.module.parameters()), torch.device("cpu"))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the weights."""
+        floats = (p.dtype for p in self.module.parameters() if p.is_floating_point())
+        return next(floats, torch.float32)
+
+    def to(
+        self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    ) -> Model:
+        """Returns a copy on another device or in another precision; this one is left alone."""
+        module = copy.deepcopy(self.module).to(device=device, dtype=dtype)
+        return replace(self, module=module)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the facts, without the weights, as plain JSON values."""
+        return {
+            "architecture": self.architecture,
+            "model_digest": self.digest,
+            "file": self.file.path if self.file else None,
+            "file_sha256": self.file.sha256 if self.file else None,
+            "input": self.input.to_dict(),
+            "output": self.output.to_dict(),
+        }

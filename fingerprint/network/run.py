@@ -1,0 +1,87 @@
+"""Running a model on inputs as they are sent: 8-bit images or float32 vectors, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fingerprint.network.model import Model
+from fingerprint.network.spec import InputSpec
+from fingerprint.progress import Progress, silent
+
+__all__ = ["full_precision", "run", "to_inputs", "to_tensor"]
+
+BATCH = 16
+
+
+def run(
+    model: Model, inputs: NDArray[Any], *, batch: int = BATCH, progress: Progress = silent
+) -> NDArray[np.float32]:
+    """Answers inputs in evaluation mode, without gradients and without TensorFloat-32.
+
+    Args:
+        model: The model.
+        inputs: Shape ``(N, *model.input.shape)``; uint8 for pixels, float32 otherwise.
+        batch: Inputs a forward pass.
+        progress: Called after each batch.
+
+    Returns:
+        float32 answers of shape ``(N, classes)``.
+    """
+    rows: list[NDArray[np.float32]] = []
+    with torch.no_grad(), full_precision():
+        for begin in range(0, len(inputs), batch):
+            values = to_tensor(inputs[begin : begin + batch], model.input, model.dtype)
+            rows.append(model(values.to(model.device)).float().cpu().numpy())
+            progress("asking", min(begin + batch, len(inputs)), len(inputs))
+    return np.concatenate(rows)
+
+
+def to_tensor(inputs: NDArray[Any], spec: InputSpec, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Turns inputs as they are sent into the tensor a :class:`Model` takes.
+
+    Args:
+        inputs: Shape ``(..., *spec.shape)``; uint8 for pixels, float32 otherwise.
+        spec: What the network takes.
+        dtype: Floating-point type of the result.
+
+    Returns:
+        Tensor of the same shape in ``spec.bounds``.
+    """
+    values = torch.from_numpy(np.ascontiguousarray(inputs)).to(dtype)
+    return values / 255 if spec.kind == "pixels" else values
+
+
+def to_inputs(values: Tensor, spec: InputSpec) -> NDArray[Any]:
+    """Rounds tensors in ``spec.bounds`` to inputs as they are sent; undoes :func:`to_tensor`.
+
+    Args:
+        values: Shape ``(..., *spec.shape)``.
+        spec: What the network takes.
+
+    Returns:
+        Array of the same shape; uint8 for pixels, float32 otherwise.
+    """
+    low, high = spec.bounds
+    boxed = values.detach().clamp(low, high).cpu().double().numpy()
+    if spec.kind == "pixels":
+        return np.round(boxed * 255).astype(np.uint8)
+    return np.clip(boxed.astype(np.float32), np.float32(low), np.float32(high))
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Runs a block without TensorFloat-32, whose 1e-3 errors would blur "same" and "derived"."""
+    matmul = torch.backends.cuda.matmul.allow_tf32
+    with torch.backends.cudnn.flags(allow_tf32=False):
+        torch.backends.cuda.matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.backends.cuda.matmul.allow_tf32 = matmul

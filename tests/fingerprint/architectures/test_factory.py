@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from fingerprint.architectures.architecture import parse_architecture
+from fingerprint.architectures.factory import build_with_factory
+from fingerprint.errors import UsageError
+from tests.fingerprint.network.networks import HERE, small
+
+
+def build(text: str, num_classes: int = 5) -> nn.Module:
+    state = small(num_classes).state_dict()
+    return build_with_factory(parse_architecture(text), state)
+
+
+def classes(module: nn.Module) -> int:
+    assert isinstance(module, nn.Sequential)
+    return int(module[-1].out_features)
+
+
+@pytest.mark.parametrize("name", ["small", "without_default"])
+@pytest.mark.parametrize("count", [2, 5, 9])
+def test_the_class_count_comes_from_the_weights(name: str, count: int) -> None:
+    assert classes(build(f"{HERE}:{name}", count)) == count
+
+
+def test_a_stated_class_count_is_kept() -> None:
+    assert classes(build(f"{HERE}:small,num_classes=3", 9)) == 3
+
+
+def test_a_factory_without_parameters_is_called_as_it_is() -> None:
+    assert classes(build(f"{HERE}:fixed", 9)) == 5
+
+
+def test_a_module_of_the_working_directory_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_in_cwd.py").write_text(
+        "from torch import nn\ndef tiny():\n    return nn.Linear(2, 3)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    path = list(sys.path)
+    assert isinstance(build("nets_in_cwd:tiny"), nn.Linear)
+    assert sys.path == path
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("no_such_package.x:f", "cannot import"),
+        (f"{HERE}:nothing", "no factory 'nothing'"),
+        (f"{HERE}:HERE", "no factory 'HERE'"),
+        (f"{HERE}:fails", "no such luck"),
+        (f"{HERE}:no_module", "expected a torch module, got int"),
+        (f"{HERE}:small,width=3", "width"),
+    ],
+)
+def test_a_factory_that_does_not_work_is_a_usage_error(text: str, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        build(text)
+
+
+@pytest.mark.parametrize("line", ["sys.exit(0)", "sys.exit()", "def tiny():\n    sys.exit(0)"])
+def test_code_that_exits_as_if_all_were_well_is_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """An exit code of 0 would look like a verdict that passed."""
+    (tmp_path / "nets_that_exit.py").write_text(f"import sys\n{line}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "nets_that_exit", raising=False)
+    with pytest.raises(UsageError, match="got one that exits"):
+        build("nets_that_exit:tiny")
+
+
+def test_an_exit_that_tells_of_a_signal_stays_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_terminated.py").write_text("raise SystemExit(143)\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="143"):
+        build("nets_terminated:tiny")

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import argparse
+import collections
+import datetime
+import io
+import pathlib
+import pickle
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, UnsafeFile
+from fingerprint.formats.stand_ins import Inert
+from fingerprint.formats.weights_file import read_weights
+from tests.fingerprint.network.networks import Runs, equal, small
+
+ZIP, LEGACY = {}, {"_use_new_zipfile_serialization": False}
+
+
+def rewritten(data: bytes, change: Callable[[str, bytes], Any], **options: Any) -> bytes:
+    """Writes an archive again, each member's content replaced by ``change``; None drops it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", **options) as new:
+        for member in old.infolist():
+            content = change(member.filename, old.read(member))
+            if content is not None:
+                new.writestr(member.filename, content)
+    return out.getvalue()
+
+
+def saved(content: Any, **options: Any) -> bytes:
+    out = io.BytesIO()
+    torch.save(content, out, **options)
+    return out.getvalue()
+
+
+@pytest.fixture
+def mark(tmp_path: Path) -> Iterator[Path]:
+    """A path that exists afterwards only if a file ran code."""
+    path = tmp_path / "ran"
+    yield path
+    assert not path.exists(), "the file ran code"
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., str]:
+    def put(data: bytes, name: str = "model.pt") -> str:
+        path = tmp_path / name
+        path.write_bytes(data)
+        return str(path)
+
+    return put
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+def test_both_layouts_of_torch_are_read(write: Callable[..., str], layout: dict[str, bool]) -> None:
+    state = small().state_dict()
+    weights = read_weights(write(saved(state, **layout)))
+    assert equal(weights.tensors, state)
+    assert weights.file.format == "torch"
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+@pytest.mark.parametrize("name", ["m.pt", "m.bin", "m.ckpt", "m.safetensors", "m"])
+def test_code_in_a_checkpoint_is_named_and_not_run(
+    write: Callable[..., str], mark: Path, layout: dict[str, bool], name: str
+) -> None:
+    path = write(saved({"state_dict": small().state_dict(), "x": Runs(mark)}, **layout), name)
+    with pytest.raises(UnsafeFile, match=r"(posix|nt)\.system"):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("name", ["m.bin", "m.ckpt", "m.safetensors", "m.pt"])
+def test_code_in_a_raw_pickle_is_named_and_not_run(
+    write: Callable[..., str], mark: Path, protocol: int, name: str
+) -> None:
+    path = write(pickle.dumps({"a": Runs(mark)}, protocol=protocol), name)
+    with pytest.raises(UnsafeFile, match=r"(posix|nt)\.system"):
+        read_weights(path)
+
+
+def test_a_gadget_of_torch_itself_is_refused(write: Callable[..., str], mark: Path) -> None:
+    gadget = b"ctorch.utils.collect_env\nrun\n(X" + len(f"touch {mark}").to_bytes(4, "little")
+    gadget += f"touch {mark}".encode() + b"tR."
+    clean = saved({"w": torch.ones(2)})
+    for data in (gadget, rewritten(clean, lambda n, c: gadget if n.endswith(".pkl") else c)):
+        with pytest.raises(UnsafeFile, match=r"torch\.utils\.collect_env\.run"):
+            read_weights(write(data))
+
+
+def test_a_pickle_nested_in_bytes_stays_bytes(write: Callable[..., str], mark: Path) -> None:
+    content = {"state_dict": small().state_dict(), "inner": pickle.dumps(Runs(mark), protocol=2)}
+    assert equal(read_weights(write(saved(content))).tensors, small().state_dict())
+
+
+def test_a_plain_pickle_without_code_is_refused_too(write: Callable[..., str]) -> None:
+    with pytest.raises(UnsafeFile, match=r"raw pickle.*torch\.save"):
+        read_weights(write(pickle.dumps({"a": [1.0, 2.0]})))
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+def test_a_whole_module_is_refused_with_save_the_state_dict(
+    write: Callable[..., str], layout: dict[str, bool]
+) -> None:
+    with pytest.raises(UnsafeFile, match=r"whole pickled module.*Sequential.*state_dict"):
+        read_weights(write(saved(small(), **layout)))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
+def test_torchscript_is_refused(write: Callable[..., str], tmp_path: Path) -> None:
+    path = tmp_path / "scripted.pt"
+    torch.jit.script(nn.Linear(2, 3)).save(str(path))
+    with pytest.raises(UnsafeFile, match="TorchScript"):
+        read_weights(str(path))
+
+
+def test_an_exported_program_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "exported.pt2"
+    torch.export.save(torch.export.export(nn.Linear(2, 3), (torch.ones(1, 2),)), str(path))
+    with pytest.raises(UnsafeFile, match="exported program"):
+        read_weights(str(path))
+
+
+def test_training_leftovers_beside_the_weights_are_ignored(write: Callable[..., str]) -> None:
+    network = small()
+    optimizer = torch.optim.AdamW(network.parameters())
+    network(torch.ones(2, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    content = {
+        "state_dict": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "args": argparse.Namespace(lr=0.1, out=pathlib.PurePosixPath("/tmp/x")),
+        "metric": np.float64(0.9),
+        "history": np.arange(3),
+        "counts": collections.defaultdict(int, {"a": 1}),
+        "when": datetime.datetime(2024, 1, 2),
+        "raw": b"abc",
+        "names": {"a", "b"},
+        "shape": torch.Size([1, 2]),
+        "device": torch.device("cpu"),
+        "dtype": torch.float16,
+    }
+    assert equal(read_weights(write(saved(content))).tensors, network.state_dict())
+
+
+def test_stand_ins_keep_nothing(write: Callable[..., str]) -> None:
+    before = set(torch.serialization.get_safe_globals())
+    read_weights(write(saved({"state_dict": small().state_dict(), "a": argparse.Namespace(x=1)})))
+    assert set(torch.serialization.get_safe_globals()) == before
+    assert vars(Inert(1, 2, x=3)) == {}
+
+
+def test_another_class_is_refused_with_its_exact_type(write: Callable[..., str]) -> None:
+    content = {"state_dict": small().state_dict(), "zone": datetime.UTC}
+    with pytest.raises(UnsafeFile, match=r"datetime\.timezone"):
+        read_weights(write(saved(content)))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (lambda: torch.ones(2, 2).to_sparse(), "sparse"),
+        (lambda: torch.ones(2, dtype=torch.complex64), "complex"),
+        (lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "quantised"),
+        (lambda: torch.ones(2, device="meta"), "meta"),
+    ],
+    ids=["sparse", "complex", "quantised", "meta"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_tensors_that_are_no_weights_are_refused_by_kind(
+    write: Callable[..., str], content: Callable[[], torch.Tensor], kind: str
+) -> None:
+    with pytest.raises(IncompatibleModel, match=kind):
+        read_weights(write(saved({"w": content()})))
+
+
+def test_float8_is_read_and_converted(write: Callable[..., str]) -> None:
+    values = torch.tensor([0.5, -1.0, 2.0])
+    weights = read_weights(write(saved({"w": values.to(torch.float8_e4m3fn)})))
+    assert torch.equal(weights.tensors["w"], values)
+    assert "float8_e4m3fn" in weights.warnings[0]
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+def test_a_trillion_repeated_elements_are_refused_at_once(
+    write: Callable[..., str], layout: dict[str, bool]
+) -> None:
+    data = saved({"w": torch.ones(1).expand(10**6, 10**6)}, **layout)
+    assert len(data) < 3000
+    began = time.perf_counter()
+    with pytest.raises(UnsafeFile, match="claims 1000000000000 elements"):
+        read_weights(write(data))
+    assert time.perf_counter() - began < 1
+
+
+def test_a_deflated_bomb_is_refused_before_it_expands(write: Callable[..., str]) -> None:
+    data = rewritten(saved({"w": torch.zeros(10_000_000)}), lambda _, content: content,
+                     compression=zipfile.ZIP_DEFLATED)  # fmt: skip
+    assert len(data) < 100_000
+    with pytest.raises(UnsafeFile, match="claim to expand"):
+        read_weights(write(data))
+
+
+def test_a_deflated_checkpoint_of_ordinary_weights_is_read(write: Callable[..., str]) -> None:
+    state = small().state_dict()
+    data = rewritten(saved(state), lambda _, content: content, compression=zipfile.ZIP_DEFLATED)
+    assert equal(read_weights(write(data)).tensors, state)
+
+
+def test_a_storage_larger_than_its_record_is_refused(write: Callable[..., str]) -> None:
+    def grow(name: str, content: bytes) -> bytes:
+        return content.replace(b"K\x04", b"M\xff\xff") if name.endswith(".pkl") else content
+
+    with pytest.raises(MalformedFile, match="claims"):
+        read_weights(write(rewritten(saved({"w": torch.ones(4)}), grow)))
+
+
+def test_a_legacy_storage_larger_than_the_file_is_refused(write: Callable[..., str]) -> None:
+    data = saved({"w": torch.ones(4)}, **LEGACY).replace(b"K\x04", b"J\xff\xff\xff\x7f", 1)
+    data = data.replace(b"K\x04", b"J\xff\xff\xff\x7f")
+    with pytest.raises(MalformedFile):
+        read_weights(write(data))
+
+
+def test_text_encodings_cannot_be_chained_into_a_bomb(write: Callable[..., str]) -> None:
+    chain = b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x03\x00\x00\x00hex\x86R."
+    data = rewritten(saved({"w": torch.ones(2)}), lambda n, c: chain if n.endswith(".pkl") else c)
+    with pytest.raises(UnsafeFile, match=r"_codecs\.encode"):
+        read_weights(write(data))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "archive/../../evil", "..\\evil", "C:/x"])
+def test_member_names_that_point_out_of_the_archive_are_refused(
+    write: Callable[..., str], name: str
+) -> None:
+    out = io.BytesIO(saved({"w": torch.ones(2)}))
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr(name, b"evil")
+    with pytest.raises(UnsafeFile, match="points out of the archive"):
+        read_weights(write(out.getvalue()))
+
+
+def test_a_symbolic_link_in_the_archive_is_refused(write: Callable[..., str]) -> None:
+    out = io.BytesIO(saved({"w": torch.ones(2)}))
+    with zipfile.ZipFile(out, "a") as archive:
+        link = zipfile.ZipInfo("archive/data/9")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, b"/etc/passwd")
+    with pytest.raises(UnsafeFile, match="symbolic link"):
+        read_weights(write(out.getvalue()))
+
+
+@pytest.mark.parametrize("extra", ["archive/inner.zip", "archive/evil.py", "other/data.pkl"])
+def test_members_torch_does_not_write_are_refused(write: Callable[..., str], extra: str) -> None:
+    out = io.BytesIO(saved({"w": torch.ones(2)}))
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr(extra, b"x")
+    with pytest.raises(UnsafeFile, match="unexpected member"):
+        read_weights(write(out.getvalue()))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_members_of_one_name_are_refused(write: Callable[..., str]) -> None:
+    out = io.BytesIO(saved({"w": torch.ones(2)}))
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr("archive/data.pkl", b"x")
+    with pytest.raises(MalformedFile, match="two members of one name"):
+        read_weights(write(out.getvalue()))
+
+
+def test_archives_that_are_no_checkpoint_are_refused(write: Callable[..., str]) -> None:
+    arrays, other, keras = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.savez(arrays, w=np.ones(2))
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("readme.txt", b"x")
+    with zipfile.ZipFile(keras, "w") as archive:
+        archive.writestr("metadata.json", b"{}")
+        archive.writestr("model.weights.h5", b"x")
+    for data, reason in ((arrays, "NumPy"), (other, "not a torch checkpoint"), (keras, "Keras")):
+        with pytest.raises(InputRefused, match=reason):
+            read_weights(write(data.getvalue()))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"\0" * 257 + b"ustar" + b"\0" * 300, "tar archive"),
+        (b"\x1f\x8b\x08" + b"\0" * 40, "gzip"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 40, "HDF5"),
+        (b"<!DOCTYPE html><html>", "HTML page"),
+        (b"\x93NUMPY\x01\0", "NumPy"),
+        (b"hello, these are no weights at all", "neither safetensors nor a torch file"),
+    ],
+    ids=["tar", "gzip", "hdf5", "html", "npy", "text"],
+)
+def test_foreign_files_are_named(write: Callable[..., str], data: bytes, reason: str) -> None:
+    with pytest.raises(MalformedFile, match=reason):
+        read_weights(write(data))
+
+
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+def test_a_truncated_checkpoint_is_refused_at_any_length(
+    write: Callable[..., str], layout: dict[str, bool]
+) -> None:
+    data = saved(small().state_dict(), **layout)
+    for size in range(1, len(data), max(1, len(data) // 150)):
+        with pytest.raises(InputRefused):
+            read_weights(write(data[:size]))
