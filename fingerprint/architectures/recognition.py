@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-import timm
 from torch import Tensor
 
 from fingerprint.errors import AmbiguousArchitecture, EnvironmentFailure, UnknownArchitecture
@@ -69,6 +68,9 @@ def recognise(tensors: Mapping[str, Tensor]) -> Recognised:
         classes = _classes(shapes, heads)
         if classes is None or shapes_digest(shapes, heads) != entry["shapes"]:
             continue
+        # Takes seconds; what is not recognised, or built by the caller's own code, goes without.
+        import timm
+
         functions = [
             [name for name in names if timm.is_model(name)] for names in entry["functions"]
         ]

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import Tensor
-
-from fingerprint.errors import MalformedFile
+from fingerprint.errors import IncompatibleModel, MalformedFile
 from fingerprint.formats.checkpoint_file import (
     looks_like_legacy,
     looks_like_pickle,
@@ -32,7 +30,7 @@ from fingerprint.formats.safetensors_file import (
     read_safetensors,
 )
 from fingerprint.formats.tensors import admit
-from fingerprint.formats.unwrap import unwrap
+from fingerprint.formats.unwrap import Entry, chosen, entries
 
 __all__ = ["WeightsFile", "read_weights"]
 
@@ -57,28 +55,31 @@ class WeightsFile:
     """Weights and where they came from.
 
     Attributes:
-        tensors: Dense tensors by bare name.
+        entries: The sets of weights in the file, each of dense tensors by bare name; best first.
         file: The file they were read from.
-        config: The model folder's ``config.json``; empty for a single file.
-        warnings: One line for each choice or conversion.
+        config: What a model folder says of its network; empty for a single file.
+        warnings: One line for each choice that was made.
     """
 
-    tensors: dict[str, Tensor]
+    entries: tuple[Entry, ...]
     file: FileFacts
     config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
+def read_weights(
+    path: str, *, key: str | None = None, follow_symlinks: bool = False
+) -> WeightsFile:
     """Reads a weights file, or the weights of a model folder.
 
     Args:
         path: A ``.safetensors`` or torch checkpoint file of any name, or a folder with
             ``config.json`` and weights.
+        key: Where in the file the weights lie, such as ``ema``; None for wherever they fit.
         follow_symlinks: Whether links may lead out of a model folder.
 
     Raises:
-        UsageError: There is no such file.
+        UsageError: There is no such file, or nothing in it under ``key``.
         EnvironmentFailure: It may not be read.
         InputRefused: It is unsafe, malformed or holds no weights.
     """
@@ -86,10 +87,12 @@ def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
     content = read_file(place.weights, follow_symlink=place.follow_symlink)
     with naming(content.path):
         loaded, kind = _parse(content)
-        bare = unwrap(loaded)
-        tensors, conversions = admit(bare.tensors, shown_path(content.path))
+        found = entries(loaded)
+        if key is not None:
+            found = chosen(found, key)
+        found = _admitted(found, shown_path(content.path))
     return WeightsFile(
-        tensors=tensors,
+        entries=found,
         file=FileFacts(
             path=os.path.abspath(content.path),
             sha256=content.sha256,
@@ -97,8 +100,24 @@ def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
             format=kind,
         ),
         config=place.config,
-        warnings=(*place.warnings, *bare.warnings, *conversions),
+        warnings=place.warnings,
     )
+
+
+def _admitted(found: tuple[Entry, ...], path: str) -> tuple[Entry, ...]:
+    """Leaves out sets that are no weights, such as sparse statistics, unless all are."""
+    admitted: list[Entry] = []
+    refusals: list[IncompatibleModel] = []
+    for entry in found:
+        try:
+            tensors, warnings = admit(entry.tensors, path)
+        except IncompatibleModel as error:
+            refusals.append(error)
+        else:
+            admitted.append(replace(entry, tensors=tensors, warnings=warnings))
+    if not admitted:
+        raise refusals[0]
+    return tuple(admitted)
 
 
 def _parse(content: FileBytes) -> tuple[Any, str]:

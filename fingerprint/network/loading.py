@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fingerprint.architectures.architecture import fit
-from fingerprint.architectures.choice import choose_architecture
-from fingerprint.architectures.factory import build_with_factory
-from fingerprint.architectures.timm_models import build_timm, normalisations, preprocessing
+from fingerprint.architectures.build import Built, build, fits
+from fingerprint.architectures.choice import Choice, choose_architecture
 from fingerprint.errors import (
     EnvironmentFailure,
     IncompatibleModel,
+    InputRefused,
+    UnknownArchitecture,
     UsageError,
 )
 from fingerprint.formats.file_bytes import FileFacts
@@ -34,7 +34,7 @@ from fingerprint.network.inputs import describe_input, sample_inputs
 from fingerprint.network.model import Model
 from fingerprint.network.outputs import describe_output, pick_output, take
 from fingerprint.network.spec import InputSpec, OutputSpec
-from fingerprint.text import clean, first_line
+from fingerprint.text import clean, first_line, listed
 
 __all__ = ["load_model"]
 
@@ -60,6 +60,7 @@ def load_model(
     std: Sequence[float] | None = None,
     bounds: Sequence[float] | None = None,
     output: str | int | None = None,
+    key: str | None = None,
     device: torch.device | str = "cpu",
     follow_symlinks: bool = False,
 ) -> Model:
@@ -78,6 +79,8 @@ def load_model(
         std: Per-channel deviation the network expects to be divided by.
         bounds: Smallest and largest input value; given for inputs that are not 8-bit images.
         output: Field or index of the logits, for networks that return several things.
+        key: Where in the file the weights lie, such as ``ema`` or ``state_dict.teacher``; None
+            for the set that fits the network.
         device: Where to put the weights.
         follow_symlinks: Whether links may lead out of a model folder.
 
@@ -91,10 +94,12 @@ def load_model(
         EnvironmentFailure: The file may not be read, or the device does not work.
     """
     if isinstance(source, nn.Module):
-        network = _live(source, arch)
+        network = _live(source, arch, key)
     else:
         size = tuple(input_size) if input_size is not None else None
-        network = _from_file(_path_of(source), arch, size, follow_symlinks)
+        weights = read_weights(_path_of(source), key=key, follow_symlinks=follow_symlinks)
+        with naming(weights.file.path):
+            network = _of_file(weights, arch, size)
     module = _prepare(network.module, device)
     with naming(network.file.path if network.file else None):
         spec, guesses = describe_input(
@@ -134,9 +139,10 @@ def _path_of(source: object) -> str:
     return os.fsdecode(source)
 
 
-def _live(module: nn.Module, arch: str | None) -> _Network:
-    if arch is not None:
-        raise UsageError("arch: a module in memory already has one; leave the option out")
+def _live(module: nn.Module, arch: str | None, key: str | None) -> _Network:
+    if arch is not None or key is not None:
+        option = "arch" if arch is not None else "key"
+        raise UsageError(f"{option}: a module in memory already has one; leave the option out")
     warnings = []
     if module.training:
         warnings.append("the module was in training mode; evaluation mode was forced on a copy")
@@ -161,30 +167,45 @@ def _settings_of(module: nn.Module) -> Mapping[str, Any]:
     return settings if isinstance(settings, Mapping) else {}
 
 
-def _from_file(
-    path: str, arch: str | None, input_size: tuple[int, ...] | None, follow_symlinks: bool
+def _of_file(
+    weights: WeightsFile, arch: str | None, input_size: tuple[int, ...] | None
 ) -> _Network:
-    weights = read_weights(path, follow_symlinks=follow_symlinks)
-    with naming(weights.file.path):
-        return _build(weights, arch, input_size)
+    """Builds the architecture around the first set of weights in a file that fits it."""
+    refusals: list[InputRefused] = []
+    for index, entry in enumerate(weights.entries):
+        try:
+            choice = choose_architecture(entry.tensors, weights.config, arch)
+            size = input_size or choice.settings.get("input_size")
+            built = build(choice.architecture, entry.tensors, input_size=size)
+        except (IncompatibleModel, UnknownArchitecture) as error:
+            refusals.append(error)
+            continue
+        others = [
+            other.key or "the file itself"
+            for other in weights.entries[index + 1 :]
+            if fits(built.module, other.tensors)
+        ]
+        return _network(weights, index, choice, built, others)
+    raise refusals[0]
 
 
-def _build(weights: WeightsFile, arch: str | None, input_size: tuple[int, ...] | None) -> _Network:
-    """Builds the architecture and puts the weights in."""
-    choice = choose_architecture(weights, arch)
-    if choice.architecture.source == "timm":
-        module = build_timm(choice.architecture, weights.tensors, input_size=input_size)
-    else:
-        module = build_with_factory(choice.architecture, weights.tensors)
-    settings = {**_settings_of(module), **choice.settings}
-    fit(module, weights.tensors, choice.architecture.text)
+def _network(
+    weights: WeightsFile, index: int, choice: Choice, built: Built, others: Sequence[str]
+) -> _Network:
+    entry = weights.entries[index]
+    warnings = [*weights.warnings, *entry.warnings, *choice.warnings, *built.notes]
+    if others:
+        warnings.append(
+            f"several sets of weights in the file fit: {entry.key or 'the file itself'!r} was "
+            f"taken, not {listed(map(repr, others))}; --key chooses"
+        )
     return _Network(
-        module=module,
+        module=built.module,
         architecture=choice.architecture.text,
-        settings=settings,
+        settings={**_settings_of(built.module), **choice.settings},
         file=weights.file,
         fits=choice.fits,
-        warnings=(*weights.warnings, *choice.warnings),
+        warnings=tuple(warnings),
     )
 
 
@@ -228,6 +249,10 @@ def _published_warnings(
     names: Sequence[str], spec: InputSpec, *, size_open: bool, normalisation_open: bool
 ) -> tuple[str, ...]:
     """Warns where weights of one function are published with several sizes or normalisations."""
+    if not names:
+        return ()
+    from fingerprint.architectures.timm_models import normalisations, preprocessing
+
     warnings = []
     sizes = {preprocessing(name).get("input_size") for name in names}
     if size_open and len(sizes) > 1:

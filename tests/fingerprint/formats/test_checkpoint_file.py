@@ -64,7 +64,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
 def test_both_layouts_of_torch_are_read(write: Callable[..., str], layout: dict[str, bool]) -> None:
     state = small().state_dict()
     weights = read_weights(write(saved(state, **layout)))
-    assert equal(weights.tensors, state)
+    assert equal(weights.entries[0].tensors, state)
     assert weights.file.format == "torch"
 
 
@@ -99,7 +99,7 @@ def test_a_gadget_of_torch_itself_is_refused(write: Callable[..., str], mark: Pa
 
 def test_a_pickle_nested_in_bytes_stays_bytes(write: Callable[..., str], mark: Path) -> None:
     content = {"state_dict": small().state_dict(), "inner": pickle.dumps(Runs(mark), protocol=2)}
-    assert equal(read_weights(write(saved(content))).tensors, small().state_dict())
+    assert equal(read_weights(write(saved(content))).entries[0].tensors, small().state_dict())
 
 
 def test_a_plain_pickle_without_code_is_refused_too(write: Callable[..., str]) -> None:
@@ -149,7 +149,7 @@ def test_training_leftovers_beside_the_weights_are_ignored(write: Callable[..., 
         "device": torch.device("cpu"),
         "dtype": torch.float16,
     }
-    assert equal(read_weights(write(saved(content))).tensors, network.state_dict())
+    assert equal(read_weights(write(saved(content))).entries[0].tensors, network.state_dict())
 
 
 def test_stand_ins_keep_nothing(write: Callable[..., str]) -> None:
@@ -186,8 +186,8 @@ def test_tensors_that_are_no_weights_are_refused_by_kind(
 def test_float8_is_read_and_converted(write: Callable[..., str]) -> None:
     values = torch.tensor([0.5, -1.0, 2.0])
     weights = read_weights(write(saved({"w": values.to(torch.float8_e4m3fn)})))
-    assert torch.equal(weights.tensors["w"], values)
-    assert "float8_e4m3fn" in weights.warnings[0]
+    assert torch.equal(weights.entries[0].tensors["w"], values)
+    assert "float8_e4m3fn" in weights.entries[0].warnings[0]
 
 
 @pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
@@ -213,7 +213,7 @@ def test_a_deflated_bomb_is_refused_before_it_expands(write: Callable[..., str])
 def test_a_deflated_checkpoint_of_ordinary_weights_is_read(write: Callable[..., str]) -> None:
     state = small().state_dict()
     data = rewritten(saved(state), lambda _, content: content, compression=zipfile.ZIP_DEFLATED)
-    assert equal(read_weights(write(data)).tensors, state)
+    assert equal(read_weights(write(data)).entries[0].tensors, state)
 
 
 def test_a_storage_larger_than_its_record_is_refused(write: Callable[..., str]) -> None:
@@ -238,7 +238,10 @@ def test_text_encodings_cannot_be_chained_into_a_bomb(write: Callable[..., str])
         read_weights(write(data))
 
 
-@pytest.mark.parametrize("extra", ["archive/x.zip", "archive/x.py", "other/data.pkl", "../x", "/etc/x", "archive/../../x"])
+@pytest.mark.parametrize(
+    "extra",
+    ["archive/x.zip", "archive/x.py", "other/data.pkl", "../x", "/etc/x", "archive/../../x"],
+)
 def test_members_torch_does_not_write_are_refused(write: Callable[..., str], extra: str) -> None:
     out = io.BytesIO(saved({"w": torch.ones(2)}))
     with zipfile.ZipFile(out, "a") as archive:
