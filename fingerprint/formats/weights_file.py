@@ -23,6 +23,7 @@ from fingerprint.formats.checkpoint_file import (
 )
 from fingerprint.formats.file_bytes import FileBytes, FileFacts, read_file
 from fingerprint.formats.folder import locate
+from fingerprint.formats.foreign import foreign_kind
 from fingerprint.formats.naming import naming, shown_path
 from fingerprint.formats.safetensors_file import (
     check_header,
@@ -34,20 +35,7 @@ from fingerprint.formats.unwrap import Entry, chosen, entries
 
 __all__ = ["WeightsFile", "read_weights"]
 
-_WAY_OUT = "save the state_dict as safetensors or with torch.save"
-_FOREIGN = (
-    (257, b"ustar", "a tar archive (members may point anywhere, so it is not unpacked)"),
-    (0, b"\x1f\x8b", "a gzip stream (not expanded)"),
-    (0, b"BZh", "a bzip2 stream (not expanded)"),
-    (0, b"\xfd7zXZ", "an xz stream (not expanded)"),
-    (0, b"\x28\xb5\x2f\xfd", "a zstd stream (not expanded)"),
-    (0, b"\x89HDF\r\n", "an HDF5 file (Keras)"),
-    (0, b"\x93NUMPY", "a NumPy array"),
-    (0, b"GGUF", "a GGUF file"),
-    (0, b"\x7fELF", "a program"),
-    (0, b"<!DOCTYPE", "an HTML page (the download failed)"),
-    (0, b"<html", "an HTML page (the download failed)"),
-)
+_WAY_OUT = "expected weights: a state_dict saved as safetensors or with torch.save"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -120,6 +108,11 @@ def _admitted(found: tuple[Entry, ...], path: str) -> tuple[Entry, ...]:
     return tuple(admitted)
 
 
+def _is_pickle_in_text(data: bytes) -> bool:
+    """Whether what looks like text imports names, as pickles of the oldest protocol do."""
+    return data[:1] not in b"<{[" and looks_like_pickle(data)
+
+
 def _parse(content: FileBytes) -> tuple[Any, str]:
     """Reads the content with the one reader its first bytes call for."""
     data, path = content.data, shown_path(content.path)
@@ -127,9 +120,9 @@ def _parse(content: FileBytes) -> tuple[Any, str]:
         return read_checkpoint(data, path), "torch"
     if looks_like_safetensors(data):
         return read_safetensors(data, path), "safetensors"
-    for offset, magic, kind in _FOREIGN:
-        if data[offset : offset + len(magic)] == magic:
-            raise MalformedFile(f"{path}: {kind}, not weights; {_WAY_OUT}")
+    kind = foreign_kind(data)
+    if kind is not None and not _is_pickle_in_text(data):
+        raise MalformedFile(f"{path}: {kind}; {_WAY_OUT}")
     if looks_like_pickle(data):
         refuse_pickle(data, path)
     # The rest is damaged or foreign; the check of the safetensors header says what is wrong.
