@@ -29,7 +29,7 @@ Parent = Annotated[
         autocompletion=session.complete_name,
     ),
 ]
-Probes = Annotated[int, typer.Option(min=1, max=1000, help="How many probes to make.")]
+Probes = Annotated[int, typer.Option(min=6, max=480, help="How many probes to make.")]
 Start = Annotated[
     str, typer.Option(metavar="KIND", help="Kind of start noise; auto chooses for this model.")
 ]

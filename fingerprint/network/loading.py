@@ -29,10 +29,11 @@ from fingerprint.formats.file_bytes import FileFacts
 from fingerprint.formats.naming import naming
 from fingerprint.formats.tensors import non_finite
 from fingerprint.formats.weights_file import WeightsFile, read_weights
+from fingerprint.network.batches import check_batches, require_any_batch
 from fingerprint.network.digest import weights_digest
 from fingerprint.network.inputs import describe_input, sample_inputs
 from fingerprint.network.model import Model
-from fingerprint.network.outputs import describe_output, pick_output, take
+from fingerprint.network.outputs import SINGLE, describe_output, pick_output, take
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.text import clean, first_line, listed
 
@@ -110,13 +111,14 @@ def load_model(
             std=std,
             bounds=bounds,
         )
-        answer, pick = _try(module, spec, output)
+        digest = weights_digest(module.state_dict())  # before its own code may change it
+        answer, pick, doubts = _try(module, spec, output)
     return Model(
         module=module,
         input=spec,
         output=answer,
         architecture=network.architecture,
-        digest=weights_digest(module.state_dict()),
+        digest=digest,
         file=network.file,
         pick=pick,
         warnings=(
@@ -129,6 +131,7 @@ def load_model(
                 normalisation_open=mean is None and std is None,
             ),
             *_weight_warnings(module),
+            *doubts,
         ),
     )
 
@@ -225,24 +228,32 @@ def _prepare(module: nn.Module, device: torch.device | str) -> nn.Module:
 
 def _try(
     module: nn.Module, spec: InputSpec, output: str | int | None
-) -> tuple[OutputSpec, str | int | None]:
-    """Runs two inputs through the network, before anything is built on it."""
+) -> tuple[OutputSpec, str | int | None, tuple[str, ...]]:
+    """Runs a few inputs through the network, before anything is built on it."""
     first = next(module.parameters(), torch.empty(0))
-    inputs = sample_inputs(spec, 2, device=first.device)
+    inputs = sample_inputs(spec, 3, device=first.device)
     if first.is_floating_point():
         inputs = inputs.to(first.dtype)
     try:
         with torch.no_grad():
-            answers: Any = module(spec.normalise(inputs))
+            answers: Any = module(spec.normalise(inputs[:2]))
     except Exception as error:
         # The network's own code runs here; whatever it raises, the input does not fit it.
+        require_any_batch(module, spec.normalise(inputs[:1]))
         shape = ",".join(map(str, spec.shape))
         raise IncompatibleModel(
             f"the network does not take inputs of size {shape}: {first_line(error)}; "
             "set --input-size C,H,W"
         ) from error
     pick = pick_output(answers, output)
-    return describe_output(take(answers, pick), batch=2), pick
+    picked = take(answers, pick)
+    described = describe_output(picked, batch=2)
+    warnings = check_batches(
+        module, spec.normalise(inputs), picked, lambda answers: take(answers, pick)
+    )
+    if picked.numel() == len(picked):
+        warnings = (*warnings, SINGLE)
+    return described, pick, warnings
 
 
 def _published_warnings(

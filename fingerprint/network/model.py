@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fingerprint.errors import IncompatibleModel
 from fingerprint.formats.file_bytes import FileFacts
+from fingerprint.network.outputs import as_rows
 from fingerprint.network.spec import InputSpec, OutputSpec
+from fingerprint.text import first_line
 
 __all__ = ["Model"]
 
@@ -21,7 +24,8 @@ class Model:
     """A network in evaluation mode that answers batches of inputs with logits.
 
     Call it with a tensor of shape ``(N, *input.shape)`` in ``input.bounds``; it normalises,
-    runs the module and returns answers of shape ``(N, output.classes)``. Gradients flow to the
+    runs the module and returns answers of shape ``(N, output.classes)``; those of a network with
+    one output become the logits ``(0, z)`` of two classes. Gradients flow to the
     input when the input asks for them; weights never require gradients.
 
     Attributes:
@@ -47,16 +51,31 @@ class Model:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Answers a batch: ``(N, *input.shape)`` in ``input.bounds`` -> ``(N, classes)``."""
-        answers = self.module(self.input.normalise(x))
+        answers = self._run(self.input.normalise(x))
         if isinstance(self.pick, str) and not isinstance(answers, Mapping):
             answers = getattr(answers, self.pick)
         elif self.pick is not None:
             answers = answers[self.pick]
         if not isinstance(answers, Tensor):
-            raise TypeError(
+            raise IncompatibleModel(
                 f"expected the network to return a tensor, got {type(answers).__name__}"
             )
-        return answers
+        return as_rows(answers)
+
+    def _run(self, x: Tensor) -> Any:
+        """Runs the module; an error of its own code is one of the model, not of this program."""
+        try:
+            return self.module(x)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            # This library's own errors, such as a tracer's, only pass through the module.
+            if type(error).__module__.startswith("fingerprint."):
+                raise
+            raise IncompatibleModel(
+                f"the network failed on {len(x)} inputs of size "
+                f"{','.join(map(str, self.input.shape))}: {first_line(error)}"
+            ) from error
 
     @property
     def device(self) -> torch.device:
