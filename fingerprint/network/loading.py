@@ -121,6 +121,7 @@ def load_model(
         digest=digest,
         file=network.file,
         pick=pick,
+        key=key,
         warnings=(
             *network.warnings,
             *guesses,

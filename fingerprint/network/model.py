@@ -37,6 +37,7 @@ class Model:
         file: The file it was read from; None for a live module.
         pick: Which field of a dict or which index of a tuple holds the logits; None if the
             module returns a plain tensor.
+        key: Where in the file the weights lay, if that was stated.
         warnings: One line for each assumption that was made while loading.
     """
 
@@ -47,6 +48,7 @@ class Model:
     digest: str
     file: FileFacts | None = None
     pick: str | int | None = None
+    key: str | None = None
     warnings: tuple[str, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -94,6 +96,20 @@ class Model:
         """Returns a copy on another device or in another precision; this one is left alone."""
         module = copy.deepcopy(self.module).to(device=device, dtype=dtype)
         return replace(self, module=module)
+
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """Keyword arguments with which :func:`load_model` loads it again, as JSON values."""
+        options: dict[str, Any] = {
+            "arch": self.architecture,
+            "input_size": list(self.input.shape),
+            "mean": list(self.input.mean),
+            "std": list(self.input.std),
+            # Pixels have their bounds by nature; stating them would make the input a float one.
+            "bounds": None if self.input.kind == "pixels" else list(self.input.bounds),
+            "output": self.pick,
+        }
+        return options if self.key is None else {**options, "key": self.key}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts, without the weights, as plain JSON values."""

@@ -315,15 +315,18 @@ def test_an_architecture_for_a_live_module_is_a_usage_error() -> None:
         load_model(small(), arch=RESNET)
 
 
-def test_a_model_can_be_loaded_again_from_what_it_says(resnet: nn.Module, tmp_path: Path) -> None:
-    torch.save(resnet.state_dict(), tmp_path / "a.pt")
-    first = load_model(tmp_path / "a.pt")
+@pytest.mark.parametrize("key", [None, "student"])
+def test_a_model_can_be_loaded_again_from_what_it_says(
+    resnet: nn.Module, tmp_path: Path, key: str | None
+) -> None:
+    other = {name: 2 * tensor for name, tensor in resnet.state_dict().items()}
+    torch.save({"teacher": other, "student": resnet.state_dict()}, tmp_path / "a.pt")
+    first = load_model(tmp_path / "a.pt", key=key)
     assert first.file is not None
-    again = load_model(
-        first.file.path, arch=first.architecture, input_size=first.input.shape,
-        mean=first.input.mean, std=first.input.std,
-    )  # fmt: skip
+    options = json.loads(json.dumps(first.load_options))
+    again = load_model(first.file.path, **options)
     assert (again.digest, again.input, again.output) == (first.digest, first.input, first.output)
+    assert again.load_options == first.load_options
 
 
 @pytest.fixture
