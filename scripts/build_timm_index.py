@@ -174,9 +174,9 @@ def _comparisons(
     groups: dict[str, list[str]],
     signatures: dict[str, dict[str, Any]],
     max_parameters: float,
-    index: Path,
+    before: Path,
 ) -> dict[str, dict[str, Any]]:
-    known = {**_compared_before(index), **{line["group"]: line for line in _lines(cache)}}
+    known = {**_compared_before(before), **{line["group"]: line for line in _lines(cache)}}
     todo = {key: names for key, names in groups.items() if len(names) > 1}
     order = sorted(todo, key=lambda key: signatures[todo[key][0]]["parameters"])
     with cache.open("a") as out:

@@ -28,17 +28,23 @@ _TRANSFORMERS = {
     "vit.embeddings": "ViTForImageClassification", "deit.embeddings": "DeiTForImageClassification",
     "beit.embeddings": "BeitForImageClassification", "swin.": "SwinForImageClassification",
     "swinv2.": "Swinv2ForImageClassification", "convnext.": "ConvNextForImageClassification",
-    "convnextv2.": "ConvNextV2ForImageClassification", "resnet.embedder": "ResNetForImageClassification",
+    "convnextv2.": "ConvNextV2ForImageClassification",
+    "resnet.embedder": "ResNetForImageClassification",
     "regnet.embedder": "RegNetForImageClassification", "bit.embedder": "BitForImageClassification",
     "mobilenet_v1.": "MobileNetV1ForImageClassification",
-    "mobilenet_v2.": "MobileNetV2ForImageClassification", "mobilevit.": "MobileViTForImageClassification",
+    "mobilenet_v2.": "MobileNetV2ForImageClassification",
+    "mobilevit.": "MobileViTForImageClassification",
     "mobilevitv2.": "MobileViTV2ForImageClassification", "levit.": "LevitForImageClassification",
     "efficientnet.embeddings": "EfficientNetForImageClassification",
     "dinov2.embeddings": "Dinov2ForImageClassification", "cvt.": "CvtForImageClassification",
-    "data2vec_vision.": "Data2VecVisionForImageClassification", "van.": "VanForImageClassification",
-    "poolformer.": "PoolFormerForImageClassification", "focalnet.": "FocalNetForImageClassification",
-    "pvt.": "PvtForImageClassification", "segformer.": "SegformerForImageClassification",
-    "hiera.": "HieraForImageClassification", "vision_model.embeddings": "CLIPVisionModel",
+    "data2vec_vision.": "Data2VecVisionForImageClassification",
+    "van.": "VanForImageClassification",
+    "poolformer.": "PoolFormerForImageClassification",
+    "focalnet.": "FocalNetForImageClassification",
+    "pvt.": "PvtForImageClassification",
+    "segformer.": "SegformerForImageClassification",
+    "hiera.": "HieraForImageClassification",
+    "vision_model.embeddings": "CLIPVisionModel",
 }  # fmt: skip
 
 
@@ -141,9 +147,7 @@ def _way_out(name: str, settings: Mapping[str, Any], options: Mapping[str, Any])
     """Returns the options of the command line that stand for options of a constructor."""
     channels, size = options.get("in_chans"), options.get("img_size")
     arguments = "".join(
-        f",{key}={value!r}"
-        for key, value in options.items()
-        if key not in ("in_chans", "img_size")
+        f",{key}={value!r}" for key, value in options.items() if key not in ("in_chans", "img_size")
     )
     text = f"--arch timm:{name}{arguments}"
     if channels is None and size is None:

@@ -6,8 +6,8 @@
 An index made beforehand (``scripts/build_timm_index.py``) holds a digest of the names and
 shapes of every timm architecture, so nothing is built to find the one that fits. Where none
 does, the nearest by names are built without memory, to see whether the weights are among other
-tensors, or to say what differs. Architectures that compute the same function with the same weights count as one; where several functions fit,
-only the caller can tell which was trained.
+tensors, or to say what differs. Architectures that compute the same function with the same
+weights count as one; where several functions fit, only the caller can tell which was trained.
 """
 
 from __future__ import annotations
@@ -120,9 +120,7 @@ def _decided(entry: Mapping[str, Any], classes: int) -> Recognised | None:
     return Recognised(name=first, classes=classes, others=tuple(others), evidence=entry["by"])
 
 
-def _by_likeness(
-    tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]
-) -> Recognised:
+def _by_likeness(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> Recognised:
     """Tries the architectures whose names are nearest: other tensors may lie beside theirs."""
     unknown = (
         f"no timm architecture has these {len(shapes)} weights ({listed(shapes, shown=2)}); "

@@ -78,9 +78,7 @@ def query(shapes: Mapping[str, Sequence[int]]) -> Query:
         for cut in range(min(len(parts), _DEEPEST)):
             key = _hash(".".join(parts[cut:]), _NAME_HEX)
             sizes.setdefault(key, set()).add(_size(shapes[name]))
-    return Query(
-        count=len(named), sizes={key: frozenset(found) for key, found in sizes.items()}
-    )
+    return Query(count=len(named), sizes={key: frozenset(found) for key, found in sizes.items()})
 
 
 def likeness(kept: Mapping[str, Any], asked: Query) -> Likeness:
@@ -96,9 +94,7 @@ def likeness(kept: Mapping[str, Any], asked: Query) -> Likeness:
         return Likeness(0.0, 0.0, 0.0)
     of_size = [sizes[at : at + _SIZE_HEX] for at in range(0, len(sizes), _SIZE_HEX)]
     there = [key in asked.sizes for key in keys]
-    equal = [
-        size in asked.sizes.get(key, ()) for key, size in zip(keys, of_size, strict=True)
-    ]
+    equal = [size in asked.sizes.get(key, ()) for key, size in zip(keys, of_size, strict=True)]
     held = sum(there) / len(keys)
     both = held * count
     return Likeness(both / (count + asked.count - both), sum(equal) / len(keys), held)

@@ -1,8 +1,8 @@
 """What a model is called when nobody says: by its file, or by the folder of a file called model.
 
-    default_name("resnet20.pt")                                        # resnet20
-    default_name("hub/resnet20/pytorch_model.bin")                     # resnet20
-    default_name("models--timm--resnet18.a1_in1k/snapshots/f7.../model.safetensors")
+default_name("resnet20.pt")                                        # resnet20
+default_name("hub/resnet20/pytorch_model.bin")                     # resnet20
+default_name("models--timm--resnet18.a1_in1k/snapshots/f7.../model.safetensors")
 """
 
 from __future__ import annotations

@@ -67,7 +67,8 @@ def _tensor(kind: ElementType, shape: Any, data: bytes, order: Any) -> Tensor | 
     sizes = isinstance(shape, tuple) and len(shape) <= _MAX_DIMENSIONS
     if not sizes or not all(type(size) is int and size >= 0 for size in shape):
         return None
-    element = np.dtype(kind.code).newbyteorder(kind.order)
+    order_and_code = f"{kind.order}{kind.code}"
+    element = np.dtype(order_and_code)
     if math.prod(shape) * element.itemsize != len(data):
         return None
     values = np.frombuffer(data, dtype=element).reshape(shape, order=order)

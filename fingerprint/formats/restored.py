@@ -160,13 +160,16 @@ def _of_parts(parts: Mapping[str, Tensor]) -> Tensor | None:
 
 def _normalised(original: Tensor) -> Tensor | None:
     """Spectral norm of a vector keeps no buffers: it is the vector at length one."""
-    return torch.nn.functional.normalize(original, dim=0) if original.ndim == 1 else None
+    if original.ndim != 1:
+        return None
+    normalised: Tensor = torch.nn.functional.normalize(original, dim=0)
+    return normalised
 
 
 def _weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor | None:
     """Returns ``g * v / |v|``, the norm taken over the axes along which ``g`` has size 1."""
     if magnitude.ndim == 0 or magnitude.numel() == 1:
-        return magnitude.reshape(()) * direction / direction.norm()
+        return magnitude.reshape(()) * direction / torch.linalg.vector_norm(direction)
     if magnitude.ndim != direction.ndim:
         return None
     pairs = list(zip(magnitude.shape, direction.shape, strict=True))
@@ -257,7 +260,7 @@ def _spread(parts: Tensor, values: Tensor) -> Tensor | None:
         return None
     for axis, size in enumerate(values.shape):
         blocks = parts.shape[axis]
-        if blocks != 1 and blocks != size:
+        if blocks not in (1, size):
             if size % blocks:
                 return None
             parts = parts.repeat_interleave(size // blocks, dim=axis)

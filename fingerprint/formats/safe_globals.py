@@ -95,7 +95,7 @@ _KNOWN = re.compile(
 """Names of which an instance is commonly left in a checkpoint, classes in small letters too."""
 
 _LEFT_BESIDE = ("torch.nn.", "torch.optim.", "torch.distributions.", "torch.utils.data.",
-                "torch.amp.", "torch.cuda.amp.", "torch._C._nn.", "torch.nn.functional.")  # fmt: skip
+                "torch.amp.", "torch.cuda.amp.", "torch._C._nn.")  # fmt: skip
 _LAYERS = ("torch.nn.modules.", "torch.nn.parallel.", "torch.fx.")
 _HARMFUL = {
     *sys.stdlib_module_names, "__builtin__", "cloudpickle", "commands", "dill", "distutils", "imp",

@@ -89,7 +89,7 @@ def require_any_batch(module: nn.Module, single: Tensor) -> None:
         try:
             with torch.no_grad():
                 module(single.repeat(size, *[1] * (single.ndim - 1)))
-        except Exception:  # noqa: S112
+        except Exception:
             # Any failure means only that this is not the number either.
             continue
         raise IncompatibleModel(f"the network takes {size} inputs at a time, but not 2; {_ANY}")

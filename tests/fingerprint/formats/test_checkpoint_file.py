@@ -223,7 +223,7 @@ HARMFUL = (
     "subprocess.Popen", "builtins.eval", "builtins.getattr", "runpy.run_path", "pty.spawn",
     "ctypes.CDLL", "types.FunctionType", "types.CodeType", "importlib.import_module",
     "torch.utils.collect_env.run", "torch.hub.load", "torch.storage._load_from_bytes",
-    "numpy.testing._private.utils.runstring", "pip.main", "webbrowser.open", "code.InteractiveShell",
+    "numpy.testing._private.utils.runstring", "pip.main", "webbrowser.open", "code.Interpreter",
     "cloudpickle.cloudpickle._make_function", "asyncio.unix_events._UnixSubprocessTransport",
 )  # fmt: skip
 

@@ -269,7 +269,8 @@ def test_answers_that_are_no_logits_are_refused(pack: Callable[[Tensor], Any]) -
 
 
 @pytest.mark.parametrize(
-    "pack", [lambda y: y[:, :1], lambda y: y[:, 0], lambda y: {"logits": y[:, :1]}, lambda y: [y[:, 0]]]
+    "pack",
+    [lambda y: y[:, :1], lambda y: y[:, 0], lambda y: {"logits": y[:, :1]}, lambda y: [y[:, 0]]],
 )
 def test_one_output_is_taken_as_two_logits_and_said(pack: Callable[[Tensor], Any]) -> None:
     model = load_model(Answers(pack).eval(), input_size=(3, 16, 16))

@@ -163,7 +163,7 @@ CHANGED: dict[str, State] = {
 
 @pytest.mark.parametrize("names", CHANGED)
 def test_what_would_change_the_answers_is_not_left_out(names: str, tmp_path: Path) -> None:
-    with pytest.raises(IncompatibleModel, match="unexpected|missing"):
+    with pytest.raises(IncompatibleModel, match=r"unexpected|missing"):
         load(CHANGED[names], tmp_path)
 
 

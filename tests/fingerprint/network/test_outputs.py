@@ -96,8 +96,9 @@ def test_answers_without_a_tensor_are_incompatible(answers: Any) -> None:
         (torch.tensor([[1, 2], [3, 4]]), "int64"),
         (torch.ones(2, 2, dtype=torch.complex64), "complex64"),
     ],
-    ids=["no column", "other rows", "one label", "scalar", "map", "sequence", "rows", "integers", "complex"],
-)
+    ids=["no column", "other rows", "one label", "scalar", "map", "sequence", "rows", "integers",
+         "complex"],
+)  # fmt: skip
 def test_what_is_no_row_of_logits_is_refused_by_shape(answers: Tensor, reason: str) -> None:
     with pytest.raises(IncompatibleModel, match=reason):
         describe_output(answers, batch=2)
