@@ -11,6 +11,7 @@ answers is not: another depth, or further parts inside its blocks.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -75,7 +76,7 @@ def align(module: nn.Module, tensors: Mapping[str, Tensor]) -> Aligned:
         return Aligned(
             tensors=computed.tensors, notes=(*notes, *computed.notes), prefix=computed.prefix
         )
-    return _nearest(own, plain)
+    return _with_prefix(own, plain) or _nearest(own, plain)
 
 
 class _Own:
@@ -136,6 +137,19 @@ def _under_prefix(own: _Own, tensors: Mapping[str, Tensor]) -> Aligned | None:
         return _taken(own, tensors, [best], whole)
     prefixes = _joined(own, tensors, votes)
     return _taken(own, tensors, prefixes, []) if prefixes else None
+
+
+def _with_prefix(own: _Own, tensors: Mapping[str, Tensor]) -> Aligned | None:
+    """Puts before the names what all of the network's begin with: it is the wrapped one."""
+    parts = [name.split(".")[:-1] for name in own.shapes]
+    begin = "".join(f"{part}." for part in os.path.commonprefix(parts))
+    if not begin:
+        return None
+    found = _under_prefix(own, {begin + name: tensor for name, tensor in tensors.items()})
+    if found is None:
+        return None
+    note = f"the names lack '{begin}', which was put before them"
+    return Aligned(tensors=found.tensors, notes=(note, *found.notes), prefix=begin)
 
 
 def _votes(own: _Own, tensors: Mapping[str, Tensor]) -> Counter[str]:

@@ -29,6 +29,7 @@ from fingerprint.architectures.architecture import key_difference
 from fingerprint.architectures.near_miss import describe_difference, outline, transformers_name
 from fingerprint.architectures.sketch import Likeness, likeness, query
 from fingerprint.errors import AmbiguousArchitecture, EnvironmentFailure, UnknownArchitecture
+from fingerprint.formats.restored import restored
 from fingerprint.text import listed
 
 __all__ = ["INDEX_SCHEMA", "Recognised", "names_digest", "recognise", "shapes_digest"]
@@ -71,7 +72,19 @@ def recognise(tensors: Mapping[str, Tensor]) -> Recognised:
     Raises:
         UnknownArchitecture: None fits; the message names the nearest and what differs.
         AmbiguousArchitecture: Several fit and compute different functions.
+        IncompatibleModel: The weights are parametrised or packed in a way that is not undone.
     """
+    found = _exact(tensors)
+    if found is not None:
+        return found
+    plain, notes = restored(tensors)
+    if notes:
+        found = _exact(plain)
+    return found or _by_likeness(plain)
+
+
+def _exact(tensors: Mapping[str, Tensor]) -> Recognised | None:
+    """Returns the architecture of which the tensors are all and nothing else."""
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     for names in _views(shapes):
         for entry in _index().by_names.get(names_digest(names), ()):
@@ -82,7 +95,7 @@ def recognise(tensors: Mapping[str, Tensor]) -> Recognised:
             found = _decided(entry, classes)
             if found is not None:
                 return found
-    return _by_likeness(tensors, shapes)
+    return None
 
 
 def _views(shapes: Mapping[str, Sequence[int]]) -> Iterator[Mapping[str, Sequence[int]]]:
@@ -120,8 +133,9 @@ def _decided(entry: Mapping[str, Any], classes: int) -> Recognised | None:
     return Recognised(name=first, classes=classes, others=tuple(others), evidence=entry["by"])
 
 
-def _by_likeness(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> Recognised:
+def _by_likeness(tensors: Mapping[str, Tensor]) -> Recognised:
     """Tries the architectures whose names are nearest: other tensors may lie beside theirs."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     unknown = (
         f"no timm architecture has these {len(shapes)} weights ({listed(shapes, shown=2)}); "
         "name it with --arch timm:NAME or --arch package.module:factory"
@@ -150,7 +164,8 @@ def _by_likeness(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[in
     if other > best and other.names >= _NEAR:
         exact = "those of" if other.names > 0.95 and other.sizes == 1 else "nearest to those of"
         raise UnknownArchitecture(
-            f"the names are {exact} torchvision's network: give --arch {name} and --input-size"
+            f"the names are {exact} torchvision's {name.rpartition(':')[2]}: give --arch {name} "
+            "and --input-size"
         )
     if best.names < _NEAR:
         raise UnknownArchitecture(unknown)

@@ -44,6 +44,9 @@ FOUND: dict[str, dict[str, Tensor]] = {
     "averages": {**RESNET, **{"ema_" + k.replace(".", "_"): v for k, v in RESNET.items()}},
     "auxiliary head": {**RESNET, "aux.weight": torch.ones(3, 4)},
     "observers": {**RESNET, "conv1.0.weight_fake_quant.scale": ONE},
+    "all pruned": {
+        key + "_orig" * (tensor.ndim > 1): tensor for key, tensor in RESNET.items()
+    } | {f"{key}_mask": tensor for key, tensor in RESNET.items() if tensor.ndim > 1},
     "pruned": {
         **{k: v for k, v in RESNET.items() if k != "fc.weight"},
         "fc.weight_orig": RESNET["fc.weight"], "fc.weight_mask": RESNET["fc.weight"],

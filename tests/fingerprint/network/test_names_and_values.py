@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,17 @@ def test_of_two_networks_in_one_state_one_is_taken_said_and_can_be_chosen(
     chosen = load(state, tmp_path, key=second.rstrip("."))
     assert equal(chosen.module.state_dict(), OTHER)
     assert not any("--key" in line for line in chosen.warnings)
+
+
+def wrapped(num_classes: int = 10) -> nn.Module:
+    return nn.Sequential(OrderedDict(network=net(num_classes)))
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_names_that_lack_the_prefix_of_the_network_get_it(prefix: str, tmp_path: Path) -> None:
+    model = load(prefixed(prefix), tmp_path, arch=f"{__name__}:wrapped")
+    assert equal(model.module.state_dict(), prefixed("network."))
+    assert any("which was put before them" in warning for warning in model.warnings)
 
 
 def test_of_two_networks_of_one_family_the_one_of_the_right_shape_is_taken(tmp_path: Path) -> None:
