@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["judge"]
+__all__ = ["judge", "weigh"]
 
 _TESTS: tuple[Test, ...] = (HarmRatio(), Equality())
 _HARM = HarmRatio.name
@@ -108,33 +108,27 @@ def judge(
     if not 0 < alpha < 1:
         raise UsageError(f"alpha: expected a level between 0 and 1, got {alpha}")
     family = {*fingerprints, *compatible, *not_asked}
-    findings = {
-        name: tuple(
-            finding
-            for test in _TESTS
-            for finding in test.measure(name, fingerprint, answers, calibration)
-        )
-        for name, fingerprint in fingerprints.items()
-    }
-    tested = _corrected(findings, len(family))
     tolerance = max((one.tolerance for one in fingerprints.values()), default=0.0)
-    trouble = _trouble(answers, repeatable=answers.repeatable(tolerance))
-    judged = [
-        _Bench(
-            name=name,
-            findings=findings[name],
-            tests=tested[name],
-            trouble=trouble,
-            alpha=alpha,
-            family=len(family),
-            answer_kind=answers.kind,
-            identical=answers.identity.model_digest == fingerprint.model_digest,
-            probes=len(fingerprint.probes),
-            from_scratch=name in kinship.from_scratch,
-        ).candidate()
-        for name, fingerprint in fingerprints.items()
-    ]
-    ranked = tuple(sorted(judged, key=_rank))
+    ranked = weigh(
+        {
+            name: [
+                finding
+                for test in _TESTS
+                for finding in test.measure(name, fingerprint, answers, calibration)
+            ]
+            for name, fingerprint in fingerprints.items()
+        },
+        family=len(family),
+        alpha=alpha,
+        answer_kind=answers.kind,
+        trouble=_trouble(answers, repeatable=answers.repeatable(tolerance)),
+        from_scratch=kinship.from_scratch,
+        identical=[
+            name
+            for name, fingerprint in fingerprints.items()
+            if fingerprint.model_digest == answers.identity.model_digest
+        ],
+    )
     verdict, reason, best = _overall(
         [candidate for candidate in ranked if candidate.name not in kinship.references],
         family - fingerprints.keys() - set(not_asked),
@@ -150,6 +144,48 @@ def judge(
         not_asked=tuple(sorted(not_asked)),
         warnings=(*_ties(ranked), *_twins(ranked)),
     )
+
+
+def weigh(
+    findings: Mapping[str, Sequence[Finding]],
+    *,
+    family: int,
+    alpha: float,
+    answer_kind: str = "logits",
+    trouble: str = "",
+    from_scratch: Collection[str] = (),
+    identical: Collection[str] = (),
+) -> tuple[Candidate, ...]:
+    """Turns findings into verdicts.
+
+    Args:
+        findings: By candidate, what each test measured.
+        family: How many compatible models there are, asked or not.
+        alpha: Accepted rate of false claims over all of them.
+        answer_kind: What the answers are.
+        trouble: Why the answers as a whole are no evidence; empty if they may be.
+        from_scratch: Candidates whose owners state that they have no parent.
+        identical: Candidates whose weights the suspect declares to have.
+
+    Returns:
+        The candidates, best first.
+    """
+    tested = _corrected(findings, family)
+    judged = [
+        _Bench(
+            name=name,
+            findings=tuple(found),
+            tests=tested[name],
+            trouble=trouble,
+            alpha=alpha,
+            family=family,
+            answer_kind=answer_kind,
+            identical=name in identical,
+            from_scratch=name in from_scratch,
+        ).candidate()
+        for name, found in findings.items()
+    ]
+    return tuple(sorted(judged, key=_rank))
 
 
 def _corrected(
@@ -198,7 +234,6 @@ class _Bench:
         family: How many candidates the correction counts.
         answer_kind: What the answers are.
         identical: Whether the suspect declares this candidate's weights.
-        probes: How many probes it has.
         from_scratch: Whether its owner states that it has no parent.
     """
 
@@ -210,7 +245,6 @@ class _Bench:
     family: int
     answer_kind: str
     identical: bool
-    probes: int
     from_scratch: bool
 
     def candidate(self) -> Candidate:
@@ -260,9 +294,12 @@ class _Bench:
         equal = equality is not None and bool(equality.detail["equal"])
         rejecting = [test for test in self.tests if test.rejects(self.alpha)]
         if rejecting and equal and equality is not None and self.answer_kind != "labels":
+            rounded = equality.detail["rounded_to"]
+            within = f"within {equality.detail['tolerance']:.1g} of their size"
+            if rounded is not None:
+                within += f" or as far as answers rounded to {rounded:.1g} tell"
             return "same", (
-                f"its answers to all {self.probes} probes equal the recorded ones within "
-                f"{equality.detail['tolerance']:.1g} of their size"
+                f"its answers to all {equality.used} probes equal the recorded ones {within}"
             )
         if self.identical and not equal:
             return "inconclusive", (
@@ -296,7 +333,9 @@ class _Bench:
                 f"the harm ratio {lowest.ratio:.3g} tells nothing of descent: {fell} fall to "
                 f"{margin.value:.2g}, below the least usable margin {LEAST_MARGIN:.2g}{way_out}"
             )
-        least = min(self.least_p_values)
+        # The best that any kind of probe could have given, corrected as p-values are.
+        correction = self.family * len(self.tests)
+        least = min(1.0, correction * min(test.finding.least_p or 0.0 for test in self.tests))
         if least > self.alpha:
             return (
                 f"nothing can be decided with so few probes: over {self.family} compatible models "
@@ -307,14 +346,6 @@ class _Bench:
             f"the harm ratio {lowest.ratio:.3g} (interval {lowest.low:.3g} to {lowest.high:.3g}) "
             f"is too close to the margin {margin.value:.2g}; register with more probes"
         )
-
-    @property
-    def least_p_values(self) -> list[float]:
-        """The least that each kind of probe could have given, corrected as its p-value is."""
-        kinds = len(self.tests)
-        return [
-            min(1.0, self.family * kinds * (test.finding.least_p or 0.0)) for test in self.tests
-        ]
 
     def _deciding(self, verdict: Verdict) -> _Tested | None:
         """The test the report quotes: the most significant one, or the lowest interval."""
