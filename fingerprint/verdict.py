@@ -2,8 +2,9 @@
 
 A candidate is *same* when the answers equal the recorded ones and a test of descent rejects as
 well; *derived* when a test rejects after correction and its interval lies below the margin;
-*independent* when the interval of every kind of probe lies above the bound. All else is
-*inconclusive*.
+*independent* when the interval of every kind of probe lies above the bound, and the answers would
+have shown it had the suspect been the source. All else is *inconclusive*: no evidence is never a
+match and never a pass.
 
 α is the rate at which any candidate is claimed falsely: p-values are corrected over the kinds of
 probe of a candidate and then over all compatible candidates, whether they were asked or not.
@@ -34,6 +35,9 @@ __all__ = ["judge", "weigh"]
 _TESTS: tuple[Test, ...] = (HarmRatio(), Equality())
 _HARM = HarmRatio.name
 _ORDER = {"same": 0, "derived": 1, "inconclusive": 2, "independent": 3}
+_LEAST_POWER = 0.5
+"""Share of the bound that the source itself must be able to fall below, for a ratio above it to
+say that a suspect is not derived from it."""
 _NOTHING_KNOWN = Kinship()
 _NOTHING_MEASURED = Calibration()
 
@@ -69,6 +73,11 @@ class _Tested:
     def margin(self) -> Margin:
         assert self.finding.margin is not None
         return self.finding.margin
+
+    @property
+    def least(self) -> float:
+        """The ratio that these answers would show had no probe moved them."""
+        return float(self.finding.detail.get("least_ratio", 0.0))
 
     def rejects(self, alpha: float) -> bool:
         # Label-only answers have no interval; their exact test decides alone.
@@ -315,6 +324,11 @@ class _Bench:
             )
         lowest = min(self.tests, key=lambda test: test.low)
         if all(test.low >= test.margin.bound for test in self.tests):
+            if lowest.least > _LEAST_POWER * lowest.margin.bound:
+                return "inconclusive", (
+                    "the answers are too coarse: even the source would show a harm ratio of "
+                    f"{lowest.least:.2g}; ask for more decimals"
+                )
             return "independent", (
                 "perturbations solved for the source change its answers about as much as the "
                 f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
@@ -365,7 +379,7 @@ class _Bench:
             return finding
         if test.rejects(self.alpha) and (test.margin.usable or verdict == "same"):
             return replace(finding, decides="kin")
-        if test.low >= test.margin.bound:
+        if test.low >= test.margin.bound and test.least <= _LEAST_POWER * test.margin.bound:
             return replace(finding, decides="independent")
         return finding
 

@@ -15,16 +15,16 @@ from scipy.special import softmax
 from fingerprint.distances import answer_distance, answer_size, named, precision, top_k
 from fingerprint.evidence.calibration import Calibration
 from fingerprint.evidence.finding import Finding
+from fingerprint.network.precision import Precision
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["Equality", "step"]
+__all__ = ["Equality"]
 
-_DECIMALS = range(2, 6)
-"""Fewer say little more than a label does; float32 has seven digits, so that what agrees with a
-finer grid than these may do so by chance."""
+_COARSEST = 0.01
+"""Step of rounded answers above which they say little more than a label does."""
 
 
 class Equality:
@@ -49,7 +49,9 @@ class Equality:
         if answered.all():
             told, kept, kind = _comparable(given, recorded, answers.kind, fingerprint.output.kind)
             deviation = _deviation(told, kept, kind, answers.floor)
-            rounding = None if kind == "labels" else step(told)
+            step = answers.precision.step
+            if kind == answers.kind != "labels" and 0 < step <= _COARSEST:
+                rounding = step
             within = rounding is not None and bool((abs(told - kept) <= 0.51 * rounding).all())
             equal = within or deviation <= fingerprint.tolerance
         agreement = (given.argmax(-1) == recorded.argmax(-1))[answered].mean()
@@ -67,25 +69,6 @@ class Equality:
                 },
             ),
         )
-
-
-def step(values: NDArray[np.floating]) -> float | None:
-    """Returns the decimal step that values were rounded to, such as 0.001; None if to none.
-
-    Args:
-        values: float32 numbers of any shape.
-
-    Returns:
-        The largest power of ten, of 0.01 to 1e-5, that all values are multiples of as far as
-        float32 can tell.
-    """
-    exact = np.asarray(values, dtype=np.float64)
-    for decimals in _DECIMALS:
-        scaled = exact * 10.0**decimals
-        slack = np.finfo(np.float32).eps * np.abs(scaled)
-        if (np.abs(scaled - np.round(scaled)) <= slack).all() and slack.max(initial=0.0) < 0.1:
-            return float(10.0**-decimals)
-    return None
 
 
 def _comparable(
@@ -117,4 +100,6 @@ def _deviation(
         floor = precision(given)
     difference = answer_distance(given, recorded, kind, floor=floor)
     size = answer_size(recorded, kind, floor=floor)
-    return float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
+    explained = difference <= Precision(kind).float_distance(recorded)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.where(explained, 0.0, difference / size).max())

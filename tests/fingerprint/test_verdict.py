@@ -116,6 +116,16 @@ def test_one_kind_is_enough_for_descent_and_all_that_speak_are_needed_for_indepe
     assert judged(*tests).verdict == verdict
 
 
+@pytest.mark.parametrize(("least", "verdict"), [(0.35, "independent"), (0.36, "inconclusive")])
+def test_answers_that_would_hide_the_source_show_no_independence(
+    least: float, verdict: str
+) -> None:
+    candidate = judged(replace(HIGH, detail={"least_ratio": least}))
+    assert candidate.verdict == verdict
+    assert ("too coarse" in candidate.reason) == (verdict == "inconclusive")
+    assert judged(replace(LOW, detail={"least_ratio": least})).verdict == "derived"
+
+
 def test_two_kinds_of_probe_share_the_level() -> None:
     once = a_test(0.1, 0.05, 0.2, 0.6 * ALPHA)
     assert judged(once).verdict == "derived"

@@ -21,7 +21,7 @@ from cli.main import app
 from fingerprint import load_model
 from fingerprint.evidence.statistics import holm
 from fingerprint.suspects import ModelSuspect, Narrowed
-from fingerprint.verification import Verdict, Verification
+from fingerprint.verification import Candidate, Verdict, Verification
 from registry import Registry
 
 RELEASE = Path(__file__).parent / "golden" / "release-0002"
@@ -64,8 +64,9 @@ def numbers(value: Any) -> Any:
 def as_corrected(document: dict[str, Any], rounded: str | None) -> Verification:
     """What the release said, as later releases judge it.
 
-    All candidates share one level, labels prove no identity, and a model (``rounded``) whose
-    answers are merely rounded is itself.
+    All candidates share one level, and labels prove no identity. Where answers are rounded (of the
+    suspect ``rounded``), probes that moved nothing counted as a harm of 1e-38, so that a copy was
+    often inconclusive; and a model whose answers are merely rounded is itself.
     """
     then = Verification.from_dict(document)
     p_values = [1.0 if one.p_value is None else one.p_value for one in then.candidates]
@@ -74,13 +75,24 @@ def as_corrected(document: dict[str, Any], rounded: str | None) -> Verification:
         verdict: Verdict = one.verdict
         if verdict == "same" and one.answer_kind == "labels":
             verdict = "derived"
-        if verdict == "derived" and one.name == rounded:
-            verdict = "same"
+        kin = rounded is not None and one.name == rounded.partition("-")[0]
+        if kin and verdict != "independent":
+            verdict = "same" if one.name == rounded else "derived"
         if verdict in ("same", "derived") and p_value > then.alpha:
             verdict = "inconclusive"
         corrected = None if one.p_value is None else p_value
         candidates.append(replace(one, verdict=verdict, p_value=corrected))
     return replace(then, candidates=tuple(candidates))
+
+
+def comparable(old: Candidate, rounded: str | None) -> bool:
+    """Whether the release quoted the test that decided, and no harm of 1e-38 entered it."""
+    if old.harm_ratio_ci is None or old.margin is None:
+        return True
+    low, high = old.harm_ratio_ci
+    if old.verdict == "derived" and old.margin < high < math.inf:
+        return False
+    return rounded is None or low > 0.34
 
 
 def assert_same_verdict(
@@ -93,18 +105,13 @@ def assert_same_verdict(
     candidates = {candidate.name: candidate for candidate in now.candidates}
     assert {*candidates} == {candidate.name for candidate in then.candidates}
     assert now.verdict == now.candidates[0].verdict
-    for one in expected["candidates"]:
-        tested = [part for part in candidates[one["name"]].findings if part.test == "harm_ratio"]
-        assert sum(part.used for part in tested) == one["probes_used"]
     for old in then.candidates:
         new = candidates[old.name]
-        for key in ("verdict", "margin_source", "margin_pairs", "answer_kind"):
+        for key in ("verdict", "margin", "margin_source", "margin_pairs", "answer_kind"):
             assert getattr(new, key) == getattr(old, key), (old.name, key)
-        ends = old.harm_ratio_ci
-        if old.verdict == "derived" and ends and old.margin and old.margin < ends[1] < math.inf:
-            continue  # the release quoted the most significant test, which had not decided
-        for key in ("harm_ratio", "harm_ratio_ci", "p_value", "margin", "label_agreement"):
-            assert getattr(new, key) == numbers(getattr(old, key)), (old.name, key)
+        if comparable(old, rounded):
+            for key in ("harm_ratio", "harm_ratio_ci", "p_value", "label_agreement"):
+                assert getattr(new, key) == numbers(getattr(old, key)), (old.name, key)
 
 
 def test_the_registry_is_whole(old: Path) -> None:
