@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,22 @@ class Table(Suspect):
         return np.stack([self.rows[one.tobytes()] for one in inputs]).astype(np.float32)
 
 
+class Still(Fingerprint):
+    """Turns its images once: hundreds of suspects are asked them."""
+
+    @cached_property
+    def harmless(self) -> Rows:  # type: ignore[override]
+        return super().harmless
+
+    @cached_property
+    def controls(self) -> Rows:  # type: ignore[override]
+        return super().controls
+
+    @cached_property
+    def control_bases(self) -> Rows:  # type: ignore[override]
+        return super().control_bases
+
+
 def plain() -> Fingerprint:
     """A fingerprint of random images, none of which anybody solved."""
     one = make_fingerprint(make_model(classes=CLASSES), probes=PROBES)
@@ -51,7 +68,8 @@ def plain() -> Fingerprint:
         replace(probe, base=place % BASES, draw=place // BASES)
         for place, probe in enumerate(one.probes)
     ]
-    return replace(one, bases=images, probes=tuple(probes))
+    facts = vars(one) | {"bases": images, "probes": tuple(probes)}
+    return Still(**facts)
 
 
 PLAIN = plain()
