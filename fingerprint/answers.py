@@ -28,8 +28,8 @@ from fingerprint.distances import answer_distance, answer_size, named, precision
 from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, UsageError
 from fingerprint.files import write_whole
 from fingerprint.formats.file_bytes import read_file
-from fingerprint.network.precision import Precision
 from fingerprint.network.spec import AnswerKind, OutputSpec
+from fingerprint.precision import Precision
 from fingerprint.progress import Progress, silent
 from fingerprint.questions import Questions, question_id
 from fingerprint.suspects.base import Identity, Suspect

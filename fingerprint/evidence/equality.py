@@ -15,7 +15,7 @@ from scipy.special import softmax
 from fingerprint.distances import answer_distance, answer_size, named, precision, top_k
 from fingerprint.evidence.calibration import Calibration
 from fingerprint.evidence.finding import Finding
-from fingerprint.network.precision import Precision
+from fingerprint.precision import Precision
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers

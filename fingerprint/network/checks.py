@@ -13,7 +13,7 @@ from fingerprint.errors import NoInformation
 from fingerprint.formats.tensors import non_finite
 from fingerprint.network.inputs import sample_inputs
 from fingerprint.network.model import Model
-from fingerprint.network.precision import differ
+from fingerprint.precision import differ
 from fingerprint.text import clean
 
 __all__ = ["check_informative", "deterministic"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fingerprint.errors import IncompatibleModel, NoInformation
-from fingerprint.network.precision import rounding
+from fingerprint.precision import rounding
 
 __all__ = ["Objective", "Progressed", "centred", "differentiable"]
 

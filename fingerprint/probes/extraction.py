@@ -22,12 +22,12 @@ from fingerprint.distances import answer_distance, answer_size
 from fingerprint.errors import NoInformation, UsageError
 from fingerprint.network.checks import check_informative
 from fingerprint.network.model import Model
-from fingerprint.network.precision import Precision
 from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.perturbations.network import choose_method
 from fingerprint.perturbations.noise import parse_start
+from fingerprint.precision import Precision
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import SEVERE, simulated_derivatives
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from fingerprint.distances import answer_distance
 from fingerprint.network.model import Model
-from fingerprint.network.precision import Precision, rounding
 from fingerprint.network.run import run, to_tensor
 from fingerprint.network.spec import InputSpec
 from fingerprint.operators.base import LinearOperator
+from fingerprint.precision import Precision, rounding
 from fingerprint.probes.controls import turned
 
 __all__ = ["FLOOR", "Measured", "Screen", "measure"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fingerprint.distances import answer_distance
-from fingerprint.network.precision import Precision, differ, rounding
+from fingerprint.precision import Precision, differ, rounding
 
 SIZES = [1e-30, 1e-10, 1e-3, 1.0, 1e6, 1e20, 3e38]
 GENERATOR = np.random.default_rng(0)
