@@ -64,7 +64,8 @@ def test_rounded_answers_are_equal_as_far_as_they_tell(decimals: int) -> None:
 
 @pytest.mark.parametrize("decimals", [0, 1])
 def test_one_decimal_says_too_little_to_be_equal_by(decimals: int) -> None:
-    assert not equal(np.round(softmax(RECORDED), decimals), "probabilities")
+    (finding,) = measured(np.round(softmax(RECORDED), decimals), "probabilities")
+    assert (finding.detail["equal"], finding.detail["explained"]) == (False, True)
 
 
 def test_labels_and_another_label_space() -> None:
