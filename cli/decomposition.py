@@ -16,10 +16,11 @@ from typing import Any
 from torch import Tensor
 
 from cli.folder import OutFolder
+from fingerprint.decomposition import adversarial, family, split
 from fingerprint.errors import UsageError
 from fingerprint.network.model import Model
 from fingerprint.network.run import to_inputs, to_tensor
-from fingerprint.perturbations import Effect, adversarial, effects, family, split
+from fingerprint.solvers import Effect, effects
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["Decomposed", "Job", "Piece", "check_different", "decomposed", "expected_files"]

@@ -127,7 +127,8 @@ def decompose(
     origin = read_inputs([base], loaded.input) if base is not None else None
     folder = OutFolder(out, force=force)
     from cli.decomposition import Job, expected_files
-    from fingerprint.perturbations import linear_space, precise
+    from fingerprint.decomposition import precise
+    from fingerprint.solvers import linear_space
 
     found = linear_space(loaded)
     low, high = loaded.input.bounds

@@ -23,8 +23,8 @@ from fingerprint.errors import UsageError
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import BATCH, full_precision, to_tensor
-from fingerprint.perturbations.first_layers import linear_space
-from fingerprint.perturbations.objective import centred
+from fingerprint.solvers.first_layers import linear_space
+from fingerprint.solvers.objective import centred
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["LEAST_PUBLIC", "GaussianPrior", "Recovered", "Regression", "completed", "recover"]

@@ -17,8 +17,8 @@ from torch import nn
 from cli.hiding_view import Hiding, hiding
 from cli.output import console
 from fingerprint import Model, load_model
-from fingerprint.perturbations.effect import Effect
 from fingerprint.privacy import Hidden, Similarity
+from fingerprint.solvers.effect import Effect
 from tests.cli.fakes import HOSTILE
 from tests.support.digits import digits
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from fingerprint import load_model
 from fingerprint.errors import UsageError
-from fingerprint.perturbations import linear_space
 from fingerprint.privacy import GaussianPrior, Regression, completed, hide, recover
+from fingerprint.solvers import linear_space
 from fingerprint.spaces.subspace import DenseSubspace
 from tests.support.digits import digits
 
