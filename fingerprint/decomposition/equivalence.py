@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fingerprint.decomposition.splitting import Way, check_pair
+from fingerprint.decomposition.splitting import Method, check_pair
 from fingerprint.errors import UsageError
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
@@ -47,7 +47,7 @@ class Family:
     """
 
     members: Tensor
-    method: Way
+    method: Method
     converged: Tensor
     effects: tuple[tuple[Effect, ...], ...]
 

@@ -1,16 +1,16 @@
-"""What of a perturbation does a network notice? Split and measured, on any network.
+"""What of a perturbation does a network notice? Split in two parts, on any network.
 
 found = linear_space(model)
 exact = precise(model, found)
 parts = split(exact, inputs, delta, space=found.space if found.is_usable else None)
-parts.harmless_effect[0].relative   # 0: of this part nothing is noticed
-parts.remaining[0].relative         # 0: the harmful part acts as all of it does
+effects(exact, inputs, inputs + parts.harmless)         # none
+effects(exact, inputs + delta, inputs + parts.harmful)  # none: it acts as all of δ does
 
-In a linear harmless space the split is that of Theorem 4 and both numbers are zero, at every
-input and size. Other networks are split by the whole-network solver: the harmless part is then
-the harmless perturbation nearest to the given one that was found, so the first number is zero to
-the solver's tolerance, for this input only. The second is *not* zero: Theorem 3 speaks of
-a linear layer, and of a network ``f(x + δ) = f(x + δ_b)`` does not follow. It is measured.
+In a linear harmless space the split is that of Theorem 4 and both hold at every input and size.
+Other networks are split by the whole-network solver: the harmless part is then the harmless
+perturbation nearest to the given one that was found, so the first holds to the solver's
+tolerance, for this input only. The second does *not* hold: Theorem 3 speaks of a linear layer,
+and of a network ``f(x + δ) = f(x + δ_b)`` does not follow. It is to be measured.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import full_precision
 from fingerprint.progress import Progress, silent
-from fingerprint.solvers.effect import Effect, effects
 from fingerprint.solvers.first_layers import LinearSpace
 from fingerprint.solvers.network import choose_method
 from fingerprint.spaces.subspace import Subspace
 from fingerprint.theory.decomposition import decompose
 
-__all__ = ["Split", "Way", "check_pair", "precise", "split"]
+__all__ = ["Method", "Split", "check_pair", "precise", "split"]
 
-Way = Literal["linear", "network"]
+Method = Literal["linear", "network"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """Perturbations in two parts, and what each does to the answers.
+    """Perturbations in two parts.
 
     Attributes:
         harmless: Shape ``(B, *input.shape)``.
@@ -48,20 +47,12 @@ class Split:
         method: ``linear`` by projection (Theorem 4), ``network`` by the whole-network solver.
         converged: Whether the harmless part is as harmless as the solver promises, shape
             ``(B,)``, bool; always true for ``linear``.
-        whole: ``x + δ`` against ``x``.
-        harmless_effect: ``x + δ_a`` against ``x``.
-        harmful_effect: ``x + δ_b`` against ``x``.
-        remaining: ``x + δ_b`` against ``x + δ``: what leaving the harmless part out changes.
     """
 
     harmless: Tensor
     harmful: Tensor
-    method: Way
+    method: Method
     converged: Tensor
-    whole: tuple[Effect, ...]
-    harmless_effect: tuple[Effect, ...]
-    harmful_effect: tuple[Effect, ...]
-    remaining: tuple[Effect, ...]
 
 
 def precise(model: Model, found: LinearSpace | None = None) -> Model:
@@ -90,7 +81,7 @@ def split(
     space: Subspace | None = None,
     progress: Progress = silent,
 ) -> Split:
-    """Splits perturbations into a harmless and a harmful part and measures both.
+    """Splits perturbations into a harmless and a harmful part.
 
     Args:
         model: The network, in the precision the claim is made in; see :func:`precise`.
@@ -124,17 +115,11 @@ def split(
             )
         harmless, converged = solution.delta.to(delta), solution.converged.cpu()
         harmful = delta - harmless
-    x = inputs.to(harmless)
-    whole = x + delta.to(harmless)
     return Split(
         harmless=harmless,
         harmful=harmful,
         method="network" if space is None else "linear",
         converged=converged,
-        whole=tuple(effects(model, x, whole)),
-        harmless_effect=tuple(effects(model, x, x + harmless)),
-        harmful_effect=tuple(effects(model, x, x + harmful)),
-        remaining=tuple(effects(model, whole, x + harmful)),
     )
 
 

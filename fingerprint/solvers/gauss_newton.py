@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fingerprint.progress import Progress, silent
-from fingerprint.solvers.objective import Objective, Progressed
+from fingerprint.solvers.objective import Objective
 from fingerprint.solvers.solution import Solution
 
 __all__ = ["gauss_newton"]
@@ -42,24 +42,24 @@ def gauss_newton(
         A :class:`Solution` in the precision of ``start``.
     """
     point = start.clone()
-    state = Progressed(residual=objective.residual(point))
+    residual = objective.residual(point)
     passes = 1.0
-    active = state.norm() > tolerance
+    active = residual.norm(dim=1) > tolerance
     for steps in range(1, _MAX_STEPS + 1):
         if not bool(active.any()):
             break
         rows = active.nonzero().flatten()
-        residual, jacobian = objective.jacobian(point[rows], rows)
+        found, jacobian = objective.jacobian(point[rows], rows)
         passes += (jacobian.shape[1] + 1) * len(rows) / len(start)
-        direction = bounded_step(jacobian, residual, *objective.room(point[rows]))
-        improved, trials = _line_search(objective, point, state, rows, direction)
+        direction = bounded_step(jacobian, found, *objective.room(point[rows]))
+        improved, trials = _line_search(objective, point, residual, rows, direction)
         passes += trials
         progress("solving", steps, _MAX_STEPS)
-        active = state.norm() > tolerance
+        active = residual.norm(dim=1) > tolerance
         stalled = torch.zeros_like(active)
         stalled[rows] = ~improved
         active &= ~stalled
-    norm = state.norm()
+    norm = residual.norm(dim=1)
     return Solution(
         delta=point - objective.base,
         point=point,
@@ -109,15 +109,15 @@ def bounded_step(jacobian: Tensor, residual: Tensor, room_down: Tensor, room_up:
 
 
 def _line_search(
-    objective: Objective, point: Tensor, state: Progressed, rows: Tensor, direction: Tensor
+    objective: Objective, point: Tensor, residual: Tensor, rows: Tensor, direction: Tensor
 ) -> tuple[Tensor, float]:
-    """Halves the step of each probe until its residual falls; updates point and state in place.
+    """Halves the step of each probe until its residual falls; updates both in place.
 
     Returns:
         Which of ``rows`` improved, shape ``(len(rows),)``, and the passes spent per probe.
     """
     pending = torch.ones(len(rows), dtype=torch.bool, device=point.device)
-    before = state.norm()[rows]
+    before = residual.norm(dim=1)[rows]
     direction = direction.reshape(len(rows), *point.shape[1:])
     length, trials = 1.0, 0.0
     for _ in range(_HALVINGS):
@@ -125,12 +125,12 @@ def _line_search(
         if len(chosen) == 0:
             break
         trial = objective.clip(point[rows[chosen]] + length * direction[chosen])
-        residual = objective.residual(trial, rows[chosen])
+        reached = objective.residual(trial, rows[chosen])
         trials += len(chosen) / len(point)
-        better = residual.norm(dim=1) < (1 - 1e-4 * length) * before[chosen]
+        better = reached.norm(dim=1) < (1 - 1e-4 * length) * before[chosen]
         accepted = chosen[better]
         point[rows[accepted]] = trial[better]
-        state.residual[rows[accepted]] = residual[better]
+        residual[rows[accepted]] = reached[better]
         pending[accepted] = False
         length /= 2
     return ~pending, trials

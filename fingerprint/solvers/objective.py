@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from fingerprint.errors import IncompatibleModel, NoInformation
 
-__all__ = ["Objective", "Progressed", "centred", "differentiable"]
+__all__ = ["Objective", "centred", "differentiable"]
 
 
 def centred(answers: Tensor) -> Tensor:
@@ -31,18 +30,6 @@ def differentiable(answers: Tensor) -> Tensor:
             "rounds, indexes or detaches it; give the part of the network behind that"
         )
     return answers
-
-
-@dataclass
-class Progressed:
-    """The relative residual of each probe, updated as a solver moves: shape ``(B, m)``."""
-
-    residual: Tensor
-
-    def norm(self) -> Tensor:
-        """Euclidean norm of each probe's residual, shape ``(B,)``."""
-        norm: Tensor = self.residual.norm(dim=1)
-        return norm
 
 
 class Objective:
