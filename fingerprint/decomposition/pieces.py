@@ -162,13 +162,15 @@ class Decomposer:
             progress: Called as the work goes on.
 
         Raises:
-            UsageError: The image equals the base, so there is nothing to split.
+            UsageError: The image equals the base, so there is nothing to split, or there is
+                neither an image nor an attack.
         """
         # Names of files need not be text: what is not is a lone surrogate.
         digest = hashlib.sha256(f"{self.seed}|{name}".encode(errors="surrogatepass")).digest()
         seed, misled = int.from_bytes(digest[:7], "big"), None
         if image is None:
-            assert self.epsilon is not None
+            if self.epsilon is None:
+                raise UsageError("decompose: expected an image, got none; or ask for an attack")
             found = adversarial(
                 self.model, base, epsilon=self.epsilon, seed=seed, progress=progress
             )
