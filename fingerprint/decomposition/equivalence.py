@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fingerprint.decomposition.splitting import Method, check_pair
+from fingerprint.decomposition.splitting import check_pair
 from fingerprint.errors import UsageError
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
@@ -41,13 +41,11 @@ class Family:
 
     Attributes:
         members: Perturbations, shape ``(B, M, *input.shape)``.
-        method: ``linear`` (Theorem 5) or ``network``.
-        converged: Shape ``(B, M)``, bool; always true for ``linear``.
+        converged: Shape ``(B, M)``, bool; always true for members of a linear space.
         effects: For each of B, for each of M: ``x + member`` against ``x + δ``.
     """
 
     members: Tensor
-    method: Method
     converged: Tensor
     effects: tuple[tuple[Effect, ...], ...]
 
@@ -102,7 +100,6 @@ def family(
         progress("drawing members", place + 1, len(factors))
     return Family(
         members=torch.stack(members, dim=1),
-        method="network" if space is None else "linear",
         converged=torch.stack(converged, dim=1),
         effects=_measured(model, inputs, delta, members),
     )

@@ -96,6 +96,5 @@ def _nearest(found: list[Solution], delta: Tensor, passes: float) -> Solution:
         point=torch.stack([one.point for one in found])[chosen, rows],
         residual=residuals[chosen, rows],
         converged=converged[chosen, rows],
-        method=found[0].method,
         passes=passes + sum(one.passes for one in found),
     )

@@ -16,7 +16,6 @@ and of a network ``f(x + δ) = f(x + δ_b)`` does not follow. It is to be measur
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -32,9 +31,7 @@ from fingerprint.solvers.network import choose_method
 from fingerprint.spaces.subspace import Subspace
 from fingerprint.theory.decomposition import decompose
 
-__all__ = ["Method", "Split", "check_pair", "precise", "split"]
-
-Method = Literal["linear", "network"]
+__all__ = ["Split", "check_pair", "precise", "split"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,14 +41,12 @@ class Split:
     Attributes:
         harmless: Shape ``(B, *input.shape)``.
         harmful: The rest, same shape.
-        method: ``linear`` by projection (Theorem 4), ``network`` by the whole-network solver.
         converged: Whether the harmless part is as harmless as the solver promises, shape
-            ``(B,)``, bool; always true for ``linear``.
+            ``(B,)``, bool; always true by projection.
     """
 
     harmless: Tensor
     harmful: Tensor
-    method: Method
     converged: Tensor
 
 
@@ -118,7 +113,6 @@ def split(
     return Split(
         harmless=harmless,
         harmful=harmful,
-        method="network" if space is None else "linear",
         converged=converged,
     )
 

@@ -65,7 +65,6 @@ def gauss_newton(
         point=point,
         residual=norm,
         converged=norm <= tolerance,
-        method="gauss-newton",
         passes=passes,
     )
 

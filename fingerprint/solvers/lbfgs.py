@@ -134,7 +134,6 @@ def projected_lbfgs(
         point=point,
         residual=residual,
         converged=residual <= tolerance,
-        method="l-bfgs",
         passes=float(passes),
     )
 

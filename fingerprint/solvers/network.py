@@ -110,6 +110,5 @@ def _led(
         point=point,
         residual=residual,
         converged=residual <= tolerance,
-        method=solution.method,
         passes=solution.passes + (near.passes + found.passes) * len(rows) / len(start),
     )

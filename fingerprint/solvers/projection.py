@@ -138,7 +138,6 @@ def solve_linear(
         point=(base + feasible).clamp(low, high),
         residual=torch.where(room, near.residual, 1.0),
         converged=room,
-        method="projection",
         passes=0.0,
     )
 

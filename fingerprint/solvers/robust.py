@@ -61,5 +61,4 @@ def solve_robust(
             max_passes=_PASSES,
             progress=progress,
         )
-    passes = solution.passes * len(networks)
-    return replace(solution, method="robust l-bfgs", passes=passes)
+    return replace(solution, passes=solution.passes * len(networks))

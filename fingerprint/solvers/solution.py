@@ -20,7 +20,6 @@ class Solution:
         residual: ``‖g(x+δ) − g(x)‖ / ‖g(x)‖`` for each, shape ``(B,)``, where g is the answer
             with its mean over classes subtracted (softmax is blind to that mean, Lemma 1.3).
         converged: Whether the residual met the tolerance, shape ``(B,)``, bool.
-        method: ``gauss-newton``, ``l-bfgs``, ``robust l-bfgs`` or ``projection``.
         passes: Forward-and-backward passes spent on each probe, the machine-independent cost.
     """
 
@@ -28,5 +27,4 @@ class Solution:
     point: Tensor
     residual: Tensor
     converged: Tensor
-    method: str
     passes: float

@@ -35,7 +35,6 @@ def cnn(trained_cnn: nn.Module) -> Model:
 def test_theorem_5_members_of_any_norm_mislead_alike(vit: Model, images: Tensor) -> None:
     delta = adversarial(vit, images, epsilon=0.15).delta
     found = family(vit, images, delta, FACTORS, space=linear_space(vit).space)
-    assert found.method == "linear"
     own = delta.flatten(1).norm(dim=1)
     whole = answers(vit, images + delta)
     misled = whole.argmax(dim=1) != answers(vit, images).argmax(dim=1)
@@ -81,7 +80,6 @@ def test_networks_without_a_linear_space_have_families_inside_the_box(
 ) -> None:
     delta = adversarial(cnn, images, epsilon=0.1).delta
     found = family(cnn, images, delta, (2.0, 6.0))
-    assert found.method == "network"
     assert bool(found.converged.all())
     whole = answers(cnn, images + delta)
     for member in found.members.unbind(dim=1):

@@ -49,7 +49,6 @@ def test_float64_solutions_are_harmless_to_rounding_and_inside_the_box(trained: 
     network = doubled(trained)
     base, start = inputs(4)
     found = solve_network(network, base, start, bounds=BOX)
-    assert found.method == "gauss-newton"
     assert bool(found.converged.all())
     actual = residuals(network, base, found.delta)
     assert actual.max() <= 1e-8
@@ -69,7 +68,6 @@ def test_solutions_stay_near_their_start_and_far_from_nothing(trained: nn.Module
 def test_l_bfgs_reaches_a_hundredth_in_float32(trained: nn.Module) -> None:
     base, start = inputs(4, dtype=torch.float32)
     found = by_lbfgs(trained, base, start)
-    assert found.method == "l-bfgs"
     assert found.delta.dtype == torch.float32
     assert bool(found.converged.all())
     judged = residuals(doubled(trained), base.double(), found.delta.double())
@@ -88,7 +86,7 @@ def test_bases_that_are_answered_alike_lead_to_one_point_to_the_last_digit(
     other = base.clone()
     other[:, 8:] = torch.rand(3, 8)
     found = [solve_network(network, x, start, bounds=BOX) for x in (base, other)]
-    assert {one.method for one in found} == {method}
+    assert choose_method(outputs, 16) == method
     assert torch.equal(found[0].point, found[1].point)
     assert not torch.equal(found[0].point, start)
     rounded = [x + one.delta for x, one in zip((base, other), found, strict=True)]
