@@ -11,7 +11,6 @@ answers is not: another depth, or further parts inside its blocks.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -66,7 +65,7 @@ def align(module: nn.Module, tensors: Mapping[str, Tensor]) -> Aligned:
     """
     if not key_difference(module, tensors):
         return Aligned(tensors=dict(tensors))
-    own = _Own(module)
+    own = _Own.of(module)
     direct = _under_prefix(own, tensors)
     if direct is not None and own.accepts_kinds(direct.tensors):
         return direct
@@ -82,18 +81,47 @@ def align(module: nn.Module, tensors: Mapping[str, Tensor]) -> Aligned:
 class _Own:
     """The names a network has, those of one tensor together."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, ...]],
+        real: Iterable[str],
+        required: Iterable[set[str]],
+    ) -> None:
+        self.shapes = dict(shapes)
+        self.real = set(real)
+        self.required = list(required)
+        self.containers = {"".join(parts) for name in shapes for parts in _beginnings(name)}
+        self.layers = {name.rpartition(".")[0] for name in shapes}
+
+    @classmethod
+    def of(cls, module: nn.Module) -> _Own:
         state = module.state_dict(keep_vars=True)
-        self.shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-        self.real = {name for name, tensor in state.items() if tensor.is_floating_point()}
         shared: dict[int, set[str]] = {}
         for name, tensor in state.items():
             if not name.endswith(_COUNTER):
                 shared.setdefault(id(tensor), set()).add(name)
-        self.required = list(shared.values())
-        names = self.shapes.keys()
-        self.containers = {"".join(parts) for name in names for parts in _beginnings(name)}
-        self.layers = {name.rpartition(".")[0] for name in names}
+        return cls(
+            shapes={name: tuple(tensor.shape) for name, tensor in state.items()},
+            real=[name for name, tensor in state.items() if tensor.is_floating_point()],
+            required=shared.values(),
+        )
+
+    @property
+    def prefix(self) -> str:
+        """What all of the names begin with, in whole parts."""
+        first = next(iter(self.shapes), "")
+        begins = ("".join(parts) for parts in _beginnings(first))
+        common = [text for text in begins if all(name.startswith(text) for name in self.shapes)]
+        return max(common, key=len, default="")
+
+    def bare(self) -> _Own:
+        """Returns the names without their common prefix."""
+        cut = len(self.prefix)
+        return _Own(
+            shapes={name[cut:]: shape for name, shape in self.shapes.items()},
+            real=[name[cut:] for name in self.real],
+            required=[{name[cut:] for name in group} for group in self.required],
+        )
 
     def missing(self, names: Iterable[str]) -> list[set[str]]:
         """Returns the tensors of which none of the names is there."""
@@ -141,15 +169,15 @@ def _under_prefix(own: _Own, tensors: Mapping[str, Tensor]) -> Aligned | None:
 
 def _with_prefix(own: _Own, tensors: Mapping[str, Tensor]) -> Aligned | None:
     """Puts before the names what all of the network's begin with: it is the wrapped one."""
-    parts = [name.split(".")[:-1] for name in own.shapes]
-    begin = "".join(f"{part}." for part in os.path.commonprefix(parts))
-    if not begin:
-        return None
-    found = _under_prefix(own, {begin + name: tensor for name, tensor in tensors.items()})
+    begin = own.prefix
+    found = _under_prefix(own.bare(), tensors) if begin else None
     if found is None:
         return None
-    note = f"the names lack '{begin}', which was put before them"
-    return Aligned(tensors=found.tensors, notes=(note, *found.notes), prefix=begin)
+    return Aligned(
+        tensors={begin + name: tensor for name, tensor in found.tensors.items()},
+        notes=(f"the names lack '{begin}', which was put before them", *found.notes),
+        prefix=found.prefix,
+    )
 
 
 def _votes(own: _Own, tensors: Mapping[str, Tensor]) -> Counter[str]:

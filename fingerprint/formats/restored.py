@@ -168,8 +168,9 @@ def _normalised(original: Tensor) -> Tensor | None:
 
 def _weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor | None:
     """Returns ``g * v / |v|``, the norm taken over the axes along which ``g`` has size 1."""
-    if magnitude.ndim == 0 or magnitude.numel() == 1:
-        return magnitude.reshape(()) * direction / torch.linalg.vector_norm(direction)
+    if magnitude.numel() == 1:
+        whole: Tensor = magnitude.reshape(()) * direction / torch.linalg.vector_norm(direction)
+        return whole
     if magnitude.ndim != direction.ndim:
         return None
     pairs = list(zip(magnitude.shape, direction.shape, strict=True))
@@ -178,7 +179,8 @@ def _weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor | None:
     axes = [axis for axis, (own, _) in enumerate(pairs) if own == 1]
     if not axes:
         return magnitude * direction.sign()
-    return magnitude * direction / torch.linalg.vector_norm(direction, dim=axes, keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(direction, dim=axes, keepdim=True)
+    return magnitude * direction / norm
 
 
 def _spectral_norm(original: Tensor, u: Tensor, v: Tensor | None) -> Tensor | None:
