@@ -14,7 +14,7 @@ from cli.errors import ExitCode
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
-    from fingerprint.verification.verification import Verification
+    from fingerprint.verification import Verification
 
 __all__ = ["Judgement", "judge"]
 

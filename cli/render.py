@@ -17,7 +17,7 @@ from rich.text import Text
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
-    from fingerprint.verification.verification import Candidate, Verification
+    from fingerprint.verification import Candidate, Verification
     from registry import RecordedVerification, RegisteredModel
     from registry.screenings import Pair
 
@@ -116,12 +116,17 @@ def _candidates(candidates: Sequence[Candidate]) -> Table:
             verdict(candidate.verdict),
             interval(candidate.harm_ratio, candidate.harm_ratio_ci),
             p_value(candidate.p_value),
-            str(candidate.probes_used),
+            str(_probes(candidate)),
             _share(candidate.label_agreement),
         )
         for candidate in candidates
     ]
     return table(headings, rows)
+
+
+def _probes(candidate: Candidate) -> int:
+    """Returns how many probes gave evidence."""
+    return sum(one.used for one in candidate.findings if one.test == "harm_ratio")
 
 
 def _effort(result: Verification) -> Text:

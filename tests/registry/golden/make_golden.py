@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from fingerprint.canonical import utc_now
-from fingerprint.verification.verification import Candidate, Verification
+from fingerprint.verification import Candidate, Verification
 from registry.changes import add_model, add_verification, forget_model
 from registry.engine import WRITE, connect_to, locate
 from registry.records import pack

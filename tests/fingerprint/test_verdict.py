@@ -6,15 +6,15 @@ import math
 from typing import Any
 
 import pytest
+from fingerprint.verification.evidence import Evidence, KindTest
+from fingerprint.verification.verdict import judge
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fingerprint.evidence.calibration import LEAST_MARGIN, Margin, margin_from
+from fingerprint.evidence.statistics import Estimate
 from fingerprint.probes.probe import Fingerprint
-from fingerprint.verification.calibration import LEAST_MARGIN, Margin, margin_from
-from fingerprint.verification.evidence import Evidence, KindTest
-from fingerprint.verification.statistics import Estimate
-from fingerprint.verification.verdict import judge
-from fingerprint.verification.verification import Candidate
+from fingerprint.verification import Candidate
 from tests.support.fingerprints import make_fingerprint, make_model
 
 ALPHA = 0.001

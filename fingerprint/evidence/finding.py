@@ -1,0 +1,103 @@
+"""A finding: what one test says of one candidate. And the contract that a test fulfils."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from fingerprint.evidence.calibration import Calibration, Margin
+
+if TYPE_CHECKING:
+    from fingerprint.answers import Answers
+    from fingerprint.probes.probe import Fingerprint
+
+__all__ = ["Decides", "Finding", "Test", "finite"]
+
+Decides = Literal["kin", "independent", "nothing"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one test says of one candidate.
+
+    Attributes:
+        test: The test, such as ``harm_ratio``.
+        depth: What it speaks of where a test has several, such as ``network``; else None.
+        speaks_for: Whether it tells a model's family or the individual; None where it cannot
+            say which.
+        statistic: What was measured; None without evidence.
+        interval: Its confidence interval; None without evidence.
+        p_value: Of this test alone, uncorrected; None where there is none.
+        least_p: The least p-value that this many probes could have given.
+        margin: What the statistic is held against; None where nothing is.
+        decides: What the verdict takes from it.
+        used: How many probes gave evidence.
+        detail: More for the report, plain JSON values.
+    """
+
+    test: str
+    depth: str | None = None
+    speaks_for: Literal["family", "individual"] | None = None
+    statistic: float | None = None
+    interval: tuple[float, float] | None = None
+    p_value: float | None = None
+    least_p: float | None = None
+    margin: Margin | None = None
+    decides: Decides = "nothing"
+    used: int = 0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> str:
+        """Why there is no evidence; empty when there is some."""
+        return str(self.detail.get("missing", ""))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values, with the keys of the documented contract."""
+        margin = self.margin
+        return {
+            "test": self.test,
+            "depth": self.depth,
+            "speaks_for": self.speaks_for,
+            "statistic": finite(self.statistic),
+            "interval": [finite(end) for end in self.interval] if self.interval else None,
+            "p_value": self.p_value,
+            "least_p_value": self.least_p,
+            "margin": margin.value if margin else None,
+            "margin_source": margin.source if margin else None,
+            "margin_pairs": margin.pairs if margin else None,
+            "margin_floor": margin.floor if margin else None,
+            "bound": margin.bound if margin else None,
+            "decides": self.decides,
+            "used": self.used,
+            "detail": dict(self.detail),
+        }
+
+
+class Test(Protocol):
+    """One way of comparing a suspect's answers with a fingerprint; one file each."""
+
+    name: str
+
+    def measure(
+        self, name: str, fingerprint: Fingerprint, answers: Answers, calibration: Calibration
+    ) -> tuple[Finding, ...]:
+        """Measures answers against one candidate.
+
+        Args:
+            name: The candidate.
+            fingerprint: Its fingerprint.
+            answers: The suspect's answers to all its inputs; some may be missing.
+            calibration: What is known of independent models.
+
+        Returns:
+            A finding for each thing the test speaks of, also where there is no evidence; none
+            where it does not apply to such answers. What they decide is the verdict's to say.
+        """
+
+
+def finite(value: float | None) -> float | None:
+    """Returns what JSON can hold: it has no infinity."""
+    return float(value) if value is not None and math.isfinite(value) else None
