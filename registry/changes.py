@@ -6,6 +6,7 @@ Every change writes its rows and its entry in the chain together, so neither exi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, or_, select
@@ -210,7 +211,7 @@ def add_model(
     session.add_all((fingerprint, probe_set))
     written: list[Base] = [row, fingerprint, probe_set]
     written += _pair_rows(session, pairs, row.id)
-    payload = {
+    payload: dict[str, Any] = {
         "name": name,
         "model_digest": row.digest,
         "file_sha256": row.file_sha256,
@@ -256,18 +257,20 @@ def _pair_rows(session: Session, pairs: Iterable[Measured], new: int | None) -> 
 
 def add_verification(
     session: Session, verification: Verification, *, suspect_digest: str | None, seed: str
-) -> VerificationRow:
-    """Writes a verdict with all its evidence."""
+) -> int:
+    """Writes a verdict with all its evidence, and returns its number."""
     row = VerificationRow(
         suspect_digest=suspect_digest,
         verdict=verification.verdict,
         best=verification.best,
         queries=verification.queries,
-        evidence=plain(verification.to_dict()),
+        evidence={},
         created=utc_now(),
     )
     session.add(row)
     session.flush()
+    # The number is part of the document, and known only now.
+    row.evidence = plain(replace(verification, verification=row.id).to_dict())
     payload = {
         "number": row.id,
         "suspect_digest": suspect_digest,
@@ -275,7 +278,7 @@ def add_verification(
         "best": row.best,
     }
     ledger.append(session, "verify", payload, seed=seed, written=[row])
-    return row
+    return row.id
 
 
 def forget(session: Session, name: str, *, seed: str) -> None:
@@ -287,6 +290,7 @@ def forget(session: Session, name: str, *, seed: str) -> None:
     """
     row = row_named(session, name)
     alias = session.get(AliasRow, checked_name(name))
+    payload: dict[str, Any]
     if alias is not None:
         payload = {"alias": alias.name, "model": row.name, "model_digest": row.digest}
         session.delete(alias)

@@ -257,6 +257,8 @@ class Books:
     Attributes:
         entries: The chain in its order.
         damage: What is wrong so far, a line for each row.
+        start: What the first entry follows.
+        head: Where the chain ends.
     """
 
     def __init__(self, session: Session, seed: str, where: str) -> None:
@@ -268,7 +270,7 @@ class Books:
         self.damage: list[str] = list(broken(self.entries, seed=seed, head=recorded))
         last = self.entries[-1] if self.entries else None
         self.head = Head(last.seq, last.digest) if last else origin(seed)
-        self._origin = origin(seed)
+        self.start = origin(seed)
         self._rows = standing(self.entries)
         self._names = {
             key.partition("/")[0]: str(entry.payload["name"])
@@ -338,7 +340,7 @@ class Books:
             raise UsageError(f"head: expected SEQ:DIGEST as `fp registry head` prints it: {head!r}")
         if separator and not (seq.isascii() and seq.isdigit()):
             raise UsageError(f"head: expected a number before the digest, got {seq[:40]!r}")
-        passed = {self._origin.digest: 0, **{one.digest: one.seq for one in self.entries}}
+        passed = {self.start.digest: 0, **{one.digest: one.seq for one in self.entries}}
         return digest in passed and (not separator or passed[digest] == int(seq))
 
     def _read(self, kind: type[Row], models: Collection[int] | None) -> Iterator[Row]:

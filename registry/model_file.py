@@ -28,9 +28,10 @@ from fingerprint.errors import EnvironmentFailure, FingerprintError, MalformedFi
 from fingerprint.files import write_whole
 from fingerprint.text import clean
 from registry.engine import LARGEST_VALUE
-from registry.ledger import Entry, origin
+from registry.ledger import Books, Entry, origin
 from registry.names import checked_name
-from registry.registration import facts_of, load_options_of
+from registry.registration import Peer, facts_of, load_options_of
+from registry.tables import ModelRow
 from registry.values import RegisteredModel
 
 __all__ = ["read_model_file", "write_model_file"]
@@ -45,35 +46,24 @@ _HEX = re.compile(r"[0-9a-f]{64}")
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
-def write_model_file(
-    target: Path,
-    model: RegisteredModel,
-    blob: bytes,
-    *,
-    parent_digest: str | None,
-    entry: Entry,
-    origin: str,
-    head: str,
-) -> None:
+def write_model_file(target: Path, peer: Peer, books: Books, *, parent: ModelRow | None) -> None:
     """Writes a model as a file, whole or not at all.
 
     Args:
         target: The file; one that is there is replaced.
-        model: What is known of it. Where its weights lie on this machine is left out.
-        blob: Its probes, encoded.
-        parent_digest: Weights digest of its declared parent, by which others know it.
-        entry: What the chain says of its registration.
-        origin: What the chain starts from.
-        head: Where the chain ends now.
+        peer: The model with its probes. Where its weights lie on this machine is left out.
+        books: The chain it is registered in.
+        parent: Its declared parent, which others know by the digest of its weights.
 
     Raises:
         EnvironmentFailure: The file cannot be written.
     """
+    model = peer.model
     document = {
         "name": model.name,
         "role": model.role,
         "from_scratch": model.from_scratch,
-        "parent_digest": parent_digest,
+        "parent_digest": parent.digest if parent is not None else None,
         "model_digest": model.model_digest,
         "file_sha256": model.file_sha256,
         "architecture": model.architecture,
@@ -82,11 +72,24 @@ def write_model_file(
         "registered": model.registered,
         "commitment": model.commitment,
         "warnings": list(model.warnings),
-        "origin": {"registry": origin, "head": head, "entry": entry.to_dict()},
+        "origin": {
+            "registry": books.start.digest,
+            "head": str(books.head),
+            "entry": _registration(books, model).to_dict(),
+        },
     }
     text = canonical(document).encode()
-    head_bytes = MAGIC + bytes([VERSION]) + len(text).to_bytes(8, "little")
-    write_whole(target, lambda stream: stream.write(head_bytes + text + blob))
+    start = MAGIC + bytes([VERSION]) + len(text).to_bytes(8, "little")
+    write_whole(target, lambda stream: stream.write(start + text + peer.blob))
+
+
+def _registration(books: Books, model: RegisteredModel) -> Entry:
+    """Returns what the chain says of a model's registration."""
+    return next(
+        entry
+        for entry in reversed(books.entries)
+        if entry.payload.get("commitment") == model.commitment and entry.action == "register"
+    )
 
 
 def read_model_file(source: Path) -> tuple[RegisteredModel, bytes, str | None]:

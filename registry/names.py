@@ -60,9 +60,7 @@ def default_name(model: Model) -> str:
     return checked_name(Path(model.file.path).stem)
 
 
-def unknown(
-    name: str, names: Iterable[str], error: type[UnknownModel] = UnknownModel
-) -> NoReturn:
+def unknown(name: str, names: Iterable[str], error: type[UnknownModel] = UnknownModel) -> NoReturn:
     """Raises ``error`` for a name that nothing has, with those that resemble it, ignoring case."""
     wanted = checked_name(name)
     by_folded = {other.casefold(): other for other in names}

@@ -26,9 +26,7 @@ CURRENT = 1
 importing the codec takes seconds that listing a registry has no use for."""
 
 
-def rows_of(
-    model: RegisteredModel, *, parent_id: int | None
-) -> tuple[ModelRow, FingerprintRow]:
+def rows_of(model: RegisteredModel, *, parent_id: int | None) -> tuple[ModelRow, FingerprintRow]:
     """Returns a model's row and that of its fingerprint, which still needs the other's number."""
     facts = dict(model.facts)
     return ModelRow(

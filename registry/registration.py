@@ -323,9 +323,7 @@ def finished(
     return Result(task=task, model=described, blob=blob, pairs=tuple(pairs))
 
 
-def load_options_of(
-    architecture: str, given: InputSpec, pick: str | int | None
-) -> dict[str, Any]:
+def load_options_of(architecture: str, given: InputSpec, pick: str | int | None) -> dict[str, Any]:
     """Returns what ``load_model`` needs to load a model again, as JSON values."""
     return {
         "arch": architecture,
@@ -415,9 +413,7 @@ def _measured(source: Peer, model: Model, other: int | None) -> Measured:
         and finding.statistic is not None
         and math.isfinite(finding.statistic)
     ]
-    return Measured(
-        source=source.id, other=other, ratios=tuple(ratios), verdict=candidate.verdict
-    )
+    return Measured(source=source.id, other=other, ratios=tuple(ratios), verdict=candidate.verdict)
 
 
 class _Reloaded(Mapping[str, "Model"]):

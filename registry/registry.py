@@ -14,8 +14,8 @@ back frozen; rows and sessions stay inside.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -24,26 +24,19 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fingerprint.errors import IncompatibleModel, UsageError
+from fingerprint.errors import InputRefused, UsageError
 from fingerprint.progress import Progress, silent
 from registry import changes, pairs
+from registry.catalogue import Catalogue
+from registry.checking import damage
 from registry.engine import locate
-from registry.errors import NameTaken, RegistryCorrupt, RegistryReadOnly, UnknownModel
-from registry.ledger import BOUND, Books, Entry
-from registry.ledger import origin as chain_origin
-from registry.names import checked_name, closest, default_name
+from registry.errors import RegistryCorrupt, RegistryReadOnly
+from registry.ledger import Books
+from registry.names import checked_name, default_name
 from registry.opening import open_registry
+from registry.planning import planned
 from registry.records import fingerprint_of, registered, verified
-from registry.registration import (
-    Options,
-    Peer,
-    Result,
-    Settings,
-    Task,
-    load_options_of,
-    measure_missing,
-    run,
-)
+from registry.registration import Options, Result, Settings, Task, measure_missing, run
 from registry.servers import shown
 from registry.session import reading, writing
 from registry.tables import (
@@ -56,20 +49,17 @@ from registry.tables import (
     VerificationRow,
 )
 from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
+from registry.verifying import grounds
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from fingerprint.kinship import Kinship
     from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
     from fingerprint.suspects.base import Suspect
     from fingerprint.verification import Verification
 
 __all__ = ["Registry"]
-
-_MENDED_ALONG = 8
-"""How many missing pairs a registration measures beside its own work."""
 
 
 class Registry:
@@ -123,12 +113,21 @@ class Registry:
         """Lets go of the file."""
         self._engine.dispose()
 
+    def require_writable(self) -> None:
+        """Refuses a registry that can only be read, before hours are spent on a change.
+
+        Raises:
+            RegistryReadOnly: It cannot be changed.
+        """
+        if self.read_only:
+            raise RegistryReadOnly(self._where)
+
     # What is there.
 
     def models(self) -> list[RegisteredModel]:
         """Returns every registered model, in the order of registration."""
         with self._reading() as session:
-            return _registered(session, self._where)
+            return self._values(session)
 
     def model(self, name: str) -> RegisteredModel:
         """Returns one model.
@@ -203,8 +202,7 @@ class Registry:
             RegistryReadOnly: Nothing can be registered here.
             RegistryCorrupt: A model that takes part is not what was registered.
         """
-        if self.read_only:
-            raise RegistryReadOnly(self._where)
+        self.require_writable()
         wish: dict[str, Any] = dict(options)
         name, parent = wish.pop("name", None), wish.pop("parent", None)
         from_scratch = bool(wish.pop("from_scratch", False))
@@ -220,8 +218,8 @@ class Registry:
             settings=settings,
             model_digest=model.digest,
         )
-        with self._books() as books:
-            return self._planned(books, task, model)
+        with self._catalogue() as catalogue:
+            return planned(catalogue, task, model)
 
     def commit(self, result: Result) -> RegisteredModel:
         """Writes what came of a task, with its entry in the chain.
@@ -267,12 +265,10 @@ class Registry:
 
     def missing_pairs(self) -> tuple[MissingPair, ...]:
         """Returns the pairs of models of which one was not yet asked the other's probes."""
-        with self._books() as books:
-            rows = books.rows(ModelRow)
-            books.settle()
+        with self._catalogue() as catalogue:
             return tuple(
                 MissingPair(source=source.name, other=other.name)
-                for source, other in self._missing(books, rows)
+                for source, other in catalogue.missing()
             )
 
     def mend(
@@ -291,13 +287,10 @@ class Registry:
             device: Where to compute.
             progress: Told how far the work is.
         """
-        if self.read_only:
-            raise RegistryReadOnly(self._where)
-        with self._books() as books:
-            rows = books.rows(ModelRow)
-            books.settle()
-            wanted = self._missing(books, rows)
-            peers = self._peers(books, rows, wanted[:limit])
+        self.require_writable()
+        with self._catalogue() as catalogue:
+            wanted = catalogue.missing()
+            peers = catalogue.peers([row for pair in wanted[:limit] for row in pair])
         measured, reasons = measure_missing(
             [(peers[source.id], peers[other.id]) for source, other in wanted[:limit]],
             code=code,
@@ -341,7 +334,26 @@ class Registry:
             IncompatibleModel: A model in ``against`` takes other inputs than the suspect.
             RegistryCorrupt: A row that the verdict would rest on is not what was registered.
         """
-        raise NotImplementedError
+        with self._catalogue() as catalogue:
+            found = grounds(catalogue, suspect, against)
+        verification = found.verification(alpha=alpha, progress=progress)
+        if self.read_only:
+            line = "the registry is read-only: this verdict was not recorded"
+            return replace(verification, warnings=(*verification.warnings, line))
+        digest = found.suspect.identity.model_digest
+        return self.record(verification, suspect_digest=digest)
+
+    def record(self, verification: Verification, *, suspect_digest: str | None) -> Verification:
+        """Writes a verdict with its evidence and binds it into the chain.
+
+        Returns:
+            The verification with its number.
+        """
+        with self._writing() as session:
+            number = changes.add_verification(
+                session, verification, suspect_digest=suspect_digest, seed=self.seed
+            )
+        return replace(verification, verification=number)
 
     # The chain.
 
@@ -357,18 +369,12 @@ class Registry:
             UsageError: The head is not one.
         """
         with self._reading() as session:
-            damage = _file_damage(session)
-            # Rows of a broken file cannot be trusted to be readable at all.
-            if not damage:
-                books = Books(session, self.seed, self._where)
-                damage = [*_dangling(session), *_damage(books, self._where)]
-                if head is not None and not books.holds(head):
-                    damage.append(
-                        f"chain: has not gone through {head[:90]}; it was written again, or cut "
-                        "off before"
-                    )
-            if damage:
-                raise RegistryCorrupt(self._where, tuple(damage))
+            found, books = damage(session, self.seed, self._where)
+            if head is not None and books is not None and not books.holds(head):
+                line = f"chain: has not gone through {head[:90]}, so it was cut off or written anew"
+                found = (*found, line)
+            if found:
+                raise RegistryCorrupt(self._where, found)
 
     def head(self) -> str:
         """Returns where the chain ends, ``SEQ:DIGEST``, to be kept where nobody can change it.
@@ -389,27 +395,20 @@ class Registry:
 
         Raises:
             UnknownModel: No model has this name.
+            InputRefused: It was imported itself.
             RegistryCorrupt: The model is not what was registered.
             EnvironmentFailure: The file cannot be written.
         """
         from registry.model_file import write_model_file
 
-        with self._books() as books:
-            rows = {row.id: row for row in books.rows(ModelRow)}
-            books.settle()
-            row = self._named(books, rows.values(), [name])[0]
-            peer = self._peers(books, list(rows.values()), [(row, row)])[row.id]
-            entry = _registration(books, row)
-            parent = rows.get(row.parent_id) if row.parent_id is not None else None
-        write_model_file(
-            Path(target),
-            peer.model,
-            peer.blob,
-            parent_digest=parent.digest if parent is not None else None,
-            entry=entry,
-            origin=chain_origin(self.seed).digest,
-            head=str(books.head),
-        )
+        with self._catalogue() as catalogue:
+            (row,) = catalogue.named([name])
+            if row.origin is not None:
+                raise InputRefused(
+                    f"{row.name!r} was imported; export it from the registry it comes of"
+                )
+            peer = catalogue.peers([row])[row.id]
+            write_model_file(Path(target), peer, catalogue.books, parent=catalogue.parent(row))
         return peer.model
 
     def import_model(
@@ -430,8 +429,7 @@ class Registry:
         """
         from registry.model_file import read_model_file
 
-        if self.read_only:
-            raise RegistryReadOnly(self._where)
+        self.require_writable()
         model, blob, parent_digest = read_model_file(Path(source))
         model = replace(model, name=checked_name(name) if name is not None else model.name)
         with self._writing() as session:
@@ -447,78 +445,49 @@ class Registry:
 
     # Inside.
 
-    def _reading(self) -> Any:
+    def _reading(self) -> AbstractContextManager[Session]:
         return reading(self._engine, self._where)
 
-    def _writing(self) -> Any:
-        if self.read_only:
-            raise RegistryReadOnly(self._where)
+    def _writing(self) -> AbstractContextManager[Session]:
+        self.require_writable()
         return writing(self._engine, self._where)
 
     @contextmanager
     def _books(self) -> Iterator[Books]:
-        """Opens the chain and the rows it speaks of, of one moment."""
+        """Opens the chain, and the rows it speaks of, of one moment."""
         with self._reading() as session:
             yield Books(session, self.seed, self._where)
 
-    def _value(self, session: Session, row: ModelRow) -> RegisteredModel:
-        (value,) = _registered(session, self._where, row)
-        return value
+    @contextmanager
+    def _catalogue(self) -> Iterator[Catalogue]:
+        with self._books() as books:
+            yield Catalogue(books, self.seed)
 
-    def _named(
-        self, books: Books, rows: Collection[ModelRow], names: Sequence[str]
-    ) -> list[ModelRow]:
-        """Returns the rows that names speak of, each once."""
-        by_id = {row.id: row for row in rows}
-        known = {row.name: row for row in rows}
-        aliases = books.rows(AliasRow)
-        books.settle()
-        known |= {alias.name: by_id[alias.model_id] for alias in aliases}
-        found = {}
-        for name in names:
-            wanted = checked_name(name)
-            if wanted not in known:
-                raise UnknownModel(wanted, closest(wanted, known))
-            found[known[wanted].id] = known[wanted]
-        return list(found.values())
-
-    def _planned(self, books: Books, task: Task, model: Model) -> Task:
-        session = books.session
-        rows = books.rows(ModelRow)
-        books.settle()
-        parent = changes.parent_of(session, task.parent)
-        known = changes.same_model(
-            session,
-            digest=model.digest,
-            input=model.input.to_dict(),
-            load_options=load_options_of(model.architecture, model.input, model.pick),
-            method=task.settings.method,
-        )
-        if known is not None:
-            changes.check_free(session, task.name, but=known)
-            return replace(task, known=known.name)
-        changes.check_free(session, task.name)
-        kinship = pairs.kinship_of(rows)
-        parents = dict(kinship.parents) | ({task.name: parent.name} if parent is not None else {})
-        digests = {**kinship.digests, task.name: model.digest}
-        family = replace(kinship, parents=parents, digests=digests).families()
-        strangers = [
-            row
+    def _values(self, session: Session, *chosen: ModelRow) -> list[RegisteredModel]:
+        """Returns rows as values: those that are given, or all in the order of registration."""
+        rows = chosen or tuple(session.scalars(select(ModelRow).order_by(ModelRow.id)))
+        found = select(FingerprintRow)
+        aliases = select(AliasRow).order_by(AliasRow.name)
+        if chosen:
+            ids = [row.id for row in chosen]
+            found = found.where(FingerprintRow.model_id.in_(ids))
+            aliases = aliases.where(AliasRow.model_id.in_(ids))
+        facts = {row.model_id: row for row in session.scalars(found)}
+        others: dict[int, list[str]] = {}
+        for alias in session.scalars(aliases):
+            others.setdefault(alias.model_id, []).append(alias.name)
+        names = dict(session.execute(select(ModelRow.id, ModelRow.name)).tuples().all())
+        return [
+            registered(
+                row,
+                facts.get(row.id),
+                self._where,
+                names=names,
+                aliases=tuple(others.get(row.id, ())),
+            )
             for row in rows
-            if row.domain == model.input.domain and family[row.name] != family[task.name]
         ]
-        screen = pairs.nearest(strangers, model.architecture, model.output.classes)
-        ask = pairs.whom_to_ask(strangers, model.digest, self.seed)
-        missing = self._missing(books, rows)[:_MENDED_ALONG]
-        peers = self._peers(books, rows, [*zip(screen, screen, strict=True), *missing], ask)
-        twins = [row.name for row in rows if row.digest == model.digest]
-        return replace(
-            task,
-            screen=tuple(peers[row.id] for row in screen),
-            ask=tuple(peers[row.id] for row in ask),
-            missing=tuple((peers[source.id], peers[other.id]) for source, other in missing),
-            warnings=tuple(
-                f"identical weights to {twin!r}: a suspect cannot tell them apart"
-                for twin in twins
-            ),
-        )
+
+    def _value(self, session: Session, row: ModelRow) -> RegisteredModel:
+        (value,) = self._values(session, row)
+        return value

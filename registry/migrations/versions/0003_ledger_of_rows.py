@@ -175,9 +175,8 @@ def _method(row: dict[str, Any]) -> str:
 
 
 def _facts(row: dict[str, Any]) -> dict[str, Any]:
-    kept = ("parameters", "seed", "spaces", "probes", "source_harm_ratio", "tolerance", "device")
-    kept += ("screened_against", "redrawn", "cost")
-    return {key: row[key] for key in kept} | {"start": row["parameters"].get("start"), "depths": []}
+    kept = {key: row[key] for key in row if key not in ("model_id", "method", "commitment")}
+    return kept | {"start": row["parameters"].get("start"), "depths": []}
 
 
 def _aliases() -> None:
@@ -246,7 +245,7 @@ def _bind_all(bind: sa.Connection, chain: list[Entry], seed: str, action: str) -
         table = found.tables[name]
         for row in bind.execute(sa.select(table)).mappings():
             if (name, row[next(iter(table.primary_key)).key]) != ("settings", _HEAD_KEY):
-                rows.setdefault(name, {})[key_of(table, row)] = row_digest(dict(row))
+                rows.setdefault(name, {})[key_of(table, dict(row))] = row_digest(dict(row))
     last = Head(chain[-1].seq, chain[-1].digest) if chain else origin(seed)
     entry = Entry(
         seq=last.seq + 1,
@@ -259,6 +258,4 @@ def _bind_all(bind: sa.Connection, chain: list[Entry], seed: str, action: str) -
     bind.execute(sa.insert(found.tables["chain"]).values(**{**vars(entry), "digest": digest}))
     settings = found.tables["settings"]
     bind.execute(sa.delete(settings).where(settings.c.key == _HEAD_KEY))
-    bind.execute(
-        sa.insert(settings).values(key=_HEAD_KEY, value=str(Head(entry.seq, digest)))
-    )
+    bind.execute(sa.insert(settings).values(key=_HEAD_KEY, value=str(Head(entry.seq, digest))))
