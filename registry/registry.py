@@ -476,7 +476,7 @@ class Registry:
         others: dict[int, list[str]] = {}
         for alias in session.scalars(aliases):
             others.setdefault(alias.model_id, []).append(alias.name)
-        names = dict(session.execute(select(ModelRow.id, ModelRow.name)).tuples().all())
+        names = {one.id: one.name for one in session.execute(select(ModelRow.id, ModelRow.name))}
         return [
             registered(
                 row,
