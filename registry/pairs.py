@@ -15,7 +15,6 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from fingerprint.canonical import sha256_of
@@ -23,6 +22,9 @@ from registry.tables import ModelRow, PairRow
 from registry.values import Pair
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fingerprint.evidence.calibration import PairRatio
     from fingerprint.kinship import Kinship
 
@@ -88,14 +90,22 @@ def whom_to_ask(rows: Sequence[ModelRow], digest: str, seed: str) -> list[ModelR
         digest: Of its weights.
         seed: The registry's.
     """
-    if len(rows) <= ASKED:
-        return list(rows)
-    own = _place(digest, seed)
-    drawn = heapq.nsmallest(ASKED, rows, key=lambda row: (own ^ _place(row.digest, seed), row.id))
-    return sorted(drawn, key=lambda row: row.id)
+    import numpy as np
+
+    places = np.array([_place(row.digest, seed) for row in rows], dtype=np.uint64)
+    return [rows[index] for index in _drawn(places, _place(digest, seed))]
 
 
-@cache
+def _drawn(places: NDArray[np.uint64], own: int) -> list[int]:
+    """Returns which models are asked: those whose places differ least from one's own."""
+    import numpy as np
+
+    if len(places) <= ASKED:
+        return list(range(len(places)))
+    nearest = np.argsort(places ^ np.uint64(own), kind="stable")[:ASKED]
+    return sorted(int(index) for index in nearest)
+
+
 def _place(digest: str, seed: str) -> int:
     return int(sha256_of(f"nullprint pairs {seed} {digest}")[:16], 16)
 
@@ -114,17 +124,21 @@ def missing(
         family: Each name's family.
         seed: The registry's.
     """
-    before: dict[str, list[tuple[int, ModelRow]]] = {}
+    import numpy as np
+
     found = []
-    for other in rows:
-        earlier = before.setdefault(other.domain, [])
-        own = family[other.name]
-        if other.file_path is not None:
-            strangers = [row for number, row in earlier if number != own]
-            for row in whom_to_ask(strangers, other.digest, seed):
-                if f"{row.id}/{other.id}" not in measured:
-                    found.append((row, other))
-        earlier.append((own, other))
+    for domain in dict.fromkeys(row.domain for row in rows):
+        models = [row for row in rows if row.domain == domain]
+        places = np.array([_place(row.digest, seed) for row in models], dtype=np.uint64)
+        families = np.array([family[row.name] for row in models])
+        for index, other in enumerate(models):
+            if other.file_path is None:
+                continue
+            strangers = np.flatnonzero(families[:index] != families[index])
+            for drawn in _drawn(places[strangers], int(places[index])):
+                source = models[strangers[drawn]]
+                if f"{source.id}/{other.id}" not in measured:
+                    found.append((source, other))
     return found
 
 

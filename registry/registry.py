@@ -337,11 +337,12 @@ class Registry:
         with self._catalogue() as catalogue:
             found = grounds(catalogue, suspect, against)
         verification = found.verification(alpha=alpha, progress=progress)
-        if self.read_only:
-            line = "the registry is read-only: this verdict was not recorded"
+        try:
+            digest = found.suspect.identity.model_digest
+            return self.record(verification, suspect_digest=digest)
+        except RegistryReadOnly:
+            line = "the registry is read-only: nothing was recorded"
             return replace(verification, warnings=(*verification.warnings, line))
-        digest = found.suspect.identity.model_digest
-        return self.record(verification, suspect_digest=digest)
 
     def record(self, verification: Verification, *, suspect_digest: str | None) -> Verification:
         """Writes a verdict with its evidence and binds it into the chain.

@@ -46,7 +46,8 @@ _UNAVAILABLE = {
 
 # The same on servers, by the SQLSTATE their drivers report.
 _LOCKED_STATES = {"40001", "40P01", "55P03"}
-_READ_ONLY_STATES = {"25006", "42501"}
+_READ_ONLY_STATE = "25006"
+_NO_PRIVILEGE = "42501"
 
 
 @contextmanager
@@ -99,14 +100,15 @@ def translated(error: Exception, where: str) -> RegistryError:
         return NotARegistry(f"registry {where}: expected a SQLite file, found something else")
     if code == sqlite3.SQLITE_CORRUPT or "decode to UTF-8" in reason:
         return RegistryCorrupt(where, (reason,))
-    if code == sqlite3.SQLITE_READONLY or state in _READ_ONLY_STATES:
+    if code == sqlite3.SQLITE_READONLY or state == _READ_ONLY_STATE:
         return RegistryReadOnly(where, f"it is read-only ({reason})")
     if code in _UNAVAILABLE:
         return RegistryUnavailable(
             f"registry {where}: {_UNAVAILABLE[code]} ({reason}); "
             "make it writable, or give another one with --registry"
         )
-    if isinstance(error, OperationalError) and not isinstance(cause, sqlite3.Error):
+    foreign = not isinstance(cause, sqlite3.Error)
+    if state == _NO_PRIVILEGE or (foreign and isinstance(error, OperationalError)):
         return RegistryUnavailable(
             f"registry {where}: the database cannot be used ({reason}); "
             "make it reachable and writable, or give another one with --registry"

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
+from registry.screenings import Pair
+
 from fingerprint.evidence.calibration import Margin
 from fingerprint.evidence.finding import Finding
 from fingerprint.network.spec import InputSpec
 from fingerprint.verification import Candidate, Verdict, Verification
 from registry.errors import UnknownModel
-from registry.screenings import Pair
 from registry.values import RegisteredModel
 
 __all__ = ["HOSTILE", "FakeRegistry", "candidate", "install", "registered", "verification"]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import io
 
 import pytest
+from registry.screenings import Pair
 from rich.console import Console, RenderableType
 
 from cli import render
 from fingerprint.evidence.calibration import DEFAULT_MARGIN
 from registry import RecordedVerification
-from registry.screenings import Pair
 from tests.cli.fakes import candidate, registered, verification
 
 
