@@ -1,7 +1,9 @@
 """What the release with schema 0002 said of real networks is still said of its registry.
 
 The registry, the weights and the JSON documents were made by that release; see
-``tests/registry/golden/make_golden_0002.py``.
+``tests/registry/golden/make_golden.py``. Verdicts are the same for each suspect and candidate;
+what is new is the relation of a derived one, and that p-values are corrected over all compatible
+models.
 """
 
 from __future__ import annotations
