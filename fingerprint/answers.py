@@ -29,6 +29,7 @@ from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, U
 from fingerprint.files import write_whole
 from fingerprint.formats.file_bytes import read_file
 from fingerprint.network.spec import AnswerKind, OutputSpec
+from fingerprint.precision import Precision
 from fingerprint.progress import Progress, silent
 from fingerprint.questions import Questions, question_id
 from fingerprint.suspects.base import Identity, Suspect
@@ -88,6 +89,14 @@ class Answers:
             return None
         return precision(np.stack(list(self.values.values())))
 
+    @property
+    def precision(self) -> Precision:
+        """How precisely these answers are given."""
+        nothing = np.empty((0, self.output.classes), np.float32)
+        return Precision.of(
+            np.stack([*self.values.values()]) if self.values else nothing, self.kind
+        )
+
     def of(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """The answers to inputs of shape ``(N, *shape)``: ``(N, classes)``, NaN for none."""
         nothing = np.full(self.output.classes, np.nan, np.float32)
@@ -100,13 +109,15 @@ class Answers:
         Args:
             tolerance: Relative difference that still counts as equal.
         """
+        kind, floor, known = self.kind, self.floor, self.precision
         for asked, again in self.repeats.items():
             before = self.values.get(asked)
             if before is None:
                 continue
-            difference = answer_distance(again, before, self.kind)
-            size = max(float(answer_size(before, self.kind)), float(np.finfo(np.float32).tiny))
-            if not (difference <= tolerance * size).all():
+            difference = answer_distance(again, before, kind, floor=floor)
+            size = float(answer_size(before, kind, floor=floor))
+            least = known.least_distance(np.concatenate([before[None], again]))
+            if not (difference <= max(tolerance * size, least)).all():
                 return False
         return True
 

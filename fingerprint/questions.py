@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,8 +202,7 @@ def _problems(questions: Questions, digest: str) -> Iterator[str]:
         yield f"expected inputs from {low} to {high}, got others"
     if tuple(question_id(one) for one in inputs) != ids or len(set(ids)) != len(ids):
         yield "expected distinct inputs that hash to their ids, got others"
-    known = set(ids)
-    if not known.issuperset(questions.repeated, *questions.wanted.values()):
+    if not set(ids).issuperset([*questions.repeated, *chain(*questions.wanted.values())]):
         yield "expected only ids of its own inputs, got others"
     if questions.digest != digest:
         yield "expected questions of the digest it states, got others"

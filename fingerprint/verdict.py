@@ -2,8 +2,9 @@
 
 A candidate is *same* when the answers equal the recorded ones and a test of descent rejects as
 well; *derived* when a test rejects after correction and its interval lies below the margin;
-*independent* when the interval of every kind of probe lies above the bound. All else is
-*inconclusive*.
+*independent* when the interval of every kind of probe lies above the bound, and the answers would
+have shown it had the suspect been the source. All else is *inconclusive*: no evidence is never a
+match and never a pass.
 
 α is the rate at which any candidate is claimed falsely: p-values are corrected over the kinds of
 probe of a candidate and then over all compatible candidates, whether they were asked or not.
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["judge"]
+__all__ = ["judge", "weigh"]
 
 _TESTS: tuple[Test, ...] = (HarmRatio(), Equality())
 _HARM = HarmRatio.name
 _ORDER = {"same": 0, "derived": 1, "inconclusive": 2, "independent": 3}
+_LEAST_POWER = 0.5
+"""Share of the bound that the source itself must be able to fall below, for a ratio above it to
+say that a suspect is not derived from it."""
 _NOTHING_KNOWN = Kinship()
 _NOTHING_MEASURED = Calibration()
 
@@ -69,6 +73,11 @@ class _Tested:
     def margin(self) -> Margin:
         assert self.finding.margin is not None
         return self.finding.margin
+
+    @property
+    def least(self) -> float:
+        """The ratio that these answers would show had no probe moved them."""
+        return float(self.finding.detail.get("least_ratio", 0.0))
 
     def rejects(self, alpha: float) -> bool:
         # Label-only answers have no interval; their exact test decides alone.
@@ -108,33 +117,27 @@ def judge(
     if not 0 < alpha < 1:
         raise UsageError(f"alpha: expected a level between 0 and 1, got {alpha}")
     family = {*fingerprints, *compatible, *not_asked}
-    findings = {
-        name: tuple(
-            finding
-            for test in _TESTS
-            for finding in test.measure(name, fingerprint, answers, calibration)
-        )
-        for name, fingerprint in fingerprints.items()
-    }
-    tested = _corrected(findings, len(family))
     tolerance = max((one.tolerance for one in fingerprints.values()), default=0.0)
-    trouble = _trouble(answers, repeatable=answers.repeatable(tolerance))
-    judged = [
-        _Bench(
-            name=name,
-            findings=findings[name],
-            tests=tested[name],
-            trouble=trouble,
-            alpha=alpha,
-            family=len(family),
-            answer_kind=answers.kind,
-            identical=answers.identity.model_digest == fingerprint.model_digest,
-            probes=len(fingerprint.probes),
-            from_scratch=name in kinship.from_scratch,
-        ).candidate()
-        for name, fingerprint in fingerprints.items()
-    ]
-    ranked = tuple(sorted(judged, key=_rank))
+    ranked = weigh(
+        {
+            name: [
+                finding
+                for test in _TESTS
+                for finding in test.measure(name, fingerprint, answers, calibration)
+            ]
+            for name, fingerprint in fingerprints.items()
+        },
+        family=len(family),
+        alpha=alpha,
+        answer_kind=answers.kind,
+        trouble=_trouble(answers, repeatable=answers.repeatable(tolerance)),
+        from_scratch=kinship.from_scratch,
+        identical=[
+            name
+            for name, fingerprint in fingerprints.items()
+            if fingerprint.model_digest == answers.identity.model_digest
+        ],
+    )
     verdict, reason, best = _overall(
         [candidate for candidate in ranked if candidate.name not in kinship.references],
         family - fingerprints.keys() - set(not_asked),
@@ -150,6 +153,48 @@ def judge(
         not_asked=tuple(sorted(not_asked)),
         warnings=(*_ties(ranked), *_twins(ranked)),
     )
+
+
+def weigh(
+    findings: Mapping[str, Sequence[Finding]],
+    *,
+    family: int,
+    alpha: float,
+    answer_kind: str = "logits",
+    trouble: str = "",
+    from_scratch: Collection[str] = (),
+    identical: Collection[str] = (),
+) -> tuple[Candidate, ...]:
+    """Turns findings into verdicts.
+
+    Args:
+        findings: By candidate, what each test measured.
+        family: How many compatible models there are, asked or not.
+        alpha: Accepted rate of false claims over all of them.
+        answer_kind: What the answers are.
+        trouble: Why the answers as a whole are no evidence; empty if they may be.
+        from_scratch: Candidates whose owners state that they have no parent.
+        identical: Candidates whose weights the suspect declares to have.
+
+    Returns:
+        The candidates, best first.
+    """
+    tested = _corrected(findings, family)
+    judged = [
+        _Bench(
+            name=name,
+            findings=tuple(found),
+            tests=tested[name],
+            trouble=trouble,
+            alpha=alpha,
+            family=family,
+            answer_kind=answer_kind,
+            identical=name in identical,
+            from_scratch=name in from_scratch,
+        ).candidate()
+        for name, found in findings.items()
+    ]
+    return tuple(sorted(judged, key=_rank))
 
 
 def _corrected(
@@ -198,7 +243,6 @@ class _Bench:
         family: How many candidates the correction counts.
         answer_kind: What the answers are.
         identical: Whether the suspect declares this candidate's weights.
-        probes: How many probes it has.
         from_scratch: Whether its owner states that it has no parent.
     """
 
@@ -210,7 +254,6 @@ class _Bench:
     family: int
     answer_kind: str
     identical: bool
-    probes: int
     from_scratch: bool
 
     def candidate(self) -> Candidate:
@@ -260,9 +303,12 @@ class _Bench:
         equal = equality is not None and bool(equality.detail["equal"])
         rejecting = [test for test in self.tests if test.rejects(self.alpha)]
         if rejecting and equal and equality is not None and self.answer_kind != "labels":
+            rounded = equality.detail["rounded_to"]
+            within = f"within {equality.detail['tolerance']:.1g} of their size"
+            if rounded is not None:
+                within += f" or as far as answers rounded to {rounded:.1g} tell"
             return "same", (
-                f"its answers to all {self.probes} probes equal the recorded ones within "
-                f"{equality.detail['tolerance']:.1g} of their size"
+                f"its answers to all {equality.used} probes equal the recorded ones {within}"
             )
         if self.identical and not equal:
             return "inconclusive", (
@@ -278,6 +324,11 @@ class _Bench:
             )
         lowest = min(self.tests, key=lambda test: test.low)
         if all(test.low >= test.margin.bound for test in self.tests):
+            if lowest.least > _LEAST_POWER * lowest.margin.bound:
+                return "inconclusive", (
+                    "the answers are too coarse: even the source would show a harm ratio of "
+                    f"{lowest.least:.2g}; ask for more decimals"
+                )
             return "independent", (
                 "perturbations solved for the source change its answers about as much as the "
                 f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
@@ -296,7 +347,9 @@ class _Bench:
                 f"the harm ratio {lowest.ratio:.3g} tells nothing of descent: {fell} fall to "
                 f"{margin.value:.2g}, below the least usable margin {LEAST_MARGIN:.2g}{way_out}"
             )
-        least = min(self.least_p_values)
+        # The best that any kind of probe could have given, corrected as p-values are.
+        correction = self.family * len(self.tests)
+        least = min(1.0, correction * min(test.finding.least_p or 0.0 for test in self.tests))
         if least > self.alpha:
             return (
                 f"nothing can be decided with so few probes: over {self.family} compatible models "
@@ -307,14 +360,6 @@ class _Bench:
             f"the harm ratio {lowest.ratio:.3g} (interval {lowest.low:.3g} to {lowest.high:.3g}) "
             f"is too close to the margin {margin.value:.2g}; register with more probes"
         )
-
-    @property
-    def least_p_values(self) -> list[float]:
-        """The least that each kind of probe could have given, corrected as its p-value is."""
-        kinds = len(self.tests)
-        return [
-            min(1.0, self.family * kinds * (test.finding.least_p or 0.0)) for test in self.tests
-        ]
 
     def _deciding(self, verdict: Verdict) -> _Tested | None:
         """The test the report quotes: the most significant one, or the lowest interval."""
@@ -334,7 +379,7 @@ class _Bench:
             return finding
         if test.rejects(self.alpha) and (test.margin.usable or verdict == "same"):
             return replace(finding, decides="kin")
-        if test.low >= test.margin.bound:
+        if test.low >= test.margin.bound and test.least <= _LEAST_POWER * test.margin.bound:
             return replace(finding, decides="independent")
         return finding
 

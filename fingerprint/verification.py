@@ -6,12 +6,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from fingerprint.evidence.finding import Finding, finite
+from fingerprint.errors import MalformedFile
+from fingerprint.evidence.finding import Finding, finite, interval_of, number_of, text_of
+from fingerprint.text import clean
 
 __all__ = ["Candidate", "Relation", "Verdict", "Verification"]
 
 Verdict = Literal["same", "derived", "independent", "inconclusive"]
 Relation = Literal["descends", "shares_origin"]
+
+_VERDICTS: dict[str, Verdict] = {
+    "same": "same",
+    "derived": "derived",
+    "independent": "independent",
+    "inconclusive": "inconclusive",
+}
+_RELATIONS: dict[str | None, Relation | None] = {
+    None: None,
+    "descends": "descends",
+    "shares_origin": "shares_origin",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +92,46 @@ class Candidate:
             "findings": [finding.to_dict() for finding in self.findings],
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
+        """Builds a candidate from :meth:`to_dict`'s values, or from those of schema 1."""
+        findings = values.get("findings")
+        interval = interval_of(values["harm_ratio_ci"])
+        source = text_of(values["margin_source"])
+        return cls(
+            name=str(values["name"]),
+            verdict=_VERDICTS[values["verdict"]],
+            relation=_RELATIONS[values.get("relation")],
+            reason=str(values["reason"]),
+            harm_ratio=number_of(values["harm_ratio"]),
+            harm_ratio_ci=interval,
+            p_value=number_of(values["p_value"]),
+            margin=number_of(values["margin"]),
+            margin_source="surrogates" if source == "decoys" else source,
+            margin_pairs=int(values.get("margin_pairs", 0)),
+            margin_floor=float(values.get("margin_floor", 1.0)),
+            answer_kind=str(values["answer_kind"]),
+            label_agreement=number_of(values["label_agreement"]),
+            identical_weights=bool(values.get("identical_weights", False)),
+            findings=_of_schema_1(values)
+            if findings is None
+            else tuple(Finding.from_dict(finding) for finding in findings),
+        )
+
+
+def _of_schema_1(values: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Returns the probes of a candidate of schema 1, a finding for each kind, not yet judged."""
+    rows = [dict(row) for row in values.get("per_probe", ())]
+    return tuple(
+        Finding(
+            test="harm_ratio",
+            depth=kind,
+            used=sum(bool(row.get("used")) for row in rows if row["kind"] == kind),
+            detail={"per_probe": [row for row in rows if row["kind"] == kind]},
+        )
+        for kind in dict.fromkeys(str(row["kind"]) for row in rows)
+    )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
@@ -125,3 +179,35 @@ class Verification:
             "warnings": list(self.warnings),
             "seconds": self.seconds,
         }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Verification:
+        """Reads what :meth:`to_dict` wrote, and what releases before it wrote as schema 1.
+
+        Raises:
+            MalformedFile: The document is of another schema, or damaged.
+        """
+        schema = document.get("schema")
+        if schema not in (1, 2):
+            raise MalformedFile(
+                f"verification: expected a document of schema 1 or 2, got {clean(schema)}"
+            )
+        try:
+            return cls(
+                suspect=dict(document["suspect"]),
+                verdict=_VERDICTS[document["verdict"]],
+                reason=str(document["reason"]),
+                best=text_of(document["best"]),
+                queries=int(document["queries"]),
+                alpha=float(document.get("alpha", 0.001)),
+                candidates=tuple(Candidate.from_dict(one) for one in document["candidates"]),
+                not_asked=tuple(map(str, document.get("not_asked", ()))),
+                warnings=tuple(map(str, document["warnings"])),
+                seconds=float(document.get("seconds", 0.0)),
+                verification=document.get("verification"),
+            )
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise MalformedFile(
+                f"verification: expected a verdict with its findings, got damaged data "
+                f"({clean(error)})"
+            ) from error

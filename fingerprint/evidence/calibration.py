@@ -36,7 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fingerprint.probes.probe import Fingerprint
@@ -79,7 +79,7 @@ class Margin:
     """
 
     value: float = DEFAULT_MARGIN
-    source: Literal["default", "registry", "surrogates"] = "default"
+    source: str = "default"
     pairs: int = 0
     floor: float = 1.0
     bound: float = INDEPENDENT_BOUND
@@ -162,7 +162,6 @@ def margin_from(
         is left out.
     """
     pairs, surrogates = _ratios(pair_ratios), _ratios(surrogate_ratios)
-    known: list[tuple[float, Literal["default", "registry", "surrogates"]]]
     known = [(DEFAULT_MARGIN, "default")]
     known += [(ratio, "registry") for ratio in pairs]
     known += [

@@ -13,9 +13,21 @@ if TYPE_CHECKING:
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["Decides", "Finding", "Test", "finite"]
+__all__ = ["Decides", "Finding", "Test", "finite", "interval_of", "number_of", "text_of"]
 
 Decides = Literal["kin", "independent", "nothing"]
+SpeaksFor = Literal["family", "individual"]
+
+_DECIDES: dict[str, Decides] = {
+    "kin": "kin",
+    "independent": "independent",
+    "nothing": "nothing",
+}
+_SPEAKS_FOR: dict[str | None, SpeaksFor | None] = {
+    None: None,
+    "family": "family",
+    "individual": "individual",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +51,7 @@ class Finding:
 
     test: str
     depth: str | None = None
-    speaks_for: Literal["family", "individual"] | None = None
+    speaks_for: SpeaksFor | None = None
     statistic: float | None = None
     interval: tuple[float, float] | None = None
     p_value: float | None = None
@@ -75,6 +87,23 @@ class Finding:
             "detail": dict(self.detail),
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Finding:
+        """Builds a finding from :meth:`to_dict`'s values."""
+        return cls(
+            test=str(values["test"]),
+            depth=text_of(values["depth"]),
+            speaks_for=_SPEAKS_FOR[values["speaks_for"]],
+            statistic=number_of(values["statistic"]),
+            interval=interval_of(values["interval"]),
+            p_value=number_of(values["p_value"]),
+            least_p=number_of(values["least_p_value"]),
+            margin=_margin_of(values),
+            decides=_DECIDES[values["decides"]],
+            used=int(values["used"]),
+            detail=dict(values["detail"]),
+        )
+
 
 class Test(Protocol):
     """One way of comparing a suspect's answers with a fingerprint; one file each."""
@@ -101,3 +130,33 @@ class Test(Protocol):
 def finite(value: float | None) -> float | None:
     """Returns what JSON can hold: it has no infinity."""
     return float(value) if value is not None and math.isfinite(value) else None
+
+
+def number_of(value: Any) -> float | None:
+    """Reads a number that may be missing."""
+    return None if value is None else float(value)
+
+
+def text_of(value: Any) -> str | None:
+    """Reads a text that may be missing."""
+    return None if value is None else str(value)
+
+
+def interval_of(value: Any) -> tuple[float, float] | None:
+    """Reads an interval that may be missing; an upper end that is none is infinite."""
+    if value is None:
+        return None
+    low, high = value
+    return float(low), math.inf if high is None else float(high)
+
+
+def _margin_of(values: Mapping[str, Any]) -> Margin | None:
+    if values["margin"] is None:
+        return None
+    return Margin(
+        float(values["margin"]),
+        str(values["margin_source"]),
+        pairs=int(values["margin_pairs"]),
+        floor=float(values["margin_floor"]),
+        bound=float(values["bound"]),
+    )

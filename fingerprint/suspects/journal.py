@@ -214,7 +214,8 @@ class Journal(Suspect):
                     f"{clean(path)}: line {number}: expected an answer, got damaged data; cut the "
                     "file there, or begin a new journal"
                 ) from error
-            if asked not in ids or row.shape != (self.output.classes,) or not _finite(row):
+            known = isinstance(asked, str) and asked in ids
+            if not known or row.shape != (self.output.classes,) or not _finite(row):
                 raise MalformedFile(
                     f"{clean(path)}: line {number}: expected {self.output.classes} finite values "
                     "that answer one of the questions, got something else; begin a new journal"

@@ -1,19 +1,22 @@
-"""The rules of a verdict, on evidence made by hand."""
+"""The rules of a verdict, on findings made by hand."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from fingerprint.verification.evidence import Evidence, KindTest
-from fingerprint.verification.verdict import judge
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from fingerprint.answers import Answers, Identity
 from fingerprint.evidence.calibration import LEAST_MARGIN, Margin, margin_from
-from fingerprint.evidence.statistics import Estimate
-from fingerprint.probes.probe import Fingerprint
+from fingerprint.evidence.finding import Finding
+from fingerprint.evidence.statistics import holm
+from fingerprint.kinship import Kinship
+from fingerprint.network.spec import OutputSpec
+from fingerprint.verdict import judge, weigh
 from fingerprint.verification import Candidate
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -22,42 +25,54 @@ MARGIN = Margin(0.7, "default")
 INF = math.inf
 
 
-@pytest.fixture(scope="module")
-def fingerprint() -> Fingerprint:
-    """Of tolerance 1e-6."""
-    return make_fingerprint(make_model())
+def a_test(
+    ratio: float, low: float, high: float, p: float, kind: str = "network", **changes: Any
+) -> Finding:
+    finding = Finding(
+        test="harm_ratio",
+        depth=kind,
+        statistic=ratio,
+        interval=(low, high),
+        p_value=p,
+        least_p=1e-12,
+        margin=MARGIN,
+        used=24,
+    )
+    return replace(finding, **changes)
 
 
-def a_test(ratio: float, low: float, high: float, p: float, kind: str = "network") -> KindTest:
-    return KindTest(kind=kind, estimate=Estimate(ratio, low, high), p_value=p, probes=24)
+def equality(deviation: float | None, tolerance: float = 1e-6) -> tuple[Finding, ...]:
+    if deviation is None:
+        return ()
+    detail = {
+        "equal": deviation <= tolerance,
+        "tolerance": tolerance,
+        "rounded_to": None,
+        "label_agreement": 0.5,
+    }
+    return (Finding(test="equality", statistic=deviation, used=24, detail=detail),)
 
 
 LOW = a_test(0.1, 0.05, 0.2, 1e-9)
 HIGH = a_test(0.95, 0.85, 1.05, 0.9)
+SILENT = Finding(test="harm_ratio", depth="network", detail={"missing": "they are not finite"})
 
 
 def judged(
-    fingerprint: Fingerprint,
-    *tests: KindTest,
+    *tests: Finding,
     deviation: float | None = 1.0,
-    missing: str = "",
-    **changes: Any,
+    margin: Margin | None = None,
+    identical: bool = False,
+    **settings: Any,
 ) -> Candidate:
-    evidence = Evidence(
-        tests=tests,
-        missing=missing,
-        deviation=deviation,
-        label_agreement=0.5,
-        probes_used=24,
-        per_probe=(),
+    if margin is not None:
+        tests = tuple(replace(test, margin=margin) for test in tests)
+    (candidate,) = weigh(
+        {"ours": [*tests, *equality(deviation)]},
+        **({"family": 1, "alpha": ALPHA} | settings),
+        identical=["ours"] if identical else [],
     )
-    settings: dict[str, Any] = {
-        "margin": MARGIN,
-        "alpha": ALPHA,
-        "answer_kind": "logits",
-        "repeatable": True,
-    }
-    return judge("ours", fingerprint, evidence, **(settings | changes))
+    return candidate
 
 
 @pytest.mark.parametrize(
@@ -80,10 +95,8 @@ def judged(
         (a_test(INF, 0.0, INF, 1.0), "inconclusive"),
     ],
 )
-def test_one_kind_of_probe_decides_by_p_value_and_interval(
-    fingerprint: Fingerprint, test: KindTest, verdict: str
-) -> None:
-    assert judged(fingerprint, test).verdict == verdict
+def test_one_kind_of_probe_decides_by_p_value_and_interval(test: Finding, verdict: str) -> None:
+    assert judged(test).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -94,12 +107,30 @@ def test_one_kind_of_probe_decides_by_p_value_and_interval(
         ((HIGH, a_test(0.65, 0.62, 0.68, 0.5, "linear")), "inconclusive"),
         ((a_test(0.85, 0.705, 1.0, 0.5), a_test(0.65, 0.62, 0.68, 0.5, "linear")), "inconclusive"),
         ((HIGH, a_test(1.2, 1.1, 1.3, 1.0, "linear")), "independent"),
+        ((HIGH, replace(SILENT, depth="linear")), "independent"),
     ],
 )
-def test_one_kind_is_enough_for_descent_and_all_are_needed_for_independence(
-    fingerprint: Fingerprint, tests: tuple[KindTest, ...], verdict: str
+def test_one_kind_is_enough_for_descent_and_all_that_speak_are_needed_for_independence(
+    tests: tuple[Finding, ...], verdict: str
 ) -> None:
-    assert judged(fingerprint, *tests).verdict == verdict
+    assert judged(*tests).verdict == verdict
+
+
+@pytest.mark.parametrize(("least", "verdict"), [(0.35, "independent"), (0.36, "inconclusive")])
+def test_answers_that_would_hide_the_source_show_no_independence(
+    least: float, verdict: str
+) -> None:
+    candidate = judged(replace(HIGH, detail={"least_ratio": least}))
+    assert candidate.verdict == verdict
+    assert ("too coarse" in candidate.reason) == (verdict == "inconclusive")
+    assert judged(replace(LOW, detail={"least_ratio": least})).verdict == "derived"
+
+
+def test_two_kinds_of_probe_share_the_level() -> None:
+    once = a_test(0.1, 0.05, 0.2, 0.6 * ALPHA)
+    assert judged(once).verdict == "derived"
+    assert judged(once, replace(HIGH, depth="linear")).verdict == "inconclusive"
+    assert judged(once, replace(once, depth="linear")).p_value == pytest.approx(1.2 * ALPHA)
 
 
 @pytest.mark.parametrize(
@@ -107,46 +138,62 @@ def test_one_kind_is_enough_for_descent_and_all_are_needed_for_independence(
     [(0.0, "same"), (1e-6, "same"), (1.1e-6, "derived"), (None, "derived"), (INF, "derived")],
 )
 def test_the_same_is_what_answers_within_the_tolerance(
-    fingerprint: Fingerprint, deviation: float | None, verdict: str
+    deviation: float | None, verdict: str
 ) -> None:
-    assert judged(fingerprint, LOW, deviation=deviation).verdict == verdict
+    assert judged(LOW, deviation=deviation).verdict == verdict
 
 
-def test_equal_answers_without_a_significant_test_are_not_the_same(
-    fingerprint: Fingerprint,
-) -> None:
+def test_equal_answers_without_a_significant_test_are_not_the_same() -> None:
     weak = a_test(0.001, 0.0, 0.01, 0.02)
-    assert judged(fingerprint, weak, deviation=0.0).verdict == "inconclusive"
+    assert judged(weak, deviation=0.0).verdict == "inconclusive"
+
+
+def test_equal_labels_are_not_the_same() -> None:
+    assert judged(LOW, deviation=0.0, answer_kind="labels").verdict == "derived"
 
 
 @pytest.mark.parametrize("test", [LOW, HIGH])
-def test_missing_or_unsteady_answers_outweigh_every_test(
-    fingerprint: Fingerprint, test: KindTest
-) -> None:
-    silent = judged(fingerprint, test, deviation=0.0, missing="the answers are not finite")
-    unsteady = judged(fingerprint, test, deviation=0.0, repeatable=False)
-    assert silent.verdict == unsteady.verdict == "inconclusive"
-    assert silent.reason == "no evidence: the answers are not finite"
-    assert "different answers" in unsteady.reason
+def test_trouble_with_the_answers_outweighs_every_test(test: Finding) -> None:
+    candidate = judged(test, deviation=0.0, trouble="the line went dead")
+    assert candidate.verdict == "inconclusive"
+    assert candidate.reason == "no evidence: the line went dead"
+    assert {finding.decides for finding in candidate.findings} == {"nothing"}
+    assert candidate.harm_ratio == test.statistic
 
 
-def test_without_tests_there_is_no_number_to_quote(fingerprint: Fingerprint) -> None:
-    candidate = judged(fingerprint, missing="too few probes were answered")
+def test_without_tests_there_is_no_number_to_quote() -> None:
+    candidate = judged(SILENT)
+    assert candidate.reason == "no evidence: they are not finite"
     assert (candidate.harm_ratio, candidate.harm_ratio_ci, candidate.p_value) == (None, None, None)
+    assert (candidate.margin, candidate.margin_source) == (None, None)
 
 
-@pytest.mark.parametrize(("tests", "quoted"), [((LOW,), 0.1), ((LOW, HIGH), 0.1), ((HIGH,), 0.95)])
-def test_the_report_quotes_the_test_that_decided(
-    fingerprint: Fingerprint, tests: tuple[KindTest, ...], quoted: float
-) -> None:
-    candidate = judged(fingerprint, *tests)
+@pytest.mark.parametrize(
+    ("tests", "quoted"),
+    [
+        ((LOW,), 0.1),
+        ((LOW, replace(HIGH, depth="linear")), 0.1),
+        ((HIGH,), 0.95),
+        ((a_test(0.001, 0.0, 2.0, 1e-12), replace(LOW, depth="linear")), 0.1),
+    ],
+)
+def test_the_report_quotes_the_test_that_decided(tests: tuple[Finding, ...], quoted: float) -> None:
+    candidate = judged(*tests)
     assert candidate.harm_ratio == quoted
     assert f"{quoted:.3g}" in candidate.reason
     assert "{" not in candidate.reason
 
 
-def test_an_infinite_interval_is_null_in_json(fingerprint: Fingerprint) -> None:
-    document = judged(fingerprint, a_test(INF, 0.0, INF, 1.0)).to_dict()
+def test_each_finding_says_what_the_verdict_takes_from_it() -> None:
+    between = a_test(0.7, 0.6, 0.8, 0.2, "linear")
+    candidate = judged(LOW, replace(HIGH, depth="deep"), between, deviation=0.0)
+    assert candidate.verdict == "same"
+    parts = {finding.depth: finding.decides for finding in candidate.findings}
+    assert parts == {"network": "kin", "deep": "independent", "linear": "nothing", None: "kin"}
+
+
+def test_an_infinite_interval_is_null_in_json() -> None:
+    document = judged(a_test(INF, 0.0, INF, 1.0)).to_dict()
     assert document["harm_ratio"] is None
     assert document["harm_ratio_ci"] == [0.0, None]
 
@@ -154,31 +201,29 @@ def test_an_infinite_interval_is_null_in_json(fingerprint: Fingerprint) -> None:
 # A margin too low to tell copies from strangers.
 
 
-@pytest.mark.parametrize("source", ["registry", "decoys"])
+@pytest.mark.parametrize("source", ["registry", "surrogates"])
 @pytest.mark.parametrize("value", [0.0, 0.001, 0.09])
 def test_below_the_least_usable_margin_no_ratio_is_called_descent(
-    fingerprint: Fingerprint, value: float, source: str
+    value: float, source: str
 ) -> None:
     low = a_test(0.02, 0.01, 0.05, 1e-9)
-    candidate = judged(fingerprint, low, margin=Margin(value, source))
+    candidate = judged(low, margin=Margin(value, source))
     assert candidate.verdict == "inconclusive"
     assert f"fall to {value:.2g}" in candidate.reason
     assert ("--parent" in candidate.reason) == (source == "registry")
     assert candidate.margin == value
-    assert judged(fingerprint, low, margin=Margin(LEAST_MARGIN, source)).verdict == "derived"
+    assert judged(low, margin=Margin(LEAST_MARGIN, source)).verdict == "derived"
 
 
-def test_the_same_answers_are_the_same_whatever_the_margin(fingerprint: Fingerprint) -> None:
-    unusable = Margin(0.0, "registry")
+def test_the_same_answers_are_the_same_whatever_the_margin() -> None:
     low = a_test(0.02, 0.01, 0.05, 1e-9)
-    assert judged(fingerprint, low, deviation=0.0, margin=unusable).verdict == "same"
+    assert judged(low, deviation=0.0, margin=Margin(0.0, "registry")).verdict == "same"
 
 
-def test_an_unusable_margin_makes_nobody_independent(fingerprint: Fingerprint) -> None:
+def test_an_unusable_margin_makes_nobody_independent() -> None:
     unusable = Margin(0.001, "registry")
-    half = a_test(0.5, 0.45, 0.55, 0.9)
-    assert judged(fingerprint, half, margin=unusable).verdict == "inconclusive"
-    assert judged(fingerprint, HIGH, margin=unusable).verdict == "independent"
+    assert judged(a_test(0.5, 0.45, 0.55, 0.9), margin=unusable).verdict == "inconclusive"
+    assert judged(HIGH, margin=unusable).verdict == "independent"
 
 
 @given(
@@ -189,20 +234,103 @@ def test_an_unusable_margin_makes_nobody_independent(fingerprint: Fingerprint) -
 )
 @example(ends=[0.62, 0.68], p_value=1e-9, dearer=1.0, value=0.64)
 def test_a_lowered_margin_turns_no_claim_into_its_opposite(
-    fingerprint: Fingerprint, ends: list[float], p_value: float, dearer: float, value: float
+    ends: list[float], p_value: float, dearer: float, value: float
 ) -> None:
     """Whatever the interval; at a lower margin a p-value is the same or larger."""
     low, high = ends
     test = a_test(math.sqrt(low * high), low, high, p_value)
     harder = a_test(math.sqrt(low * high), low, high, min(1.0, dearer * p_value))
-    before = judged(fingerprint, test).verdict
-    after = judged(fingerprint, harder, margin=Margin(value, "registry")).verdict
+    before = judged(test).verdict
+    after = judged(harder, margin=Margin(value, "registry")).verdict
     assert after in (before, "inconclusive")
 
 
-def test_the_candidate_says_what_its_margin_rests_on(fingerprint: Fingerprint) -> None:
-    document = judged(fingerprint, LOW, margin=margin_from([0.9, 0.64, 1.0])).to_dict()
+def test_the_candidate_says_what_its_margin_rests_on() -> None:
+    document = judged(LOW, margin=margin_from([0.9, 0.64, 1.0])).to_dict()
     assert document["margin"] == 0.64
     assert document["margin_source"] == "registry"
     assert document["margin_pairs"] == 3
     assert document["margin_floor"] == 0.25
+
+
+# Descent, or a common origin.
+
+
+def test_only_a_model_trained_from_scratch_is_descended_from() -> None:
+    from_scratch, unknown = judged(LOW, from_scratch=["ours"]), judged(LOW)
+    assert (from_scratch.relation, unknown.relation) == ("descends", "shares_origin")
+    assert unknown.reason.endswith("one descends from the other, or both from a third")
+    for candidate in (judged(HIGH), judged(LOW, deviation=0.0), judged(SILENT)):
+        assert candidate.relation is None
+
+
+def test_the_very_weights_with_other_answers_are_inconclusive_and_say_what_to_check() -> None:
+    for test in (LOW, HIGH):
+        candidate = judged(test, identical=True)
+        assert (candidate.verdict, candidate.identical_weights) == ("inconclusive", True)
+        assert (
+            "the weights are those of ours, the answers are not: check --mean" in candidate.reason
+        )
+    assert judged(LOW, deviation=0.0, identical=True).verdict == "same"
+    assert judged(LOW, identical=True, trouble="cut off").reason == "no evidence: cut off"
+    assert judged(LOW, deviation=0.0, identical=True, answer_kind="labels").verdict == "derived"
+
+
+# Many candidates.
+
+
+def test_a_claim_gets_harder_with_every_compatible_model_asked_or_not() -> None:
+    once = a_test(0.1, 0.05, 0.2, ALPHA / 10)
+    assert judged(once, family=10).verdict == "derived"
+    assert judged(once, family=10).p_value == pytest.approx(ALPHA)
+    assert judged(once, family=11).verdict == "inconclusive"
+
+
+def test_p_values_of_candidates_are_corrected_by_holm_and_findings_keep_their_own() -> None:
+    raw = [1e-5, 4e-4, 0.03, 0.9]
+    found = weigh(
+        {f"m{i}": [a_test(0.1, 0.05, 0.2, p)] for i, p in enumerate(raw)},
+        family=4,
+        alpha=ALPHA,
+    )
+    by_name = {candidate.name: candidate for candidate in found}
+    corrected = [by_name[f"m{i}"].p_value for i in range(4)]
+    assert corrected == pytest.approx(holm(raw))
+    assert [by_name[f"m{i}"].findings[0].p_value for i in range(4)] == raw
+
+
+def test_too_few_probes_for_so_many_candidates_are_said_to_decide_nothing() -> None:
+    weak = a_test(0.1, 0.05, 0.2, 2e-4, least_p=2e-4)
+    assert judged(weak, family=5).verdict == "derived"
+    candidate = judged(weak, family=6)
+    assert candidate.verdict == "inconclusive"
+    assert candidate.reason == (
+        "nothing can be decided with so few probes: over 6 compatible models they give no "
+        "p-value below 0.0012, and 0.001 is asked; register with more probes"
+    )
+    strong = replace(weak, least_p=1e-9)
+    assert "too close to the margin" in judged(strong, family=6).reason
+    assert judged(replace(HIGH, least_p=1.0), family=6).verdict == "independent"
+
+
+# The verdict over all.
+
+
+def overall(*, kinship: Kinship | None = None, **settings: Any) -> Any:
+    """Judges a constant network's answers to two fingerprints."""
+    names = {"a": make_fingerprint(make_model(1)), "b": make_fingerprint(make_model(2))}
+    answers = Answers(output=OutputSpec(classes=5), values={}, identity=Identity(), queries=3)
+    return judge(names, answers, kinship=kinship or Kinship(), **settings)
+
+
+def test_without_answers_nothing_is_said_of_anybody() -> None:
+    result = overall()
+    assert (result.verdict, result.best, result.queries) == ("inconclusive", None, 3)
+    assert "missing or not finite" in result.reason
+    assert result.to_dict()["alpha"] == 0.001
+
+
+def test_references_are_judged_but_never_the_verdict() -> None:
+    result = overall(kinship=Kinship(references=frozenset("ab")))
+    assert len(result.candidates) == 2
+    assert result.reason == "there is no registered model to compare with"

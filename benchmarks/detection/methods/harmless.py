@@ -104,9 +104,8 @@ def scores(
         the margin. None where the answers are missing.
     """
     answers = ask(suspect, questions_for({"source": fingerprint}))
-    harm, control, _ = measured_harms(fingerprint, answers)
-    tiny = float(np.finfo(np.float32).tiny)
-    logs = np.log(np.maximum(harm, tiny)) - np.log(np.maximum(control, tiny))
+    harms = measured_harms(fingerprint, answers)
+    logs = np.log(harms.harm) - np.log(harms.control)
     rows = np.array([probe.base for probe in fingerprint.probes])
     margin = Calibration().margin(
         "source", fingerprint, test="harm_ratio", depth="network", answer_kind=answers.kind
