@@ -38,7 +38,8 @@ def remove(
     Of a model with several names, one that is an alias is removed alone.
     """
     with session.open_registry(registry, writing=True) as opened:
-        session.require(opened, [name])
+        model = opened.model(name)
+        name = name if name in model.aliases else model.name
         removed = yes or _confirmed(name)
         if removed:
             opened.remove(name)
