@@ -206,7 +206,7 @@ class FakeRegistry(Registry):
         alpha: float = 0.001,
         progress: Progress = silent,
     ) -> Verification:
-        self.script.work("verify", against=against, alpha=alpha, progress=progress)
+        self.script.work("verify", suspect=suspect, against=against, alpha=alpha, progress=progress)
         return self.script.result
 
     def remove(self, name: str) -> None:
