@@ -10,6 +10,7 @@ import typer
 from cli import options, session
 from cli.bundles import bundled
 from cli.progress import progress_bars
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,6 +104,9 @@ def register(
             )
     for warning in registered.warnings:
         screen.warn(warning)
+    if name in registered.aliases:
+        known, alias = clean(registered.name), clean(name)
+        screen.message(f"registered already as {known}; {alias} is another name of it")
     from cli import render
 
     screen.data({"schema": 2, **registered.to_dict()}, render.model_facts(registered))
