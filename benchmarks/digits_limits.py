@@ -19,8 +19,8 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.report import machine, print_registration, print_verdicts
-from cli.demo import data, modifications, networks, training
 from fingerprint import Model, extract, load_model
+from fingerprint.lab import data, modifications, networks, training
 
 KINDS: dict[str, Callable[[], nn.Module]] = {
     "cnn": networks.cnn,
@@ -30,7 +30,7 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
 
 
 def _distilled(
-    teacher: nn.Module, factory: Callable[[], nn.Module], digits: data.Digits, *, epochs: int = 24
+    teacher: nn.Module, factory: Callable[[], nn.Module], digits: data.Data, *, epochs: int = 24
 ) -> nn.Module:
     """Trains a student on the teacher's logits, with noise added to the images."""
     torch.manual_seed(99)
@@ -51,7 +51,7 @@ def _distilled(
     return student.eval()
 
 
-def _model(network: nn.Module, digits: data.Digits) -> Model:
+def _model(network: nn.Module, digits: data.Data) -> Model:
     return load_model(network, input_size=digits.input_size)
 
 

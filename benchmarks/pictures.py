@@ -18,7 +18,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.files import atomically
+from fingerprint.files import write_whole
 
 __all__ = ["COLOURS", "MARKERS", "STYLE", "drawing"]
 
@@ -55,5 +55,9 @@ def drawing(path: Path, *, width: float, height: float, dpi: int = 110) -> Itera
         kind = path.suffix.removeprefix(".")
         # Without a date, equal numbers give equal bytes.
         metadata = {"Date": None} if kind == "svg" else None
-        with atomically(path) as temporary:
-            figure.savefig(temporary, format=kind, facecolor="white", metadata=metadata, dpi=dpi)
+        write_whole(
+            path,
+            lambda stream: figure.savefig(
+                stream, format=kind, facecolor="white", metadata=metadata, dpi=dpi
+            ),
+        )

@@ -29,7 +29,7 @@ NAMES = (*FAMILY, "resnet20_independent", "resnet44")
 def _load(folder: Path, name: str) -> Model:
     factory = "resnet44" if name == "resnet44" else "resnet20"
     return load_model(
-        folder / "zoo" / f"{name}.safetensors", arch=f"benchmarks.cifar_resnet:{factory}"
+        folder / "zoo" / f"{name}.safetensors", arch=f"fingerprint.lab.cifar_resnet:{factory}"
     )
 
 

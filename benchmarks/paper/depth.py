@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from benchmarks.paper.experiment import Findings, Picture, Table, publish, read_options
 from benchmarks.pictures import COLOURS, drawing
 from benchmarks.report import progress
-from cli.demo import networks, training
-from cli.demo.data import Digits, digits
+from fingerprint.lab import networks, training
+from fingerprint.lab.data import Data, digits
 from fingerprint.perturbations import depth as perturbations
 
 __all__ = ["Growth", "draw", "growth", "main", "reach", "steps", "tables"]
@@ -64,7 +64,7 @@ class Growth:
 
 
 def steps(network: networks.Cnn | networks.Mlp) -> list[tuple[str, nn.Module]]:
-    """Takes a network of the demo apart into layers that follow one another."""
+    """Takes a network of the lab apart into layers that follow one another."""
     if isinstance(network, networks.Mlp):
         named = [(type(layer).__name__, layer) for layer in network.layers]
     else:
@@ -75,7 +75,7 @@ def steps(network: networks.Cnn | networks.Mlp) -> list[tuple[str, nn.Module]]:
     return [(f"{number} {kind}", layer) for number, (kind, layer) in enumerate(named, start=1)]
 
 
-def growth(network: networks.Cnn | networks.Mlp, data: Digits) -> Growth:
+def growth(network: networks.Cnn | networks.Mlp, data: Data) -> Growth:
     """Computes the harmless directions of every image after every layer.
 
     Args:

@@ -28,8 +28,8 @@ from torch import Tensor
 from benchmarks.paper.embedding_subjects import KINDS, Subject
 from benchmarks.paper.experiment import Findings, Options, Table, publish, read_options
 from benchmarks.report import progress
-from cli.demo.training import one_thread
 from fingerprint import extract, verify
+from fingerprint.lab.training import one_thread
 from fingerprint.network.run import full_precision
 from fingerprint.perturbations import effects, linear_space, solve_network
 

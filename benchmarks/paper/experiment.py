@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import atomically
 from benchmarks.report import machine
+from fingerprint.files import write_whole
 
 __all__ = ["Findings", "Options", "Picture", "Table", "publish", "read_findings", "read_options"]
 
@@ -134,8 +134,7 @@ def publish(findings: Findings, options: Options) -> None:
     seconds = time.monotonic() - options.begun
     document = {"machine": machine(), "seconds": round(seconds), **asdict(findings)}
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomically(options.out / f"{findings.name}.json") as path:
-        path.write_text(text, encoding="utf-8")
+    write_whole(options.out / f"{findings.name}.json", lambda stream: stream.write(text.encode()))
 
 
 def read_findings(path: Path) -> tuple[Findings, str, int]:

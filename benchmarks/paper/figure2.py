@@ -28,7 +28,7 @@ from benchmarks.paper.experiment import Findings, Options, Picture, Table, publi
 from benchmarks.paper.networks import NETWORKS, trained
 from benchmarks.pictures import COLOURS, MARKERS, drawing
 from benchmarks.report import progress
-from cli.demo.training import one_thread
+from fingerprint.lab.training import one_thread
 
 __all__ = ["convolutions", "draw", "main", "perceptrons", "tables"]
 

@@ -31,7 +31,7 @@ from benchmarks.paper.magnitudes import (
 )
 from benchmarks.paper.networks import NETWORKS, Images, test_images
 from benchmarks.pictures import COLOURS, MARKERS, drawing
-from cli.demo.training import one_thread
+from fingerprint.lab.training import one_thread
 from fingerprint.spaces import LeastHarmful
 
 __all__ = ["PAPER", "draw", "main", "tables"]

@@ -28,8 +28,8 @@ from benchmarks.paper.imagenet import Photographs, lite, photographs
 from benchmarks.paper.networks import NETWORKS, Images, answers, test_images, trained
 from benchmarks.pictures import drawing
 from benchmarks.report import progress
-from cli.demo.training import one_thread
 from fingerprint import Model
+from fingerprint.lab.training import one_thread
 from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.perturbations import adversarial, effects, family, linear_space
 from fingerprint.spaces import Subspace

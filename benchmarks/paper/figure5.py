@@ -29,8 +29,8 @@ from benchmarks.paper.magnitudes import EPSILON, scaled
 from benchmarks.paper.networks import NETWORKS, Images, answers, test_images, trained
 from benchmarks.pictures import COLOURS, drawing
 from benchmarks.report import progress
-from cli.demo.training import one_thread
 from fingerprint import Model, load_model
+from fingerprint.lab.training import one_thread
 from fingerprint.network.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators import first_affine_segment
 from fingerprint.perturbations import effects, linear_space, precise, solve_network
@@ -202,7 +202,7 @@ def zoo_pairs(options: Options, test: Images) -> tuple[list[Crossed], list[Pictu
     models = {
         name: load_model(
             folder / f"{name}.safetensors",
-            arch=f"benchmarks.cifar_resnet:{factory}",
+            arch=f"fingerprint.lab.cifar_resnet:{factory}",
             device=options.device,
         )
         for name, factory in ZOO.items()

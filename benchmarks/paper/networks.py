@@ -31,17 +31,18 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from benchmarks.cifar_resnet import CifarResNet
-from benchmarks.detection.data import Data, load_data
-from benchmarks.detection.training import train
-from benchmarks.files import atomically
+from benchmarks.data import load_data
 from benchmarks.paper.experiment import Options, read_options
 from benchmarks.paper.recipes import NETWORKS, Recipe
 from benchmarks.report import progress
 from fingerprint import Model, load_model
+from fingerprint.files import write_whole
+from fingerprint.lab.cifar_resnet import CifarResNet
+from fingerprint.lab.data import Data
+from fingerprint.lab.training import train
 from fingerprint.network.run import full_precision
 
 __all__ = ["NETWORKS", "Images", "accuracy", "answers", "main", "test_images", "trained"]
@@ -88,8 +89,8 @@ def trained(name: str, options: Options) -> Model:
     kept = f"{recipe.settings[data.name]}, seed {recipe.seed}, {len(data.train_labels)} images"
     if _recipe_of(path) != kept:
         _train(network, recipe, data, name)
-        with atomically(path) as temporary:
-            save_file(network.state_dict(), temporary, metadata={"recipe": kept})
+        state = save(network.state_dict(), metadata={"recipe": kept})
+        write_whole(path, lambda stream: stream.write(state))
     # Read back even when it was trained right now, so that every run uses the same bytes.
     with safe_open(path, framework="pt") as file:
         network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118

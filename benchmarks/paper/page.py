@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from benchmarks.files import atomically
 from benchmarks.paper.experiment import OUT, Findings, Picture, Table, read_findings
+from fingerprint.files import write_whole
 
 __all__ = ["EXPERIMENTS", "escaped", "main", "page_text", "write_page"]
 
@@ -130,8 +130,7 @@ def write_page(folder: Path, page: Path) -> None:
     page.parent.mkdir(parents=True, exist_ok=True)
     link = Path(os.path.relpath(folder, page.parent)).as_posix()
     text = page_text(folder, link)
-    with atomically(page) as path:
-        path.write_text(text, encoding="utf-8")
+    write_whole(page, lambda stream: stream.write(text.encode()))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -9,10 +9,10 @@ import timm
 from timm.models.resnet import Bottleneck, ResNet, downsample_conv
 from torch import nn
 
-from benchmarks.detection.data import CLASSES
-from benchmarks.detection.networks import Vit
-from benchmarks.detection.training import Settings
-from cli.demo import networks as demo
+from fingerprint.lab import networks
+from fingerprint.lab.architectures import ColourVit
+from fingerprint.lab.data import CLASSES
+from fingerprint.lab.training import Settings
 
 __all__ = ["NETWORKS", "Recipe"]
 
@@ -63,7 +63,7 @@ def _dense(channels: int) -> nn.Module:
 
 
 def _patch_vit(channels: int) -> nn.Module:
-    return Vit() if channels == 3 else demo.vit()
+    return ColourVit() if channels == 3 else networks.vit()
 
 
 _RESNET = {

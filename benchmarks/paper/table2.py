@@ -20,14 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.detection.data import load_data
+from benchmarks.data import load_data
 from benchmarks.paper.experiment import Findings, Options, Picture, Table, publish, read_options
 from benchmarks.paper.hiding import MEAN_ALONE, Attacked, Row, algorithm1, attacked, measured
 from benchmarks.paper.imagenet import lite, photographs
 from benchmarks.paper.networks import NETWORKS, Images, test_images, trained
 from benchmarks.pictures import drawing
 from benchmarks.report import progress
-from cli.demo.training import one_thread
+from fingerprint.lab.training import one_thread
 from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.perturbations import linear_space
 from fingerprint.privacy import hide

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.files import stem
 from torch import nn
 
 from benchmarks.detection import export, zoo
-from benchmarks.detection.data import Data
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
-from benchmarks.files import stem
-from cli.demo.training import accuracy, pixels
-from tests.benchmarks.detection.zoo_parts import few_images, images_for, unsettled
+from fingerprint.lab.data import Data
+from fingerprint.lab.training import accuracy, pixels
+from tests.fingerprint.lab.parts import few_images, images_for, unsettled
 
 OF_THE_ISSUE = (
     "last layer",

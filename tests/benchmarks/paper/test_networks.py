@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.detection.training import Settings
 from benchmarks.paper import networks
 from benchmarks.paper.dimensions import measured
 from benchmarks.paper.experiment import Options
 from benchmarks.paper.recipes import NETWORKS, Recipe
 from fingerprint import load_model
+from fingerprint.lab.training import Settings
 from fingerprint.perturbations import linear_space
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cli.demo.training import pixels
 from fingerprint import Model, load_model
 from fingerprint.errors import NoInformation, UsageError
+from fingerprint.lab.training import pixels
 from fingerprint.perturbations import adversarial
 from tests.support.digits import digits
 

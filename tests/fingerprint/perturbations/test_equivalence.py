@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cli.demo.training import pixels
 from fingerprint import Model
 from fingerprint.errors import UsageError
+from fingerprint.lab.training import pixels
 from fingerprint.perturbations import adversarial, family, linear_space
 from tests.fingerprint.perturbations.problems import answers, exact
 from tests.support.digits import digits

@@ -8,9 +8,9 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
-from cli.demo.training import pixels
 from fingerprint import Model, load_model
 from fingerprint.errors import NoInformation, UsageError
+from fingerprint.lab.training import pixels
 from fingerprint.perturbations import adversarial, linear_space, precise, split
 from tests.fingerprint.perturbations.problems import answers, exact
 from tests.support.digits import digits
