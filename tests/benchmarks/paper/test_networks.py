@@ -22,7 +22,7 @@ def _tiny(channels: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(256 * channels, 10))
 
 
-TINY = Recipe(build=_tiny, settings={"digits": Settings(epochs=1, lr=3e-3)}, seed=3, words="tiny")
+TINY = Recipe(build=_tiny, settings={"digits": Settings(epochs=1, lr=3e-3)}, seed=3)
 
 
 @pytest.fixture
