@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.detection.methods import Akh
 from benchmarks.detection.methods.akh import label_agreement
-from benchmarks.detection.methods.base import pixels
+from fingerprint.lab.training import pixels
 from tests.benchmarks.detection.methods import cases
 from tests.support.digits import digits
 
