@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fingerprint.errors import IncompatibleModel, NoInformation
+from fingerprint.precision import rounding
 
 __all__ = ["Objective", "Progressed", "centred", "differentiable"]
 
@@ -54,7 +55,8 @@ class Objective:
         bounds: Smallest and largest value of any coordinate of ``x + δ``.
 
     Raises:
-        NoInformation: The network's answers to the bases are not finite or all equal.
+        NoInformation: The network's answers to the bases are not finite, or one of them holds the
+            same for every class but for rounding.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class Objective:
         self.base = base
         self.low, self.high = bounds
         with torch.no_grad():
-            self.target = centred(network(base))
-        self.scale = self.target.norm(dim=1, keepdim=True)
+            answers = network(base)
+        self.target = centred(answers)
+        self.scale = _norm(self.target)
+        least = rounding(float(answers.abs().max()), answers.dtype)
         if not bool(torch.isfinite(self.target).all()):
             raise NoInformation("expected finite answers to the base inputs, got NaN or infinity")
-        if bool((self.scale <= 0).any()):
+        if bool((self.target.abs().amax(dim=1) <= least).any()):
             raise NoInformation("expected answers that tell classes apart, got equal values")
 
     def clip(self, point: Tensor) -> Tensor:
@@ -112,3 +116,9 @@ class Objective:
             target, scale = target[rows], scale[rows]
         relative: Tensor = (centred(answers) - target) / scale
         return relative
+
+
+def _norm(rows: Tensor) -> Tensor:
+    """Norms of shape ``(B, 1)``; squares of numbers below 1e-23 or above 1e19 are no float32."""
+    _, power = torch.frexp(rows.abs().amax(dim=1, keepdim=True))
+    return torch.ldexp(torch.ldexp(rows, -power).norm(dim=1, keepdim=True), power)

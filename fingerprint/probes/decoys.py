@@ -41,8 +41,8 @@ data and those of perceptrons within 0.7 of them."""
 
 _RATE = 3e-3
 _BLOCKS = (1, 2, 4, 8)
-_LEAST_POWER = 1e-12
-"""Mean square of answers below which they count as none; only keeps a quotient finite."""
+_LEAST_POWER = torch.finfo(torch.float32).tiny
+"""Keeps a quotient finite where the answers tell nothing apart, whatever their size else."""
 
 
 def train_decoys(

@@ -139,6 +139,32 @@ def test_gauss_newton_works_in_float32_to_its_precision(trained_mlp: nn.Module) 
     assert bool(found.converged.all())
 
 
+@pytest.mark.parametrize("size", [1e-30, 1e-6, 1.0, 1e10, 3e37])
+def test_answers_equal_but_for_rounding_tell_no_classes_apart(size: float) -> None:
+    def uneven(x: torch.Tensor) -> torch.Tensor:
+        steps = torch.arange(10).remainder(4).float() - 2
+        row = size * (1 + torch.finfo(torch.float32).eps * steps)
+        return row.expand(len(x), 10) + 0 * x.sum()
+
+    base, start = (values.float() for values in inputs(2))
+    with pytest.raises(NoInformation, match="equal values"):
+        solve_network(uneven, base, start, bounds=BOX)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-10, 1e10, 1e30])
+def test_answers_of_any_size_are_solved_as_those_of_size_one(
+    size: float, trained_mlp: nn.Module
+) -> None:
+    base, start = (values.float() for values in inputs(2))
+    one, other = (
+        solve_network(lambda x, by=by: trained_mlp(x) * by, base, start, bounds=BOX, tolerance=1e-4)
+        for by in (1.0, size)
+    )
+    assert bool(one.converged.all())
+    assert bool(other.converged.all())
+    assert float((one.delta - other.delta).abs().max()) < 1e-2
+
+
 @pytest.mark.parametrize("method", [None, "gauss-newton", "l-bfgs"])
 @pytest.mark.parametrize("constant", [0.0, 3.0])
 def test_a_constant_network_carries_no_information(constant: float, method: str | None) -> None:
