@@ -57,7 +57,7 @@ def write_filled(page: Path, tables: Tables, *, title: str) -> list[str]:
         title: Of a page that does not exist.
 
     Returns:
-        Names of the tables that are not what they were.
+        Names of the tables that are not what they were, on a page with sentences around them.
 
     Raises:
         UsageError: A marker names no table, or has no end.
@@ -67,5 +67,5 @@ def write_filled(page: Path, tables: Tables, *, title: str) -> list[str]:
     after = filled(before if by_hand else bare(title, tables), tables)
     page.parent.mkdir(parents=True, exist_ok=True)
     write_whole(page, lambda stream: stream.write(after.encode()))
-    old, new = ({one["name"]: one[0] for one in _MARKED.finditer(text)} for text in (before, after))
-    return [name for name, shown in new.items() if old.get(name) != shown]
+    pairs = zip(_MARKED.finditer(before), _MARKED.finditer(after), strict=True) if by_hand else ()
+    return [old["name"] for old, new in pairs if old[0] != new[0]]

@@ -17,10 +17,11 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from fingerprint.files import write_whole
 
-__all__ = ["COLOURS", "MARKERS", "STYLE", "drawing"]
+__all__ = ["COLOURS", "MARKERS", "STYLE", "drawing", "show"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 MARKERS = "osD^vPX*"
@@ -37,6 +38,16 @@ STYLE: Any = {
     "grid.color": "#E5E5E5",
     "legend.frameon": False,
 }
+
+
+def show(axes: Any, picture: Tensor) -> None:
+    """Shows pixels ``(C, H, W)``, clipped to [0, 1], without axes."""
+    shown = picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    axes.imshow(shown.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
 
 
 @contextmanager

@@ -34,7 +34,7 @@ class Recipe:
         architecture: A name in :data:`fingerprint.lab.architectures.ARCHITECTURES`.
         make: Makes it.
         source: Whether derived copies of it belong to the zoo.
-        task: A name in :data:`benchmarks.detection.data.TASKS`.
+        task: A name in :data:`fingerprint.lab.data.TASKS`.
         folded: Whether its batch normalisation is folded away.
         exported: Whether it is stored as ONNX.
         needs: Names of the members it is made from.

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from benchmarks.paper.experiment import Findings, Options, Table, publish, read_options
 from benchmarks.paper.imagenet import Photographs, lite, photographs
-from benchmarks.paper.networks import Images, answers, test_images, trained
-from benchmarks.pictures import drawing
+from benchmarks.paper.networks import Images, answers, noise_as_long, test_images, trained
+from benchmarks.pictures import drawing, show
 from benchmarks.report import progress
 from fingerprint import Model
 from fingerprint.lab.training import one_thread
@@ -113,17 +113,13 @@ def class_name(data: str, number: int) -> str:
 def correct_images(model: Model, test: Images, count: int) -> Images:
     """Returns the first images that a network names correctly."""
     right = answers(model, test.pixels).argmax(dim=1) == test.labels
-    chosen = right.nonzero().flatten()[:count]
-    return Images(pixels=test.pixels[chosen], labels=test.labels[chosen], name=test.name)
+    return test.at(right.nonzero().flatten()[:count])
 
 
 def perturbations(model: Model, pixels: Tensor, epsilon: float) -> dict[Kind, Tensor]:
     """Returns an adversarial perturbation of each image, and noise of the same L2 norm."""
     found = adversarial(model, pixels, epsilon=epsilon, seed=0, progress=progress).delta.double()
-    generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(pixels.shape, generator=generator, dtype=torch.float64)
-    sizes = found.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
-    return {ADVERSARIAL: found, NOISE: noise * sizes.view(-1, 1, 1, 1)}
+    return {ADVERSARIAL: found, NOISE: noise_as_long(found, seed=1)}
 
 
 def exact_families(
@@ -166,13 +162,10 @@ def picture_families(
     found = adversarial(
         model, pixels, epsilon=LARGE_EPSILON, steps=20, seed=0, progress=progress
     ).delta.double()
-    generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(pixels.shape, generator=generator, dtype=torch.float64)
-    noise *= (found.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
     both: dict[Kind, Tensor] = {
         ADVERSARIAL: found,
         # The solver stays inside the range of pixels, so the noise has to as well.
-        NOISE: (pixels + noise).clamp(0, 1) - pixels,
+        NOISE: (pixels + noise_as_long(found, seed=1)).clamp(0, 1) - pixels,
     }
     for kind, delta in both.items():
         kin = family(model, pixels, delta, IN_RANGE, progress=progress)
@@ -323,16 +316,6 @@ def draw(samples: Sequence[Sample], factors: Sequence[float], path: Path) -> Non
                     fontweight="bold" if changed else "normal",
                 )
             axes[0].set_ylabel(sample.kind, fontsize=8)
-
-
-def show(axes: Any, picture: Tensor) -> None:
-    """Shows pixels ``(C, H, W)``, clipped to [0, 1]."""
-    shown = picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-    axes.imshow(shown.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -23,11 +23,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.paper.experiment import Findings, Options, Table, publish, read_options
-from benchmarks.paper.figure4 import class_name, show
+from benchmarks.paper.figure4 import class_name
 from benchmarks.paper.imagenet import lite, photographs
 from benchmarks.paper.magnitudes import EPSILON, scaled
-from benchmarks.paper.networks import Images, answers, test_images, trained
-from benchmarks.pictures import COLOURS, drawing
+from benchmarks.paper.networks import Images, answers, noise_as_long, test_images, trained
+from benchmarks.pictures import COLOURS, drawing, show
 from benchmarks.report import progress
 from fingerprint import Model, load_model
 from fingerprint.lab.training import one_thread
@@ -168,15 +168,6 @@ def _share(named: list[int], labels: Tensor) -> float:
     return float((torch.tensor(named) == labels).double().mean())
 
 
-def _noise(delta: Tensor) -> Tensor:
-    """Draws Gaussian noise as long as each perturbation."""
-    noise = torch.randn(
-        delta.shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64
-    )
-    sizes = delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
-    return noise * sizes.view(-1, 1, 1, 1)
-
-
 def linear_pairs(options: Options, test: Images) -> list[Crossed]:
     """Compares pairs of networks with linear harmless spaces, and draws each."""
     rows = []
@@ -188,7 +179,8 @@ def linear_pairs(options: Options, test: Images) -> list[Crossed]:
         }
         file = f"figure5_{names[0]}_{names[1]}.png"
         draw(models, deltas, test, options.out / file, name_of=partial(class_name, test.name))
-        rows += crossed(models, {**deltas, NOISE: _noise(deltas[names[0]])}, test, way="linear")
+        noise = {NOISE: noise_as_long(deltas[names[0]], seed=6)}
+        rows += crossed(models, {**deltas, **noise}, test, way="linear")
     return rows
 
 
@@ -205,7 +197,7 @@ def zoo_pairs(options: Options, test: Images) -> list[Crossed]:
         )
         for name, factory in ZOO.items()
     }
-    images = _first(test, ZOO_IMAGES)
+    images = test.at(slice(ZOO_IMAGES))
     return _by_network(
         models,
         images,
@@ -234,10 +226,6 @@ def large_pair(options: Options) -> list[Crossed]:
     )
 
 
-def _first(images: Images, count: int) -> Images:
-    return Images(pixels=images.pixels[:count], labels=images.labels[:count], name=images.name)
-
-
 def _by_network(
     models: Mapping[str, Model],
     images: Images,
@@ -259,7 +247,7 @@ def _by_network(
         options.out / file,
         name_of=name_of,
     )
-    noise = {NOISE: _noise(next(iter(deltas.values())))}
+    noise = {NOISE: noise_as_long(next(iter(deltas.values())), seed=6)}
     return crossed(models, {**deltas, **noise}, images, way="network")
 
 
@@ -381,7 +369,7 @@ def _bars(axes: Any, logits: Tensor, name_of: Callable[[int], str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, draws and publishes."""
     options = read_options(__doc__, arguments)
-    test = _first(test_images(options), MEASURED_IMAGES)
+    test = test_images(options).at(slice(MEASURED_IMAGES))
     with one_thread():
         rows = [*linear_pairs(options, test), *zoo_pairs(options, test), *large_pair(options)]
     publish(

@@ -45,7 +45,16 @@ from fingerprint.lab.data import Data
 from fingerprint.lab.training import train
 from fingerprint.network.run import full_precision
 
-__all__ = ["NETWORKS", "Images", "accuracy", "answers", "main", "test_images", "trained"]
+__all__ = [
+    "NETWORKS",
+    "Images",
+    "accuracy",
+    "answers",
+    "main",
+    "noise_as_long",
+    "test_images",
+    "trained",
+]
 
 _BATCH = 250
 
@@ -63,6 +72,10 @@ class Images:
     pixels: Tensor
     labels: Tensor
     name: str
+
+    def at(self, places: slice | Tensor) -> Images:
+        """Returns some of the images."""
+        return Images(pixels=self.pixels[places], labels=self.labels[places], name=self.name)
 
 
 def trained(name: str, options: Options) -> Model:
@@ -173,6 +186,14 @@ def accuracy(model: Model, pixels: Tensor, labels: Tensor) -> float:
     """
     named = answers(model, pixels).argmax(dim=1)
     return float((named == labels).double().mean())
+
+
+def noise_as_long(delta: Tensor, *, seed: int) -> Tensor:
+    """Draws Gaussian noise of the L2 norm of each perturbation, shape ``(N, C, H, W)``."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(delta.shape, generator=generator, dtype=torch.float64)
+    sizes = delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
+    return noise * sizes.view(-1, 1, 1, 1)
 
 
 def answers(model: Model, pixels: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ weights are only downloaded at use; HaarPSI stands in for it, 1 meaning equal li
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ from benchmarks.paper.experiment import Findings, Options, Table, publish, read_
 from benchmarks.paper.hiding import Attacked, Row, algorithm1, attacked, measured
 from benchmarks.paper.imagenet import lite, photographs
 from benchmarks.paper.networks import Images, test_images, trained
-from benchmarks.pictures import drawing
+from benchmarks.pictures import drawing, show
 from benchmarks.report import progress
 from fingerprint.lab.training import one_thread
 from fingerprint.network.run import to_inputs, to_tensor
@@ -64,8 +65,7 @@ def small_images(options: Options) -> tuple[list[Row], list[Attacked], list[Colu
     """Hides and attacks test images with a network that has a linear harmless space."""
     model = trained(NETWORK, options)
     exact_model = model.to(dtype=torch.float64)
-    every = test_images(options)
-    test = Images(pixels=every.pixels[:MEASURED], labels=every.labels[:MEASURED], name=every.name)
+    test = test_images(options).at(slice(MEASURED))
     public = load_data(options.data).train_images[:PUBLIC]
     mean = to_tensor(public, model.input, torch.float64).mean(dim=0)
     space = linear_space(exact_model).space
@@ -231,20 +231,11 @@ def draw(columns: Sequence[Column], path: Path, *, shown: int = SHOWN, side: flo
         grid = figure.subplots(len(columns), count, squeeze=False)
         for (title, images), axes in zip(columns, grid, strict=True):
             for place, one in enumerate(axes):
-                pixels = images[place].clamp(0, 1).permute(1, 2, 0).squeeze(-1).numpy()
-                one.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-                one.set_xticks([])
-                one.set_yticks([])
-                for edge in one.spines.values():
-                    edge.set_visible(False)
+                show(one, images[place])
                 if place == 0:
-                    one.set_ylabel(_folded(title), rotation=0, ha="right", va="center", fontsize=7)
-
-
-def _folded(title: str, width: int = 22) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(title, width))
+                    one.set_ylabel(
+                        textwrap.fill(title, 22), rotation=0, ha="right", va="center", fontsize=7
+                    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
