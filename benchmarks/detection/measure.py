@@ -32,10 +32,10 @@ from benchmarks.detection.methods import harmless as ours
 from benchmarks.detection.zoo import Member, members, stem
 from benchmarks.report import machine
 from fingerprint import Fingerprint, Verification, extract
+from fingerprint.evidence.calibration import DEFAULT_MARGIN
 from fingerprint.files import write_whole
 from fingerprint.lab.data import Data
 from fingerprint.probes.codec import decode, encode
-from fingerprint.verification.calibration import DEFAULT_MARGIN
 
 __all__ = ["ALPHA", "SEED", "Bench", "document", "main"]
 

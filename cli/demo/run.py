@@ -25,7 +25,7 @@ from fingerprint.lab.symmetries import equivalent
 from fingerprint.lab.training import Network, one_thread, trained
 from fingerprint.network import Model, load_model
 from fingerprint.progress import Progress, silent
-from fingerprint.verification.verification import Verification
+from fingerprint.verification import Verification
 from registry import Registry
 
 __all__ = ["Subject", "run_demo"]

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from cli import render
-from fingerprint.verification.calibration import DEFAULT_MARGIN
+from fingerprint.evidence.calibration import DEFAULT_MARGIN
 from registry import RecordedVerification
 from registry.screenings import Pair
 from tests.cli.fakes import candidate, registered, verification

@@ -84,12 +84,20 @@ def test_alpha_is_passed_on(fp: Any, script: Any) -> None:
 def test_json_is_the_documented_document(fp: Any, script: Any) -> None:
     document = json.loads(fp("verify", "suspect.pt", "--json").stdout)
     assert document == json.loads(json.dumps(script.result.to_dict()))
-    required = {"schema", "suspect", "verdict", "best", "queries", "candidates", "warnings"}
-    assert required <= document.keys()
-    assert document["candidates"][0].keys() >= {
-        *("name", "verdict", "harm_ratio", "harm_ratio_ci", "p_value", "margin"),
-        *("margin_source", "margin_pairs", "margin_floor", "probes_used", "answer_kind"),
-        *("label_agreement", "per_probe"),
+    assert document["schema"] == 2
+    assert document.keys() >= {
+        *("suspect", "verification", "verdict", "reason", "best", "alpha", "queries"),
+        *("candidates", "not_asked", "warnings", "seconds"),
+    }
+    (judged,) = document["candidates"]
+    assert judged.keys() >= {
+        *("name", "verdict", "relation", "reason", "harm_ratio", "harm_ratio_ci", "p_value"),
+        *("margin", "margin_source", "answer_kind", "label_agreement", "findings"),
+    }
+    (found,) = judged["findings"]
+    assert found.keys() >= {
+        *("test", "depth", "speaks_for", "statistic", "interval", "p_value", "margin"),
+        *("margin_source", "margin_pairs", "margin_floor", "decides", "used", "detail"),
     }
 
 

@@ -1,4 +1,4 @@
-"""Margins from a source's pairs and decoys: never above the default, and conformal below it."""
+"""Margins from a source's pairs and surrogates: never above the default, and conformal below it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerprint.verification.calibration import (
+from fingerprint.evidence.calibration import (
     DEFAULT_MARGIN,
     LEAST_MARGIN,
     Margin,
@@ -21,12 +21,12 @@ RATIOS = st.lists(st.floats(0.01, 3), max_size=8)
 
 @given(RATIOS, RATIOS)
 def test_the_margin_is_the_smallest_of_all_that_is_known(
-    pairs: list[float], decoys: list[float]
+    pairs: list[float], surrogates: list[float]
 ) -> None:
-    margin = margin_from(pairs, decoys)
-    imitated = [0.7 * ratio for ratio in decoys if ratio < DEFAULT_MARGIN]
+    margin = margin_from(pairs, surrogates)
+    imitated = [0.7 * ratio for ratio in surrogates if ratio < DEFAULT_MARGIN]
     assert margin.value == sorted([DEFAULT_MARGIN, *pairs, *imitated])[0]
-    of_source = {"default": [DEFAULT_MARGIN], "registry": pairs, "decoys": imitated}
+    of_source = {"default": [DEFAULT_MARGIN], "registry": pairs, "surrogates": imitated}
     assert margin.value in of_source[margin.source]
     assert margin.pairs == len(pairs)
     assert margin.floor == 1 / (1 + len(pairs))
@@ -38,12 +38,12 @@ def test_one_pair_is_enough_to_lower_the_margin_and_none_raises_it() -> None:
     assert margin_from([0.99] * 50) == Margin(DEFAULT_MARGIN, "default", pairs=50, floor=1 / 51)
 
 
-def test_decoys_lower_the_margin_and_vouch_for_no_rate() -> None:
-    assert margin_from([0.9], [0.6, 1.1]) == Margin(0.7 * 0.6, "decoys", pairs=1, floor=0.5)
+def test_surrogates_lower_the_margin_and_vouch_for_no_rate() -> None:
+    assert margin_from([0.9], [0.6, 1.1]) == Margin(0.7 * 0.6, "surrogates", pairs=1, floor=0.5)
     assert margin_from([0.4], [0.65]) == Margin(0.4, "registry", pairs=1, floor=0.5)
 
 
-def test_decoys_that_react_as_strangers_do_not_lower_the_margin() -> None:
+def test_surrogates_that_react_as_strangers_do_not_lower_the_margin() -> None:
     assert margin_from([], [0.75, 1.2]) == margin_from([])
 
 
@@ -68,7 +68,7 @@ def test_a_lowered_margin_makes_claims_of_descent_harder_and_none_of_independenc
 ) -> None:
     margin = Margin(value, "registry")
     assert (margin.usable, margin.tested) == (usable, tested)
-    assert margin.lower == pytest.approx(0.7)
+    assert margin.bound == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("models", [1, 4, 19])
