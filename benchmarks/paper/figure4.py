@@ -29,9 +29,10 @@ from benchmarks.paper.networks import Images, answers, noise_as_long, test_image
 from benchmarks.pictures import drawing, show
 from benchmarks.report import progress
 from fingerprint import Model
+from fingerprint.decomposition import adversarial, family
 from fingerprint.lab.training import one_thread
 from fingerprint.network.run import to_inputs, to_tensor
-from fingerprint.perturbations import adversarial, effects, family, linear_space
+from fingerprint.solvers import effects, linear_space
 from fingerprint.spaces import Subspace
 
 __all__ = [

@@ -30,10 +30,11 @@ from benchmarks.paper.networks import Images, answers, noise_as_long, test_image
 from benchmarks.pictures import COLOURS, drawing, show
 from benchmarks.report import progress
 from fingerprint import Model, load_model
+from fingerprint.decomposition import precise
 from fingerprint.lab.training import one_thread
 from fingerprint.network.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators import first_affine_segment
-from fingerprint.perturbations import effects, linear_space, precise, solve_network
+from fingerprint.solvers import effects, linear_space, solve_network
 from fingerprint.spaces import outside
 
 __all__ = ["Crossed", "crossed", "draw", "linear_perturbations", "main", "network_perturbations"]

@@ -30,8 +30,8 @@ from benchmarks.pictures import drawing, show
 from benchmarks.report import progress
 from fingerprint.lab.training import one_thread
 from fingerprint.network.run import to_inputs, to_tensor
-from fingerprint.perturbations import linear_space
 from fingerprint.privacy import hide
+from fingerprint.solvers import linear_space
 
 __all__ = ["draw", "main", "tables"]
 

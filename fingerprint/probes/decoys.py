@@ -28,8 +28,8 @@ from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import full_precision
 from fingerprint.network.spec import InputSpec
-from fingerprint.perturbations.objective import centred
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.objective import centred
 
 __all__ = ["train_decoys"]
 

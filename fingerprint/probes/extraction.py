@@ -25,8 +25,6 @@ from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
-from fingerprint.perturbations.network import choose_method
-from fingerprint.perturbations.noise import parse_start
 from fingerprint.precision import Precision
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import SEVERE, simulated_derivatives
@@ -37,6 +35,8 @@ from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.solving import Candidates, Solver, Wish
 from fingerprint.probes.starts import choose_start
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.network import choose_method
+from fingerprint.solvers.noise import parse_start
 
 __all__ = ["extract"]
 

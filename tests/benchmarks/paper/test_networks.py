@@ -15,7 +15,7 @@ from benchmarks.paper.experiment import Options
 from benchmarks.paper.recipes import NETWORKS, Recipe
 from fingerprint import load_model
 from fingerprint.lab.training import Settings
-from fingerprint.perturbations import linear_space
+from fingerprint.solvers import linear_space
 
 
 def _tiny(channels: int) -> nn.Module:
