@@ -181,7 +181,7 @@ def weigh(
     """
     tested = _corrected(findings, family)
     judged = [
-        _Bench(
+        _Case(
             name=name,
             findings=tuple(found),
             tests=tested[name],
@@ -231,7 +231,7 @@ def _trouble(answers: Answers, *, repeatable: bool) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Bench:
+class _Case:
     """Everything that bears on one candidate, and the decision about it.
 
     Attributes:
@@ -310,7 +310,7 @@ class _Bench:
             return "same", (
                 f"its answers to all {equality.used} probes equal the recorded ones {within}"
             )
-        if self.identical and not equal:
+        if self.identical and not (equality and equality.detail["explained"]):
             return "inconclusive", (
                 f"the weights are those of {clean(self.name)}, the answers are not: check --mean, "
                 "--std, --input-size, --arch"

@@ -44,16 +44,16 @@ class Equality:
         if not answered.any():
             return ()
         recorded = np.stack([probe.answer for probe in fingerprint.probes])
-        deviation, rounding = float("inf"), None
-        equal = False
+        deviation, rounding, within = float("inf"), None, False
         if answered.all():
             told, kept, kind = _comparable(given, recorded, answers.kind, fingerprint.output.kind)
             deviation = _deviation(told, kept, kind, answers.floor)
             step = answers.precision.step
-            if kind == answers.kind != "labels" and 0 < step <= _COARSEST:
+            if kind == answers.kind != "labels" and step > 0:
                 rounding = step
-            within = rounding is not None and bool((abs(told - kept) <= 0.51 * rounding).all())
-            equal = within or deviation <= fingerprint.tolerance
+                within = bool((abs(told - kept) <= 0.51 * step).all())
+        close = deviation <= fingerprint.tolerance
+        fine = rounding is not None and rounding <= _COARSEST
         agreement = (given.argmax(-1) == recorded.argmax(-1))[answered].mean()
         return (
             Finding(
@@ -62,7 +62,8 @@ class Equality:
                 statistic=deviation,
                 used=int(answered.sum()),
                 detail={
-                    "equal": equal,
+                    "equal": close or (within and fine),
+                    "explained": close or within,
                     "tolerance": fingerprint.tolerance,
                     "rounded_to": rounding,
                     "label_agreement": float(agreement),

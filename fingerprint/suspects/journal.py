@@ -109,8 +109,11 @@ class Journal(Suspect):
         self._asked.clear()
         self._failure = ""
         self._begun_at = self.suspect.queries
-        if self.path is None:
-            return
+        if self.path is not None:
+            self._open(self.path, questions)
+        self.queries += sum(len(self._known.get(asked, ())) for asked in questions.ids)
+
+    def _open(self, path: Path, questions: Questions) -> None:
         header = {
             "journal": 1,
             "questions": questions.digest,
@@ -118,11 +121,10 @@ class Journal(Suspect):
         }
         line = canonical(header) + "\n"
         self._known.clear()
-        if _is_new(self.path):
-            write_whole(self.path, lambda stream: stream.write(line.encode()))
+        if _is_new(path):
+            write_whole(path, lambda stream: stream.write(line.encode()))
         else:
-            self._resume(self.path, header, frozenset(questions.ids))
-        self.queries += sum(map(len, self._known.values()))
+            self._resume(path, header, frozenset(questions.ids))
 
     def answer(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Answers a batch; only what the other suspect is asked counts as queries."""

@@ -33,6 +33,7 @@ _CANDIDATE: dict[str, Any] = {
     "harm_ratio_ci": (0.2, 0.4),
     "p_value": 1e-6,
     "relation": "descends",
+    "identical_weights": False,
     "findings": (),
     "label_agreement": None,
     "answer_kind": "logits",

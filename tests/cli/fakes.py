@@ -173,7 +173,7 @@ class FakeRegistry:
         return registered(arguments["name"] or "ours", warnings=("no lower bound is known",))
 
     def verify(self, suspect: Any, **arguments: Any) -> Verification:
-        self.script.work("verify", **arguments)
+        self.script.work("verify", suspect=suspect, **arguments)
         return self.script.result
 
     def remove(self, name: str) -> None:

@@ -46,6 +46,7 @@ def equality(deviation: float | None, tolerance: float = 1e-6) -> tuple[Finding,
         return ()
     detail = {
         "equal": deviation <= tolerance,
+        "explained": deviation <= tolerance,
         "tolerance": tolerance,
         "rounded_to": None,
         "label_agreement": 0.5,

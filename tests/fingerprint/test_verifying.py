@@ -136,7 +136,7 @@ def test_two_names_for_one_fingerprint_are_a_family() -> None:
         (lambda rows: rows[:, :4], "logits", "derived"),
         (softmax, "probabilities", "same"),
         (lambda rows: softmax(rows / 4), "probabilities", "derived"),
-        (lambda rows: np.round(softmax(rows), 3), "probabilities", "derived"),
+        (lambda rows: np.round(softmax(rows), 3), "probabilities", "same"),
     ],
     ids=["shifted", "scaled", "reordered", "fewer classes", "softmax", "cooled", "3 decimals"],
 )

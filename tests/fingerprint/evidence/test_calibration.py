@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from fingerprint.evidence.calibration import (
     DEFAULT_MARGIN,
     LEAST_MARGIN,
+    Calibration,
     Margin,
+    PairRatio,
     margin_from,
 )
+from tests.support.fingerprints import make_fingerprint, make_model
 
 RATIOS = st.lists(st.floats(0.01, 3), max_size=8)
 
@@ -84,3 +88,50 @@ def test_a_new_exchangeable_model_undercuts_the_margin_no_more_often_than_the_fl
     floor = margins[0].floor
     noise = math.sqrt(floor * (1 - floor) / len(draws))
     assert floor - 8 * noise < undercut < floor + 4 * noise
+
+
+# What is kept apart.
+
+
+def margin_of(*pairs: PairRatio, depth: str = "network", answer_kind: str = "logits") -> Margin:
+    fingerprint = replace(make_fingerprint(make_model()), parameters={"decoys": [0.9]})
+    return Calibration(
+        {"ours": pairs, "theirs": [PairRatio("harm_ratio", None, "logits", 0.2)]}
+    ).margin("ours", fingerprint, test="harm_ratio", depth=depth, answer_kind=answer_kind)
+
+
+def test_each_depth_has_the_margin_of_its_own_pairs_and_of_those_whose_depth_nobody_noted() -> None:
+    pairs = (
+        PairRatio("harm_ratio", "network", "logits", 0.5),
+        PairRatio("harm_ratio", "linear", "logits", 0.4),
+        PairRatio("harm_ratio", None, "logits", 0.6),
+        PairRatio("resemblance", "network", "logits", 0.1),
+    )
+    assert margin_of(*pairs) == Margin(0.5, "registry", pairs=2, floor=1 / 3)
+    assert margin_of(*pairs, depth="linear").value == 0.4
+    assert margin_of(*pairs[2:], depth="linear").value == 0.6
+    assert margin_of() == Margin()
+
+
+@pytest.mark.parametrize(
+    ("measured", "asked", "counts"),
+    [
+        ("logits", "logits", True),
+        ("logits", "labels", True),
+        ("probabilities", "logits", True),
+        ("probabilities", "top-k", True),
+        ("top-k", "labels", True),
+        ("top-k", "logits", False),
+        ("labels", "top-k", False),
+        ("smells", "labels", False),
+    ],
+)
+def test_a_pair_counts_for_answers_that_say_no_more_than_it_was_measured_on(
+    measured: str, asked: str, counts: bool
+) -> None:
+    found = margin_of(PairRatio("harm_ratio", "network", measured, 0.3), answer_kind=asked)
+    assert (found.value == 0.3) == counts
+
+
+def test_nothing_that_is_known_moves_the_bound_of_independence() -> None:
+    assert margin_of(PairRatio("harm_ratio", None, "logits", 0.01)).bound == Margin().bound == 0.7
