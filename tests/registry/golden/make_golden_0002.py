@@ -33,11 +33,11 @@ from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner
 
-from cli.demo.data import digits
-from cli.demo.modifications import fine_tuned, pruned, quantised
-from cli.demo.training import accuracy, trained
 from cli.main import app
 from fingerprint import load_model
+from fingerprint.lab.data import digits
+from fingerprint.lab.modifications import fine_tuned, pruned, quantised
+from fingerprint.lab.training import accuracy, trained
 from fingerprint.suspects import ModelSuspect, Narrowed
 from registry import Registry
 from tests.registry.golden import networks_0002 as networks
