@@ -19,13 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from cli.demo.modifications import fine_tuned, quantised
-from cli.demo.networks import Cnn, cnn
 from cli.main import app
+from fingerprint.lab.modifications import fine_tuned, quantised
+from fingerprint.lab.networks import Cnn, cnn
+from fingerprint.lab.training import Settings
 from registry import Registry
 from tests.support.digits import digits, network
 
-ARCH = "cli.demo.networks:cnn"
+ARCH = "fingerprint.lab.networks:cnn"
 REGISTERING = tuple(f"--arch {ARCH} --input-size 1,16,16 --start uniform --decoys 0 --json".split())
 HERE = "tests.integration.test_end_to_end"
 
@@ -117,7 +118,7 @@ def registry(registered: tuple[Path, Done]) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(folder: Path) -> Path:
-    changed = fine_tuned(network("cnn"), digits(), seed=11, epochs=1)
+    changed = fine_tuned(network("cnn"), digits(), Settings(epochs=1, lr=5e-4), seed=11)
     return save(folder / "tuned.safetensors", changed)
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cli.demo.networks import mlp
 from fingerprint import load_model
+from fingerprint.lab.networks import mlp
 from fingerprint.network.model import Model
 from registry import Registry
 
-ARCH = "cli.demo.networks:mlp"
+ARCH = "fingerprint.lab.networks:mlp"
 PROBES = 24
 
 
