@@ -14,8 +14,8 @@ __all__ = ["default_name"]
 
 _ANY_MODEL = re.compile(
     r"(pytorch_|tf_|flax_|open_clip_|diffusion_|best_|final_|last_|adapter_)*"
-    r"(model|models|weights?|checkpoints?|ckpt|state_dict|params|net|network|module|best|last|"
-    r"final|latest|consolidated|epoch|step|ema)"
+    r"(models?|weights?|checkpoints?|ckpt|state_dict|best|last|final|latest|consolidated|"
+    r"epoch[-_=]?\d+|step[-_=]?\d+|ema)"
     r"([-_.=]?(best|last|final|latest|ema|fp16|fp32|weights?|state|state_dict|epoch|step|v?\d+|of))*",
     re.IGNORECASE,
 )
