@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from fingerprint.distances import answer_distance, answer_size
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.network.checks import check_informative
+from fingerprint.network.checks import check_informative, require_deterministic
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
@@ -94,6 +94,7 @@ def extract(
     if start != "auto":
         parse_start(start)
     check_informative(model)
+    require_deterministic(model)
     work = _Extraction(model, seed, probes, images, progress)
     work.choose(start, others or {}, other_linear or {})
     work.draw()
