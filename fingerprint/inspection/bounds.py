@@ -12,8 +12,7 @@ from fingerprint.inspection.ways import core
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.composed import Repeated
 from fingerprint.operators.convolution import Convolution
-from fingerprint.spaces.gram import proves_full_rank
-from fingerprint.spaces.rank import numerical_rank
+from fingerprint.spaces.rank import numerical_rank, proves_full_rank
 
 __all__ = ["rank_bound"]
 

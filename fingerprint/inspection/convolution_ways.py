@@ -15,9 +15,8 @@ from torch import Tensor
 from fingerprint.inspection.spectrum import Spectrum, combined, decomposed
 from fingerprint.inspection.way import SOLVES, Way, decomposition_flops
 from fingerprint.operators.convolution import Convolution
-from fingerprint.spaces.certificates import free_inputs, full_row_rank
-from fingerprint.spaces.convolution_gram import band_size, probing_flops
-from fingerprint.spaces.inverse import from_convolution
+from fingerprint.spaces.inverse import band_size, from_convolution, probing_flops
+from fingerprint.spaces.rank import free_inputs, full_row_rank
 from fingerprint.spaces.windows import windows
 
 __all__ = ["convolution_ways"]

@@ -18,11 +18,10 @@ from fingerprint.inspection.convolution_ways import convolution_ways
 from fingerprint.inspection.spectrum import Spectrum, combined, decomposed, kronecker
 from fingerprint.inspection.way import SOLVES, Way, decomposition_flops
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.composed import Product, Repeated
-from fingerprint.operators.convolution import Convolution
+from fingerprint.operators.composed import Product, Repeated, factors_of
+from fingerprint.operators.convolution import Convolution, PatchConvolution
 from fingerprint.operators.dense import Dense
-from fingerprint.operators.normalization import Diagonal
-from fingerprint.operators.patch import PatchConvolution
+from fingerprint.operators.entries import Diagonal
 from fingerprint.operators.pooling import Pooling
 from fingerprint.spaces.inverse import from_matrix
 
@@ -63,18 +62,12 @@ def ways(operator: LinearOperator, k: int) -> list[Way]:
 
 def core(operator: LinearOperator) -> LinearOperator:
     """Drops what only rearranges entries on either side, which changes no singular value."""
-    factors = _factors(operator)
+    factors = factors_of(operator)
     while len(factors) > 1 and factors[0].is_orthogonal:
         factors = factors[1:]
     while len(factors) > 1 and factors[-1].is_orthogonal:
         factors = factors[:-1]
     return factors[0] if len(factors) == 1 else Product(*factors)
-
-
-def _factors(operator: LinearOperator) -> list[LinearOperator]:
-    if not isinstance(operator, Product):
-        return [operator]
-    return [inner for factor in operator.factors for inner in _factors(factor)]
 
 
 def _times(way: Way, times: int) -> Way:

@@ -24,7 +24,7 @@ from fingerprint.perturbations.solution import Solution
 from fingerprint.probes.probe import ProbeKind, symmetry_of
 from fingerprint.probes.public import start_input
 from fingerprint.progress import Progress, silent
-from fingerprint.spaces.outside import outside
+from fingerprint.spaces.discriminative import outside
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["Candidates", "Depth", "Solver", "Wish"]

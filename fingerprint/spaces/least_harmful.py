@@ -25,10 +25,9 @@ from torch import Tensor
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
 from fingerprint.spaces.blocks import Block, disjoint_blocks, merge_windows
-from fingerprint.spaces.deficient import smallest_singular
-from fingerprint.spaces.gram import gram_matrix
+from fingerprint.spaces.kernel import smallest_singular
 from fingerprint.spaces.null_space import MAX_DENSE, MAX_SVD_SIDE, check_finite, null_space
-from fingerprint.spaces.rank import singular_value_cutoff
+from fingerprint.spaces.rank import gram_matrix, singular_value_cutoff
 from fingerprint.spaces.windows import windows
 
 __all__ = ["LeastHarmful", "least_harmful"]

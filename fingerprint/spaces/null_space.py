@@ -16,14 +16,16 @@ from torch import Tensor
 
 from fingerprint.errors import NoInformation
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.simplify import same_kernel
-from fingerprint.spaces.blocks import disjoint_blocks, merge_windows
-from fingerprint.spaces.certificates import free_inputs, full_row_rank
-from fingerprint.spaces.deficient import kernel_from_gram
-from fingerprint.spaces.gram import gram_matrix, proves_full_rank
+from fingerprint.operators.composed import same_kernel
+from fingerprint.spaces.blocks import PatchSubspace, disjoint_blocks, merge_windows
+from fingerprint.spaces.kernel import MatrixKernel, kernel_from_gram, matrix_kernel
 from fingerprint.spaces.matrix_free import MatrixFreeSubspace
-from fingerprint.spaces.matrix_kernel import MatrixKernel, matrix_kernel
-from fingerprint.spaces.patch_subspace import PatchSubspace
+from fingerprint.spaces.rank import (
+    free_inputs,
+    full_row_rank,
+    gram_matrix,
+    proves_full_rank,
+)
 from fingerprint.spaces.subspace import (
     CoordinateSubspace,
     DenseSubspace,
@@ -34,7 +36,7 @@ from fingerprint.spaces.subspace import (
 )
 from fingerprint.spaces.windows import windows
 
-__all__ = ["MAX_DENSE", "check_finite", "null_space"]
+__all__ = ["MAX_DENSE", "as_it_is", "check_finite", "generic_dimension", "null_space"]
 
 MAX_DENSE = 2**26
 """Most float64 entries of any matrix that is held by default (512 MiB)."""
@@ -69,10 +71,34 @@ def null_space(operator: LinearOperator, *, max_dense: int = MAX_DENSE) -> Subsp
         return _trivial(operator, "the layer is injective by its structure")
     if not bool(answer.any()):
         return WholeSpace(operator.in_shape, note="the operator is zero", device=operator.device)
-    operator = same_kernel(operator)
+    return as_it_is(same_kernel(operator), max_dense)
+
+
+def as_it_is(operator: LinearOperator, max_dense: int, *, values: bool = False) -> Subspace:
+    """Computes the null space of an operator that is not simplified any more.
+
+    Args:
+        operator: Finite and not zero.
+        max_dense: See :func:`null_space`.
+        values: Whether factors on the left that lose nothing weigh in what counts as zero.
+    """
     return (
-        _by_structure(operator) or _by_decomposition(operator, max_dense) or _by_iteration(operator)
+        _by_structure(operator, values=values)
+        or _by_decomposition(operator, max_dense)
+        or _by_iteration(operator)
     )
+
+
+def generic_dimension(operator: LinearOperator) -> int:
+    """Returns ``max(0, n - m)``, as the paper counts a harmless space (Corollaries 1 and 2).
+
+    It is the dimension of an operator of full rank, and a lower bound of any other's. Linearly
+    independent kernels no smaller than their stride do not suffice for full rank: ResNet's first
+    layer at stride 7 on 32 x 32 images has corner windows that read 48 inputs and give 64
+    outputs, and a 3 x 3 mean with padding 1 is singular on them. :func:`null_space` counts
+    exactly.
+    """
+    return max(0, operator.n - operator.m)
 
 
 def check_finite(operator: LinearOperator) -> Tensor:
@@ -95,8 +121,8 @@ def check_finite(operator: LinearOperator) -> Tensor:
     return answer
 
 
-def _by_structure(operator: LinearOperator) -> Subspace | None:
-    groups = windows(operator)
+def _by_structure(operator: LinearOperator, *, values: bool) -> Subspace | None:
+    groups = windows(operator, values=values)
     if groups is None:
         return None
     blocks = disjoint_blocks(groups, operator.n)

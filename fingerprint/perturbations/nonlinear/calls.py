@@ -8,14 +8,14 @@ Functions are known by their names in ``torch.nn.functional`` and take the same 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional
 
 from fingerprint.errors import UsageError
-from fingerprint.operators.pooling import adaptive_average_pooling, average_pooling
 from fingerprint.perturbations.nonlinear.activation_calls import ACTIVATIONS, Maker
 from fingerprint.perturbations.nonlinear.activations import injective
 from fingerprint.perturbations.nonlinear.harmless_set import HarmlessSet
@@ -130,32 +130,8 @@ def _adaptive_max_pool(
     return adaptive_max_pooling(z, output_size, axes=axes)
 
 
-def _avg_pool(
-    axes: int,
-    z: Tensor,
-    kernel_size: int | Sequence[int],
-    stride: int | Sequence[int] | None = None,
-    padding: int | Sequence[int] = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> HarmlessSet:
-    operator = average_pooling(
-        tuple(z.shape[z.ndim - axes - 1 :]),
-        kernel_size,
-        None if stride in ((), []) else stride,
-        padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-    )
-    return LinearSet(z, operator)
-
-
-def _adaptive_avg_pool(
-    axes: int, z: Tensor, output_size: int | Sequence[int | None]
-) -> HarmlessSet:
-    return LinearSet(z, adaptive_average_pooling(tuple(z.shape[z.ndim - axes - 1 :]), output_size))
+def _average(function: Callable[..., Tensor], z: Tensor, *args: Any, **kwargs: Any) -> HarmlessSet:
+    return LinearSet.of(z, lambda x: function(x, *args, **kwargs))
 
 
 _MAKERS: dict[str, Maker] = {
@@ -168,6 +144,9 @@ _MAKERS: dict[str, Maker] = {
     **{f"max_pool{axes}d": partial(_max_pool, axes) for axes in (1, 2, 3)},
     **{f"max_pool{axes}d_with_indices": partial(_max_pool, axes) for axes in (1, 2, 3)},
     **{f"adaptive_max_pool{axes}d": partial(_adaptive_max_pool, axes) for axes in (1, 2, 3)},
-    **{f"avg_pool{axes}d": partial(_avg_pool, axes) for axes in (1, 2, 3)},
-    **{f"adaptive_avg_pool{axes}d": partial(_adaptive_avg_pool, axes) for axes in (1, 2, 3)},
+    **{
+        name: partial(_average, getattr(functional, name))
+        for axes in (1, 2, 3)
+        for name in (f"avg_pool{axes}d", f"adaptive_avg_pool{axes}d")
+    },
 }

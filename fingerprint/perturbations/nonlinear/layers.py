@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from fingerprint.errors import UsageError
-from fingerprint.operators.convert import linear_operator
 from fingerprint.perturbations.nonlinear.calls import set_of_call
 from fingerprint.perturbations.nonlinear.harmless_set import HarmlessSet
 from fingerprint.perturbations.nonlinear.linear_set import LinearSet
@@ -60,7 +59,7 @@ def harmless_set(layer: nn.Module, z: Tensor) -> HarmlessSet:
     Args:
         layer: An activation, softmax, normalisation by rows or max pooling of torch itself
             (a subclass may compute something else and is refused), or a layer that
-            :func:`~fingerprint.operators.convert.linear_operator` takes.
+            :func:`~fingerprint.operators.segment.linear_operator` takes.
         z: The features as the layer takes them, batch dimension included.
 
     Raises:
@@ -71,10 +70,9 @@ def harmless_set(layer: nn.Module, z: Tensor) -> HarmlessSet:
         function, settings = known
         return set_of_call(function, z, (), {key: getattr(layer, key) for key in settings.split()})
     try:
-        operator = linear_operator(layer, tuple(z.shape[1:]))
+        return LinearSet.of(z, layer)
     except UsageError as error:
         raise UsageError(
             f"harmless set: expected an activation, softmax, pooling or linear layer of torch "
             f"that fits {tuple(z.shape)}, got {layer}"
         ) from error
-    return LinearSet(z, operator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.composed import Repeated
+from fingerprint.operators.segment import linear_operator
 from fingerprint.perturbations.nonlinear.harmless_set import HarmlessSet
 from fingerprint.spaces.null_space import null_space
 from fingerprint.spaces.subspace import Subspace
@@ -26,19 +27,28 @@ class LinearSet(HarmlessSet):
     """
 
     def __init__(self, z: Tensor, operator: LinearOperator, *, note: str = "") -> None:
-        """Takes the features and an operator on one sample, or on their whole shape.
+        """Takes the features and an operator on their whole shape.
 
         Raises:
-            UsageError: The operator takes neither.
+            UsageError: The operator takes another shape.
         """
         super().__init__(z, note=note)
-        split = z.ndim - len(operator.in_shape)
-        if split < 0 or tuple(z.shape[split:]) != operator.in_shape:
+        if tuple(z.shape) != operator.in_shape:
             raise UsageError(
-                f"harmless set: expected features of shape (..., {str(operator.in_shape)[1:-1]}), "
+                f"harmless set: expected features of shape {operator.in_shape}, "
                 f"got {tuple(z.shape)}"
             )
-        self.operator = Repeated(operator, tuple(z.shape[:split])) if split else operator
+        self.operator = operator
+
+    @classmethod
+    def of(cls, z: Tensor, layer: Callable[[Tensor], Tensor]) -> LinearSet:
+        """Returns the set of an affine function of features, batch dimension included.
+
+        Raises:
+            UsageError: It is not affine, or does not take these features.
+        """
+        operator = linear_operator(lambda x: layer(x[0])[None], tuple(z.shape), device=z.device)
+        return cls(z, operator)
 
     @cached_property
     def space(self) -> Subspace:

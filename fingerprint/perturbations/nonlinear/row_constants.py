@@ -10,45 +10,13 @@ from torch import Tensor
 
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.batching import flatten_batch
+from fingerprint.operators.linearized import Linearized
 from fingerprint.perturbations.nonlinear.harmless_set import HarmlessSet
 from fingerprint.spaces.rank import membership_tolerance
 
-__all__ = ["RowConstants", "RowDifferences"]
+__all__ = ["RowConstants"]
 
 _PART = "a part of the set: several weights of zero in a row hide more"
-
-
-class RowDifferences(LinearOperator):
-    """Subtracts from each row its mean: all that softmax can see of its input.
-
-    Attributes:
-        view: What a tensor of ``in_shape`` is reshaped to, so that axes make rows.
-        axes: The axes of a row.
-    """
-
-    def __init__(
-        self,
-        in_shape: tuple[int, ...],
-        view: tuple[int, ...],
-        axes: tuple[int, ...],
-        *,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        super().__init__(in_shape, in_shape, device=device)
-        self.view = view
-        self.axes = axes
-
-    def matvec(self, x: Tensor) -> Tensor:
-        """Centres every row: ``(..., *in_shape)`` -> the same shape."""
-        flat, _ = flatten_batch(x, self.in_shape)
-        rows = flat.reshape(len(flat), *self.view)
-        centred = rows - rows.mean(dim=[axis + 1 for axis in self.axes], keepdim=True)
-        return centred.reshape(x.shape)
-
-    def rmatvec(self, y: Tensor) -> Tensor:
-        """The same: centring is symmetric."""
-        return self.matvec(y)
 
 
 class RowConstants(HarmlessSet):
@@ -155,8 +123,13 @@ class RowConstants(HarmlessSet):
 
     @property
     def operator(self) -> LinearOperator:
-        """An operator whose null space this is."""
-        return RowDifferences(self.shape, self.view, self.axes, device=self.z.device)
+        """What a layer sees of its input, each row less its mean: its null space is this."""
+
+        def centred(x: Tensor) -> Tensor:
+            rows = x.reshape(self.view)
+            return (rows - rows.mean(dim=self.axes, keepdim=True)).reshape(x.shape)
+
+        return Linearized(centred, self.shape, name="row differences", device=self.z.device)
 
     def piece(self) -> tuple[Tensor, Tensor]:
         """Returns bounds of δ: 0, or infinite where a row is a single entry."""

@@ -18,18 +18,17 @@ from torch import Tensor, nn
 
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.convert import linear_operator
-from fingerprint.operators.normalization import Diagonal
-from fingerprint.operators.reshape import Reshape
-from fingerprint.operators.simplify import compose
+from fingerprint.operators.composed import compose
+from fingerprint.operators.entries import Diagonal
+from fingerprint.operators.segment import linear_operator
 from fingerprint.perturbations.nonlinear.harmless_set import HarmlessSet
 from fingerprint.perturbations.nonlinear.layers import harmless_set
 from fingerprint.perturbations.nonlinear.linear_set import LinearSet
 from fingerprint.perturbations.nonlinear.row_constants import RowConstants
-from fingerprint.spaces.norms import frobenius_norm
 from fingerprint.spaces.null_space import null_space
 from fingerprint.spaces.rank import membership_tolerance, relative_cutoff
 from fingerprint.spaces.subspace import Subspace
+from fingerprint.spaces.windows import frobenius_norm
 
 __all__ = ["PulledBack", "two_layer"]
 
@@ -121,10 +120,7 @@ class PulledBack(HarmlessSet):
         """The operator whose null space is :attr:`space`: the part of A that may not change."""
         behind = self.behind
         if isinstance(behind, LinearSet | RowConstants):
-            shaped = Reshape(
-                self.operator.out_shape, behind.shape, dtype=torch.float64, device=self.z.device
-            )
-            return compose(behind.operator, shaped, self.operator)
+            return compose(behind.operator, self.operator)
         low, high = behind.piece()
         held = ((low == 0) & (high == 0)).reshape(self.operator.out_shape)
         return compose(Diagonal(held.to(self.operator.dtype), held.shape), self.operator)

@@ -11,13 +11,12 @@ from fingerprint.operators import (
     Convolution,
     Dense,
     Diagonal,
+    Entries,
     LinearOperator,
-    Permute,
+    Pooling,
     Product,
-    Select,
-    Stack,
-    global_mean,
     linear_operator,
+    stacked,
 )
 from fingerprint.spaces import least_harmful
 from fingerprint.spaces.null_space import MAX_DENSE
@@ -34,13 +33,13 @@ OPERATORS: dict[str, LinearOperator] = {
         Diagonal(torch.logspace(0, -2, 12, dtype=torch.float64).reshape(12, 1, 1), (12, 3, 3)),
         Convolution(random(12, 3, 2, 2), (3, 6, 6), stride=2),
     ),
-    "two layers": Stack([Dense(random(5, 8)), Dense(0.1 * random(5, 8, seed=1))]),
+    "two layers": stacked([Dense(random(5, 8)), Dense(0.1 * random(5, 8, seed=1))]),
     "chain": Product(
-        Select((12, 3, 3), [slice(0, 11), slice(None), slice(None)]),
+        Entries.read(lambda x: x[:, :11], (12, 3, 3)),
         Convolution(random(12, 3, 2, 2), (3, 6, 6), stride=2),
-        Permute((6, 6, 3), (2, 0, 1)),
+        Entries.read(lambda x: x.permute(0, 3, 1, 2), (6, 6, 3)),
     ),
-    "pooling": global_mean((3, 4, 4)),
+    "pooling": Pooling([torch.full((1, 4), 0.25, dtype=torch.float64)] * 2, (3, 4, 4)),
 }
 
 
