@@ -26,7 +26,7 @@ from benchmarks.pictures import COLOURS, drawing
 from benchmarks.report import progress
 from cli.demo import networks, training
 from cli.demo.data import Digits, digits
-from fingerprint.perturbations import depth as perturbations
+from fingerprint.theory import depth as perturbations
 
 __all__ = ["Growth", "draw", "growth", "main", "reach", "steps", "tables"]
 

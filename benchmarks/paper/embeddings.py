@@ -31,7 +31,7 @@ from benchmarks.report import progress
 from cli.demo.training import one_thread
 from fingerprint import extract, verify
 from fingerprint.network.run import full_precision
-from fingerprint.perturbations import effects, linear_space, solve_network
+from fingerprint.solvers import effects, linear_space, solve_network
 
 __all__ = ["Found", "Judged", "Spaces", "judge", "look_at", "main", "measure", "notes", "tables"]
 

@@ -30,8 +30,9 @@ from benchmarks.pictures import drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
 from fingerprint import Model
+from fingerprint.decomposition import adversarial, family
 from fingerprint.network.run import to_inputs, to_tensor
-from fingerprint.perturbations import adversarial, effects, family, linear_space
+from fingerprint.solvers import effects, linear_space
 from fingerprint.spaces import Subspace
 
 __all__ = [

@@ -31,9 +31,10 @@ from benchmarks.pictures import COLOURS, drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
 from fingerprint import Model, load_model
+from fingerprint.decomposition import precise
 from fingerprint.network.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators import first_affine_segment
-from fingerprint.perturbations import effects, linear_space, precise, solve_network
+from fingerprint.solvers import effects, linear_space, solve_network
 from fingerprint.spaces import outside
 
 __all__ = ["Crossed", "crossed", "draw", "linear_perturbations", "main", "network_perturbations"]

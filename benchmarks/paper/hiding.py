@@ -20,8 +20,8 @@ from benchmarks.paper.networks import Images, accuracy
 from benchmarks.report import progress
 from fingerprint import Model
 from fingerprint.network.run import to_inputs, to_tensor
-from fingerprint.perturbations import effects
 from fingerprint.privacy import recover, similarities
+from fingerprint.solvers import effects
 from fingerprint.spaces import Subspace
 
 __all__ = ["MEAN_ALONE", "Attacked", "Row", "algorithm1", "attacked", "measured"]

@@ -20,7 +20,7 @@ from benchmarks.paper.networks import Images, answers, trained
 from benchmarks.report import progress
 from fingerprint import Model
 from fingerprint.operators import first_affine_segment
-from fingerprint.perturbations import linear_space
+from fingerprint.solvers import linear_space
 from fingerprint.spaces import LeastHarmful, least_harmful
 
 __all__ = [

@@ -29,8 +29,8 @@ from benchmarks.pictures import drawing
 from benchmarks.report import progress
 from cli.demo.training import one_thread
 from fingerprint.network.run import to_inputs, to_tensor
-from fingerprint.perturbations import linear_space
 from fingerprint.privacy import hide
+from fingerprint.solvers import linear_space
 
 __all__ = ["draw", "main", "tables"]
 

@@ -14,12 +14,9 @@ from cli.progress import progress_bars
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from cli.decomposition import Decomposed, Job
     from cli.images import Inputs
     from cli.output import Output
-    from fingerprint.network import Model
+    from fingerprint.decomposition import Decomposer
 
 __all__ = ["decompose"]
 
@@ -54,7 +51,6 @@ Seed = Annotated[str, typer.Option(metavar="TEXT", help="Decides what is random.
 
 _MOST_NORMS = 32
 _LARGEST_NORM = 1e9  # beyond, float64 rounds more away than the effect holds
-_EPSILON = 8 / 255
 
 
 def _norms(text: str | None) -> tuple[float, ...]:
@@ -126,114 +122,87 @@ def decompose(
     inputs = read_inputs(images, loaded.input)
     origin = read_inputs([base], loaded.input) if base is not None else None
     folder = OutFolder(out, force=force)
-    from cli.decomposition import Job, expected_files
-    from fingerprint.perturbations import linear_space, precise
+    from cli.decomposition import expected_files
+    from fingerprint.decomposition import Decomposer
 
-    found = linear_space(loaded)
-    low, high = loaded.input.bounds
-    job = Job(
-        model=precise(loaded, found),
-        space=found.space if found.is_usable else None,
-        norms=multiples,
-        epsilon=(size or _EPSILON * (high - low)) if attack else None,
-        seed=seed,
-    )
-    folder.check(expected_files(job, inputs.names))
-    results = _all(job, inputs, origin, folder, screen)
-    for line in (*loaded.warnings, *_warnings(results)):
+    decomposer = Decomposer.of(loaded, norms=multiples, attack=attack, epsilon=size, seed=seed)
+    folder.check(expected_files(inputs.names, decomposer.names))
+    documents = _all(decomposer, inputs, origin, folder, screen)
+    warnings = _warnings(documents)
+    for line in (*loaded.warnings, *warnings):
         screen.warn(line)
     from cli.decomposition_view import decomposition
 
-    document = _document(loaded, job, found.note, base, folder, results)
+    document = {
+        "schema": 1,
+        "architecture": loaded.architecture,
+        "model_digest": loaded.digest,
+        "method": "network" if decomposer.space is None else "linear",
+        "dimension": None if decomposer.space is None else decomposer.space.dimension,
+        "input_dimension": loaded.input.size,
+        "note": decomposer.note,
+        "precision": str(decomposer.model.dtype).removeprefix("torch."),
+        "base": "the image" if attack else str(base) if base else "zero",
+        "epsilon": decomposer.epsilon,
+        "norms": list(multiples),
+        "seed": seed,
+        "folder": str(folder.path),
+        "images": documents,
+        "warnings": [*loaded.warnings, *warnings],
+    }
     screen.data(document, decomposition(document))
 
 
 def _all(
-    job: Job, inputs: Inputs, origin: Inputs | None, folder: OutFolder, screen: Output
-) -> list[Decomposed]:
+    decomposer: Decomposer,
+    inputs: Inputs,
+    origin: Inputs | None,
+    folder: OutFolder,
+    screen: Output,
+) -> list[dict[str, Any]]:
     """Decomposes one image after the other; what is written stays when it is interrupted."""
-    from cli.decomposition import check_different, decomposed
+    from cli.decomposition import written
+    from fingerprint.decomposition import check_different
     from fingerprint.errors import UsageError
 
     if origin is not None and len(origin.values) != 1:
         raise UsageError(f"--from: expected one input, got {len(origin.values)}")
-    places = range(len(inputs.names))
-    if job.epsilon is None:  # before the work: an image that cannot be split ends it
-        for place in places:
-            base, image = _pair(job, inputs, origin, place)
-            check_different(inputs.files[place], image - base)
-    results = []
+    base = decomposer.zero() if origin is None else decomposer.tensor(origin.values)
+    rows = [inputs.values[place : place + 1] for place in range(len(inputs.names))]
+    attack = decomposer.epsilon is not None
+    if not attack:  # before the work: an image that cannot be split ends it
+        for file, row in zip(inputs.files, rows, strict=True):
+            check_different(str(file), decomposer.tensor(row) - base)
+    pixels = decomposer.model.input.kind == "pixels"
+    documents: list[dict[str, Any]] = []
     with progress_bars(screen) as progress:
-        for place, name, file in zip(places, inputs.names, inputs.files, strict=True):
-            progress("images", place, len(inputs.names))
-            base, image = _pair(job, inputs, origin, place)
-            perturbed = image if job.epsilon is None else None
-            results.append(decomposed(job, name, file, base, perturbed, folder, progress))
-        progress("images", len(inputs.names), len(inputs.names))
-    return results
+        for name, file, row in zip(inputs.names, inputs.files, rows, strict=True):
+            progress("images", len(documents), len(inputs.names))
+            image = decomposer.tensor(row)
+            pair = (image,) if attack else (base, image)
+            found = decomposer.decomposed(name, *pair, progress=progress)
+            documents.append(
+                {
+                    "name": name,
+                    "file": str(file),
+                    "adversarial_found": found.misled,
+                    "pieces": [
+                        written(folder, name, piece, pixels=pixels) for piece in found.pieces
+                    ],
+                }
+            )
+        progress("images", len(documents), len(inputs.names))
+    return documents
 
 
-def _pair(job: Job, inputs: Inputs, origin: Inputs | None, place: int) -> tuple[Tensor, Tensor]:
-    """Returns what is perturbed, and the image: with an attack these are the same."""
-    image = _tensor(job.model, inputs.values[place : place + 1])
-    if job.epsilon is not None:
-        return image, image
-    return _base(job.model, image, None if origin is None else origin.values), image
-
-
-def _tensor(model: Model, values: Any) -> Tensor:
-    import torch
-
-    from fingerprint.network.run import to_tensor
-
-    return to_tensor(values, model.input, torch.float64).to(model.device)
-
-
-def _base(model: Model, image: Tensor, origin: Any) -> Tensor:
-    """Returns what an image differs from: another one, or zero as far as it is in the box."""
-    import torch
-
-    if origin is not None:
-        return _tensor(model, origin)
-    low, high = model.input.bounds
-    return torch.zeros_like(image).clamp(low, high)
-
-
-def _warnings(results: list[Decomposed]) -> list[str]:
+def _warnings(documents: list[dict[str, Any]]) -> list[str]:
     lines = []
-    for result in results:
-        if result.attack is False:
-            lines.append(f"{result.name}: no perturbation of this size was found that misleads")
-        loose = [piece.what for piece in result.pieces if not piece.converged]
+    for image in documents:
+        if image["adversarial_found"] is False:
+            lines.append(f"{image['name']}: no perturbation of this size was found that misleads")
+        loose = [piece["what"] for piece in image["pieces"] if not piece["converged"]]
         if loose:
             lines.append(
-                f"{result.name}: the solver fell short of its tolerance: {', '.join(loose)}"
+                f"{image['name']}: the solver fell short of its tolerance: {', '.join(loose)}"
             )
     return lines
-
-
-def _document(
-    model: Model,
-    job: Job,
-    note: str,
-    base: Path | None,
-    folder: OutFolder,
-    results: list[Decomposed],
-) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "architecture": model.architecture,
-        "model_digest": model.digest,
-        "method": "network" if job.space is None else "linear",
-        "dimension": None if job.space is None else job.space.dimension,
-        "input_dimension": model.input.size,
-        "note": note,
-        "precision": str(job.model.dtype).removeprefix("torch."),
-        "base": "the image" if job.epsilon is not None else str(base) if base else "zero",
-        "epsilon": job.epsilon,
-        "norms": list(job.norms),
-        "seed": job.seed,
-        "folder": str(folder.path),
-        "images": [result.to_dict() for result in results],
-        "warnings": [*model.warnings, *_warnings(results)],
-    }

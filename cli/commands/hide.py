@@ -16,11 +16,14 @@ from cli.progress import progress_bars
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from cli.hiding_view import Hiding
+    from cli.images import Inputs
     from cli.output import Output
     from fingerprint.network import Model
+    from fingerprint.privacy import Hidden, Recovered
 
 __all__ = ["hide"]
 
@@ -99,10 +102,8 @@ def hide(
     """
     _check(method, aim, recover, public)
     loaded = session.load_answering(model, how)
-    from cli.hiding_view import Hiding, hiding
     from cli.images import read_inputs
     from fingerprint.privacy import hide as hide_images
-    from fingerprint.privacy import similarities
 
     inputs = read_inputs(images, loaded.input)
     classes = read_labels(labels, [file.name for file in inputs.files], loaded.output.classes)
@@ -118,29 +119,22 @@ def hide(
             aim="distance" if aim == "distance" else "noise",
             progress=progress,
         )
-    import numpy as np
-
-    sent = np.stack([one.image for one in hidden])
-    result = Hiding(
-        names=inputs.names,
-        files=tuple(map(str, inputs.files)),
-        hidden=hidden,
-        similarities=tuple(similarities(loaded.input, inputs.values, sent)),
-        labels=classes,
-        attacks=(),
-    )
     for name, one in zip(inputs.names, hidden, strict=True):
         _write(folder, loaded, name, one.image)
         if exact and loaded.input.kind == "pixels":
             folder.array(f"{name}-exact", one.exact)
-    if recover:
-        result = _attacked(result, loaded, inputs.values, sent, others, folder)
-    _warn(screen, loaded, result, recover, others is None)
-    screen.data(
-        {"schema": 1, **loaded.to_dict(), "out": str(folder.path), **result.to_dict()},
-        hiding(result),
-    )
-    if result.kept == 0:
+    found = _attacked(loaded, hidden, others, inputs.names, folder) if recover else ()
+    _warn(screen, loaded, inputs.names, hidden, recover, others is None)
+    from cli.hiding_view import hiding
+
+    document = {
+        "schema": 1,
+        **loaded.to_dict(),
+        "out": str(folder.path),
+        **_document(loaded, inputs, hidden, classes, found),
+    }
+    screen.data(document, hiding(document))
+    if document["kept"] == 0:
         raise typer.Exit(ExitCode.INCONCLUSIVE)
 
 
@@ -189,35 +183,82 @@ def _write(folder: OutFolder, model: Model, name: str, values: NDArray[Any]) -> 
 
 
 def _attacked(
-    result: Hiding,
     model: Model,
-    originals: NDArray[Any],
-    sent: NDArray[Any],
+    hidden: Sequence[Hidden],
     public: NDArray[Any] | None,
+    names: Sequence[str],
     folder: OutFolder,
-) -> Hiding:
+) -> tuple[Recovered, ...]:
     """Attacks the images as they are sent, and writes what the last attack gives back."""
-    from dataclasses import replace
+    import numpy as np
 
     from fingerprint.network.run import to_inputs
-    from fingerprint.privacy import recover, similarities
+    from fingerprint.privacy import recover
 
-    found = recover(model, sent, method=result.hidden[0].method, public=public)
-    attacks = []
-    for attack in found:
-        alike = similarities(model.input, originals, attack.images)
-        attacks.append((attack.attack, tuple(alike)))
+    sent = np.stack([one.image for one in hidden])
+    found = recover(model, sent, method=hidden[0].method, public=public)
     if found:
         last = to_inputs(found[-1].images, model.input)
-        for name, image in zip(result.names, last, strict=True):
+        for name, image in zip(names, last, strict=True):
             _write(folder, model, f"{name}-recovered", image)
-    return replace(result, attacks=tuple(attacks))
+    return found
 
 
-def _warn(screen: Output, model: Model, result: Hiding, recover: bool, alone: bool) -> None:
+def _document(
+    model: Model,
+    inputs: Inputs,
+    hidden: Sequence[Hidden],
+    labels: Sequence[int] | None,
+    attacks: Sequence[Recovered],
+) -> dict[str, Any]:
+    """Returns how alike the images are to their originals, and what of the answers is kept."""
+    import numpy as np
+
+    from fingerprint.privacy import similarities
+
+    def alike(images: Any) -> list[dict[str, Any]]:
+        return [one.to_dict() for one in similarities(model.input, inputs.values, images)]
+
+    sent = alike(np.stack([one.image for one in hidden]))
+    recovered = {attack.attack: alike(attack.images) for attack in attacks}
+    images = [
+        {
+            "name": name,
+            "file": str(file),
+            **one.to_dict(),
+            "similarity": sent[row],
+            "recovered": {attack: rows[row] for attack, rows in recovered.items()},
+        }
+        for row, (name, file, one) in enumerate(
+            zip(inputs.names, inputs.files, hidden, strict=True)
+        )
+    ]
+    accuracy: tuple[float | None, float | None] = None, None
+    if labels is not None:
+        pairs = list(zip(hidden, labels, strict=True))
+        before = sum(one.effect.label == label for one, label in pairs)
+        after = sum(one.effect.label_after == label for one, label in pairs)
+        accuracy = before / len(pairs), after / len(pairs)
+    return {
+        "images": images,
+        "kept": sum(one.is_kept for one in hidden),
+        "same_label": sum(one.effect.same_label for one in hidden),
+        "accuracy_before": accuracy[0],
+        "accuracy_after": accuracy[1],
+    }
+
+
+def _warn(
+    screen: Output,
+    model: Model,
+    names: Sequence[str],
+    hidden: Sequence[Hidden],
+    recover: bool,
+    alone: bool,
+) -> None:
     for line in model.warnings:
         screen.warn(line)
-    if result.hidden[0].method == "linear":
+    if hidden[0].method == "linear":
         screen.warn(
             "the linear method keeps what the first layers notice of an image: whoever knows the "
             "weights gets that part back, people may still see the image, and --method network "
@@ -228,7 +269,7 @@ def _warn(screen: Output, model: Model, result: Hiding, recover: bool, alone: bo
         screen.warn(
             "--recover: an answer alone gives no image back; give images to learn from, --public"
         )
-    lost = [name for name, one in zip(result.names, result.hidden, strict=True) if not one.is_kept]
+    lost = [name for name, one in zip(names, hidden, strict=True) if not one.is_kept]
     if lost:
         names = ", ".join(clean(name, 60) for name in lost[:5])
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""

@@ -29,8 +29,8 @@ from fingerprint.inspection.nonlinear import freedom
 from fingerprint.network.inputs import sample_inputs
 from fingerprint.network.model import Model
 from fingerprint.network.run import to_tensor
-from fingerprint.perturbations.first_layers import linear_space
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.first_layers import linear_space
 from fingerprint.text import clean, first_line, listed
 
 __all__ = ["inspect"]

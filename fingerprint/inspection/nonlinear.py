@@ -1,6 +1,6 @@
 """Nonlinear layers: what each does not notice, at the input it is given.
 
-The sets themselves are those of :mod:`fingerprint.perturbations.nonlinear`; here a call becomes
+The sets themselves are those of :mod:`fingerprint.theory`; here a call becomes
 one, its dimensions are counted, and what has no closed form is said to have none.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fingerprint.errors import UsageError
 from fingerprint.inspection.kinds import AFFINE, PRODUCTS
-from fingerprint.perturbations.nonlinear.calls import set_of_call
+from fingerprint.theory.layers import set_of_call
 
 __all__ = ["Freedom", "freedom"]
 

@@ -29,12 +29,12 @@ from fingerprint.errors import NoInformation, UsageError
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import full_precision, to_inputs, to_tensor
-from fingerprint.perturbations.effect import Effect, effects
-from fingerprint.perturbations.first_layers import linear_space
-from fingerprint.perturbations.network import choose_method, solve_network
-from fingerprint.perturbations.noise import start_noise
 from fingerprint.privacy.masking import AIMS, Aim, mask
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.effect import Effect, effects
+from fingerprint.solvers.first_layers import linear_space
+from fingerprint.solvers.network import choose_method, solve_network
+from fingerprint.solvers.noise import start_noise
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["KEPT_CHANGE", "METHODS", "Hidden", "Method", "hide"]

@@ -21,8 +21,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from fingerprint.perturbations.inside import Inside, nearest_inside
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.projection import BoxProjection, box_projection
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["AIMS", "Aim", "mask"]
@@ -44,7 +44,7 @@ def mask(
     bounds: tuple[float, float],
     aim: Aim = "noise",
     progress: Progress = silent,
-) -> Inside:
+) -> BoxProjection:
     """Finds inputs far from an image that differ from it by a harmless perturbation.
 
     The maximum of a convex function over a polytope is hard to find; this is a local one, the
@@ -67,7 +67,7 @@ def mask(
     point = start.to(images)
     total = _ROUGH_STEPS * (_ASCENTS - 1) + _FINE_STEPS
     for ascent in range(_ASCENTS - 1):
-        point = nearest_inside(
+        point = box_projection(
             space,
             images,
             centre + _STRIDE * (point - centre),
@@ -75,7 +75,7 @@ def mask(
             max_steps=_ROUGH_STEPS,
             progress=_after(progress, _ROUGH_STEPS * ascent, total),
         ).point
-    return nearest_inside(
+    return box_projection(
         space,
         images,
         centre + _STRIDE * (point - centre),

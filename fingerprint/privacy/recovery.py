@@ -23,8 +23,8 @@ from fingerprint.errors import UsageError
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import BATCH, full_precision, to_tensor
-from fingerprint.perturbations.first_layers import linear_space
-from fingerprint.perturbations.objective import centred
+from fingerprint.solvers.first_layers import linear_space
+from fingerprint.solvers.objective import centred
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["LEAST_PUBLIC", "GaussianPrior", "Recovered", "Regression", "completed", "recover"]
@@ -81,7 +81,7 @@ class GaussianPrior:
     noise: float
 
     @classmethod
-    def fit(cls, images: Tensor, components: int = _COMPONENTS) -> Self:
+    def fit(cls, images: Tensor) -> Self:
         """Fits to images of shape ``(N, *shape)``; N/2 directions at most, by their SVD.
 
         Raises:
@@ -95,7 +95,7 @@ class GaussianPrior:
         mean = images.mean(dim=0)
         rows = (images - mean).flatten(1)
         _, singular, right = torch.linalg.svd(rows, full_matrices=False)
-        kept = min(components, count // 2)
+        kept = min(_COMPONENTS, count // 2, rows.shape[1] - 1)
         energy = singular.square() / (count - 1)
         rest = float(energy[kept:].sum()) / max(1, rows.shape[1] - kept)
         return cls(

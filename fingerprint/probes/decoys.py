@@ -28,8 +28,8 @@ from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import full_precision
 from fingerprint.network.spec import InputSpec
-from fingerprint.perturbations.objective import centred
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.objective import centred
 
 __all__ = ["train_decoys"]
 
@@ -41,8 +41,8 @@ data and those of perceptrons within 0.7 of them."""
 
 _RATE = 3e-3
 _BLOCKS = (1, 2, 4, 8)
-_LEAST_POWER = 1e-12
-"""Mean square of answers below which they count as none; only keeps a quotient finite."""
+_LEAST_POWER = torch.finfo(torch.float32).tiny
+"""Keeps a quotient finite where the answers tell nothing apart, whatever their size else."""
 
 
 def train_decoys(

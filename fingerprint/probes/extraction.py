@@ -25,8 +25,7 @@ from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
-from fingerprint.perturbations.network import choose_method
-from fingerprint.perturbations.noise import parse_start
+from fingerprint.precision import Precision
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import SEVERE, simulated_derivatives
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
@@ -36,6 +35,8 @@ from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.solving import Candidates, Solver, Wish
 from fingerprint.probes.starts import choose_start
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.network import choose_method
+from fingerprint.solvers.noise import parse_start
 
 __all__ = ["extract"]
 
@@ -233,8 +234,10 @@ class _Extraction:
         harmless = np.stack([kept.probe.harmless for kept in self.kept])
         places = [kept.wish.symmetry for kept in self.kept]
         ratios = measure(other, bases, harmless, places).ratios
-        logs = np.log(np.clip(ratios, np.finfo(np.float32).tiny, np.finfo(np.float32).max))
-        return float(np.exp(min(logs[kinds == kind].mean() for kind in set(kinds))))
+        # Infinite: neither the probe nor its control moved the answer, which tells nothing.
+        told = [np.log(ratios[(kinds == kind) & ~np.isinf(ratios)]) for kind in set(kinds)]
+        means = [logs.mean() if len(logs) else np.inf for logs in told]
+        return float(np.exp(min(means)))
 
     def _first_wishes(self) -> list[Wish]:
         """Deals the probes over bases; every second round is linear where there is a space."""
@@ -362,7 +365,9 @@ def _tolerance(model: Model, bases: NDArray[Any], probes: tuple[Probe, ...]) -> 
     kind = model.output.kind
     size = answer_size(batched, kind)
     difference = answer_distance(batched, alone, kind)
-    relative = float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
+    explained = difference <= Precision(kind).float_distance(batched)
+    with np.errstate(divide="ignore"):
+        relative = float((difference[~explained] / size[~explained]).max(initial=0.0))
     return float(np.clip(10 * relative, 1e-4, 5e-3))
 
 

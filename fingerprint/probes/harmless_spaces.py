@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from fingerprint.network.model import Model
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.segment import AffineSegment, first_affine_segment
-from fingerprint.perturbations.first_layers import LinearSpace, linear_space
 from fingerprint.probes.probe import SpaceFacts
+from fingerprint.solvers.first_layers import LinearSpace, linear_space
 from fingerprint.spaces.least_harmful import least_harmful
 from fingerprint.spaces.subspace import Subspace
 

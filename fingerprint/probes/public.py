@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
 from fingerprint.network.spec import InputSpec
-from fingerprint.perturbations.noise import base_input, start_noise
+from fingerprint.solvers.noise import base_input, start_noise
 
 __all__ = ["MAX_BASES", "public_bases", "start_input"]
 

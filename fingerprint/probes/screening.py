@@ -20,6 +20,7 @@ from fingerprint.network.model import Model
 from fingerprint.network.run import run, to_tensor
 from fingerprint.network.spec import InputSpec
 from fingerprint.operators.base import LinearOperator
+from fingerprint.precision import Precision, rounding
 from fingerprint.probes.controls import turned
 
 __all__ = ["FLOOR", "Measured", "Screen", "measure"]
@@ -41,8 +42,9 @@ class Measured:
     Attributes:
         answers: To the candidates, shape ``(N, classes)``.
         control_answers: To their controls, shape ``(N, classes)``.
-        ratios: Harm of each candidate over that of its control, shape ``(N,)``; infinite
-            where the control does no harm at all.
+        ratios: Harm of each candidate over that of its control, shape ``(N,)``, neither taken
+            to be less than the answers can show; infinite where neither moved the answer, NaN
+            where there was none.
     """
 
     answers: NDArray[np.float32]
@@ -69,7 +71,9 @@ def measure(
     control_answers = run(model, turned(harmless, places))
     harm = answer_distance(answers, origin, kind)
     control = answer_distance(control_answers, control_origin, kind)
-    return Measured(answers, control_answers, _ratio(harm, control))
+    given = np.concatenate([origin, control_origin, answers, control_answers])
+    least = Precision.of(given, kind).least_distance(given)
+    return Measured(answers, control_answers, _ratio(harm, control, least))
 
 
 @dataclass
@@ -120,7 +124,8 @@ class Screen:
     ) -> Array:
         own = self._response(operator, harmless, bases)
         control = self._response(operator, turned(harmless, places), turned(bases, places))
-        return _ratio(own, control)
+        size = float(np.maximum(own, control).max(initial=0.0))
+        return _ratio(own, control, rounding(size, operator.dtype) * operator.m**0.5)
 
     def _response(
         self, operator: LinearOperator, inputs: NDArray[Any], origin: NDArray[Any]
@@ -140,7 +145,8 @@ def _run_distinct(model: Model, inputs: NDArray[Any]) -> NDArray[np.float32]:
     return answers[places.reshape(-1)]
 
 
-def _ratio(harm: Array, control: Array) -> Array:
-    safe = np.where(control > 0, control, 1.0)
-    ratio: Array = np.where(control > 0, harm / safe, np.inf)
+def _ratio(harm: Array, control: Array, least: float) -> Array:
+    """Ratios of what moved; a movement too small to be seen is taken to be as large as that."""
+    ratio: Array = np.maximum(harm, least) / np.maximum(control, least)
+    ratio[(harm <= least) & (control <= least)] = np.inf
     return ratio

@@ -17,13 +17,13 @@ from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators.base import LinearOperator
-from fingerprint.perturbations.joint import approach_jointly
-from fingerprint.perturbations.linear import solve_linear
-from fingerprint.perturbations.network import choose_method, solve_network
-from fingerprint.perturbations.solution import Solution
 from fingerprint.probes.probe import ProbeKind, symmetry_of
 from fingerprint.probes.public import start_input
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.network import choose_method, solve_network
+from fingerprint.solvers.projection import solve_linear
+from fingerprint.solvers.robust import solve_robust
+from fingerprint.solvers.solution import Solution
 from fingerprint.spaces.discriminative import outside
 from fingerprint.spaces.subspace import Subspace
 
@@ -166,7 +166,7 @@ class Solver:
         delta, begin = solution.delta.flatten(1), (start - base).flatten(1)
         cosine = torch.cosine_similarity(delta.double(), begin.double(), dim=1)
         return Candidates(
-            harmless=to_inputs(base + solution.delta, spec),
+            harmless=to_inputs(solution.point, spec),
             residual=solution.residual.double().cpu().numpy(),
             cosine=cosine.cpu().numpy(),
             converged=solution.converged.cpu().numpy(),
@@ -195,7 +195,7 @@ class Solver:
         for depth in depths[depths.index(self.depth) :]:
             self.depth = depth
             try:
-                return approach_jointly(
+                return solve_robust(
                     [self._joint_view(network) for network in (self.model, *self.companions)],
                     base.to(self.model.dtype),
                     start.to(self.model.dtype),

@@ -67,8 +67,7 @@ def choose_start(model: Model, seed: str, bases: NDArray[Any], progress: Progres
         logs: list[float] = []
         for derivative in derivatives:
             ratios = measure(derivative, bases, solved.harmless, places).ratios
-            usable = ratios[np.isfinite(ratios)]
-            logs.extend(np.log(np.maximum(usable, np.finfo(np.float64).tiny)))
+            logs.extend(np.log(ratios[np.isfinite(ratios)]))
         comparison[start] = float(np.exp(np.mean(logs))) if logs else 1.0
     best = min(comparison, key=lambda start: comparison[start])
     passes = sum(float(pilot.passes.sum()) for pilot in pilots.values())

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fingerprint.distances import answer_distance, answer_size, named, precision
 from fingerprint.network.spec import AnswerKind
+from fingerprint.precision import Precision
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.suspects.base import Suspect
 
@@ -57,13 +58,19 @@ class Answers:
             return None
         return precision(np.stack(list(self._rows.values())))
 
+    @property
+    def precision(self) -> Precision:
+        """How precisely these answers are given."""
+        return Precision.of(np.stack(list(self._rows.values())), self.kind)
+
     def repeat(self, inputs: NDArray[Any], tolerance: float) -> None:
         """Asks inputs again and remembers whether the answers agree."""
         again = self._answer(inputs)
         before = self.of(inputs)
-        difference = answer_distance(again, before, self.kind)
-        size = answer_size(before, self.kind)
-        steady = difference <= tolerance * np.maximum(size, np.finfo(np.float32).tiny)
+        difference = answer_distance(again, before, self.kind, floor=self.floor)
+        size = answer_size(before, self.kind, floor=self.floor)
+        least = self.precision.least_distance(np.concatenate([before, again]))
+        steady = difference <= np.maximum(tolerance * size, least)
         unanswered = ~np.isfinite(before).all(axis=-1)
         self.repeatable &= bool((steady | unanswered).all())
 

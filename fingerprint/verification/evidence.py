@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from fingerprint.distances import (
     precision,
     top_k,
 )
+from fingerprint.precision import Precision
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.verification.asking import Answers
 from fingerprint.verification.statistics import (
@@ -28,14 +29,44 @@ from fingerprint.verification.statistics import (
     permutation_test,
 )
 
-__all__ = ["Evidence", "KindTest", "gather", "least_ratio", "measured_harms"]
+__all__ = ["Evidence", "Harms", "KindTest", "gather", "least_ratio", "measured_harms"]
 
 Array = NDArray[np.float64]
 
 _LEAST_PROBES = 4
 _LEAST_BASES = 2
-_QUIET = 1e-6
-"""Harm of a control, relative to the largest answer, below which a base says nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Harms:
+    """How far the probes of a fingerprint, and the same turned, move a suspect's answers.
+
+    Attributes:
+        harm: Of each probe, float64 of shape ``(N,)``, at least ``least``; not finite where an
+            answer is not.
+        control: Of its control, likewise.
+        least: What the answers can show of either, shape ``(N,)``; one value for a base.
+        answers: To the harmless inputs, shape ``(N, classes)``.
+    """
+
+    harm: Array
+    control: Array
+    least: Array
+    answers: NDArray[np.float32]
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Probes whose answers and whose control's are all there."""
+        there: NDArray[np.bool_] = np.isfinite(self.harm) & np.isfinite(self.control)
+        return there
+
+    @property
+    def moved(self) -> NDArray[np.bool_]:
+        """Probes where either of the two moved the answer; of the others nothing is known."""
+        with np.errstate(invalid="ignore"):
+            seen = np.maximum(self.harm, self.control) > self.least
+        moved: NDArray[np.bool_] = self.answered & seen
+        return moved
 
 
 @dataclass(frozen=True)
@@ -47,12 +78,15 @@ class KindTest:
         estimate: Geometric mean harm ratio with its interval.
         p_value: Of the permutation test, corrected over kinds.
         probes: How many probes took part.
+        least: The harm ratio that these answers would have shown had no probe moved them: where
+            answers are coarse, not even the source comes below.
     """
 
     kind: str
     estimate: Estimate
     p_value: float
     probes: int
+    least: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,11 +123,12 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
     Returns:
         The evidence; without any, ``missing`` says why.
     """
-    harm, control_harm, perturbed = measured_harms(fingerprint, answers)
-    usable, missing = _usable(perturbed, harm, control_harm, answers.kind)
+    harms = measured_harms(fingerprint, answers)
+    perturbed = harms.answers
+    usable, missing = _usable(harms, answers.kind)
     tests: tuple[KindTest, ...] = ()
     if not missing:
-        tests = _tests(fingerprint, harm, control_harm, usable, margin, answers.kind)
+        tests = _tests(fingerprint, harms, usable, margin, answers.kind)
         missing = "" if tests else "too few probes were answered"
     same_space = perturbed.shape[-1] == fingerprint.output.classes
     recorded = np.stack([probe.answer for probe in fingerprint.probes])
@@ -103,23 +138,20 @@ def gather(fingerprint: Fingerprint, answers: Answers, margin: float) -> Evidenc
         deviation=_deviation(fingerprint, answers) if same_space else None,
         label_agreement=_agreement(perturbed, recorded) if same_space else None,
         probes_used=int(usable.sum()),
-        per_probe=_per_probe(fingerprint, harm, control_harm, usable),
+        per_probe=_per_probe(fingerprint, harms, usable),
     )
 
 
-def measured_harms(
-    fingerprint: Fingerprint, answers: Answers
-) -> tuple[Array, Array, NDArray[np.float32]]:
+def measured_harms(fingerprint: Fingerprint, answers: Answers) -> Harms:
     """Measures how far each harmless input, and the same turned, moves a suspect's answer.
+
+    Rounded answers may not move at all. That is no harm of zero but one too small to be seen, so
+    probe and control alike count at least what the answers of their base can show: within a base
+    they stay exchangeable for whoever has nothing to do with the source.
 
     Args:
         fingerprint: The candidate, of N probes.
         answers: The suspect's answers to all its inputs.
-
-    Returns:
-        The harm of each probe and that of its control, each float64 of shape ``(N,)`` and not
-        finite where an answer is not; and the answers to the harmless inputs, shape
-        ``(N, classes)``.
     """
     rows = np.array([probe.base for probe in fingerprint.probes])
     bases = answers.of(fingerprint.bases)
@@ -129,33 +161,32 @@ def measured_harms(
     controls = answers.of(fingerprint.controls)
     origin = answers.of(fingerprint.control_bases)
     control = answer_distance(controls, origin, answers.kind, floor=floor)
-    return harm, control, perturbed
+    given = np.stack([bases[rows], perturbed, origin, controls], axis=1)  # (N, 4, classes)
+    known, least = answers.precision, np.zeros(len(rows))
+    for base in sorted(set(rows)):
+        least[rows == base] = known.least_distance(given[rows == base])
+    return Harms(np.maximum(harm, least), np.maximum(control, least), least, perturbed)
 
 
-def _usable(
-    perturbed: NDArray[np.float32], harm: Array, control_harm: Array, kind: str
-) -> tuple[NDArray[np.bool_], str]:
-    """Probes that were answered and whose control was noticed, and why there are too few."""
-    answered = np.isfinite(harm) & np.isfinite(control_harm)
-    size = np.abs(perturbed[answered]).max(initial=0.0)
-    with np.errstate(invalid="ignore"):
-        noticed = answered & (control_harm > _QUIET * size)
+def _usable(harms: Harms, kind: str) -> tuple[NDArray[np.bool_], str]:
+    """Probes that give evidence, and why there are too few.
+
+    A label that stays is an answer as exact as one that changes; of other answers, those count
+    that the probe or its control moved.
+    """
+    answered, moved = harms.answered, harms.moved
     if int(answered.sum()) < _LEAST_PROBES:
         return answered, "the answers are missing or not finite"
-    if kind == "labels":
-        silent = not bool((harm[answered] > 0).any() or (control_harm[answered] > 0).any())
-        noticed = answered
-    else:
-        silent = int(noticed.sum()) < _LEAST_PROBES
-    if silent:
-        return noticed, "the answers do not change with the input: a constant or dead network"
-    return noticed, ""
+    labels = kind == "labels"
+    usable = answered if labels else moved
+    if int(moved.sum()) < (1 if labels else _LEAST_PROBES):
+        return usable, "the answers do not change with the input: a constant or dead network"
+    return usable, ""
 
 
 def _tests(
     fingerprint: Fingerprint,
-    harm: Array,
-    control_harm: Array,
+    harms: Harms,
     usable: NDArray[np.bool_],
     margin: float,
     answer_kind: str,
@@ -163,37 +194,49 @@ def _tests(
     """Tests each kind of probe, its controls dealt out within bases, and corrects for both."""
     kinds = np.array([probe.kind for probe in fingerprint.probes])
     rows = np.array([probe.base for probe in fingerprint.probes])
-    found: list[tuple[str, Estimate, float, int]] = []
+    found: list[KindTest] = []
     for kind in sorted(set(kinds)):
         chosen = usable & (kinds == kind)
-        groups = [chosen & (rows == base) for base in sorted(set(rows[chosen]))]
-        if int(chosen.sum()) < _LEAST_PROBES or len(groups) < _LEAST_BASES:
+        if int(chosen.sum()) < _LEAST_PROBES or len(set(rows[chosen])) < _LEAST_BASES:
             continue
-        treated = [harm[group] for group in groups]
-        control = [control_harm[group] for group in groups]
-        estimate, p_value = _test(treated, control, margin, answer_kind)
-        found.append((str(kind), estimate, p_value, int(chosen.sum())))
-    corrected = holm([p_value for _, _, p_value, _ in found])
-    tests = [
-        KindTest(kind=kind, estimate=estimate, p_value=p_value, probes=count)
-        for (kind, estimate, _, count), p_value in zip(found, corrected, strict=True)
-    ]
+        treated, control = _by_base(harms, chosen, rows)
+        if answer_kind == "labels":
+            estimate, p_value, least = *_test_labels(treated, control, margin), 0.0
+        else:
+            estimate = estimate_ratio(_logs(treated), _logs(control))
+            least = float(np.exp(np.log(harms.least / harms.control)[chosen].mean()))
+            # Dealt out anew are all that were answered. Leaving out those that nothing moved
+            # would leave each probe at most one of the values that did not move, and the
+            # relabellings of the others would spread less than these values do.
+            everything = harms.answered & (kinds == kind)
+            treated, control = _by_base(harms, everything, rows)
+            p_value = permutation_test(_logs(treated), _logs(control), margin)
+        found.append(KindTest(str(kind), estimate, p_value, int(chosen.sum()), least))
+    corrected = holm([test.p_value for test in found])
+    tests = [replace(test, p_value=p) for test, p in zip(found, corrected, strict=True)]
     return tuple(sorted(tests, key=lambda test: (test.p_value, test.estimate.ratio)))
 
 
-def _test(
-    treated: list[Array], control: list[Array], margin: float, answer_kind: str
+def _by_base(
+    harms: Harms, chosen: NDArray[np.bool_], rows: NDArray[np.integer]
+) -> tuple[list[Array], list[Array]]:
+    """Harms of the chosen probes and of their controls, an array for each base they have."""
+    groups = [chosen & (rows == base) for base in sorted(set(rows[chosen]))]
+    return [harms.harm[group] for group in groups], [harms.control[group] for group in groups]
+
+
+def _logs(groups: list[Array]) -> list[Array]:
+    return [np.log(values) for values in groups]
+
+
+def _test_labels(
+    treated: list[Array], control: list[Array], margin: float
 ) -> tuple[Estimate, float]:
-    if answer_kind == "labels":
-        changed = sum(float(values.mean()) for values in treated) / len(treated)
-        expected = sum(float(values.mean()) for values in control) / len(control)
-        ratio = changed / expected if expected > 0 else float("inf")
-        odds = odds_of_margin(control, margin)
-        return Estimate(ratio, 0.0, float("inf")), discordance_test(treated, control, odds)
-    tiny = np.finfo(np.float32).tiny
-    logs = [np.log(np.maximum(values, tiny)) for values in treated]
-    control_logs = [np.log(np.maximum(values, tiny)) for values in control]
-    return estimate_ratio(logs, control_logs), permutation_test(logs, control_logs, margin)
+    changed = sum(float(values.mean()) for values in treated) / len(treated)
+    expected = sum(float(values.mean()) for values in control) / len(control)
+    ratio = changed / expected if expected > 0 else float("inf")
+    odds = odds_of_margin(control, margin)
+    return Estimate(ratio, 0.0, float("inf")), discordance_test(treated, control, odds)
 
 
 def _deviation(fingerprint: Fingerprint, answers: Answers) -> float:
@@ -219,7 +262,9 @@ def _deviation(fingerprint: Fingerprint, answers: Answers) -> float:
         floor = precision(given) if floor is None else floor
     difference = answer_distance(given, recorded, kind, floor=floor)
     size = answer_size(recorded, kind, floor=floor)
-    return float((difference / np.maximum(size, np.finfo(np.float32).tiny)).max())
+    explained = difference <= Precision(kind).float_distance(recorded)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.where(explained, 0.0, difference / size).max())
 
 
 def _agreement(given: NDArray[np.float32], recorded: NDArray[np.float32]) -> float | None:
@@ -230,8 +275,9 @@ def _agreement(given: NDArray[np.float32], recorded: NDArray[np.float32]) -> flo
 
 
 def _per_probe(
-    fingerprint: Fingerprint, harm: Array, control_harm: Array, usable: NDArray[np.bool_]
+    fingerprint: Fingerprint, harms: Harms, usable: NDArray[np.bool_]
 ) -> tuple[dict[str, Any], ...]:
+    harm, control_harm = harms.harm, harms.control
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = harm / control_harm
     return tuple(
@@ -264,8 +310,7 @@ def least_ratio(per_probe: Sequence[Mapping[str, Any]]) -> float | None:
     for kind in {row["kind"] for row in used}:
         rows = [row for row in used if row["kind"] == kind]
         if len(rows) >= _LEAST_PROBES and len({row["base"] for row in rows}) >= _LEAST_BASES:
-            harms = np.array([(row["harm"], row["control_harm"]) for row in rows], np.float64)
-            logs = np.log(np.maximum(harms, np.finfo(np.float32).tiny))
+            logs = np.log([(row["harm"], row["control_harm"]) for row in rows])
             found.append(float(np.exp((logs[:, 0] - logs[:, 1]).mean())))
     return min(found, default=None)
 

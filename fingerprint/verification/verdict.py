@@ -5,7 +5,7 @@
 where models known to be independent fall as low as copies do, no ratio tells them apart.
 *independent*: every interval lies above the default margin. That bound does not depend on the
 candidate's own margin: what lowers that may turn a *derived* into an *inconclusive*, never into
-an *independent*.
+an *independent*. Nor are answers that would hide what the source moves by.
 *inconclusive*: anything else. No evidence is never a match and never a pass.
 """
 
@@ -17,6 +17,10 @@ from fingerprint.verification.evidence import Evidence, KindTest
 from fingerprint.verification.verification import Candidate, Verdict
 
 __all__ = ["judge"]
+
+_LEAST_POWER = 0.5
+"""Share of the margin that the source itself must be able to fall below, for a ratio above the
+margin to say that a suspect is not derived from it."""
 
 
 def judge(
@@ -86,6 +90,11 @@ def _decide(
             f"{margin.value:.2g}"
         )
     lowest = min(evidence.tests, key=lambda test: test.estimate.low)
+    if lowest.estimate.low >= margin.lower and lowest.least > _LEAST_POWER * margin.lower:
+        return "inconclusive", (
+            f"the answers are too coarse: even the source would show a harm ratio of "
+            f"{lowest.least:.2g}; ask for more decimals"
+        )
     if lowest.estimate.low >= margin.lower:
         return "independent", (
             "perturbations solved for the source change its answers about as much as the same "

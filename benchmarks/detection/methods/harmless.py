@@ -101,9 +101,8 @@ def scores(
         ``log(margin) - mean log harm ratio`` per budget; higher means more likely derived, 0 is
         the margin. None where the answers are missing.
     """
-    harm, control, _ = measured_harms(fingerprint, ask(suspect, [fingerprint], np.inf))
-    tiny = float(np.finfo(np.float32).tiny)
-    logs = np.log(np.maximum(harm, tiny)) - np.log(np.maximum(control, tiny))
+    harms = measured_harms(fingerprint, ask(suspect, [fingerprint], np.inf))
+    logs = np.log(harms.harm) - np.log(harms.control)
     rows = np.array([probe.base for probe in fingerprint.probes])
     margin = margin_from((), fingerprint.parameters.get("decoys", ()))
     found: dict[int, float | None] = {}

@@ -13,7 +13,7 @@ from benchmarks.paper.experiment import Options
 from benchmarks.paper.imagenet import photographs
 from benchmarks.paper.networks import Images
 from fingerprint import Model, load_model
-from fingerprint.perturbations import linear_space
+from fingerprint.solvers import linear_space
 
 
 @pytest.fixture

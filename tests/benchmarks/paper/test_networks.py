@@ -15,7 +15,7 @@ from benchmarks.paper.dimensions import measured
 from benchmarks.paper.experiment import Options
 from benchmarks.paper.recipes import NETWORKS, Recipe
 from fingerprint import load_model
-from fingerprint.perturbations import linear_space
+from fingerprint.solvers import linear_space
 
 
 def _tiny(channels: int) -> nn.Module:

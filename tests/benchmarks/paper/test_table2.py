@@ -15,7 +15,7 @@ from benchmarks.paper.hiding import Attacked, algorithm1, measured
 from benchmarks.paper.networks import Images
 from benchmarks.paper.table2 import draw, tables
 from fingerprint import load_model
-from fingerprint.perturbations import linear_space
+from fingerprint.solvers import linear_space
 
 
 @pytest.fixture

@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 from torch import nn
 
-from cli.hiding_view import Hiding, hiding
+from cli.hiding_view import hiding
 from cli.output import console
 from fingerprint import Model, load_model
-from fingerprint.perturbations.effect import Effect
 from fingerprint.privacy import Hidden, Similarity
+from fingerprint.solvers.effect import Effect
 from tests.cli.fakes import HOSTILE
 from tests.support.digits import digits
 
@@ -204,8 +204,8 @@ def _effect(*, relative: float = 0.0, after: int = 3) -> Effect:
     return Effect(relative=relative, rmse=0.0, largest=0.0, label=3, label_after=after)
 
 
-def _hiding(name: str, effect: Effect) -> Hiding:
-    hidden = Hidden(
+def _hidden(effect: Effect) -> Hidden:
+    return Hidden(
         image=np.zeros(SIZE, dtype=np.uint8),
         exact=np.zeros(SIZE),
         method="network",
@@ -215,34 +215,30 @@ def _hiding(name: str, effect: Effect) -> Hiding:
         effect_exact=_effect(),
         effect=effect,
     )
-    alike = Similarity(mse=0.25, ssim=None, ssim_inverted=None, haarpsi=None, note="too small")
-    return Hiding(
-        names=(name,),
-        files=(name,),
-        hidden=(hidden,),
-        similarities=(alike,),
-        labels=(3,),
-        attacks=(("regression", (alike,)),),
-    )
 
 
 @pytest.mark.parametrize(
     ("effect", "kept"),
     [
-        (_effect(relative=0.05), 1),
-        (_effect(relative=0.5), 0),
-        (_effect(relative=0.05, after=4), 0),
-        (_effect(relative=float("nan")), 0),
+        (_effect(relative=0.05), True),
+        (_effect(relative=0.5), False),
+        (_effect(relative=0.05, after=4), False),
+        (_effect(relative=float("nan")), False),
     ],
 )
-def test_an_answer_is_kept_with_its_label_and_nine_tenths_of_it(effect: Effect, kept: int) -> None:
-    assert _hiding("a", effect).kept == kept
+def test_an_answer_is_kept_with_its_label_and_nine_tenths_of_it(effect: Effect, kept: bool) -> None:
+    assert _hidden(effect).is_kept == kept
 
 
 def test_hostile_names_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     import sys
 
-    console(sys.stdout).print(hiding(_hiding(HOSTILE, _effect(after=4))))
+    alike = Similarity(mse=0.25, ssim=None, ssim_inverted=None, haarpsi=None, note="too small")
+    image = {"similarity": alike.to_dict(), "recovered": {"regression": alike.to_dict()}}
+    image |= {"name": HOSTILE, **_hidden(_effect(after=4)).to_dict()}
+    document = {"images": [image], "kept": 0, "same_label": 0}
+    document |= {"accuracy_before": 1.0, "accuracy_after": 0.0}
+    console(sys.stdout).print(hiding(document))
     text = capsys.readouterr().out
     assert "\x1b" not in text
     assert "3 -> 4" in text
@@ -255,7 +251,7 @@ def test_when_no_answer_is_kept_the_code_is_inconclusive(
 ) -> None:
     import fingerprint.privacy
 
-    lost = _hiding("a", _effect(after=4)).hidden * 2
+    lost = (_hidden(_effect(after=4)),) * 2
     monkeypatch.setattr(fingerprint.privacy, "hide", lambda *_, **__: lost)
     result = run(trained_mlp)
     assert result.exit_code == 4

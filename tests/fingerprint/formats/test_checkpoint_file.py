@@ -196,10 +196,10 @@ def test_a_trillion_repeated_elements_are_refused_at_once(
 ) -> None:
     data = saved({"w": torch.ones(1).expand(10**6, 10**6)}, **layout)
     assert len(data) < 3000
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(UnsafeFile, match="claims 1000000000000 elements"):
         read_weights(write(data))
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_deflated_bomb_is_refused_before_it_expands(write: Callable[..., str]) -> None:

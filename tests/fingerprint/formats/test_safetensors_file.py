@@ -65,11 +65,11 @@ HOSTILE = {
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_header_is_refused_within_a_second_and_100_mb(data: bytes) -> None:
     tracemalloc.start()
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         with pytest.raises(InputRefused, match=r"file\.safetensors"):
             read_safetensors(data, "file.safetensors")
-        seconds, (_, peak) = time.perf_counter() - began, tracemalloc.get_traced_memory()
+        seconds, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert seconds < 1

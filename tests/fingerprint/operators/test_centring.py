@@ -9,8 +9,8 @@ from torch.nn import functional
 from fingerprint.network.loading import load_model
 from fingerprint.operators import first_affine_segment
 from fingerprint.operators.centring import centring
-from fingerprint.perturbations import linear_space
 from fingerprint.probes.harmless_spaces import find_spaces
+from fingerprint.solvers import linear_space
 from fingerprint.spaces import null_space
 
 TOKENS, WIDTH = 5, 8

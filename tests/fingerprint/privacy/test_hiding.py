@@ -13,8 +13,8 @@ from torch import nn
 
 from fingerprint import Model, load_model
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.perturbations import linear_space
 from fingerprint.privacy import hide
+from fingerprint.solvers import linear_space
 from tests.support.digits import digits
 
 SIZE = (1, 16, 16)

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from fingerprint import load_model
 from fingerprint.errors import UsageError
-from fingerprint.perturbations import linear_space
 from fingerprint.privacy import GaussianPrior, Regression, completed, hide, recover
+from fingerprint.solvers import linear_space
 from fingerprint.spaces.subspace import DenseSubspace
 from tests.support.digits import digits
 
@@ -45,7 +45,7 @@ def test_least_squares_is_the_smallest_image_with_the_harmful_part() -> None:
 
 def test_the_prior_is_the_conditional_mean_of_its_gaussian() -> None:
     space, public = _space(), _gaussian(40)
-    prior = GaussianPrior.fit(public, components=4)
+    prior = GaussianPrior.fit(public)
     hidden = _gaussian(5, seed=2)
     rows = prior.directions
     covariance = rows.T @ torch.diag(prior.variances) @ rows + prior.noise * torch.eye(6)
@@ -63,7 +63,7 @@ def test_the_prior_is_the_conditional_mean_of_its_gaussian() -> None:
 
 def test_the_prior_does_better_than_guessing_the_mean() -> None:
     space, public, images = _space(), _gaussian(500), _gaussian(50, seed=3)
-    prior = GaussianPrior.fit(public, components=5)
+    prior = GaussianPrior.fit(public)
     learned = prior.complete(space, images)
     assert _mse(learned, images) < 0.8 * _mse(completed(space, images, prior.mean), images)
 

@@ -16,11 +16,11 @@ from cli.demo.networks import mlp
 from fingerprint.errors import NoInformation, UsageError
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
-from fingerprint.perturbations.noise import START_KINDS
 from fingerprint.probes import extraction
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.probes.public import public_bases, start_input
 from fingerprint.probes.screening import FLOOR
+from fingerprint.solvers.noise import START_KINDS
 from tests.support.digits import digits, network
 from tests.support.extracted import SEED, SIZE, fingerprint_of, loaded, model_of
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fingerprint.network.spec import InputSpec
-from fingerprint.perturbations.noise import base_input
 from fingerprint.probes.public import public_bases
+from fingerprint.solvers.noise import base_input
 
 GREY = InputSpec(shape=(1, 16, 16))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,6 +85,16 @@ def test_one_kind_of_probe_decides_by_p_value_and_interval(
     fingerprint: Fingerprint, test: KindTest, verdict: str
 ) -> None:
     assert judged(fingerprint, test).verdict == verdict
+
+
+@pytest.mark.parametrize(("least", "verdict"), [(0.35, "independent"), (0.36, "inconclusive")])
+def test_answers_that_would_hide_the_source_show_no_independence(
+    fingerprint: Fingerprint, least: float, verdict: str
+) -> None:
+    candidate = judged(fingerprint, replace(HIGH, least=least))
+    assert candidate.verdict == verdict
+    assert ("too coarse" in candidate.reason) == (verdict == "inconclusive")
+    assert judged(fingerprint, replace(LOW, least=least)).verdict == "derived"
 
 
 @pytest.mark.parametrize(
