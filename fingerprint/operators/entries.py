@@ -131,13 +131,8 @@ class Entries(LinearOperator):
     @property
     def is_identity(self) -> bool:
         """Whether the entries stay as they are, but for the shape."""
-        return self.scale is None and self._stays
-
-    @property
-    def _stays(self) -> bool:
-        """Whether each entry stays where it is."""
         every = torch.arange(self.n, device=self.device)
-        return self.m == self.n and bool((self.source == every).all())
+        return self.scale is None and torch.equal(self.source, every)
 
     @property
     def factors(self) -> Tensor:
@@ -225,19 +220,19 @@ class Diagonal(LinearOperator):
         return y * self.scale
 
 
-def simplest(entries: Entries, shape: tuple[int, ...] | None = None) -> Entries | Diagonal:
+def simplest(entries: Entries) -> Entries | Diagonal:
     """Returns a diagonal with as few factors as will do where every entry stays in its place.
 
-    Args:
-        entries: Any map of entries.
-        shape: With whose axes to look for factors that are the same; its own by default.
+    Along the first axis, that of channels, factors are kept apart.
     """
-    if entries.scale is None or not entries._stays:
+    every = torch.arange(entries.n, device=entries.device)
+    if entries.is_identity or entries.m != entries.n:
         return entries
-    shape = entries.in_shape if shape is None else shape
-    scale = entries.factors.reshape(shape)
-    for axis in range(len(shape)):
+    if not bool(((entries.source == every) | (entries.source < 0)).all()):
+        return entries
+    scale = entries.factors.reshape(entries.in_shape)
+    for axis in range(1, scale.ndim):
         first = scale.narrow(axis, 0, 1)
         if bool(((scale - first).abs() <= _SAME * first.abs()).all()):
             scale = first
-    return Diagonal(scale, shape)
+    return Diagonal(scale, entries.in_shape)

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from fingerprint.inspection.bounds import rank_bound
 from fingerprint.inspection.spectrum import Spectrum
-from fingerprint.inspection.ways import ways
+from fingerprint.inspection.ways import rank_bound, ways
 from fingerprint.operators import (
     Convolution,
     Dense,
