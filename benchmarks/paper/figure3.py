@@ -174,7 +174,6 @@ def _notes(series: Sequence[Series], found: LeastHarmful, response: float) -> tu
     least = next(row for row in series if row.kind == LEAST)
     short = next(row for row in series if row.kind == LEAST + SHORT)
     shares = [ours / paper for ours, paper in zip(short.rmse, PAPER[LEAST], strict=True)]
-    converged = "converged" if found.converged else "not converged"
     return (
         f"The claim that a harmless perturbation changes no logit {holds}: the error is "
         f"{mean:.1e} at most in float64, {CLAIM:.0e} being allowed, and {worst:.1e} for the single "
@@ -188,7 +187,7 @@ def _notes(series: Sequence[Series], found: LeastHarmful, response: float) -> tu
         "is not in the text; ε = 8/255 is a guess.",
         f"The least harmful direction of {least.network} has a response of "
         f"{float(found.singular_values[0]):.2e} per unit length, noise one of {response:.2e} "
-        f"({found.method}, {converged}). At 32ε it moves the logits "
+        f"({found.method}). At 32ε it moves the logits "
         f"{noise[least.network][-1] / least.rmse[-1]:.3g} times less than noise of its size; in "
         f"the paper {PAPER[NOISE][-1] / PAPER[LEAST][-1]:.0f} times. Sizes may explain it: Lemma 2 "
         "asks for a direction of length 1, and ε times that is √n times shorter than noise of ε "

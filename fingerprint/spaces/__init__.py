@@ -18,7 +18,6 @@ from fingerprint.spaces.null_space import generic_dimension, null_space
 from fingerprint.spaces.subspace import (
     CoordinateSubspace,
     DenseSubspace,
-    OrthogonalComplement,
     Subspace,
     TrivialSubspace,
     WholeSpace,
@@ -30,7 +29,6 @@ __all__ = [
     "DenseSubspace",
     "LeastHarmful",
     "MatrixFreeSubspace",
-    "OrthogonalComplement",
     "OutsideSample",
     "PatchSubspace",
     "ProjectionWarning",

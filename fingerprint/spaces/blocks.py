@@ -11,6 +11,8 @@ of 196 patches.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,7 @@ from fingerprint.spaces.kernel import MatrixKernel, matrix_kernel
 from fingerprint.spaces.subspace import Subspace, check_basis_fits
 from fingerprint.spaces.windows import Windows
 
-__all__ = ["Block", "PatchSubspace", "disjoint_blocks", "merge_windows"]
+__all__ = ["Block", "PatchSubspace", "decomposed_blocks", "disjoint_blocks", "merge_windows"]
 
 _Integers = NDArray[np.int64]
 
@@ -126,38 +128,29 @@ class PatchSubspace(Subspace):
     """The null space of disjoint blocks, with the inputs that none of them reads.
 
     Attributes:
-        blocks: The blocks, each repeated over its places.
         kernels: Row or null space of each block's matrix.
+        columns: Flat input positions of each block, shape ``(L, q)``.
     """
 
     def __init__(
         self,
-        blocks: tuple[Block, ...],
+        kernels: Sequence[MatrixKernel],
+        columns: Sequence[Tensor],
         in_shape: tuple[int, ...],
         *,
-        matrix_dtype: torch.dtype,
-        device: torch.device | str = "cpu",
         note: str = "",
+        device: torch.device | str = "cpu",
     ) -> None:
-        """Decomposes each block once.
-
-        Args:
-            blocks: Disjoint blocks.
-            in_shape: Shape of one vector.
-            matrix_dtype: What the operator was computed in; sets the cutoff.
-            device: Where the blocks are.
-            note: How the structure was found.
-        """
-        self.blocks = blocks
-        self.kernels = _decompose(blocks, matrix_dtype)
-        rank = sum(k.rank * len(b.columns) for k, b in zip(self.kernels, blocks, strict=True))
-        super().__init__(in_shape, None, note=note, device=device)
-        self.dimension = self.n - rank
+        """Takes the kernel of each block, where it stands, and how the structure was found."""
+        self.kernels = tuple(kernels)
+        self.columns = tuple(columns)
+        rank = sum(k.rank * len(c) for k, c in zip(self.kernels, self.columns, strict=True))
+        super().__init__(in_shape, math.prod(in_shape) - rank, note=note, device=device)
 
     def _project(self, rows: Tensor) -> Tensor:
         projected = rows.clone()
-        for block, kernel in zip(self.blocks, self.kernels, strict=True):
-            projected[:, block.columns] = kernel.project(rows[:, block.columns])
+        for kernel, columns in zip(self.kernels, self.columns, strict=True):
+            projected[:, columns] = kernel.project(rows[:, columns])
         return projected
 
     def basis(self) -> Tensor:
@@ -166,27 +159,34 @@ class PatchSubspace(Subspace):
         Raises:
             UsageError: It would not fit in memory.
         """
-        assert self.dimension is not None  # set from the ranks above
+        assert self.dimension is not None  # ranks are known
         check_basis_fits(self.n, self.dimension)
         basis = torch.zeros(self.n, self.dimension, dtype=self.dtype, device=self.device)
         free = torch.ones(self.n, dtype=torch.bool, device=self.device)
         done = 0
-        for block, kernel in zip(self.blocks, self.kernels, strict=True):
-            free[block.columns.reshape(-1)] = False
-            columns = kernel.basis()
-            for place in block.columns:
-                basis[place, done : done + columns.shape[1]] = columns
-                done += columns.shape[1]
+        for kernel, columns in zip(self.kernels, self.columns, strict=True):
+            free[columns.reshape(-1)] = False
+            small = kernel.basis()
+            for place in columns:
+                basis[place, done : done + small.shape[1]] = small
+                done += small.shape[1]
         alone = free.nonzero().squeeze(1)
         basis[alone, torch.arange(done, done + len(alone), device=self.device)] = 1.0
         return basis
 
 
-def _decompose(blocks: tuple[Block, ...], dtype: torch.dtype) -> tuple[MatrixKernel, ...]:
+def decomposed_blocks(blocks: Sequence[Block], dtype: torch.dtype) -> list[MatrixKernel]:
+    """Decomposes each block once.
+
+    Singular values of a block diagonal operator are those of all its blocks together, so the
+    cutoff is relative to the largest of all.
+
+    Args:
+        blocks: Disjoint blocks.
+        dtype: What the operator was computed in; sets the cutoff.
+    """
     if len(blocks) == 1:
-        return (matrix_kernel(blocks[0].matrix, dtype),)
-    # Singular values of a block diagonal operator are those of all its blocks together, so the
-    # cutoff is relative to the largest of all.
+        return [matrix_kernel(blocks[0].matrix, dtype)]
     norms = [float(torch.linalg.matrix_norm(b.matrix, 2)) for b in blocks if b.matrix.numel()]
     largest = max(norms, default=0.0)
-    return tuple(matrix_kernel(block.matrix, dtype, largest=largest) for block in blocks)
+    return [matrix_kernel(block.matrix, dtype, largest=largest) for block in blocks]

@@ -17,8 +17,13 @@ from torch import Tensor
 from fingerprint.errors import NoInformation
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.composed import same_kernel
-from fingerprint.spaces.blocks import PatchSubspace, disjoint_blocks, merge_windows
-from fingerprint.spaces.kernel import MatrixKernel, kernel_from_gram, matrix_kernel
+from fingerprint.spaces.blocks import (
+    PatchSubspace,
+    decomposed_blocks,
+    disjoint_blocks,
+    merge_windows,
+)
+from fingerprint.spaces.kernel import kernel_from_gram, matrix_kernel
 from fingerprint.spaces.matrix_free import MatrixFreeSubspace
 from fingerprint.spaces.rank import (
     free_inputs,
@@ -28,8 +33,6 @@ from fingerprint.spaces.rank import (
 )
 from fingerprint.spaces.subspace import (
     CoordinateSubspace,
-    DenseSubspace,
-    OrthogonalComplement,
     Subspace,
     TrivialSubspace,
     WholeSpace,
@@ -135,13 +138,9 @@ def _by_structure(operator: LinearOperator, *, values: bool) -> Subspace | None:
     if blocks is None:
         return None
     note = "block diagonal: one small decomposition, repeated"
-    space = PatchSubspace(
-        blocks,
-        operator.in_shape,
-        matrix_dtype=operator.dtype,
-        device=operator.device,
-        note=note,
-    )
+    kernels = decomposed_blocks(blocks, operator.dtype)
+    columns = [block.columns for block in blocks]
+    space = PatchSubspace(kernels, columns, operator.in_shape, note=note, device=operator.device)
     return _simplest(space)
 
 
@@ -158,7 +157,11 @@ def _by_decomposition(operator: LinearOperator, max_dense: int) -> Subspace | No
         kernel = matrix_kernel(operator.to_dense().to(torch.float64), operator.dtype)
     else:
         return None
-    return _explicit(kernel, operator.in_shape)
+    every = torch.arange(n, device=operator.device).unsqueeze(0)
+    note = "singular value decomposition"
+    return _simplest(
+        PatchSubspace([kernel], [every], operator.in_shape, note=note, device=operator.device)
+    )
 
 
 def _by_iteration(operator: LinearOperator) -> Subspace:
@@ -172,14 +175,6 @@ def _by_iteration(operator: LinearOperator) -> Subspace:
     bound = f"at least {n - m}" if m < n else "possibly 0"
     note = f"dimension not computed ({bound}): {m} x {n} is too large to decompose"
     return MatrixFreeSubspace(operator, note=note)
-
-
-def _explicit(kernel: MatrixKernel, in_shape: tuple[int, ...]) -> Subspace:
-    note = "singular value decomposition"
-    if kernel.row_basis is not None:
-        return OrthogonalComplement(kernel.row_basis, in_shape, note=note)
-    assert kernel.null_basis is not None  # one of both is always there
-    return _simplest(DenseSubspace(kernel.null_basis, in_shape, note=note))
 
 
 def _simplest(space: Subspace) -> Subspace:
