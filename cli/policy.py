@@ -1,7 +1,8 @@
 """Whether a verification satisfies what its caller expects or forbids.
 
 No evidence is never a pass: where nothing can be concluded about a model that a policy names,
-the answer is inconclusive, not yes.
+the answer is inconclusive, not yes. Neither passes nor fails who merely shares an origin with a
+model: a sibling of it does as well.
 """
 
 from __future__ import annotations
@@ -14,11 +15,9 @@ from cli.errors import ExitCode
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
-    from fingerprint.verification.verification import Verification
+    from fingerprint.verification import Verification
 
 __all__ = ["Judgement", "judge"]
-
-_OURS = ("same", "derived")
 
 
 @dataclass(frozen=True)
@@ -36,17 +35,27 @@ class Judgement:
 
 def _judge_name(result: Verification, name: str, *, wanted: bool) -> Judgement:
     """Judges one policy about one model."""
-    verdict = next((c.verdict for c in result.candidates if c.name == name), "inconclusive")
-    policy = "--expect" if wanted else "--forbid"
-    if verdict == "inconclusive":
-        reason = f"{policy} {clean(name)}: nothing can be concluded about this model"
+    candidate = next((one for one in result.candidates if one.name == name), None)
+    policy, shown = "--expect" if wanted else "--forbid", clean(name)
+    if candidate is not None and candidate.identical_weights and not wanted:
+        said = "the suspect has its very weights"
+        return Judgement(ExitCode.POLICY_FAILED, (f"{policy} {shown}: {said}",))
+    if candidate is None or candidate.verdict == "inconclusive":
+        reason = f"{policy} {shown}: nothing can be concluded about this model"
         return Judgement(ExitCode.INCONCLUSIVE, (reason,))
-    if (verdict in _OURS) is wanted:
+    if candidate.relation == "shares_origin":
+        reason = (
+            f"{policy} {shown}: the suspect shares an origin with it, which does not say that it "
+            f"descends from it; register the parent of {shown} and name it with --parent, or "
+            f"state 'fp register {shown} --from-scratch'"
+        )
+        return Judgement(ExitCode.INCONCLUSIVE, (reason,))
+    if (candidate.verdict != "independent") is wanted:
         return Judgement(ExitCode.OK)
-    relation = {"same": "the same as", "derived": "derived from"}.get(verdict, "independent of")
-    return Judgement(
-        ExitCode.POLICY_FAILED, (f"{policy} {clean(name)}: the suspect is {relation} it",)
+    said = {"same": "the same as", "derived": "derived from"}.get(
+        candidate.verdict, "independent of"
     )
+    return Judgement(ExitCode.POLICY_FAILED, (f"{policy} {shown}: the suspect is {said} it",))
 
 
 def judge(
@@ -63,7 +72,7 @@ def judge(
     """
     judgements = [_judge_name(result, name, wanted=False) for name in forbid]
     judgements += [_judge_name(result, name, wanted=True) for name in expect]
-    if result.verdict == "inconclusive" or not result.candidates:
+    if not _answered(result, named=bool(judgements)):
         judgements.append(Judgement(ExitCode.INCONCLUSIVE))
     reasons = tuple(reason for judgement in judgements for reason in judgement.reasons)
     codes = {judgement.code for judgement in judgements}
@@ -71,3 +80,11 @@ def judge(
         if code in codes:
             return Judgement(code, reasons)
     return Judgement(ExitCode.OK)
+
+
+def _answered(result: Verification, *, named: bool) -> bool:
+    """Whether the question has an answer; policies ask of the models they name, not of all."""
+    if not result.candidates:
+        return False
+    clear = all(candidate.verdict == "independent" for candidate in result.candidates)
+    return result.verdict != "inconclusive" or (named and clear)

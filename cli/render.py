@@ -14,10 +14,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fingerprint.text import clean
+from fingerprint.evidence.calibration import DEFAULT_MARGIN
+from fingerprint.text import clean, listed
+from fingerprint.verification import Candidate, Verification
 
 if TYPE_CHECKING:
-    from fingerprint.verification.verification import Candidate, Verification
     from registry import RecordedVerification, RegisteredModel
     from registry.screenings import Pair
 
@@ -42,7 +43,6 @@ _STYLES = {
     "inconclusive": "magenta",
 }
 _NONE = "-"
-_DEFAULT_MARGIN = 0.7  # the library's own number; importing it here would import torch
 _SHOWN_PAIRS = 10
 _DIGEST = 16
 
@@ -97,15 +97,25 @@ def verification(result: Verification) -> RenderableType:
     """Returns the verdict, why, and a table of all candidates, best first."""
     sentence = Text.assemble("Verdict: ", verdict(result.verdict))
     if result.best is not None:
-        relation = "as" if result.verdict == "same" else "from"
-        sentence.append(f" {relation} {clean(result.best)}")
+        sentence.append(_relation(result))
     parts: list[RenderableType] = [sentence, Text(clean(result.reason, 500))]
     if result.candidates:
         parts.append(_candidates(result.candidates))
+    if result.not_asked:
+        parts.append(Text(f"ruled out unasked: {listed(result.not_asked, shown=10)}"))
     parts.append(_effort(result))
-    if result.candidates:
+    if result.candidates and result.candidates[0].margin is not None:
         parts.append(_margin(result.candidates[0]))
     return Group(*parts)
+
+
+def _relation(result: Verification) -> str:
+    """Returns what the verdict says of the best candidate, such as `` from ours``."""
+    name = clean(result.best)
+    if result.verdict == "same":
+        return f" as {name}"
+    relation = next((one.relation for one in result.candidates if one.name == result.best), None)
+    return f", shares an origin with {name}" if relation == "shares_origin" else f" from {name}"
 
 
 def _candidates(candidates: Sequence[Candidate]) -> Table:
@@ -113,15 +123,28 @@ def _candidates(candidates: Sequence[Candidate]) -> Table:
     rows = [
         (
             clean(candidate.name),
-            verdict(candidate.verdict),
+            _judged(candidate),
             interval(candidate.harm_ratio, candidate.harm_ratio_ci),
             p_value(candidate.p_value),
-            str(candidate.probes_used),
+            str(_probes(candidate)),
             _share(candidate.label_agreement),
         )
         for candidate in candidates
     ]
     return table(headings, rows)
+
+
+def _judged(candidate: Candidate) -> Text:
+    """Returns the verdict on a candidate, with the relation it claims."""
+    text = verdict(candidate.verdict)
+    if candidate.relation is not None:
+        text.append({"descends": " (descends)", "shares_origin": " (origin)"}[candidate.relation])
+    return text
+
+
+def _probes(candidate: Candidate) -> int:
+    """Returns how many probes gave evidence."""
+    return sum(one.used for one in candidate.findings if one.test == "harm_ratio")
 
 
 def _effort(result: Verification) -> Text:
@@ -145,7 +168,7 @@ def _margin(best: Candidate) -> Text:
     if best.margin_pairs:
         vouch = "by itself it vouches" if one else "by themselves they vouch"
         line += f": {vouch} for a false-positive rate of 1 in {round(1 / best.margin_floor)}"
-    line += f"; the default margin {_DEFAULT_MARGIN} rests on the benchmark in docs/detection.md"
+    line += f"; the default margin {DEFAULT_MARGIN} rests on the benchmark in docs/detection.md"
     return Text(line, style="dim")
 
 
@@ -204,13 +227,20 @@ def verifications_table(recorded: Sequence[RecordedVerification]) -> RenderableT
             str(record.number),
             clean(record.recorded, 19),
             clean(record.suspect_digest or _NONE)[:_DIGEST],
-            verdict(record.verdict),
+            _recorded(record),
             clean(record.best) if record.best is not None else _NONE,
             str(record.queries),
         )
         for record in reversed(recorded)
     ]
     return table(headings, rows)
+
+
+def _recorded(record: RecordedVerification) -> Text:
+    """Returns a recorded verdict with the relation it claims; older ones claim none."""
+    result = Verification.from_dict(record.evidence)
+    best = next((one for one in result.candidates if one.name == record.best), None)
+    return verdict(record.verdict) if best is None else _judged(best)
 
 
 def pairs_table(pairs: Sequence[Pair]) -> RenderableType:

@@ -4,9 +4,10 @@
         --evidence evidence.json --arch timm:resnet18
 
 The suspect passes only when it is independent of every registered model. Whatever stops the
-question from being answered, a file that is refused, an empty registry, too little evidence,
-stops the pipeline too: no evidence is not a pass. Exit codes are those of ``fp``: 0 passed, 1 it
-is ours, 2 wrong call, 3 refused, 4 inconclusive, 5 environment.
+question from being answered, a file that is refused, an empty registry, too little evidence, or
+a common origin that does not say who descends from whom, stops the pipeline too: no evidence is
+not a pass. Exit codes are those of ``fp``: 0 passed, 1 it is ours, 2 wrong call, 3 refused, 4
+inconclusive, 5 environment.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from registry import Registry
 
 PASSED, OURS, USAGE, REFUSED, INCONCLUSIVE, ENVIRONMENT = range(6)
 
-CODES = {"same": OURS, "derived": OURS, "independent": PASSED, "inconclusive": INCONCLUSIVE}
+CODES = {"same": OURS, "independent": PASSED, "inconclusive": INCONCLUSIVE}
 
 ERROR_CODES = (
     (UsageError, USAGE),
@@ -53,11 +54,23 @@ def audit(suspect: Path, *, registry: Path, evidence: Path, **options: Any) -> i
         code = next((code for kind, code in ERROR_CODES if isinstance(error, kind)), ENVIRONMENT)
         document: dict[str, Any] = {"verdict": None, "reason": str(error)}
     else:
-        code = CODES[result.verdict]
+        code = judged(result)
         document = result.to_dict()
     document |= {"file": str(suspect), "passed": code == PASSED, "exit_code": code}
     _write(evidence, document)
     return code
+
+
+def judged(result: Verification) -> int:
+    """Turns a verification into an exit code.
+
+    What shares an origin with ours may be a sibling: it does not pass, and is not accused.
+    """
+    ours = any(
+        one.relation == "descends" or one.identical_weights or one.verdict == "same"
+        for one in result.candidates
+    )
+    return OURS if ours else CODES.get(result.verdict, INCONCLUSIVE)
 
 
 def _verification(suspect: Path, registry: Path, options: dict[str, Any]) -> Verification:

@@ -23,42 +23,64 @@ from typing import TYPE_CHECKING, Any
 from fingerprint.errors import FingerprintError
 
 if TYPE_CHECKING:
+    from fingerprint.answers import Answers, Identity, ask
+    from fingerprint.evidence.calibration import Calibration, PairRatio
     from fingerprint.inspection import Inspection, LayerFacts, inspect
+    from fingerprint.kinship import Kinship
     from fingerprint.network import FileFacts, InputSpec, Model, OutputSpec, load_model
     from fingerprint.probes import Fingerprint, Probe, SpaceFacts, extract
-    from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
-    from fingerprint.verification import Candidate, Verification, verify
+    from fingerprint.questions import Questions, questions_for
+    from fingerprint.suspects import Journal, ModelSuspect, Narrowed, Suspect
+    from fingerprint.verdict import judge
+    from fingerprint.verification import Candidate, Verification
+    from fingerprint.verifying import verify
 
 __all__ = [
+    "Answers",
+    "Calibration",
     "Candidate",
     "FileFacts",
     "Fingerprint",
     "FingerprintError",
+    "Identity",
     "InputSpec",
     "Inspection",
+    "Journal",
+    "Kinship",
     "LayerFacts",
     "Model",
     "ModelSuspect",
     "Narrowed",
     "OutputSpec",
+    "PairRatio",
     "Probe",
+    "Questions",
     "SpaceFacts",
     "Suspect",
     "Verification",
+    "ask",
     "extract",
     "inspect",
+    "judge",
     "load_model",
+    "questions_for",
     "verify",
 ]
 
 # Names are looked up when they are used: importing torch and timm takes seconds, which listing
 # a registry or reporting an error should not have to wait for.
 _HOME = {
+    "fingerprint.answers": ("Answers", "Identity", "ask"),
+    "fingerprint.evidence.calibration": ("Calibration", "PairRatio"),
     "fingerprint.inspection": ("Inspection", "LayerFacts", "inspect"),
+    "fingerprint.kinship": ("Kinship",),
     "fingerprint.network": ("FileFacts", "InputSpec", "Model", "OutputSpec", "load_model"),
     "fingerprint.probes": ("Fingerprint", "Probe", "SpaceFacts", "extract"),
-    "fingerprint.suspects": ("ModelSuspect", "Narrowed", "Suspect"),
-    "fingerprint.verification": ("Candidate", "Verification", "verify"),
+    "fingerprint.questions": ("Questions", "questions_for"),
+    "fingerprint.suspects": ("Journal", "ModelSuspect", "Narrowed", "Suspect"),
+    "fingerprint.verdict": ("judge",),
+    "fingerprint.verification": ("Candidate", "Verification"),
+    "fingerprint.verifying": ("verify",),
 }
 
 

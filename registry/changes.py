@@ -22,7 +22,7 @@ from registry.tables import ModelRow, VerificationRow
 if TYPE_CHECKING:
     from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
-    from fingerprint.verification.verification import Verification
+    from fingerprint.verification import Verification
 
 __all__ = ["add_model", "add_verification", "check_free", "forget_model", "row_named"]
 

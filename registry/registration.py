@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
-    from fingerprint.verification.verification import Candidate
+    from fingerprint.verification import Candidate
     from registry.store import Registry
 
 __all__ = ["Peers", "register"]
@@ -208,7 +208,8 @@ def _undeclared(candidates: tuple[Candidate, ...], name: str) -> tuple[str, ...]
 
 def _least_ratio(candidate: Candidate) -> float | None:
     """The ratio that a margin must stay below, which need not be that of the deciding test."""
-    from fingerprint.verification.evidence import least_ratio
-
     # Without a ratio there was no evidence, whatever single probes say.
-    return None if candidate.harm_ratio is None else least_ratio(candidate.per_probe)
+    if candidate.harm_ratio is None:
+        return None
+    found = (one.statistic for one in candidate.findings if one.test == "harm_ratio")
+    return min((ratio for ratio in found if ratio is not None), default=None)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
     from fingerprint.suspects.base import Suspect
-    from fingerprint.verification.verification import Verification
+    from fingerprint.verification import Verification
 
 __all__ = ["Registry"]
 

@@ -6,7 +6,7 @@ set that takes part.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,9 +18,10 @@ from registry.values import RegisteredModel
 if TYPE_CHECKING:
     from torch import nn
 
+    from fingerprint.evidence.calibration import Calibration
     from fingerprint.network.model import Model
     from fingerprint.suspects.base import Suspect
-    from fingerprint.verification.verification import Verification
+    from fingerprint.verification import Verification
     from registry.store import Registry
 
 __all__ = ["verify"]
@@ -41,25 +42,39 @@ def verify(
     named = [registry.model(name) for name in dict.fromkeys(against)]
     asked = _opened(suspect, named)
     domain = asked.input.domain
-    chosen = _compatible(named, domain) if named else _of_domain(registry.models(), domain)
+    known = registry.models()
+    chosen = _compatible(named, domain) if named else _of_domain(known, domain)
     verification = library.verify(
         asked,
         {model.name: registry.fingerprint(model.name) for model in chosen},
         alpha=alpha,
-        pair_ratios=registry.pair_ratios(domain),
+        kinship=library.Kinship(
+            parents={model.name: model.parent for model in known if model.parent is not None},
+            digests={model.name: model.model_digest for model in known},
+        ),
+        calibration=_calibration(registry.pair_ratios(domain)),
+        compatible=[model.name for model in _of_domain(known, domain)],
         progress=progress,
     )
     if not chosen:
         reason = f"no registered model takes inputs {domain}; register one first"
         verification = replace(verification, reason=reason)
-    digest = _digest(asked)
-    twins = [model.name for model in chosen if digest is not None and model.model_digest == digest]
-    lines = [f"identical weights digest to {name!r}" for name in twins]
-    lines += related_warnings(registry.pairs(domain))
-    if lines:
+    if lines := related_warnings(registry.pairs(domain)):
         verification = replace(verification, warnings=(*verification.warnings, *lines))
-    registry.record(verification, suspect_digest=digest)
-    return verification
+    recorded = registry.record(verification, suspect_digest=_digest(asked))
+    return replace(verification, verification=recorded.number)
+
+
+def _calibration(ratios: Mapping[str, Sequence[float]]) -> Calibration:
+    """Returns the measured pairs as the library takes them; nobody noted of which probes."""
+    from fingerprint import Calibration, PairRatio
+
+    return Calibration(
+        ratios={
+            name: [PairRatio("harm_ratio", None, "logits", ratio) for ratio in found]
+            for name, found in ratios.items()
+        }
+    )
 
 
 def _opened(suspect: Model | nn.Module | Suspect, named: list[RegisteredModel]) -> Model | Suspect:
@@ -95,8 +110,6 @@ def _compatible(named: list[RegisteredModel], domain: str) -> list[RegisteredMod
 
 
 def _digest(suspect: Model | Suspect) -> str | None:
-    from fingerprint.network.model import Model
+    from fingerprint.suspects.base import Suspect
 
-    # A suspect that is run here holds its model; an endpoint has none to show.
-    held = suspect if isinstance(suspect, Model) else getattr(suspect, "model", None)
-    return held.digest if isinstance(held, Model) else None
+    return suspect.identity.model_digest if isinstance(suspect, Suspect) else suspect.digest

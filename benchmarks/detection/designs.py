@@ -31,14 +31,14 @@ from benchmarks.detection.zoo import Member, members
 from benchmarks.files import atomically
 from fingerprint import Model
 from fingerprint.distances import answer_distance
+from fingerprint.evidence.calibration import DEFAULT_MARGIN, margin_from
+from fingerprint.evidence.statistics import permutation_test
 from fingerprint.network.run import run
 from fingerprint.probes.controls import turned
 from fingerprint.probes.decoys import train_decoys
 from fingerprint.probes.derivatives import MILD, SEVERE, Severity, simulated_derivatives
 from fingerprint.probes.public import MAX_BASES, public_bases, start_input
 from fingerprint.probes.solving import Depth, Solver, Wish
-from fingerprint.verification.calibration import DEFAULT_MARGIN, margin_from
-from fingerprint.verification.statistics import permutation_test
 
 __all__ = ["DESIGNS", "Design", "main"]
 

@@ -33,8 +33,8 @@ from benchmarks.detection.zoo import Member, members
 from benchmarks.files import atomically, stem
 from benchmarks.report import machine
 from fingerprint import Fingerprint, Verification, extract
+from fingerprint.evidence.calibration import DEFAULT_MARGIN
 from fingerprint.probes.codec import decode, encode
-from fingerprint.verification.calibration import DEFAULT_MARGIN
 
 __all__ = ["ALPHA", "SEED", "Bench", "document", "main"]
 

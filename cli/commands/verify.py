@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,10 @@ from cli import options, session
 from cli.bundles import bundled
 from cli.policy import judge
 from cli.progress import progress_bars
+
+if TYPE_CHECKING:
+    from fingerprint.network import Model
+    from fingerprint.suspects import Suspect
 
 __all__ = ["verify"]
 
@@ -38,7 +43,28 @@ Forbid = Annotated[
     ),
 ]
 Alpha = Annotated[
-    float, typer.Option(min=1e-12, max=0.5, help="Accepted rate of false claims of descent.")
+    float,
+    typer.Option(
+        min=1e-12,
+        max=0.5,
+        help="Accepted rate of false claims of descent, over all compatible models together.",
+    ),
+]
+JournalFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal",
+        metavar="FILE",
+        dir_okay=False,
+        help="Keep what is answered in this file; one that is there is gone on with, so that "
+        "only what is missing is asked.",
+    ),
+]
+MaxQueries = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="N", help="Ask at most N inputs this time; --journal keeps the answers."
+    ),
 ]
 
 
@@ -52,9 +78,14 @@ def verify(
     expect: Expect = None,
     forbid: Forbid = None,
     alpha: Alpha = 0.001,
+    journal: JournalFile = None,
+    max_queries: MaxQueries = None,
     registry: options.RegistryUrl = None,
 ) -> None:
     """Compare a suspect with the registered models and say whose it is.
+
+    A suspect that shares an origin with a model descends from it, or it from the suspect, or both
+    from a third. Policies neither hold nor fail then: they are inconclusive.
 
     Exit code 0: answered, and every --expect and --forbid holds; 1: one does not; 4:
     inconclusive.
@@ -68,7 +99,8 @@ def verify(
             limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
         loaded = session.load(suspect, how)
         with progress_bars(screen) as progress:
-            result = opened.verify(loaded, against=limits, alpha=alpha, progress=progress)
+            asked = _limited(loaded, journal, max_queries)
+            result = opened.verify(asked, against=limits, alpha=alpha, progress=progress)
     for warning in dict.fromkeys((*loaded.warnings, *result.warnings)):
         screen.warn(warning)
     from cli import render
@@ -78,3 +110,12 @@ def verify(
     for reason in judgement.reasons:
         screen.message(reason)
     raise typer.Exit(judgement.code)
+
+
+def _limited(loaded: Model, journal: Path | None, max_queries: int | None) -> Model | Suspect:
+    """Returns the suspect, asked through a journal where one or a budget is given."""
+    if journal is None and max_queries is None:
+        return loaded
+    from fingerprint.suspects import Journal, ModelSuspect
+
+    return Journal(ModelSuspect(loaded), journal, max_queries=max_queries)

@@ -23,7 +23,7 @@ from cli.demo.training import Network, one_thread, trained
 from fingerprint.errors import EnvironmentFailure, UsageError
 from fingerprint.network import Model, load_model
 from fingerprint.progress import Progress, silent
-from fingerprint.verification.verification import Verification
+from fingerprint.verification import Verification
 from registry import Registry
 
 __all__ = ["Subject", "run_demo"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.base import Identity, Suspect
+from fingerprint.suspects.journal import Journal
 from fingerprint.suspects.narrowed import Narrowed
 from fingerprint.suspects.pytorch import ModelSuspect
 
-__all__ = ["ModelSuspect", "Narrowed", "Suspect"]
+__all__ = ["Identity", "Journal", "ModelSuspect", "Narrowed", "Suspect"]

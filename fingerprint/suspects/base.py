@@ -7,14 +7,38 @@ bounds) and returns answers. Everything else, files, modules, endpoints, is behi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fingerprint.errors import EnvironmentFailure
 from fingerprint.network.spec import InputSpec, OutputSpec
 
-__all__ = ["Suspect"]
+if TYPE_CHECKING:
+    from fingerprint.questions import Questions
+
+__all__ = ["Identity", "Suspect"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Who a suspect says it is; declared by the suspect, never guessed.
+
+    Attributes:
+        model_digest: Content digest of its weights; None where they are not at hand.
+        file_sha256: SHA-256 of the file they were read from; None where there is none.
+        label: Whatever else names it, such as an architecture or an address.
+    """
+
+    model_digest: str | None = None
+    file_sha256: str | None = None
+    label: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return asdict(self)
 
 
 class Suspect(ABC):
@@ -23,13 +47,29 @@ class Suspect(ABC):
     Attributes:
         input: What it takes.
         output: What it gives.
+        identity: Who it says it is.
         queries: How many inputs it has been asked.
+        batch: How many inputs it is asked at once.
     """
 
-    def __init__(self, input: InputSpec, output: OutputSpec) -> None:
+    batch = 64
+
+    def __init__(
+        self, input: InputSpec, output: OutputSpec, *, identity: Identity | None = None
+    ) -> None:
         self.input = input
         self.output = output
+        self.identity = identity or Identity()
         self.queries = 0
+
+    @property
+    def failure(self) -> str:
+        """Why it answers no more, one line; empty while it does."""
+        return ""
+
+    def prepare(self, questions: Questions) -> None:
+        """Is told what is going to be asked; by default that changes nothing."""
+        del questions
 
     @abstractmethod
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
@@ -43,10 +83,24 @@ class Suspect(ABC):
         """
 
     def answer(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Answers a batch and counts it; see :meth:`respond`."""
+        """Answers a batch and counts it; see :meth:`respond`.
+
+        Raises:
+            EnvironmentFailure: What came is not one row of answers for each input.
+        """
         self.queries += len(inputs)
-        return self.respond(inputs)
+        rows = np.asarray(self.respond(inputs), dtype=np.float32)
+        expected = (len(inputs), self.output.classes)
+        if rows.shape != expected:
+            raise EnvironmentFailure(
+                f"expected {expected[0]} answers of {expected[1]} values, got {_sizes(rows)}"
+            )
+        return rows
 
     def facts(self) -> dict[str, Any]:
         """Plain JSON values that say who was asked."""
         return {"input": self.input.to_dict(), "output": self.output.to_dict()}
+
+
+def _sizes(rows: NDArray[np.float32]) -> str:
+    return "x".join(map(str, rows.shape)) or "a single value"

@@ -10,7 +10,7 @@ that one can see what verification would make of that before an endpoint is ever
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ from fingerprint.distances import top_k
 from fingerprint.errors import UsageError
 from fingerprint.network.spec import AnswerKind, OutputSpec
 from fingerprint.suspects.base import Suspect
+
+if TYPE_CHECKING:
+    from fingerprint.questions import Questions
 
 __all__ = ["Narrowed"]
 
@@ -53,8 +56,19 @@ class Narrowed(Suspect):
             raise UsageError(f"k: expected at least 1 class, got {k}")
         if decimals is not None and decimals < 0:
             raise UsageError(f"decimals: expected 0 or more, got {decimals}")
-        super().__init__(suspect.input, OutputSpec(classes=suspect.output.classes, kind=kind))
+        output = OutputSpec(classes=suspect.output.classes, kind=kind)
+        super().__init__(suspect.input, output, identity=suspect.identity)
+        self.batch = suspect.batch
         self.suspect, self.k, self.decimals = suspect, k, decimals
+
+    @property
+    def failure(self) -> str:
+        """Why the other suspect answers no more."""
+        return self.suspect.failure
+
+    def prepare(self, questions: Questions) -> None:
+        """Tells the other suspect what is going to be asked."""
+        self.suspect.prepare(questions)
 
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Answers a batch; see :meth:`Suspect.respond`. What was not answered stays NaN."""
@@ -78,4 +92,7 @@ class Narrowed(Suspect):
 
     def facts(self) -> dict[str, Any]:
         """The other suspect's facts, with the answers that are shown here."""
-        return {**self.suspect.facts(), "output": self.output.to_dict()}
+        shown: dict[str, Any] = {"decimals": self.decimals}
+        if self.output.kind == "top-k":
+            shown["k"] = self.k
+        return {**self.suspect.facts(), "output": self.output.to_dict(), "shown": shown}

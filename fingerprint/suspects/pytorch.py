@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
-from fingerprint.progress import Progress, silent
-from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.base import Identity, Suspect
 
 __all__ = ["ModelSuspect"]
 
@@ -20,17 +19,20 @@ class ModelSuspect(Suspect):
 
     Args:
         model: The model.
-        progress: Called after each batch.
     """
 
-    def __init__(self, model: Model, *, progress: Progress = silent) -> None:
-        super().__init__(model.input, model.output)
+    def __init__(self, model: Model) -> None:
+        identity = Identity(
+            model_digest=model.digest,
+            file_sha256=model.file.sha256 if model.file else None,
+            label=model.architecture,
+        )
+        super().__init__(model.input, model.output, identity=identity)
         self.model = model
-        self.progress = progress
 
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Answers in batches; see :meth:`Suspect.respond`."""
-        return run(self.model, inputs, progress=self.progress)
+        return run(self.model, inputs)
 
     def facts(self) -> dict[str, Any]:
         """The model's facts."""

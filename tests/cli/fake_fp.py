@@ -32,7 +32,9 @@ _CANDIDATE: dict[str, Any] = {
     "harm_ratio": 0.3,
     "harm_ratio_ci": (0.2, 0.4),
     "p_value": 1e-6,
-    "probes_used": 24,
+    "relation": "descends",
+    "identical_weights": False,
+    "findings": (),
     "label_agreement": None,
     "answer_kind": "logits",
     "margin": 0.7,
@@ -80,6 +82,7 @@ class _Registry:
             queries=54,
             seconds=1.0,
             warnings=(),
+            not_asked=(),
             candidates=(_Value(**_CANDIDATE),),
         )
 

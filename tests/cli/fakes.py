@@ -10,8 +10,10 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, ClassVar, Self
 
+from fingerprint.evidence.calibration import Margin
+from fingerprint.evidence.finding import Finding
 from fingerprint.network.spec import InputSpec
-from fingerprint.verification.verification import Candidate, Verdict, Verification
+from fingerprint.verification import Candidate, Verdict, Verification
 from registry.errors import UnknownModel
 from registry.screenings import Pair
 from registry.values import RegisteredModel
@@ -54,21 +56,38 @@ def registered(name: str = "ours", **changes: Any) -> RegisteredModel:
     return replace(model, **changes)
 
 
+def finding(**changes: Any) -> Finding:
+    """Returns what one test says of one model."""
+    result = Finding(
+        test="harm_ratio",
+        depth="network",
+        statistic=0.327,
+        interval=(0.271, 0.394),
+        p_value=1.25e-7,
+        least_p=1e-9,
+        margin=Margin(),
+        decides="kin",
+        used=24,
+        detail={"per_probe": [{"base": 0, "harm": 0.1, "harm_ratio": 0.3}]},
+    )
+    return replace(result, **changes)
+
+
 def candidate(name: str = "ours", verdict: Verdict = "derived", **changes: Any) -> Candidate:
     """Returns what the answers say about one model."""
     result = Candidate(
         name=name,
         verdict=verdict,
+        relation="descends" if verdict == "derived" else None,
         reason="a reason",
         harm_ratio=0.327,
         harm_ratio_ci=(0.271, 0.394),
         p_value=1.25e-7,
         margin=0.7,
         margin_source="default",
-        probes_used=24,
         answer_kind="logits",
         label_agreement=0.79,
-        per_probe=({"kind": "network", "base": 0, "harm": 0.1, "harm_ratio": 0.3},),
+        findings=(finding(),),
     )
     return replace(result, **changes)
 
@@ -154,7 +173,7 @@ class FakeRegistry:
         return registered(arguments["name"] or "ours", warnings=("no lower bound is known",))
 
     def verify(self, suspect: Any, **arguments: Any) -> Verification:
-        self.script.work("verify", **arguments)
+        self.script.work("verify", suspect=suspect, **arguments)
         return self.script.result
 
     def remove(self, name: str) -> None:

@@ -71,3 +71,31 @@ def test_each_policy_that_does_not_hold_gives_its_reason() -> None:
         "--forbid ours: the suspect is derived from it",
         "--expect theirs: nothing can be concluded about this model",
     )
+
+
+def test_a_common_origin_neither_passes_nor_accuses_and_says_how_to_settle_it() -> None:
+    result = verification(candidate("ours", "derived", relation="shares_origin"))
+    assert judge(result).code == 0
+    for judged in (judge(result, expect=["ours"]), judge(result, forbid=["ours"])):
+        assert judged.code == 4
+        (reason,) = judged.reasons
+        assert "the suspect shares an origin with it" in reason
+        assert "name it with --parent, or state 'fp register ours --from-scratch'" in reason
+
+
+def test_who_has_the_very_weights_of_a_forbidden_model_fails_whatever_it_answers() -> None:
+    result = verification(candidate("ours", "inconclusive", identical_weights=True))
+    assert judge(result, expect=["ours"]).code == 4
+    judged = judge(result, forbid=["ours"])
+    assert judged.code == 1
+    assert judged.reasons == ("--forbid ours: the suspect has its very weights",)
+
+
+def test_a_limited_comparison_answers_policies_on_the_models_it_was_limited_to() -> None:
+    """The verdict over all is inconclusive where compatible models were not asked."""
+    result = verification(candidate("ours", "independent"), verdict="inconclusive", best=None)
+    assert judge(result).code == 4
+    assert judge(result, forbid=["ours"]).code == 0
+    assert judge(result, expect=["ours"]).code == 1
+    doubtful = verification(candidate("theirs", "inconclusive"), candidate("ours", "independent"))
+    assert judge(doubtful, forbid=["ours"]).code == 4

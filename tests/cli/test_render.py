@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from cli import render
-from fingerprint.verification.calibration import DEFAULT_MARGIN
+from fingerprint.evidence.calibration import DEFAULT_MARGIN
 from registry import RecordedVerification
 from registry.screenings import Pair
 from tests.cli.fakes import candidate, registered, verification
@@ -75,9 +75,9 @@ def test_a_verification_shows_verdict_reason_evidence_and_cost() -> None:
             "it vouches for a false-positive rate of 1 in 2; the default",
         ),
         (
-            "decoys",
+            "surrogates",
             0,
-            "margin of ours 0.74 (decoys); no independent models were asked its probes; the "
+            "margin of ours 0.74 (surrogates); no independent models were asked its probes; the "
             "default",
         ),
     ],
@@ -108,13 +108,28 @@ def test_the_same_model_is_said_to_be_it_not_from_it() -> None:
     )
 
 
+def test_a_common_origin_is_not_called_descent() -> None:
+    text = _text(render.verification(verification(candidate(relation="shares_origin"))))
+    assert "Verdict: derived, shares an origin with ours" in text
+    assert "derived (origin)" in text
+    assert "derived (descends)" in _text(render.verification(verification(candidate())))
+
+
+def test_models_that_were_ruled_out_are_named() -> None:
+    text = _text(render.verification(verification(candidate(), not_asked=("far", "farther"))))
+    assert "ruled out unasked: far, farther" in text
+
+
 def test_missing_evidence_is_a_dash_not_a_number() -> None:
     blind = candidate(
         verdict="inconclusive",
         harm_ratio=None,
         harm_ratio_ci=None,
         p_value=None,
+        margin=None,
+        margin_source=None,
         label_agreement=None,
+        relation=None,
     )
     row = next(
         line
@@ -170,14 +185,15 @@ def test_recorded_verdicts_are_listed_newest_first() -> None:
             number=number,
             recorded="2026-01-02T03:04:05+00:00",
             suspect_digest=None,
-            verdict="independent",
-            best=None,
+            verdict="derived",
+            best="ours",
             queries=54,
-            evidence={"candidates": []},
+            evidence=verification(candidate(relation="shares_origin")).to_dict(),
         )
         for number in (7, 8)
     ]
     text = _text(render.verifications_table(records))
+    assert "derived (origin)" in text
     assert (
         text.index(" 8 ") < text.index(" 7 ")
         if " 8 " in text

@@ -16,6 +16,7 @@ from torch import nn
 from cli.demo.modifications import quantised
 from fingerprint import load_model
 from registry import Registry
+from tests.cli.fakes import candidate, verification
 from tests.support.digits import network
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "audit_step.py"
@@ -67,11 +68,11 @@ def audit(step: ModuleType, folder: Path, suspect: str, **changes: Any) -> tuple
     ("suspect", "code", "verdict", "best"),
     [
         ("copy", 1, "same", "ours"),
-        ("int8", 1, "derived", "ours"),
+        ("int8", 4, "derived", "ours"),
         ("stranger", 0, "independent", None),
     ],
 )
-def test_only_an_independent_model_passes(
+def test_only_an_independent_model_passes_and_a_sibling_is_not_accused(
     step: ModuleType, folder: Path, suspect: str, code: int, verdict: str, best: str | None
 ) -> None:
     found, evidence = audit(step, folder, f"{suspect}.safetensors")
@@ -79,7 +80,16 @@ def test_only_an_independent_model_passes(
     assert (evidence["verdict"], evidence["best"]) == (verdict, best)
     assert evidence["passed"] is (code == 0)
     assert evidence["file"].endswith(f"{suspect}.safetensors")
-    assert len(evidence["candidates"][0]["per_probe"]) == 24
+    (candidate,) = evidence["candidates"]
+    assert sum(one["used"] for one in candidate["findings"] if one["test"] == "harm_ratio") == 24
+
+
+def test_what_descends_from_ours_or_has_its_weights_is_ours(step: ModuleType) -> None:
+    for changes in ({"relation": "descends"}, {"identical_weights": True}):
+        one = candidate("ours", "inconclusive", **changes)
+        assert step.judged(verification(one)) == step.OURS
+    shared = candidate("ours", "derived", relation="shares_origin")
+    assert step.judged(verification(shared)) == step.INCONCLUSIVE
 
 
 def test_a_refused_file_fails_and_its_reason_is_on_record(step: ModuleType, folder: Path) -> None:
@@ -116,6 +126,6 @@ def test_the_command_line_says_why_on_stderr(
             *("--arch", ARCH, "--input-size", "1,16,16"),
         ]
     )
-    assert code == 1
+    assert code == 4
     assert capsys.readouterr().err.startswith("failed: perturbations solved for the source")
     assert json.loads((folder / "int8.json").read_text())["best"] == "ours"

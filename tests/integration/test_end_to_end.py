@@ -161,17 +161,17 @@ def test_registering_prints_the_documented_facts(registered: tuple[Path, Done]) 
 
 def test_verifying_prints_the_documented_facts(registry: Path, tuned: Path) -> None:
     document = verify(registry, tuned).document
-    assert document.keys() >= {
-        *("schema", "suspect", "verdict", "best", "queries", "candidates", "warnings"),
-    }
+    assert document["schema"] == 2
+    assert document["verification"] >= 1
     (candidate,) = document["candidates"]
-    assert candidate.keys() >= {
-        *("name", "verdict", "harm_ratio", "harm_ratio_ci", "p_value", "margin"),
-        *("margin_source", "probes_used", "answer_kind", "label_agreement", "per_probe"),
-    }
+    assert candidate["relation"] == "shares_origin"
+    assert candidate["reason"].endswith("one descends from the other, or both from a third")
     low, high = candidate["harm_ratio_ci"]
     assert low <= candidate["harm_ratio"] <= high < candidate["margin"]
-    assert len(candidate["per_probe"]) == candidate["probes_used"] == 24
+    harms = [one for one in candidate["findings"] if one["test"] == "harm_ratio"]
+    assert sum(one["used"] for one in harms) == 24
+    assert sum(len(one["detail"]["per_probe"]) for one in harms) == 24
+    assert "kin" in {one["decides"] for one in harms}
     assert document["queries"] == 6 + 2 * 24 + 1
 
 
@@ -218,8 +218,10 @@ def test_another_network_of_another_seed_is_independent(registry: Path, stranger
 @pytest.mark.parametrize(
     ("suspect", "policy", "code"),
     [
-        ("tuned", "--expect", 0),
-        ("tuned", "--forbid", 1),
+        ("tuned", "--expect", 4),
+        ("tuned", "--forbid", 4),
+        ("source", "--expect", 0),
+        ("source", "--forbid", 1),
         ("stranger", "--expect", 1),
         ("stranger", "--forbid", 0),
     ],
@@ -230,6 +232,45 @@ def test_policies_decide_the_exit_code(
     done = verify(registry, request.getfixturevalue(suspect), policy, "source")
     assert done.code == code
     assert done.document["candidates"], "the evidence is printed whatever the policy says"
+
+
+def test_a_journal_is_gone_on_with_and_ends_in_the_same_verdict(
+    registry: Path, folder: Path, tuned: Path, source: Path
+) -> None:
+    journal = folder / "tuned.journal"
+    limit = ("--journal", str(journal), "--max-queries", "30")
+    first, second, third = (verify(registry, tuned, *limit) for _ in range(3))
+    assert (first.code, first.document["verdict"]) == (4, "inconclusive")
+    assert "the budget of 30 queries is spent" in first.document["reason"]
+    assert (second.code, second.document["verdict"], second.document["queries"]) == (
+        0,
+        "derived",
+        55,
+    )
+    assert (third.document["candidates"], third.document["queries"]) == (
+        second.document["candidates"],
+        55,
+    )
+    whole = verify(registry, tuned).document
+    assert whole["candidates"][0]["harm_ratio"] == pytest.approx(
+        second.document["candidates"][0]["harm_ratio"], rel=1e-3
+    )
+    other = verify(registry, source, "--journal", str(journal))
+    assert other.code == 3
+    assert "one of another" in other.err
+
+
+def test_the_very_weights_asked_in_another_way_are_said_to_be_those(
+    registry: Path, source: Path
+) -> None:
+    asked = ("--mean", "0.9", "--std", "0.05")
+    done = verify(registry, source, *asked)
+    (candidate,) = done.document["candidates"]
+    assert (done.code, candidate["verdict"]) == (4, "inconclusive")
+    assert candidate["identical_weights"] is True
+    assert "the weights are those of source, the answers are not" in candidate["reason"]
+    assert verify(registry, source, *asked, "--forbid", "source").code == 1
+    assert verify(registry, source, *asked, "--expect", "source").code == 4
 
 
 def test_the_same_weights_under_two_names_are_reported_as_ties(folder: Path, source: Path) -> None:

@@ -11,9 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 from fingerprint.errors import UsageError
+from fingerprint.evidence.finding import Finding
 from fingerprint.network.model import Model
 from fingerprint.probes.probe import Fingerprint
-from fingerprint.verification.verification import Candidate, Verdict, Verification
+from fingerprint.verification import Candidate, Verdict, Verification
 from tests.support.fingerprints import make_fingerprint
 
 __all__ = ["FakeLibrary"]
@@ -86,17 +87,14 @@ class FakeLibrary:
             p_value=None if ratio is None else 0.5,
             margin=0.7,
             margin_source="default",
-            probes_used=4,
             answer_kind="logits",
-            label_agreement=None,
-            per_probe=self.per_probe(name),
+            findings=self.findings(name),
         )
 
-    def per_probe(self, name: str) -> tuple[dict[str, Any], ...]:
+    def findings(self, name: str) -> tuple[Finding, ...]:
         kinds = {"network": self.ratios.get(name, 1.0), "linear": self.linear_ratios.get(name)}
         return tuple(
-            {"kind": kind, "base": base, "harm": ratio, "control_harm": 1.0, "used": True}
+            Finding(test="harm_ratio", depth=kind, statistic=ratio, used=4)
             for kind, ratio in kinds.items()
             if ratio is not None
-            for base in (0, 0, 1, 1)
         )

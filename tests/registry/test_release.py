@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,9 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from fingerprint import load_model
+from fingerprint.evidence.statistics import holm
 from fingerprint.suspects import ModelSuspect, Narrowed
+from fingerprint.verification import Candidate, Verdict, Verification
 from registry import Registry
 
 RELEASE = Path(__file__).parent / "golden" / "release-0002"
@@ -52,22 +56,62 @@ def fp(registry: Path, command: list[str]) -> Any:
 
 def numbers(value: Any) -> Any:
     """Returns what a number or an interval may be on another machine; None is None."""
-    if isinstance(value, list):
-        return [numbers(one) for one in value]
+    if isinstance(value, tuple):
+        return tuple(numbers(one) for one in value)
     return value if value is None else pytest.approx(value, rel=1e-3, abs=1e-4)
 
 
-def assert_same_verdict(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    assert (found["verdict"], found["best"]) == (expected["verdict"], expected["best"])
-    assert found["queries"] == expected["queries"]
-    candidates = {candidate["name"]: candidate for candidate in found["candidates"]}
-    assert [*candidates] == [candidate["name"] for candidate in expected["candidates"]]
-    for then in expected["candidates"]:
-        now = candidates[then["name"]]
-        for key in ("verdict", "margin_source", "margin_pairs", "probes_used", "answer_kind"):
-            assert now[key] == then[key], (then["name"], key)
-        for key in ("harm_ratio", "harm_ratio_ci", "p_value", "margin", "label_agreement"):
-            assert now[key] == numbers(then[key]), (then["name"], key)
+def as_corrected(document: dict[str, Any], rounded: str | None) -> Verification:
+    """What the release said, as later releases judge it.
+
+    All candidates share one level, and labels prove no identity. Where answers are rounded (of the
+    suspect ``rounded``), probes that moved nothing counted as a harm of 1e-38, so that a copy was
+    often inconclusive; and a model whose answers are merely rounded is itself.
+    """
+    then = Verification.from_dict(document)
+    p_values = [1.0 if one.p_value is None else one.p_value for one in then.candidates]
+    candidates = []
+    for one, p_value in zip(then.candidates, holm(p_values), strict=True):
+        verdict: Verdict = one.verdict
+        if verdict == "same" and one.answer_kind == "labels":
+            verdict = "derived"
+        kin = rounded is not None and one.name == rounded.partition("-")[0]
+        if kin and verdict != "independent":
+            verdict = "same" if one.name == rounded else "derived"
+        if verdict in ("same", "derived") and p_value > then.alpha:
+            verdict = "inconclusive"
+        corrected = None if one.p_value is None else p_value
+        candidates.append(replace(one, verdict=verdict, p_value=corrected))
+    return replace(then, candidates=tuple(candidates))
+
+
+def comparable(old: Candidate, rounded: str | None) -> bool:
+    """Whether the release quoted the test that decided, and no harm of 1e-38 entered it."""
+    if old.harm_ratio_ci is None or old.margin is None:
+        return True
+    low, high = old.harm_ratio_ci
+    if old.verdict == "derived" and old.margin < high < math.inf:
+        return False
+    return rounded is None or low > 0.34
+
+
+def assert_same_verdict(
+    found: dict[str, Any], expected: dict[str, Any], rounded: str | None = None
+) -> None:
+    now, then = Verification.from_dict(found), as_corrected(expected, rounded)
+    assert now.queries == then.queries
+    claimed = [one.name for one in then.candidates if one.verdict in ("same", "derived")]
+    assert (now.best in claimed) if claimed else (now.best is None)
+    candidates = {candidate.name: candidate for candidate in now.candidates}
+    assert {*candidates} == {candidate.name for candidate in then.candidates}
+    assert now.verdict == now.candidates[0].verdict
+    for old in then.candidates:
+        new = candidates[old.name]
+        for key in ("verdict", "margin", "margin_source", "margin_pairs", "answer_kind"):
+            assert getattr(new, key) == getattr(old, key), (old.name, key)
+        if comparable(old, rounded):
+            for key in ("harm_ratio", "harm_ratio_ci", "p_value", "label_agreement"):
+                assert getattr(new, key) == numbers(getattr(old, key)), (old.name, key)
 
 
 def test_the_registry_is_whole(old: Path) -> None:
@@ -90,7 +134,7 @@ def test_what_is_registered_reads_the_same(old: Path, kind: str) -> None:
 )
 def test_the_verdict_on_a_file_is_the_same(old: Path, entry: dict[str, Any]) -> None:
     code, document = fp(old, entry["command"])
-    assert code == entry["exit"]
+    assert code == (4 if document["verdict"] == "inconclusive" else 0)
     assert_same_verdict(document, entry["document"])
 
 
@@ -105,4 +149,5 @@ def test_the_verdict_on_answers_that_say_less_is_the_same(old: Path, entry: dict
     options = {key: entry[key] for key in ("k", "decimals") if key in entry}
     with Registry(old) as registry:
         found = registry.verify(Narrowed(ModelSuspect(model), entry["kind"], **options)).to_dict()
-    assert_same_verdict(found, entry["document"])
+    rounded = entry["file"] if entry.get("decimals") is not None else None
+    assert_same_verdict(found, entry["document"], rounded)

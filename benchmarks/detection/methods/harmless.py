@@ -18,10 +18,12 @@ from torch import nn
 
 from benchmarks.detection.methods.base import BUDGETS
 from fingerprint import Fingerprint, Model, ModelSuspect, Suspect, Verification, load_model, verify
+from fingerprint.answers import ask
+from fingerprint.evidence.calibration import Calibration, Margin
+from fingerprint.evidence.harm_ratio import HarmRatio, measured_harms
+from fingerprint.evidence.statistics import holm
+from fingerprint.questions import questions_for
 from fingerprint.suspects import Narrowed
-from fingerprint.verification.asking import ask
-from fingerprint.verification.calibration import margin_from
-from fingerprint.verification.evidence import gather, measured_harms
 
 __all__ = [
     "ANSWER_KINDS",
@@ -101,10 +103,13 @@ def scores(
         ``log(margin) - mean log harm ratio`` per budget; higher means more likely derived, 0 is
         the margin. None where the answers are missing.
     """
-    harms = measured_harms(fingerprint, ask(suspect, [fingerprint], np.inf))
+    answers = ask(suspect, questions_for({"source": fingerprint}))
+    harms = measured_harms(fingerprint, answers)
     logs = np.log(harms.harm) - np.log(harms.control)
     rows = np.array([probe.base for probe in fingerprint.probes])
-    margin = margin_from((), fingerprint.parameters.get("decoys", ()))
+    margin = Calibration().margin(
+        "source", fingerprint, test="harm_ratio", depth="network", answer_kind=answers.kind
+    )
     found: dict[int, float | None] = {}
     for budget in budgets:
         bases, probes = _PLANS[budget]
@@ -121,8 +126,17 @@ def p_exchangeable(fingerprint: Fingerprint, suspect: Suspect) -> float | None:
     only makes it larger.
     """
     default = shortened(fingerprint, DEFAULT_PROBES)
-    evidence = gather(default, ask(suspect, [default], np.inf), 1.0)
-    return min((test.p_value for test in evidence.tests), default=None)
+    answers = ask(suspect, questions_for({"source": default}))
+    findings = HarmRatio().measure("source", default, answers, _NoMargin())
+    return min(holm([one.p_value for one in findings if one.p_value is not None]), default=None)
+
+
+class _NoMargin(Calibration):
+    """Asks whether probes do as much harm as their controls."""
+
+    def margin(self, *_: Any, **__: Any) -> Margin:
+        """Returns a margin of one."""
+        return Margin(1.0)
 
 
 def verdicts(fingerprint: Fingerprint, suspect: Suspect) -> dict[str, Verification]:

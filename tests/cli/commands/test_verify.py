@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fingerprint.errors import NoEvidence
+from fingerprint.suspects import Journal
 from tests.cli.fakes import candidate, verification
+from tests.support.fingerprints import make_model
 
 
 @pytest.mark.parametrize(
@@ -84,13 +87,39 @@ def test_alpha_is_passed_on(fp: Any, script: Any) -> None:
 def test_json_is_the_documented_document(fp: Any, script: Any) -> None:
     document = json.loads(fp("verify", "suspect.pt", "--json").stdout)
     assert document == json.loads(json.dumps(script.result.to_dict()))
-    required = {"schema", "suspect", "verdict", "best", "queries", "candidates", "warnings"}
-    assert required <= document.keys()
-    assert document["candidates"][0].keys() >= {
-        *("name", "verdict", "harm_ratio", "harm_ratio_ci", "p_value", "margin"),
-        *("margin_source", "margin_pairs", "margin_floor", "probes_used", "answer_kind"),
-        *("label_agreement", "per_probe"),
+    assert document["schema"] == 2
+    assert document.keys() >= {
+        *("suspect", "verification", "verdict", "reason", "best", "alpha", "queries"),
+        *("candidates", "not_asked", "warnings", "seconds"),
     }
+    (judged,) = document["candidates"]
+    assert judged.keys() >= {
+        *("name", "verdict", "relation", "reason", "harm_ratio", "harm_ratio_ci", "p_value"),
+        *("margin", "margin_source", "answer_kind", "label_agreement", "findings"),
+    }
+    (found,) = judged["findings"]
+    assert found.keys() >= {
+        *("test", "depth", "speaks_for", "statistic", "interval", "p_value", "margin"),
+        *("margin_source", "margin_pairs", "margin_floor", "decides", "used", "detail"),
+    }
+
+
+def test_a_journal_or_a_budget_goes_around_the_suspect(
+    fp: Any, script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = make_model()
+    monkeypatch.setattr("fingerprint.network.load_model", lambda source, **options: model)
+    path = tmp_path / "journal"
+    fp("verify", "suspect.pt", "--journal", str(path), "--max-queries", "7")
+    fp("verify", "suspect.pt", "--max-queries", "9")
+    fp("verify", "suspect.pt")
+    first, second, plain = (asked["suspect"] for asked in script.named("verify"))
+    assert isinstance(first, Journal)
+    assert (first.path, first.max_queries, first.suspect.facts()) == (path, 7, model.to_dict())
+    assert isinstance(second, Journal)
+    assert (second.path, second.max_queries) == (None, 9)
+    assert plain is model
+    assert fp("verify", "suspect.pt", "--max-queries", "0").exit_code == 2
 
 
 def test_a_failed_policy_still_prints_the_whole_document(fp: Any) -> None:

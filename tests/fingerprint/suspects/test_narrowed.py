@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fingerprint.answers import ask
 from fingerprint.errors import UsageError
 from fingerprint.network.spec import AnswerKind, InputSpec, OutputSpec
-from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
-from tests.support.fingerprints import make_model
+from fingerprint.questions import questions_for
+from fingerprint.suspects import Journal, ModelSuspect, Narrowed, Suspect
+from tests.support.fingerprints import make_fingerprint, make_model
 
 ROWS = np.array([[2.0, 1.0, 0.0, -1.0], [0.0, 0.0, 5.0, 0.0], [-3.0, 9.0, 9.0, 1.0]], np.float32)
 INPUTS = np.zeros((3, 1), np.float32)
@@ -81,7 +84,12 @@ def test_it_takes_what_the_other_takes_and_says_what_it_shows() -> None:
     suspect = Narrowed(inner, "top-k")
     assert suspect.input == inner.input
     assert suspect.output == OutputSpec(classes=5, kind="top-k")
-    assert suspect.facts() == {**inner.facts(), "output": {"classes": 5, "kind": "top-k"}}
+    assert suspect.identity == inner.identity
+    assert suspect.facts() == {
+        **inner.facts(),
+        "output": {"classes": 5, "kind": "top-k"},
+        "shown": {"k": 5, "decimals": None},
+    }
 
 
 @pytest.mark.parametrize(
@@ -100,3 +108,14 @@ def test_what_cannot_be_shown_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         Narrowed(Fixed(ROWS, given), kind, **options)
+
+
+def test_what_limits_the_other_is_passed_on(tmp_path: Path) -> None:
+    """Also where the journal is inside: what it no longer asks is no answer of a poor endpoint."""
+    model = make_model()
+    questions = questions_for({"one": make_fingerprint(model)})
+    inside = Narrowed(Journal(ModelSuspect(model), tmp_path / "journal", max_queries=3), "labels")
+    answers = ask(inside, questions)
+    assert len(answers.values) == 3
+    assert "the budget of 3 queries is spent" in answers.failure
+    assert (tmp_path / "journal").exists()

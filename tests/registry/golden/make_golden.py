@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from fingerprint.canonical import utc_now
-from fingerprint.verification.verification import Candidate, Verification
+from fingerprint.evidence.finding import Finding
+from fingerprint.verification import Candidate, Verification
 from registry.changes import add_model, add_verification, forget_model
 from registry.engine import WRITE, connect_to, locate
 from registry.records import pack
@@ -69,10 +70,9 @@ def verdict() -> Verification:
         p_value=1e-5,
         margin=0.7,
         margin_source="default",
-        probes_used=4,
         answer_kind="logits",
         label_agreement=0.75,
-        per_probe=({"kind": "network", "base": 0, "harm": 0.1, "harm_ratio": 0.3},),
+        findings=(Finding(test="harm_ratio", depth="network", statistic=0.3, used=4),),
     )
     return Verification(
         suspect={"architecture": "live:Sequential"},

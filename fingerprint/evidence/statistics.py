@@ -22,6 +22,8 @@ __all__ = [
     "discordance_test",
     "estimate_ratio",
     "holm",
+    "holm_steps",
+    "least_p_value",
     "odds_of_margin",
     "permutation_test",
 ]
@@ -155,15 +157,41 @@ def odds_of_margin(controls: Sequence[Array], margin: float) -> float:
     return margin * (1 - rate) / (1 - margin * rate)
 
 
+def least_p_value(counts: Sequence[tuple[int, int]]) -> float:
+    """The least p-value of :func:`permutation_test`, whatever is measured.
+
+    Args:
+        counts: How many harmless inputs and controls each base has.
+    """
+    return 1 / math.prod(math.comb(harmless + control, harmless) for harmless, control in counts)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's correction of a family of p-values, in the order given."""
-    order = np.argsort(p_values)
-    corrected = [0.0] * len(p_values)
+    steps = holm_steps(p_values, len(p_values))
+    return [
+        min(1.0, max(least, factor * float(p_value)))
+        for p_value, (factor, least) in zip(p_values, steps, strict=True)
+    ]
+
+
+def holm_steps(p_values: Sequence[float], family: int) -> list[tuple[int, float]]:
+    """The steps of Holm's correction, for hypotheses that hold several p-values of their own.
+
+    Args:
+        p_values: The least p-value of each hypothesis.
+        family: How many hypotheses there are, those included that nobody tested.
+
+    Returns:
+        For each, the factor that its p-values are multiplied by, and the corrected p-value of
+        the step before, below which none of its own may fall.
+    """
+    steps = [(0, 0.0)] * len(p_values)
     running = 0.0
-    for place, index in enumerate(order):
-        running = max(running, (len(p_values) - place) * float(p_values[index]))
-        corrected[int(index)] = min(1.0, running)
-    return corrected
+    for place, index in enumerate(np.argsort(p_values, kind="stable")):
+        steps[int(index)] = (family - place, running)
+        running = min(1.0, max(running, (family - place) * float(p_values[index])))
+    return steps
 
 
 def _pooled_variance(groups: Sequence[Array]) -> float:

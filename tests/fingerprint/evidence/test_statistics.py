@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from fingerprint.verification.statistics import (
+from fingerprint.evidence.statistics import (
     discordance_test,
     estimate_ratio,
     holm,

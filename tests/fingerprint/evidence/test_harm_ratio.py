@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,17 @@ from numpy.typing import NDArray
 from scipy import stats
 from scipy.special import softmax
 
+from fingerprint.answers import Answers, ask
+from fingerprint.evidence.calibration import DEFAULT_MARGIN, Calibration, Margin
+from fingerprint.evidence.finding import Finding
+from fingerprint.evidence.harm_ratio import HarmRatio, measured_harms
+from fingerprint.evidence.statistics import permutation_test
 from fingerprint.network.run import run
 from fingerprint.network.spec import AnswerKind, OutputSpec
 from fingerprint.probes.probe import Fingerprint
+from fingerprint.questions import questions_for
 from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
-from fingerprint.verification.asking import ask
-from fingerprint.verification.calibration import DEFAULT_MARGIN
-from fingerprint.verification.evidence import Evidence, gather, measured_harms
-from fingerprint.verification.statistics import permutation_test
-from fingerprint.verification.verify import verify
+from fingerprint.verifying import verify
 from tests.support.extracted import fingerprint_of, model_of
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -41,6 +44,22 @@ class Table(Suspect):
         return np.stack([self.rows[one.tobytes()] for one in inputs]).astype(np.float32)
 
 
+class Still(Fingerprint):
+    """Turns its images once: hundreds of suspects are asked them."""
+
+    @cached_property
+    def harmless(self) -> Rows:  # type: ignore[override]
+        return super().harmless
+
+    @cached_property
+    def controls(self) -> Rows:  # type: ignore[override]
+        return super().controls
+
+    @cached_property
+    def control_bases(self) -> Rows:  # type: ignore[override]
+        return super().control_bases
+
+
 def plain() -> Fingerprint:
     """A fingerprint of random images, none of which anybody solved."""
     one = make_fingerprint(make_model(classes=CLASSES), probes=PROBES)
@@ -49,7 +68,8 @@ def plain() -> Fingerprint:
         replace(probe, base=place % BASES, draw=place // BASES)
         for place, probe in enumerate(one.probes)
     ]
-    return replace(one, bases=images, probes=tuple(probes))
+    facts = vars(one) | {"bases": images, "probes": tuple(probes)}
+    return Still(**facts)
 
 
 PLAIN = plain()
@@ -67,14 +87,28 @@ def laid_down(origin: Rows, harmful: Rows, controlling: Rows) -> dict[bytes, Any
     return table
 
 
-def evidence_of(
-    table: dict[bytes, Any], kind: AnswerKind, margin: float
-) -> tuple[Evidence, NDArray[np.bool_]]:
-    """Gathers evidence, and says which harms and harms of controls were too small to be seen."""
-    answers = ask(Table(PLAIN, table, kind), [PLAIN], 1e-3)
-    harms = measured_harms(PLAIN, answers)
-    silent = np.stack([harms.harm, harms.control]) <= harms.least
-    return gather(PLAIN, answers, margin), silent
+class Held(Calibration):
+    """Holds every candidate against one margin."""
+
+    def __init__(self, margin: float) -> None:
+        super().__init__()
+        object.__setattr__(self, "held", Margin(margin))
+
+    def margin(self, *_: Any, **__: Any) -> Margin:
+        return self.__dict__["held"]  # type: ignore[no-any-return]
+
+
+QUESTIONS = questions_for({"plain": PLAIN})
+
+
+def answers_of(table: dict[bytes, Any], kind: AnswerKind) -> Answers:
+    return ask(Table(PLAIN, table, kind), QUESTIONS)
+
+
+def found_in(table: dict[bytes, Any], kind: AnswerKind, margin: float) -> Finding:
+    """The one finding; all probes are of one kind."""
+    (finding,) = HarmRatio().measure("plain", PLAIN, answers_of(table, kind), Held(margin))
+    return finding
 
 
 def rounded(table: dict[bytes, Any], decimals: int) -> dict[bytes, Any]:
@@ -106,8 +140,7 @@ def test_strangers_whose_answers_often_stand_still_are_not_rejected_more_often_t
     for _ in range(300):
         sizes = np.exp(0.3 * draws.normal(size=(PROBES, 2)))
         sizes *= draws.random(size=sizes.shape) >= zeros
-        evidence, _ = evidence_of(moved(sizes.__getitem__), "logits", 1.0)
-        p_values.append(min((test.p_value for test in evidence.tests), default=1.0))
+        p_values.append(found_in(moved(sizes.__getitem__), "logits", 1.0).p_value or 1.0)
     assert_kept((0.05, 0.01), p_values)
 
 
@@ -124,26 +157,25 @@ def test_strangers_with_one_digit_are_not_rejected_more_often_than_alpha(
         moves = draws.normal(scale=scale, size=(2, PROBES, CLASSES))
         moves *= np.exp(0.5 * draws.normal(size=(2, PROBES, 1)))
         table = rounded(laid_down(origin, ratio * moves[0], moves[1]), 1)
-        evidence, silent = evidence_of(table, "probabilities", margin)
-        p_values.append(min((test.p_value for test in evidence.tests), default=1.0))
-        unmoved.append(silent.mean())
+        p_values.append(found_in(table, "probabilities", margin).p_value or 1.0)
+        harms = measured_harms(PLAIN, answers_of(table, "probabilities"))
+        unmoved.append((np.stack([harms.harm, harms.control]) <= harms.least).mean())
     assert abs(np.mean(unmoved) - zeros) < 0.12
     assert_kept((0.05, 0.01), p_values)
 
 
 def test_a_probe_counts_if_it_or_its_control_moved_and_not_if_neither_did() -> None:
     table = moved(lambda place: [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.0, 0.0)][place // BASES])
-    evidence, _ = evidence_of(table, "logits", DEFAULT_MARGIN)
-    used = [row["used"] for row in evidence.per_probe]
-    assert used == [place // BASES != 3 for place in range(PROBES)]
-    assert evidence.probes_used == 3 * BASES
-    (test,) = evidence.tests
-    assert test.estimate.ratio == pytest.approx(1.0)
+    found = found_in(table, "logits", DEFAULT_MARGIN)
+    per_probe = found.detail["per_probe"]
+    assert [row["used"] for row in per_probe] == [place // BASES != 3 for place in range(PROBES)]
+    assert found.used == 3 * BASES
+    assert found.statistic == pytest.approx(1.0)
     # Labels are dealt out anew among all of them: see the comment there.
-    logs = np.log([(row["harm"], row["control_harm"]) for row in evidence.per_probe])
+    logs = np.log([(row["harm"], row["control_harm"]) for row in per_probe])
     treated, control = ([logs[base::BASES, side] for base in range(BASES)] for side in (0, 1))
-    assert test.p_value == pytest.approx(permutation_test(treated, control, DEFAULT_MARGIN))
-    for row in evidence.per_probe:
+    assert found.p_value == pytest.approx(permutation_test(treated, control, DEFAULT_MARGIN))
+    for row in per_probe:
         assert row["harm"] > 0
         assert row["control_harm"] > 0
 
@@ -151,11 +183,10 @@ def test_a_probe_counts_if_it_or_its_control_moved_and_not_if_neither_did() -> N
 def test_probes_that_moved_nothing_weigh_no_more_than_the_answers_can_show() -> None:
     table = moved(lambda place: (0.0, 1.0) if place < 2 * BASES else (1.0, 1.0))
     coarse = {key: np.round(row, 1) for key, row in table.items()}
-    evidence, _ = evidence_of(coarse, "logits", DEFAULT_MARGIN)
-    (test,) = evidence.tests
+    found = found_in(coarse, "logits", DEFAULT_MARGIN)
     # Half of them moved nothing that one decimal shows, and the others as much as their controls.
-    assert test.estimate.ratio == pytest.approx(0.1**0.5, rel=0.05)
-    assert test.least == pytest.approx(0.1, rel=0.05)
+    assert found.statistic == pytest.approx(0.1**0.5, rel=0.05)
+    assert found.detail["least_ratio"] == pytest.approx(0.1, rel=0.05)
 
 
 @pytest.mark.parametrize("kind", ["cnn", "vit"])
@@ -202,20 +233,34 @@ def test_a_constant_network_is_silent_at_any_size_whatever_its_rounding(
 
     keys = laid_down(*(np.zeros((PROBES, CLASSES)),) * 3)
     table = {key: noisy() for key in keys}
-    answers = ask(Table(PLAIN, table, kind), [PLAIN], 1e-3)
-    evidence = gather(PLAIN, answers, DEFAULT_MARGIN)
-    assert "constant or dead" in evidence.missing
-    assert evidence.tests == ()
-    answers.repeat(PLAIN.harmless[:1], 0.0)
-    assert answers.repeatable
+    found = found_in(table, kind, DEFAULT_MARGIN)
+    assert "constant or dead" in found.missing
+    assert found.p_value is None
+    answers = answers_of(table, kind)
+    (asked,) = answers.repeats
+    again = {asked: noisy()[None]}
+    assert replace(answers, repeats=again).repeatable(0.0)
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e-6, 1e10, 3e37])
 def test_answers_of_any_size_tell_what_they_tell_at_size_one(size: float) -> None:
     table = moved(lambda place: (0.01, 1.0))
-    one, _ = evidence_of(table, "logits", DEFAULT_MARGIN)
-    scaled = {key: size * row for key, row in table.items()}
-    other, _ = evidence_of(scaled, "logits", DEFAULT_MARGIN)
-    assert one.tests[0].estimate.ratio == pytest.approx(0.01, rel=1e-3)
-    assert other.tests[0].estimate.ratio == pytest.approx(one.tests[0].estimate.ratio, rel=1e-3)
-    assert other.tests[0].p_value == pytest.approx(one.tests[0].p_value)
+    one = found_in(table, "logits", DEFAULT_MARGIN)
+    other = found_in({key: size * row for key, row in table.items()}, "logits", DEFAULT_MARGIN)
+    assert one.statistic == pytest.approx(0.01, rel=1e-3)
+    assert other.statistic == pytest.approx(one.statistic, rel=1e-3)
+    assert other.p_value == pytest.approx(one.p_value)
+
+
+@pytest.mark.parametrize(("kind", "design"), [("logits", 1 / 70**BASES), ("labels", None)])
+def test_no_answers_give_less_than_the_least_p_value_and_clear_ones_give_it(
+    kind: AnswerKind, design: float | None
+) -> None:
+    clear = moved(lambda place: (0.0, 100.0))
+    found = found_in(clear, kind, DEFAULT_MARGIN)
+    assert found.p_value is not None
+    assert found.least_p is not None
+    assert found.p_value >= found.least_p * (1 - 1e-9)
+    if design is not None:
+        assert found.least_p == pytest.approx(design)
+        assert found.p_value == pytest.approx(design)

@@ -1,0 +1,295 @@
+"""What came back: answers by input, of what kind, how precise, and whether they repeat.
+
+::
+
+    answers = ask(ModelSuspect(model), questions)
+    answers.of(fingerprint.harmless)        # (N, classes), NaN where there was no answer
+    answers.failure                         # why asking ended early, empty if it did not
+
+Whatever ends the asking early, a suspect that fails, a budget, a limit of time, what was answered
+until then is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from fingerprint.canonical import canonical
+from fingerprint.distances import answer_distance, answer_size, named, precision
+from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, UsageError
+from fingerprint.files import write_whole
+from fingerprint.formats.file_bytes import read_file
+from fingerprint.network.spec import AnswerKind, OutputSpec
+from fingerprint.precision import Precision
+from fingerprint.progress import Progress, silent
+from fingerprint.questions import Questions, question_id
+from fingerprint.suspects.base import Identity, Suspect
+from fingerprint.text import clean, first_line
+
+__all__ = ["Answers", "Identity", "ask"]
+
+_MAX_FILE = 2**32
+_DAMAGE = (
+    SafetensorError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Answers:
+    """A suspect's answers by the id of the input.
+
+    Attributes:
+        output: What the suspect gives: kind and number of classes.
+        values: By id, a finite float32 answer of shape ``(classes,)``; an id that is missing was
+            not answered.
+        repeats: By id, answers to the same input when it was asked again, shape ``(r, classes)``;
+            NaN where there was none.
+        queries: How many inputs the suspect was asked.
+        identity: Who the suspect says it is.
+        suspect: Facts about it for the report, plain JSON values.
+        failure: Why asking ended early, one line; empty if it did not.
+    """
+
+    output: OutputSpec
+    values: Mapping[str, NDArray[np.float32]]
+    repeats: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    queries: int = 0
+    identity: Identity = field(default_factory=Identity)
+    suspect: Mapping[str, Any] = field(default_factory=dict)
+    failure: str = ""
+
+    @property
+    def kind(self) -> AnswerKind:
+        """What the answers are. Top-k answers that never name a second class are labels."""
+        kind = self.output.kind
+        if kind != "top-k" or not self.values:
+            return kind
+        most = max(int(named(row).sum()) for row in self.values.values())
+        return "labels" if most == 1 else kind
+
+    @property
+    def floor(self) -> float | None:
+        """Least probability that these answers can tell from zero; None for other kinds."""
+        if self.kind != "probabilities" or not self.values:
+            return None
+        return precision(np.stack(list(self.values.values())))
+
+    @property
+    def precision(self) -> Precision:
+        """How precisely these answers are given."""
+        nothing = np.empty((0, self.output.classes), np.float32)
+        return Precision.of(
+            np.stack([*self.values.values()]) if self.values else nothing, self.kind
+        )
+
+    def of(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
+        """The answers to inputs of shape ``(N, *shape)``: ``(N, classes)``, NaN for none."""
+        nothing = np.full(self.output.classes, np.nan, np.float32)
+        rows = [self.values.get(question_id(one), nothing) for one in inputs]
+        return np.stack(rows) if rows else np.empty((0, self.output.classes), np.float32)
+
+    def repeatable(self, tolerance: float) -> bool:
+        """Whether inputs that were asked again got equal answers.
+
+        Args:
+            tolerance: Relative difference that still counts as equal.
+        """
+        kind, floor, known = self.kind, self.floor, self.precision
+        for asked, again in self.repeats.items():
+            before = self.values.get(asked)
+            if before is None:
+                continue
+            difference = answer_distance(again, before, kind, floor=floor)
+            size = float(answer_size(before, kind, floor=floor))
+            least = known.least_distance(np.concatenate([before[None], again]))
+            if not (difference <= max(tolerance * size, least)).all():
+                return False
+        return True
+
+    def write(self, path: Path) -> None:
+        """Writes the answers as one file, whole or not at all.
+
+        Raises:
+            EnvironmentFailure: It cannot be written.
+        """
+        classes = self.output.classes
+        document = {
+            "schema": 1,
+            "output": self.output.to_dict(),
+            "ids": list(self.values),
+            "repeated": {asked: len(again) for asked, again in self.repeats.items()},
+            "queries": self.queries,
+            "identity": self.identity.to_dict(),
+            "suspect": self.suspect,
+            "failure": self.failure,
+        }
+        empty = np.empty((0, classes), np.float32)
+        tensors = {
+            "values": np.stack(list(self.values.values())) if self.values else empty,
+            "repeats": np.concatenate([empty, *self.repeats.values()]),
+        }
+        body = save(tensors, metadata={"answers": canonical(document)})
+        write_whole(path, lambda stream: stream.write(body))
+
+    @classmethod
+    def read(cls, path: Path) -> Answers:
+        """Reads what :meth:`write` wrote, believing nothing of it.
+
+        Raises:
+            UsageError: There is no such file.
+            MalformedFile: It holds something else, or was damaged.
+            UnsafeFile: It is too large, or no file.
+        """
+        data = read_file(str(path), max_bytes=_MAX_FILE).data
+        try:
+            tensors = load(data)
+            length = int.from_bytes(data[:8], "little")
+            header = json.loads(data[8 : 8 + length])
+            answers, problems = _parsed(json.loads(header["__metadata__"]["answers"]), tensors)
+        except (UsageError, *_DAMAGE) as error:
+            raise MalformedFile(
+                f"{clean(path)}: expected answers, got damaged data ({clean(error)})"
+            ) from error
+        if problems:
+            raise MalformedFile(f"{clean(path)}: {problems[0]}")
+        return answers
+
+
+def ask(suspect: Suspect, questions: Questions, *, progress: Progress = silent) -> Answers:
+    """Asks a suspect everything, then once more what is to be repeated.
+
+    A repeat is asked by itself, so that a suspect which mixes up the rows of a batch is noticed.
+
+    Args:
+        suspect: Whom to ask.
+        questions: Of the suspect's own input domain.
+        progress: Called after each batch.
+
+    Returns:
+        What was answered. Where the suspect fails, by an exception or by answers of the wrong
+        number or size, asking ends there and ``failure`` says why.
+
+    Raises:
+        IncompatibleModel: The suspect takes other inputs.
+        InputRefused: The suspect is a file or model that turns out not to be acceptable.
+    """
+    if suspect.input.domain != questions.input.domain:
+        raise IncompatibleModel(
+            f"expected a suspect that takes inputs {questions.input.domain}, it takes "
+            f"{suspect.input.domain}; give its --input-size"
+        )
+    before = suspect.queries
+    suspect.prepare(questions)
+    place = {asked: index for index, asked in enumerate(questions.ids)}
+    again = [(asked, questions.inputs[[place[asked]]]) for asked in questions.repeated]
+    values: dict[str, NDArray[np.float32]] = {}
+    repeats: dict[str, NDArray[np.float32]] = {}
+    total = len(questions.ids) + len(again)
+    failure = ""
+    try:
+        for ids, rows in _batches(suspect, questions):
+            values.update(
+                (asked, row) for asked, row in zip(ids, rows, strict=True) if np.isfinite(row).all()
+            )
+            progress("asking", place[ids[-1]] + 1, total)
+        for asked, one in again:
+            row = _answered(suspect, one)
+            repeats[asked] = np.concatenate([repeats.get(asked, row[:0]), row])
+        progress("asking", total, total)
+    except (InputRefused, UsageError):
+        raise
+    except Exception as error:  # a suspect may fail in any way; what it answered is kept
+        failure = first_line(error)
+    failure = suspect.failure or failure
+    if failure:
+        failure = f"{len(values)} of {len(questions.ids)} questions were answered: {failure}"
+    return Answers(
+        output=suspect.output,
+        values=values,
+        repeats=repeats,
+        queries=suspect.queries - before,
+        identity=suspect.identity,
+        suspect=suspect.facts(),
+        failure=failure,
+    )
+
+
+def _batches(
+    suspect: Suspect, questions: Questions
+) -> Iterator[tuple[tuple[str, ...], NDArray[np.float32]]]:
+    for begin in range(0, len(questions.ids), suspect.batch):
+        chosen = slice(begin, begin + suspect.batch)
+        yield questions.ids[chosen], _answered(suspect, questions.inputs[chosen])
+
+
+def _answered(suspect: Suspect, inputs: NDArray[Any]) -> NDArray[np.float32]:
+    """Answers, NaN where there is none: a top-k answer that names no class is none."""
+    rows = suspect.answer(inputs)
+    if suspect.output.kind == "top-k":
+        there = named(rows).any(axis=-1, keepdims=True)
+        rows = np.where(there, rows, np.float32(np.nan))
+    return rows
+
+
+def _parsed(
+    document: dict[str, Any], tensors: dict[str, NDArray[Any]]
+) -> tuple[Answers, list[str]]:
+    """Returns the answers of a file, and what is wrong with them."""
+    output = OutputSpec.from_dict(document["output"])
+    values, repeats = tensors["values"], tensors["repeats"]
+    ids = [str(asked) for asked in document["ids"]]
+    counts = {str(asked): int(count) for asked, count in document["repeated"].items()}
+    identity = dict(document["identity"])
+    problems = []
+    for name, array, rows in (
+        ("values", values, len(ids)),
+        ("repeats", repeats, sum(counts.values())),
+    ):
+        if array.shape != (rows, output.classes) or array.dtype != np.float32:
+            problems.append(
+                f"expected {name} of shape {(rows, output.classes)} and type float32, "
+                f"got {array.shape} and {array.dtype}"
+            )
+    if problems:
+        return Answers(output=output, values={}), problems
+    if not np.isfinite(values).all():
+        problems.append("expected finite answers, got NaN or infinity")
+    if len(set(ids)) != len(ids) or min(counts.values(), default=1) < 1:
+        problems.append("expected each input once, got one twice or not at all")
+    ends = np.cumsum([0, *counts.values()])
+    answers = Answers(
+        output=output,
+        values=dict(zip(ids, values, strict=True)),
+        repeats={
+            asked: repeats[begin:end]
+            for asked, begin, end in zip(counts, ends[:-1], ends[1:], strict=True)
+        },
+        queries=int(document["queries"]),
+        identity=Identity(
+            model_digest=_text(identity["model_digest"]),
+            file_sha256=_text(identity["file_sha256"]),
+            label=str(identity["label"]),
+        ),
+        suspect=dict(document["suspect"]),
+        failure=str(document["failure"]),
+    )
+    return answers, problems
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,176 @@
+"""Where the margin comes from: how far independent models fall below a harm ratio of one.
+
+Independent models answer harmless inputs about as strongly as the same inputs turned; two networks
+trained on the same data share some of what they ignore, so their ratio is a little below one.
+The margin m₀ is the ratio below which independent models do not fall::
+
+    calibration = Calibration(ratios={"ours": [PairRatio("harm_ratio", None, "logits", 0.64)]})
+    margin = calibration.margin("ours", fingerprint, test="harm_ratio", depth="network",
+                                answer_kind="logits")
+    margin.value, margin.source, margin.floor    # 0.64, "registry", 0.5
+
+Each candidate has its own, for it is a property of the source: how much of what it ignores is
+mere function, which others that do the same task ignore too. It starts from a default and is
+lowered by whatever is known of this source: the ratios of other, independent models that were
+asked its probes, and of surrogates made at its registration. It is never raised: a handful of
+models far above the default shows little of the tail below it.
+
+Given the source, the models asked its probes are the exchangeable units. If a suspect is
+exchangeable with the n that were asked, it undercuts their smallest ratio with probability at
+most 1/(n+1), whatever the distribution (split conformal). Pairs pooled over sources would not
+carry this: pairs that share a model move together, and one source with an undeclared copy would
+set the margin of all. A margin no higher than the smallest ratio carries the guarantee at any n,
+and the default has to carry what n is too small to say; a source nobody was asked about rests on
+it alone. 1/(n+1) speaks of one candidate: over several, false claims add up.
+
+Margins are kept apart by test, by depth and by kind of answer. A pair that was measured on
+logits counts for kinds that say less as well, and so does one whose depth nobody noted: to leave
+it out would raise a margin.
+
+A verdict of independent has a bound of its own, which must lie above what kin reach. What is
+known of strangers does not move it: it may only weaken claims of descent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fingerprint.probes.probe import Fingerprint
+
+__all__ = ["DEFAULT_MARGIN", "LEAST_MARGIN", "Calibration", "Margin", "PairRatio", "margin_from"]
+
+DEFAULT_MARGIN = 0.7
+"""With 0.8 one of 514 independent pairs of the detection benchmark was called derived; the lowest
+ratios there are a little above 0.65, of shallow convolutional networks."""
+INDEPENDENT_BOUND = 0.7
+"""Copies of the detection benchmark that reach higher than this have little left to find: pruned
+to a ruin, or trained further until they answer as another network does."""
+LEAST_MARGIN = 0.1
+"""Margin below which a ratio says nothing of descent. Networks that learned to imitate a small
+perceptron on noise reach 0.3 on its probes; copies of it that were only rounded, pruned or gently
+fine-tuned still lie at 0.02 to 0.2, so that a test against 0.28 tells many of them apart. Where
+models that count as independent fall below 0.1, such copies lie among them: either kinship was
+not declared, or these models ignore the same perturbations."""
+_BELOW_SURROGATES = 0.7
+"""What is left of a surrogate's ratio as margin, where it falls below the default at all. Such a
+network shows that some of what its source ignores is mere function; how much of it strangers
+share, it does not show. Perceptrons trained on the same digits fell to 0.69 of theirs."""
+_SAYS = {"logits": 3, "probabilities": 3, "top-k": 2, "labels": 1}
+"""How much an answer says; softmax takes nothing away that a distance would see."""
+
+
+@dataclass(frozen=True)
+class Margin:
+    """What one finding about one candidate is held against.
+
+    Attributes:
+        value: m₀, the smallest of the default and the ratios known of independent models.
+        source: What it was taken from: ``default``, ``registry`` (independent pairs of the
+            candidate and another model) or ``surrogates`` (stand-ins for independent models
+            made when the candidate was registered).
+        pairs: How many independent models were asked the candidate's probes.
+        floor: The false-positive rate that these models can vouch for by themselves:
+            ``1 / (pairs + 1)``.
+        bound: Ratio above which an interval must lie for a verdict of independent.
+    """
+
+    value: float = DEFAULT_MARGIN
+    source: str = "default"
+    pairs: int = 0
+    floor: float = 1.0
+    bound: float = INDEPENDENT_BOUND
+
+    @property
+    def usable(self) -> bool:
+        """Whether a ratio below the margin may be called descent."""
+        return self.value >= LEAST_MARGIN
+
+    @property
+    def tested(self) -> float:
+        """Ratio that tests are made at; an unusable margin has none."""
+        return max(self.value, LEAST_MARGIN)
+
+
+@dataclass(frozen=True)
+class PairRatio:
+    """What a candidate's probes did to one independent model that was asked them.
+
+    Attributes:
+        test: The test that measured it, such as ``harm_ratio``.
+        depth: Whose probes, such as ``network``; None where nobody noted it.
+        answer_kind: What the answers were.
+        ratio: The statistic.
+    """
+
+    test: str
+    depth: str | None
+    answer_kind: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What is known of independent models, by candidate.
+
+    Attributes:
+        ratios: By candidate, what its probes did to independent registered models that they
+            were not screened against. Kin among those models are not exchangeable with a
+            stranger: give one ratio, their lowest, for all of them.
+    """
+
+    ratios: Mapping[str, Sequence[PairRatio]] = field(default_factory=dict)
+
+    def margin(
+        self, name: str, fingerprint: Fingerprint, *, test: str, depth: str, answer_kind: str
+    ) -> Margin:
+        """Chooses the margin of one finding about one candidate.
+
+        Args:
+            name: The candidate; one that nothing is known of has the default.
+            fingerprint: It records what its surrogates did.
+            test: The test.
+            depth: Whose probes.
+            answer_kind: What the suspect's answers are.
+        """
+        pairs = [
+            pair.ratio
+            for pair in self.ratios.get(name, ())
+            if pair.test == test
+            and pair.depth in (None, depth)
+            and _SAYS.get(pair.answer_kind, 0) >= _SAYS[answer_kind]
+        ]
+        return margin_from(pairs, fingerprint.parameters.get("decoys", ()))
+
+
+def margin_from(
+    pair_ratios: Iterable[float], surrogate_ratios: Iterable[float | None] = ()
+) -> Margin:
+    """Chooses a margin by what is known of independent models.
+
+    Args:
+        pair_ratios: What a candidate's probes did to independent models, one for each.
+        surrogate_ratios: What they did to its surrogates. Below the default they lower the
+            margin, to 0.7 of the smallest; they vouch for no rate, for nobody knows how far a
+            surrogate is exchangeable with a stranger's model.
+
+    Returns:
+        The smallest of the default and the ratios; what is missing, NaN, infinite or negative
+        is left out.
+    """
+    pairs, surrogates = _ratios(pair_ratios), _ratios(surrogate_ratios)
+    known = [(DEFAULT_MARGIN, "default")]
+    known += [(ratio, "registry") for ratio in pairs]
+    known += [
+        (_BELOW_SURROGATES * ratio, "surrogates") for ratio in surrogates if ratio < DEFAULT_MARGIN
+    ]
+    value, source = min(known, key=lambda entry: entry[0])
+    return Margin(value, source, pairs=len(pairs), floor=1 / (len(pairs) + 1))
+
+
+def _ratios(ratios: Iterable[Any]) -> list[float]:
+    given = [float(ratio) for ratio in ratios if ratio is not None]
+    return [ratio for ratio in given if math.isfinite(ratio) and ratio >= 0]

@@ -1,0 +1,214 @@
+"""The harm ratio: how far harmless inputs move the answers, against the same turned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.distances import answer_distance
+from fingerprint.evidence.calibration import Calibration
+from fingerprint.evidence.finding import Finding, finite
+from fingerprint.evidence.statistics import (
+    discordance_test,
+    estimate_ratio,
+    least_p_value,
+    odds_of_margin,
+    permutation_test,
+)
+
+if TYPE_CHECKING:
+    from fingerprint.answers import Answers
+    from fingerprint.probes.probe import Fingerprint
+
+__all__ = ["HarmRatio", "Harms", "measured_harms"]
+
+Array = NDArray[np.float64]
+
+_LEAST_PROBES = 4
+_LEAST_BASES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Harms:
+    """How far the probes of a fingerprint, and the same turned, move a suspect's answers.
+
+    Attributes:
+        harm: Of each probe, float64 of shape ``(N,)``, at least ``least``; not finite where an
+            answer is not.
+        control: Of its control, likewise.
+        least: What the answers can show of either, shape ``(N,)``; one value for a base.
+    """
+
+    harm: Array
+    control: Array
+    least: Array
+
+    @property
+    def answered(self) -> NDArray[np.bool_]:
+        """Probes whose answers and whose control's are all there."""
+        there: NDArray[np.bool_] = np.isfinite(self.harm) & np.isfinite(self.control)
+        return there
+
+    @property
+    def moved(self) -> NDArray[np.bool_]:
+        """Probes where either of the two moved the answer; of the others nothing is known."""
+        with np.errstate(invalid="ignore"):
+            seen = np.maximum(self.harm, self.control) > self.least
+        moved: NDArray[np.bool_] = self.answered & seen
+        return moved
+
+
+class HarmRatio:
+    """Tests each kind of probe, its controls dealt out within bases."""
+
+    name = "harm_ratio"
+
+    def measure(
+        self, name: str, fingerprint: Fingerprint, answers: Answers, calibration: Calibration
+    ) -> tuple[Finding, ...]:
+        """See :meth:`Test.measure`; one finding for each kind of probe."""
+        harms = measured_harms(fingerprint, answers)
+        usable, missing = _usable(harms, answers.kind)
+        kinds = np.array([probe.kind for probe in fingerprint.probes])
+        rows = np.array([probe.base for probe in fingerprint.probes])
+        per_probe = _per_probe(fingerprint, harms, usable)
+        findings = []
+        for kind in sorted(set(kinds.tolist())):
+            chosen = usable & (kinds == kind)
+            margin = calibration.margin(
+                name, fingerprint, test=self.name, depth=kind, answer_kind=answers.kind
+            )
+            finding = Finding(
+                test=self.name,
+                depth=kind,
+                margin=margin,
+                used=int(chosen.sum()),
+                detail={"per_probe": [per_probe[place] for place in np.flatnonzero(kinds == kind)]},
+            )
+            few = finding.used < _LEAST_PROBES or len(set(rows[chosen])) < _LEAST_BASES
+            if missing or few:
+                reason = missing or "too few probes were answered"
+                finding = replace(finding, detail={**finding.detail, "missing": reason})
+            elif answers.kind == "labels":
+                finding = _with_labels(finding, *_by_base(harms, chosen, rows))
+            else:
+                everything = harms.answered & (kinds == kind)
+                finding = _with_ratio(finding, harms, chosen, everything, rows)
+            findings.append(finding)
+        return tuple(findings)
+
+
+def measured_harms(fingerprint: Fingerprint, answers: Answers) -> Harms:
+    """Measures how far each harmless input, and the same turned, moves a suspect's answer.
+
+    Rounded answers may not move at all. That is no harm of zero but one too small to be seen, so
+    probe and control alike count at least what the answers of their base can show: within a base
+    they stay exchangeable for whoever has nothing to do with the source.
+
+    Args:
+        fingerprint: The candidate, of N probes.
+        answers: The suspect's answers to all its inputs.
+    """
+    rows = np.array([probe.base for probe in fingerprint.probes])
+    bases = answers.of(fingerprint.bases)
+    perturbed = answers.of(fingerprint.harmless)
+    floor = answers.floor
+    harm = answer_distance(perturbed, bases[rows], answers.kind, floor=floor)
+    controls = answers.of(fingerprint.controls)
+    origin = answers.of(fingerprint.control_bases)
+    control = answer_distance(controls, origin, answers.kind, floor=floor)
+    given = np.stack([bases[rows], perturbed, origin, controls], axis=1)  # (N, 4, classes)
+    known, least = answers.precision, np.zeros(len(rows))
+    for base in sorted(set(rows)):
+        least[rows == base] = known.least_distance(given[rows == base])
+    return Harms(np.maximum(harm, least), np.maximum(control, least), least)
+
+
+def _usable(harms: Harms, kind: str) -> tuple[NDArray[np.bool_], str]:
+    """Probes that give evidence, and why there are too few.
+
+    A label that stays is an answer as exact as one that changes; of other answers, those count
+    that the probe or its control moved.
+    """
+    answered, moved = harms.answered, harms.moved
+    if int(answered.sum()) < _LEAST_PROBES:
+        return answered, "the answers are missing or not finite"
+    labels = kind == "labels"
+    usable = answered if labels else moved
+    if int(moved.sum()) < (1 if labels else _LEAST_PROBES):
+        return usable, "the answers do not change with the input: a constant or dead network"
+    return usable, ""
+
+
+def _with_ratio(
+    finding: Finding,
+    harms: Harms,
+    chosen: NDArray[np.bool_],
+    everything: NDArray[np.bool_],
+    rows: NDArray[np.integer],
+) -> Finding:
+    """Adds the ratio over chosen probes, and its p-value over all that were answered.
+
+    Leaving out those that nothing moved would leave each probe at most one of the values that
+    did not move, and the relabellings of the others would spread less than these values do.
+    """
+    assert finding.margin is not None
+    estimate = estimate_ratio(*map(_logs, _by_base(harms, chosen, rows)))
+    treated, control = map(_logs, _by_base(harms, everything, rows))
+    least = float(np.exp(np.log(harms.least / harms.control)[chosen].mean()))
+    return replace(
+        finding,
+        statistic=estimate.ratio,
+        interval=(estimate.low, estimate.high),
+        p_value=permutation_test(treated, control, finding.margin.tested),
+        least_p=least_p_value([(len(t), len(c)) for t, c in zip(treated, control, strict=True)]),
+        detail={**finding.detail, "least_ratio": least},
+    )
+
+
+def _with_labels(finding: Finding, treated: list[Array], control: list[Array]) -> Finding:
+    """Adds the ratio of rates of change and its p-value; labels have no interval."""
+    assert finding.margin is not None
+    margin = finding.margin.tested
+    changed = sum(float(values.mean()) for values in treated) / len(treated)
+    expected = sum(float(values.mean()) for values in control) / len(control)
+    still, moved = [0 * values for values in treated], [0 * values + 1 for values in control]
+    return replace(
+        finding,
+        statistic=changed / expected if expected > 0 else float("inf"),
+        interval=(0.0, float("inf")),
+        p_value=discordance_test(treated, control, odds_of_margin(control, margin)),
+        least_p=discordance_test(still, moved, odds_of_margin(moved, margin)),
+    )
+
+
+def _by_base(
+    harms: Harms, chosen: NDArray[np.bool_], rows: NDArray[np.integer]
+) -> tuple[list[Array], list[Array]]:
+    """Harms of the chosen probes and of their controls, an array for each base they have."""
+    groups = [chosen & (rows == base) for base in sorted(set(rows[chosen]))]
+    return [harms.harm[group] for group in groups], [harms.control[group] for group in groups]
+
+
+def _logs(groups: list[Array]) -> list[Array]:
+    return [np.log(values) for values in groups]
+
+
+def _per_probe(
+    fingerprint: Fingerprint, harms: Harms, usable: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = harms.harm / harms.control
+    return [
+        {
+            "base": probe.base,
+            "harm": finite(harms.harm[place]),
+            "control_harm": finite(harms.control[place]),
+            "harm_ratio": finite(ratios[place]),
+            "used": bool(usable[place]),
+        }
+        for place, probe in enumerate(fingerprint.probes)
+    ]

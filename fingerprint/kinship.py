@@ -1,0 +1,89 @@
+"""Who is kin: what owners declared of their models, and which of them share their weights.
+
+::
+
+    kinship = Kinship(parents={"tuned": "base"}, digests={"base": "5e...", "tuned": "0c..."})
+    kinship.families()            # {"base": 0, "tuned": 0}
+    kinship.relatives("tuned")    # {"base"}
+
+Kin share harmless perturbations, so they are neither screened against each other nor taken for
+independent models when a margin is calibrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["Kinship"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kinship:
+    """What is declared and known of registered models, by name.
+
+    Attributes:
+        parents: Each model's declared parent; models without one are left out.
+        from_scratch: Models whose owner states that they have no parent at all.
+        digests: Content digest of each model's weights; equal ones are copies.
+        references: Public models that explain and calibrate; nobody is accused of being one.
+    """
+
+    parents: Mapping[str, str] = field(default_factory=dict)
+    from_scratch: frozenset[str] = frozenset()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    references: frozenset[str] = frozenset()
+
+    def families(self) -> dict[str, int]:
+        """Numbers the groups of models joined by parents or weights, however far.
+
+        Returns:
+            The number of each model's family; two are kin when their numbers are equal.
+        """
+        from scipy.cluster.hierarchy import DisjointSet
+
+        names = self._names()
+        joined: DisjointSet = DisjointSet(names)
+        for child, parent in self.parents.items():
+            joined.merge(child, parent)
+        first: dict[str, str] = {}
+        for name, digest in self.digests.items():
+            joined.merge(name, first.setdefault(digest, name))
+        numbers: dict[str, int] = {}
+        return {name: numbers.setdefault(joined[name], len(numbers)) for name in names}
+
+    def relatives(self, name: str) -> frozenset[str]:
+        """Returns a model's ancestors and their other descendants.
+
+        Never its own descendants or copies: that they explain a suspect as well does not weaken
+        the claim that it descends from this model.
+        """
+        own = self._descendants({name})
+        ancestors: set[str] = set()
+        fresh = self._copies({name})
+        while fresh:
+            parents = {self.parents[one] for one in fresh if one in self.parents}
+            fresh = self._copies(parents) - ancestors
+            ancestors |= fresh
+        return frozenset(self._descendants(ancestors) - own)
+
+    def _names(self) -> list[str]:
+        found = dict.fromkeys(self.digests)
+        found |= dict.fromkeys(one for pair in self.parents.items() for one in pair)
+        return list(found)
+
+    def _copies(self, names: Iterable[str]) -> set[str]:
+        """Returns models together with those of the same weights."""
+        chosen = set(names)
+        digests = {self.digests[name] for name in chosen if name in self.digests}
+        return chosen | {name for name, digest in self.digests.items() if digest in digests}
+
+    def _descendants(self, names: Iterable[str]) -> set[str]:
+        """Returns models with everything that descends from them or from copies of them."""
+        found: set[str] = set()
+        fresh = self._copies(names)
+        while fresh:
+            found |= fresh
+            children = {child for child, parent in self.parents.items() if parent in fresh}
+            fresh = self._copies(children) - found
+        return found

@@ -1,0 +1,427 @@
+"""The verdict: a pure function of fingerprints, answers, kinship, calibration and α.
+
+A candidate is *same* when the answers equal the recorded ones and a test of descent rejects as
+well; *derived* when a test rejects after correction and its interval lies below the margin;
+*independent* when the interval of every kind of probe lies above the bound, and the answers would
+have shown it had the suspect been the source. All else is *inconclusive*: no evidence is never a
+match and never a pass.
+
+α is the rate at which any candidate is claimed falsely: p-values are corrected over the kinds of
+probe of a candidate and then over all compatible candidates, whether they were asked or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fingerprint.errors import UsageError
+from fingerprint.evidence.calibration import LEAST_MARGIN, Calibration, Margin
+from fingerprint.evidence.equality import Equality
+from fingerprint.evidence.finding import Finding, Test
+from fingerprint.evidence.harm_ratio import HarmRatio
+from fingerprint.evidence.statistics import holm, holm_steps
+from fingerprint.kinship import Kinship
+from fingerprint.text import clean, listed
+from fingerprint.verification import Candidate, Relation, Verdict, Verification
+
+if TYPE_CHECKING:
+    from fingerprint.answers import Answers
+    from fingerprint.probes.probe import Fingerprint
+
+__all__ = ["judge", "weigh"]
+
+_TESTS: tuple[Test, ...] = (HarmRatio(), Equality())
+_HARM = HarmRatio.name
+_ORDER = {"same": 0, "derived": 1, "inconclusive": 2, "independent": 3}
+_LEAST_POWER = 0.5
+"""Share of the bound that the source itself must be able to fall below, for a ratio above it to
+say that a suspect is not derived from it."""
+_NOTHING_KNOWN = Kinship()
+_NOTHING_MEASURED = Calibration()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tested:
+    """One kind of probe, with its p-value corrected.
+
+    Attributes:
+        finding: What was measured.
+        p_value: Corrected over kinds of probe and over candidates.
+    """
+
+    finding: Finding
+    p_value: float
+
+    @property
+    def ratio(self) -> float:
+        assert self.finding.statistic is not None
+        return self.finding.statistic
+
+    @property
+    def low(self) -> float:
+        assert self.finding.interval is not None
+        return self.finding.interval[0]
+
+    @property
+    def high(self) -> float:
+        assert self.finding.interval is not None
+        return self.finding.interval[1]
+
+    @property
+    def margin(self) -> Margin:
+        assert self.finding.margin is not None
+        return self.finding.margin
+
+    @property
+    def least(self) -> float:
+        """The ratio that these answers would show had no probe moved them."""
+        return float(self.finding.detail.get("least_ratio", 0.0))
+
+    def rejects(self, alpha: float) -> bool:
+        # Label-only answers have no interval; their exact test decides alone.
+        clear = self.high < self.margin.tested or self.high == float("inf")
+        return self.p_value <= alpha and clear
+
+
+def judge(
+    fingerprints: Mapping[str, Fingerprint],
+    answers: Answers,
+    *,
+    kinship: Kinship = _NOTHING_KNOWN,
+    calibration: Calibration = _NOTHING_MEASURED,
+    alpha: float = 0.001,
+    compatible: Collection[str] = (),
+    not_asked: Collection[str] = (),
+) -> Verification:
+    """Says whose the suspect is that gave these answers.
+
+    Args:
+        fingerprints: By name, of the candidates that were asked.
+        answers: What came back.
+        kinship: What is declared of the models.
+        calibration: What is known of independent models.
+        alpha: Accepted rate of false claims of descent, over all compatible candidates together.
+        compatible: Every model that the suspect could be, asked or not; those of
+            ``fingerprints`` are counted in any case.
+        not_asked: Those that other evidence ruled out, so that they were not asked.
+
+    Returns:
+        The verdict with its findings, candidates best first. What does not match is a value,
+        never an exception.
+
+    Raises:
+        UsageError: ``alpha`` is not between 0 and 1.
+    """
+    if not 0 < alpha < 1:
+        raise UsageError(f"alpha: expected a level between 0 and 1, got {alpha}")
+    family = {*fingerprints, *compatible, *not_asked}
+    tolerance = max((one.tolerance for one in fingerprints.values()), default=0.0)
+    ranked = weigh(
+        {
+            name: [
+                finding
+                for test in _TESTS
+                for finding in test.measure(name, fingerprint, answers, calibration)
+            ]
+            for name, fingerprint in fingerprints.items()
+        },
+        family=len(family),
+        alpha=alpha,
+        answer_kind=answers.kind,
+        trouble=_trouble(answers, repeatable=answers.repeatable(tolerance)),
+        from_scratch=kinship.from_scratch,
+        identical=[
+            name
+            for name, fingerprint in fingerprints.items()
+            if fingerprint.model_digest == answers.identity.model_digest
+        ],
+    )
+    verdict, reason, best = _overall(
+        [candidate for candidate in ranked if candidate.name not in kinship.references],
+        family - fingerprints.keys() - set(not_asked),
+    )
+    return Verification(
+        suspect=answers.suspect,
+        verdict=verdict,
+        reason=reason,
+        best=best,
+        queries=answers.queries,
+        alpha=alpha,
+        candidates=ranked,
+        not_asked=tuple(sorted(not_asked)),
+        warnings=(*_ties(ranked), *_twins(ranked)),
+    )
+
+
+def weigh(
+    findings: Mapping[str, Sequence[Finding]],
+    *,
+    family: int,
+    alpha: float,
+    answer_kind: str = "logits",
+    trouble: str = "",
+    from_scratch: Collection[str] = (),
+    identical: Collection[str] = (),
+) -> tuple[Candidate, ...]:
+    """Turns findings into verdicts.
+
+    Args:
+        findings: By candidate, what each test measured.
+        family: How many compatible models there are, asked or not.
+        alpha: Accepted rate of false claims over all of them.
+        answer_kind: What the answers are.
+        trouble: Why the answers as a whole are no evidence; empty if they may be.
+        from_scratch: Candidates whose owners state that they have no parent.
+        identical: Candidates whose weights the suspect declares to have.
+
+    Returns:
+        The candidates, best first.
+    """
+    tested = _corrected(findings, family)
+    judged = [
+        _Case(
+            name=name,
+            findings=tuple(found),
+            tests=tested[name],
+            trouble=trouble,
+            alpha=alpha,
+            family=family,
+            answer_kind=answer_kind,
+            identical=name in identical,
+            from_scratch=name in from_scratch,
+        ).candidate()
+        for name, found in findings.items()
+    ]
+    return tuple(sorted(judged, key=_rank))
+
+
+def _corrected(
+    findings: Mapping[str, Sequence[Finding]], family: int
+) -> dict[str, tuple[_Tested, ...]]:
+    """Corrects p-values over kinds of probe, then over candidates; most significant first."""
+    harms = {
+        name: [one for one in found if one.test == _HARM and one.p_value is not None]
+        for name, found in findings.items()
+    }
+    own = {
+        name: holm([one.p_value for one in found if one.p_value is not None])
+        for name, found in harms.items()
+    }
+    steps = holm_steps([min(p_values, default=1.0) for p_values in own.values()], family)
+    corrected = {}
+    for (name, found), (factor, least) in zip(harms.items(), steps, strict=True):
+        tests = [
+            _Tested(finding=finding, p_value=min(1.0, max(least, factor * p_value)))
+            for finding, p_value in zip(found, own[name], strict=True)
+        ]
+        corrected[name] = tuple(sorted(tests, key=lambda test: (test.p_value, test.ratio)))
+    return corrected
+
+
+def _trouble(answers: Answers, *, repeatable: bool) -> str:
+    """Why the answers as a whole are no evidence; empty if they may be."""
+    if answers.failure:
+        return (
+            f"asking ended early, {answers.failure}; with --journal FILE only what is missing is "
+            "asked the next time"
+        )
+    return "" if repeatable else "the same input got different answers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """Everything that bears on one candidate, and the decision about it.
+
+    Attributes:
+        name: The candidate.
+        findings: What each test measured.
+        tests: Kinds of probe with a p-value, most significant first.
+        trouble: Why the answers as a whole are no evidence; empty if they may be.
+        alpha: Level of the corrected tests.
+        family: How many candidates the correction counts.
+        answer_kind: What the answers are.
+        identical: Whether the suspect declares this candidate's weights.
+        from_scratch: Whether its owner states that it has no parent.
+    """
+
+    name: str
+    findings: tuple[Finding, ...]
+    tests: tuple[_Tested, ...]
+    trouble: str
+    alpha: float
+    family: int
+    answer_kind: str
+    identical: bool
+    from_scratch: bool
+
+    def candidate(self) -> Candidate:
+        """Decides, and says why in one sentence."""
+        verdict, reason = self._decided()
+        relation: Relation | None = None
+        if verdict == "derived":
+            relation = "descends" if self.from_scratch else "shares_origin"
+            if relation == "shares_origin":
+                reason += "; one descends from the other, or both from a third"
+        deciding = self._deciding(verdict)
+        finding = deciding.finding if deciding else None
+        margin = finding.margin if finding else None
+        return Candidate(
+            name=self.name,
+            verdict=verdict,
+            relation=relation,
+            reason=reason,
+            harm_ratio=finding.statistic if finding else None,
+            harm_ratio_ci=finding.interval if finding else None,
+            p_value=deciding.p_value if deciding else None,
+            margin=margin.value if margin else None,
+            margin_source=margin.source if margin else None,
+            margin_pairs=margin.pairs if margin else 0,
+            margin_floor=margin.floor if margin else 1.0,
+            answer_kind=self.answer_kind,
+            label_agreement=self._equality.detail["label_agreement"] if self._equality else None,
+            identical_weights=self.identical,
+            findings=tuple(self._with_part(finding, verdict) for finding in self.findings),
+        )
+
+    @property
+    def _equality(self) -> Finding | None:
+        return next((one for one in self.findings if one.test == Equality.name), None)
+
+    @property
+    def _missing(self) -> str:
+        """Why there is no evidence; empty when there is some."""
+        if self.trouble or self.tests:
+            return self.trouble
+        return next((one.missing for one in self.findings if one.missing), "nothing was measured")
+
+    def _decided(self) -> tuple[Verdict, str]:
+        if self._missing:
+            return "inconclusive", f"no evidence: {self._missing}"
+        equality = self._equality
+        equal = equality is not None and bool(equality.detail["equal"])
+        rejecting = [test for test in self.tests if test.rejects(self.alpha)]
+        if rejecting and equal and equality is not None and self.answer_kind != "labels":
+            rounded = equality.detail["rounded_to"]
+            within = f"within {equality.detail['tolerance']:.1g} of their size"
+            if rounded is not None:
+                within += f" or as far as answers rounded to {rounded:.1g} tell"
+            return "same", (
+                f"its answers to all {equality.used} probes equal the recorded ones {within}"
+            )
+        if self.identical and not (equality and equality.detail["explained"]):
+            return "inconclusive", (
+                f"the weights are those of {clean(self.name)}, the answers are not: check --mean, "
+                "--std, --input-size, --arch"
+            )
+        usable = [test for test in rejecting if test.margin.usable]
+        if usable:
+            return "derived", (
+                "perturbations solved for the source change its answers "
+                f"{usable[0].ratio:.3g} times as much as the same turned; an independent model "
+                f"stays above {usable[0].margin.value:.2g}"
+            )
+        lowest = min(self.tests, key=lambda test: test.low)
+        if all(test.low >= test.margin.bound for test in self.tests):
+            if lowest.least > _LEAST_POWER * lowest.margin.bound:
+                return "inconclusive", (
+                    "the answers are too coarse: even the source would show a harm ratio of "
+                    f"{lowest.least:.2g}; ask for more decimals"
+                )
+            return "independent", (
+                "perturbations solved for the source change its answers about as much as the "
+                f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
+            )
+        return "inconclusive", self._undecided(lowest)
+
+    def _undecided(self, lowest: _Tested) -> str:
+        """Why neither descent nor independence can be claimed."""
+        margin = lowest.margin
+        if not margin.usable:
+            fell = "registered models that count as independent of it"
+            way_out = "; if they are kin, declare it with --parent"
+            if margin.source == "surrogates":
+                fell, way_out = "independent stand-ins made at registration", ""
+            return (
+                f"the harm ratio {lowest.ratio:.3g} tells nothing of descent: {fell} fall to "
+                f"{margin.value:.2g}, below the least usable margin {LEAST_MARGIN:.2g}{way_out}"
+            )
+        # The best that any kind of probe could have given, corrected as p-values are.
+        correction = self.family * len(self.tests)
+        least = min(1.0, correction * min(test.finding.least_p or 0.0 for test in self.tests))
+        if least > self.alpha:
+            return (
+                f"nothing can be decided with so few probes: over {self.family} compatible models "
+                f"they give no p-value below {least:.2g}, and {self.alpha:.2g} is asked; register "
+                "with more probes"
+            )
+        return (
+            f"the harm ratio {lowest.ratio:.3g} (interval {lowest.low:.3g} to {lowest.high:.3g}) "
+            f"is too close to the margin {margin.value:.2g}; register with more probes"
+        )
+
+    def _deciding(self, verdict: Verdict) -> _Tested | None:
+        """The test the report quotes: the most significant one, or the lowest interval."""
+        if not self.tests:
+            return None
+        if verdict in ("same", "derived"):
+            claims = [test for test in self.tests if test.rejects(self.alpha)]
+            return next((test for test in claims if test.margin.usable), claims[0])
+        return min(self.tests, key=lambda test: test.low)
+
+    def _with_part(self, finding: Finding, verdict: Verdict) -> Finding:
+        """Says what the verdict takes from a finding."""
+        if finding.test == Equality.name:
+            return replace(finding, decides="kin") if verdict == "same" else finding
+        test = next((one for one in self.tests if one.finding is finding), None)
+        if test is None or self.trouble:
+            return finding
+        if test.rejects(self.alpha) and (test.margin.usable or verdict == "same"):
+            return replace(finding, decides="kin")
+        if test.low >= test.margin.bound and test.least <= _LEAST_POWER * test.margin.bound:
+            return replace(finding, decides="independent")
+        return finding
+
+
+def _rank(candidate: Candidate) -> tuple[int, float, str]:
+    ratio = candidate.harm_ratio if candidate.harm_ratio is not None else float("inf")
+    return (_ORDER[candidate.verdict], ratio, candidate.name)
+
+
+def _overall(
+    ranked: Sequence[Candidate], unasked: Collection[str]
+) -> tuple[Verdict, str, str | None]:
+    """The best candidate's verdict; independent only when it is so of every compatible model."""
+    if not ranked:
+        return "inconclusive", "there is no registered model to compare with", None
+    first = ranked[0]
+    if first.verdict == "independent" and unasked:
+        return (
+            "inconclusive",
+            f"it is independent of {listed((one.name for one in ranked), shown=5)}; not compared "
+            f"with {listed(sorted(unasked), shown=5)}",
+            None,
+        )
+    matched = first.verdict in ("same", "derived")
+    return first.verdict, first.reason, first.name if matched else None
+
+
+def _ties(ranked: Sequence[Candidate]) -> tuple[str, ...]:
+    """Names candidates that the answers do not tell apart."""
+    same = [candidate.name for candidate in ranked if candidate.verdict == "same"]
+    derived = [candidate.name for candidate in ranked if candidate.verdict == "derived"]
+    if len(same) > 1:
+        return (f"a family: its answers equal those of {', '.join(map(repr, same))}",)
+    if not same and len(derived) > 1:
+        return (f"a family: it is related to {', '.join(map(repr, derived))}; best first",)
+    return ()
+
+
+def _twins(ranked: Sequence[Candidate]) -> tuple[str, ...]:
+    """Names candidates whose very weights the suspect declares."""
+    return tuple(
+        f"identical weights digest to {candidate.name!r}"
+        for candidate in ranked
+        if candidate.identical_weights
+    )

@@ -1,0 +1,110 @@
+"""Whose is it? Compares a suspect with registered models from its answers alone.
+
+verification = verify(load_model("suspect.safetensors"), {"resnet": fingerprint})
+verification.verdict, verification.best
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from torch import nn
+
+from fingerprint.answers import Answers, ask
+from fingerprint.errors import IncompatibleModel, UsageError
+from fingerprint.evidence.calibration import Calibration
+from fingerprint.kinship import Kinship
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
+from fingerprint.probes.probe import Fingerprint
+from fingerprint.progress import Progress, silent
+from fingerprint.questions import questions_for
+from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.pytorch import ModelSuspect
+from fingerprint.verdict import judge
+from fingerprint.verification import Verification
+
+__all__ = ["verify"]
+
+
+def verify(
+    suspect: Model | nn.Module | Suspect,
+    candidates: Mapping[str, Fingerprint] | Fingerprint,
+    *,
+    alpha: float = 0.001,
+    kinship: Kinship | None = None,
+    calibration: Calibration | None = None,
+    compatible: Collection[str] = (),
+    progress: Progress = silent,
+) -> Verification:
+    """Compares a suspect with one or many fingerprints: makes questions, asks, and judges.
+
+    Public inputs that candidates share are asked once. For one candidate of 24 probes that is
+    54 inputs, and one of them a second time to see whether the suspect answers the same. To
+    limit what is asked, or to go on where an interrupted verification ended, give a
+    :class:`~fingerprint.suspects.Journal` of the suspect.
+
+    Args:
+        suspect: A loaded model, a live module, or anything that answers.
+        candidates: Fingerprints by name, or a single one, which is then named ``source``.
+        alpha: Accepted rate of false claims of descent, over all compatible models together.
+        kinship: What is declared of the models.
+        calibration: What is known of independent models; it can lower a candidate's margin.
+        compatible: Every model that the suspect could be, asked or not.
+        progress: Called as ``progress(stage, done, total)``.
+
+    Returns:
+        The verdict with its findings, candidates best first. What does not match is a value,
+        never an exception.
+
+    Raises:
+        IncompatibleModel: A candidate takes other inputs than the suspect.
+        UsageError: ``alpha`` is not between 0 and 1.
+    """
+    began = time.perf_counter()
+    if not 0 < alpha < 1:
+        raise UsageError(f"alpha: expected a level between 0 and 1, got {alpha}")
+    named = {"source": candidates} if isinstance(candidates, Fingerprint) else dict(candidates)
+    asked = _as_suspect(suspect, named)
+    _check_domains(asked, named)
+    if named:
+        answers = ask(asked, questions_for(named), progress=progress)
+    else:
+        answers = Answers(
+            output=asked.output, values={}, identity=asked.identity, suspect=asked.facts()
+        )
+    verification = judge(
+        named,
+        answers,
+        kinship=kinship or Kinship(),
+        calibration=calibration or Calibration(),
+        alpha=alpha,
+        compatible=compatible,
+    )
+    return replace(verification, seconds=time.perf_counter() - began)
+
+
+def _as_suspect(suspect: Model | nn.Module | Suspect, named: Mapping[str, Fingerprint]) -> Suspect:
+    if isinstance(suspect, Suspect):
+        return suspect
+    if isinstance(suspect, nn.Module):
+        known = next(iter(named.values())).input if named else None
+        suspect = load_model(
+            suspect,
+            input_size=known.shape if known else None,
+            mean=known.mean or None if known else None,
+            std=known.std or None if known else None,
+            bounds=known.bounds if known and known.kind == "float" else None,
+        )
+    return ModelSuspect(suspect)
+
+
+def _check_domains(suspect: Suspect, named: Mapping[str, Fingerprint]) -> None:
+    for name, fingerprint in named.items():
+        if fingerprint.input.domain != suspect.input.domain:
+            raise IncompatibleModel(
+                f"{name!r} takes inputs {fingerprint.input.domain}, the suspect takes "
+                f"{suspect.input.domain}; give the suspect's --input-size or leave it out"
+            )

@@ -1,0 +1,93 @@
+"""Equality with what was recorded, as far as the answers tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fingerprint.answers import Answers
+from fingerprint.evidence.calibration import Calibration
+from fingerprint.evidence.equality import Equality
+from fingerprint.evidence.finding import Finding
+from fingerprint.network.spec import AnswerKind, OutputSpec
+from fingerprint.questions import question_id
+from tests.support.fingerprints import make_fingerprint, make_model
+
+FINGERPRINT = make_fingerprint(make_model(3), probes=12)
+RECORDED = np.stack([probe.answer for probe in FINGERPRINT.probes])
+Rows = NDArray[np.floating]
+
+
+def softmax(rows: Rows) -> Rows:
+    powers: Rows = np.exp(rows - rows.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def measured(rows: Rows, kind: AnswerKind = "logits") -> tuple[Finding, ...]:
+    """The finding on a suspect that gives these answers to the harmless inputs."""
+    answered = np.isfinite(rows).all(axis=1)
+    values = {
+        question_id(image): row.astype(np.float32)
+        for image, row, there in zip(FINGERPRINT.harmless, rows, answered, strict=True)
+        if there
+    }
+    answers = Answers(output=OutputSpec(classes=rows.shape[1], kind=kind), values=values)
+    return Equality().measure("ours", FINGERPRINT, answers, Calibration())
+
+
+def equal(rows: Rows, kind: AnswerKind = "logits") -> bool:
+    (finding,) = measured(rows, kind)
+    return bool(finding.detail["equal"])
+
+
+def test_recorded_answers_equal_themselves_shifted_or_as_probabilities() -> None:
+    assert equal(RECORDED)
+    assert equal(RECORDED + 7.0)
+    assert equal(softmax(RECORDED), "probabilities")
+    assert not equal(1.01 * RECORDED)
+    assert not equal(softmax(1.01 * RECORDED), "probabilities")
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4])
+def test_rounded_answers_are_equal_as_far_as_they_tell(decimals: int) -> None:
+    shares = softmax(RECORDED)
+    assert equal(np.round(shares, decimals), "probabilities")
+    assert equal(np.round(RECORDED, decimals), "logits")
+    (finding,) = measured(np.round(shares, decimals), "probabilities")
+    assert finding.detail["rounded_to"] == pytest.approx(10.0**-decimals)
+    other = shares + 10.0**-decimals * np.array([1, -1, 0, 0, 0])
+    assert not equal(np.round(other, decimals), "probabilities")
+
+
+@pytest.mark.parametrize("decimals", [0, 1])
+def test_one_decimal_says_too_little_to_be_equal_by(decimals: int) -> None:
+    (finding,) = measured(np.round(softmax(RECORDED), decimals), "probabilities")
+    assert (finding.detail["equal"], finding.detail["explained"]) == (False, True)
+
+
+def test_labels_and_another_label_space() -> None:
+    labels = np.eye(5)[RECORDED.argmax(axis=1)]
+    (finding,) = measured(labels, "labels")
+    assert (finding.statistic, finding.detail["label_agreement"]) == (0.0, 1.0)
+    (finding,) = measured(labels[::-1], "labels")
+    assert finding.statistic == np.inf
+    assert measured(RECORDED[:, :4]) == ()
+
+
+def test_an_answer_that_is_missing_is_not_equal_and_not_counted() -> None:
+    rows = RECORDED.copy()
+    rows[2] = np.nan
+    (finding,) = measured(rows)
+    assert (finding.used, finding.detail["equal"]) == (11, False)
+    assert finding.to_dict()["statistic"] is None
+    assert finding.detail["label_agreement"] == 1.0
+    assert measured(np.full_like(RECORDED, np.nan)) == ()
+
+
+def test_a_finding_is_read_as_it_was_written() -> None:
+    (finding,) = measured(RECORDED)
+    decided = replace(finding, decides="kin")
+    assert Finding.from_dict(decided.to_dict()) == decided

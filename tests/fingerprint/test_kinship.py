@@ -1,0 +1,47 @@
+"""Kin are joined by parents and by weights; relatives are those that could explain as well."""
+
+from __future__ import annotations
+
+import pytest
+
+from fingerprint.kinship import Kinship
+
+#      base ──┬── a ── a1 ── a2
+#             └── b ── b1            copy has a's weights; alone has nobody
+FAMILY = Kinship(
+    parents={"a": "base", "b": "base", "a1": "a", "a2": "a1", "b1": "b"},
+    digests={name: name for name in ("base", "a", "b", "a1", "a2", "b1", "alone")} | {"copy": "a"},
+)
+
+
+def test_parents_and_weights_join_families() -> None:
+    families = FAMILY.families()
+    assert families.keys() == {"base", "a", "b", "a1", "a2", "b1", "alone", "copy"}
+    assert len(set(families.values())) == 2
+    assert families["copy"] == families["b1"] != families["alone"]
+    assert Kinship().families() == {}
+    assert Kinship(parents={"child": "parent"}).families() == {"child": 0, "parent": 0}
+
+
+@pytest.mark.parametrize(
+    ("name", "relatives"),
+    [
+        ("base", set()),
+        ("a", {"base", "b", "b1"}),
+        ("copy", {"base", "b", "b1"}),
+        ("a1", {"base", "a", "copy", "b", "b1"}),
+        ("a2", {"base", "a", "copy", "a1", "b", "b1"}),
+        ("alone", set()),
+        ("unheard of", set()),
+    ],
+)
+def test_relatives_are_ancestors_and_their_other_descendants(
+    name: str, relatives: set[str]
+) -> None:
+    assert FAMILY.relatives(name) == relatives
+
+
+def test_a_circle_of_parents_ends() -> None:
+    circle = Kinship(parents={"a": "b", "b": "a", "c": "b"})
+    assert circle.relatives("c") == {"a", "b"}
+    assert circle.relatives("a") == set()
