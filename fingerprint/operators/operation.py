@@ -12,6 +12,8 @@ operation that a later torch may add are found out, too.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, fx
 from torch.func import vjp
@@ -88,16 +90,10 @@ class Operation:
 
     def moves(self) -> list[Entries] | None:
         """Returns, for each variable, which of its entries go where; None if they are mixed."""
-        found = []
-        for place, zero in enumerate(self.zeros):
-            others = list(self.zeros)
-
-            def pushed(x: Tensor, place: int = place, others: list[Tensor] = others) -> Tensor:
-                tangents = [torch.zeros_like(z) for z in others]
-                tangents[place] = x[0]
-                return self._slope(tangents).unsqueeze(0)
-
-            found.append(Entries.read(pushed, tuple(zero.shape), device=zero.device))
+        found = [
+            Entries.read(partial(self._along, place), tuple(zero.shape), device=zero.device)
+            for place, zero in enumerate(self.zeros)
+        ]
         answers = [move.matvec(x) for move, x in zip(found, self.noise, strict=True)]
         return found if self._agrees(torch.stack(answers).sum(dim=0)) else None
 
@@ -113,6 +109,12 @@ class Operation:
         back = sum(float((p * x).sum()) for p, x in zip(pulled, self.noise, strict=True))
         forth = float((weights * self.expected).sum())
         return abs(back - forth) <= self.slack * float(weights.abs().sum())
+
+    def _along(self, place: int, x: Tensor) -> Tensor:
+        """Returns the slope along one variable, of a batch of one."""
+        tangents = [torch.zeros_like(zero) for zero in self.zeros]
+        tangents[place] = x[0]
+        return self._slope(tangents).unsqueeze(0)
 
     def _slope(self, tangents: list[Tensor]) -> Tensor:
         return slope(self, self.zeros, tuple(tangents)).detach()

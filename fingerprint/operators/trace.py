@@ -23,6 +23,12 @@ __all__ = ["Trace", "TraceError", "named_arguments", "operation", "trace"]
 
 Function = Callable[[Tensor], Any]
 
+_NEVER_WRITTEN = frozenset(
+    f"aten.{name}"
+    for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
+)
+"""Operations whose result holds whatever was in memory."""
+
 _SAME_IN_FLOAT64: dict[str, Callable[..., Any]] = {
     # A view asks for strides that only the traced tensor need have.
     "aten._unsafe_view": torch.ops.aten.reshape.default,
@@ -147,7 +153,9 @@ class Trace:
         args = fx.map_arg(node.args, value)
         kwargs = fx.map_arg(node.kwargs, value)
         with torch.no_grad():
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+        # Memory never written to may hold anything, also what is no number.
+        return torch.zeros_like(result) if operation(node) in _NEVER_WRITTEN else result
 
 
 def operation(node: fx.Node) -> str:

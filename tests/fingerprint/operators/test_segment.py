@@ -363,6 +363,28 @@ def test_sums_that_double_cost_no_more_than_the_network() -> None:
     torch.testing.assert_close(segment.operator.matvec(x).relu(), doubling(x))
 
 
+def test_what_memory_held_before_a_network_wrote_to_it_is_nothing() -> None:
+    def into_new_memory(x: Tensor) -> Tensor:
+        y = x.new_empty(x.shape)
+        y[:, :, :3] = x[:, :, 3:]
+        y[:, :, 3:] = 1.0
+        return y.relu()
+
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        # Fills new memory with NaN.
+        torch.utils.deterministic.fill_uninitialized_memory = True
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        segment = first_affine_segment(into_new_memory, SHAPE)
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+    assert segment.operator is not None
+    assert segment.ended_by == "relu"
+    assert null_basis(segment.operator).shape[1] == 36
+
+
 def test_what_a_network_detaches_is_read_all_the_same() -> None:
     segment = first_affine_segment(lambda x: convolved(x.detach()).relu(), SHAPE)
     assert segment.operator is not None
