@@ -24,7 +24,7 @@ from fingerprint.solvers.network import choose_method, solve_network
 from fingerprint.solvers.projection import solve_linear
 from fingerprint.solvers.robust import solve_robust
 from fingerprint.solvers.solution import Solution
-from fingerprint.spaces.outside import outside
+from fingerprint.spaces.discriminative import outside
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["Candidates", "Depth", "Solver", "Wish"]

@@ -24,8 +24,8 @@ from torch import Tensor
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
 from fingerprint.spaces.matrix_free import row_space_part
-from fingerprint.spaces.norms import frobenius_norm
 from fingerprint.spaces.subspace import Subspace
+from fingerprint.spaces.windows import frobenius_norm
 
 __all__ = ["OutsideSample", "outside"]
 
@@ -144,17 +144,13 @@ class _Other(LinearOperator):
         noise = space.project(torch.randn(operator.in_shape, generator=generator))
         self.is_shared = self.response(noise) <= SHARED
 
-    def matvec(self, x: Tensor) -> Tensor:
-        """Applies the operator: ``(..., *in_shape)`` -> ``(..., *out_shape)``."""
+    def _forward(self, x: Tensor) -> Tensor:
         answer = self.operator.matvec(x.to(self.operator.device, self.operator.dtype))
-        scaled: Tensor = answer.to(device=x.device, dtype=x.dtype) * self.scale
-        return scaled
+        return answer.to(device=x.device, dtype=x.dtype) * self.scale
 
-    def rmatvec(self, y: Tensor) -> Tensor:
-        """Applies the transpose and projects: ``(..., *out_shape)`` -> ``(..., *in_shape)``."""
+    def _transpose(self, y: Tensor) -> Tensor:
         pulled = self.operator.rmatvec(y.to(self.operator.device, self.operator.dtype))
-        scaled: Tensor = self.space.project(pulled) * self.scale
-        return scaled
+        return self.space.project(pulled) * self.scale
 
     def response(self, x: Tensor) -> float:
         """Returns the relative response to one vector of the space."""

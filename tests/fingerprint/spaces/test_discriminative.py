@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from fingerprint.errors import UsageError
-from fingerprint.operators import Convolution, Dense, Diagonal, Product
-from fingerprint.spaces import intersection, null_space, outside, relative_response
+from fingerprint.operators import Convolution, Dense, Diagonal, LinearOperator, Product
+from fingerprint.spaces import frobenius_norm, intersection, null_space, outside
 from tests.fingerprint.spaces.judge import random
 
 SHAPE = (3, 16, 16)
@@ -13,6 +13,12 @@ SHAPE = (3, 16, 16)
 
 def model(seed: int, channels: int = 64, shape: tuple[int, ...] = SHAPE) -> Convolution:
     return Convolution(random(channels, 3, 8, 8, seed=seed), shape, stride=8)
+
+
+def relative_response(operator: LinearOperator, x: torch.Tensor) -> float:
+    """The response to one perturbation, relative to that of white noise, by the definition."""
+    white = frobenius_norm(operator) / operator.n**0.5
+    return float(operator.matvec(x).norm()) / float(x.norm()) / white
 
 
 def test_without_ascent_only_the_intersection_is_removed() -> None:
