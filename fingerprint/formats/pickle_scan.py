@@ -9,23 +9,38 @@ A pickle is a program. Its instructions are followed here one by one on a stack 
 values but names, strings and numbers; nothing is imported, called or allocated. What passes is
 then loaded by torch with ``weights_only=True``, so two independent readers have to agree that a
 file is data.
+
+A few instructions can also ask for much: a tuple of tuples of itself has no end of values, bytes
+can be copied as often as they are named, and keys can be chosen so that a table of them takes for
+ever to fill. All of that is counted here, and refused long before it costs anything.
 """
 
 from __future__ import annotations
 
 import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from fingerprint.errors import InputRefused, MalformedFile, UnsafeFile
+from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, UnsafeFile
 from fingerprint.text import clean
 
 __all__ = ["Scan", "Storage", "Use", "scan"]
 
 _MAX_INSTRUCTIONS = 2_000_000
+_MAX_LOOKUPS = 20_000_000  # names by calls: torch goes through all names at each
+_MAX_VALUES = 100_000  # of one tuple, those inside it included
+_MAX_DEPTH = 100  # of tuples in tuples, which are hashed by recursion
+_MAX_REPEATED = 2**28  # bytes of texts that are named again, each time perhaps copied
+_MAX_UNUSUAL = 20_000  # keys whose hashes somebody can choose
+_SMALLEST_CHOSEN = 2**61 - 1  # whole numbers from here on have the hashes of smaller ones
+_HASHED_BY = ("builtins.set", "collections.OrderedDict", "collections.Counter")
+_OLD_PROTOCOL = 3  # the newest that torch's own reader follows
 _LONGEST_STRING = 1000  # longer ones name nothing
+_OF_A_PART = ("builtins.getattr", "_operator.getitem")
+"""Functions with which classes inside others, and generic types, are named."""
+
 _STRINGS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING",
             "SHORT_BINSTRING")  # fmt: skip
 _NUMBERS = ("BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1")
@@ -44,7 +59,8 @@ class Use:
 
     Attributes:
         called: It is called, or an instance of it is made.
-        filled: What is then put into the result: ``items`` by key, or ``elements`` in order.
+        filled: What is then put into the result: ``items`` by key, ``elements`` in order, or a
+            ``state``.
     """
 
     called: bool = False
@@ -105,6 +121,29 @@ def _dotted(argument: str) -> str:
     return f"{IMPORT_MAPPING.get(module, module)}.{name}"
 
 
+def _strange(name: str, argument: Any) -> InputRefused | None:
+    """Says so where an instruction is none of those that torch writes."""
+    if name == "PROTO" and argument > _OLD_PROTOCOL:
+        return IncompatibleModel(
+            f"saved with pickle protocol {argument}, of which torch reads no weights safely; save "
+            "it again with the default protocol: torch.save(model.state_dict(), path)"
+        )
+    if name not in _OF_TORCH:
+        return UnsafeFile(f"the pickle uses {name}, which no saved state_dict does")
+    return None
+
+
+def _part(name: str, given: Sequence[Any]) -> str | None:
+    """Returns the name of a class inside another, or of a generic type; None for anything else."""
+    if len(given) != 2 or not isinstance(given[0], (_Named, _Made)):
+        return None
+    whole, part = given[0].name, given[1]
+    if name == "_operator.getitem":
+        return whole if whole.startswith("typing.") else None
+    plain = isinstance(part, str) and part.isidentifier() and not part.startswith("_")
+    return f"{whole}.{part}" if plain else None
+
+
 def _text(argument: Any) -> str:
     return argument.decode("latin1") if isinstance(argument, bytes) else str(argument)
 
@@ -118,12 +157,54 @@ class _Named:
 
 @dataclass(frozen=True)
 class _Made:
-    """The result of calling it."""
+    """The result of calling it, and how many bytes it holds where that is known."""
 
     name: str
+    size: int = 0
+
+
+class _Tuple(tuple[Any, ...]):
+    """A tuple, with how many values it holds in all, how deeply, and how much text."""
+
+    values: int
+    depth: int
+    size: int
+
+    @classmethod
+    def of(cls, items: Sequence[Any]) -> _Tuple:
+        made = cls(items)
+        inner = [item for item in items if isinstance(item, _Tuple)]
+        made.values = 1 + len(items) - len(inner) + sum(item.values for item in inner)
+        made.depth = 1 + max((item.depth for item in inner), default=0)
+        made.size = sum(map(_size, items))
+        if made.values > _MAX_VALUES or made.depth > _MAX_DEPTH:
+            raise UnsafeFile(
+                f"the pickle makes a tuple of {made.values} values, {made.depth} deep; expected "
+                f"at most {_MAX_VALUES} and {_MAX_DEPTH}"
+            )
+        return made
 
 
 _OPAQUE = object()
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return value.size if isinstance(value, (_Made, _Tuple)) else 0
+
+
+def _chosen_hashes(values: Sequence[Any]) -> int:
+    """Counts values of which somebody could find many with one hash, as with text nobody can."""
+    count = 0
+    for value in values:
+        if isinstance(value, _Tuple):
+            count += value.values
+        elif isinstance(value, _Made) or (
+            isinstance(value, int) and abs(value) >= _SMALLEST_CHOSEN
+        ):
+            count += 1
+    return count
 
 
 class _Machine:
@@ -135,6 +216,7 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
+        self._calls = self._repeated = self._keys = self._listed = 0
         self._steps: dict[str, Callable[[Any], None]] = {
             **dict.fromkeys(_STRINGS, self._string),
             **dict.fromkeys(_NUMBERS, self._stack_push),
@@ -142,9 +224,9 @@ class _Machine:
             **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), self._get),
             **dict.fromkeys(("REDUCE", "NEWOBJ"), self._call),
             "NEWOBJ_EX": self._call_with_keywords,
-            "BUILD": lambda _: self._drop(1),
-            "EMPTY_TUPLE": lambda _: self._stack.append(()),
-            "TUPLE": lambda _: self._stack_push(tuple(self._to_mark())),
+            "BUILD": self._build,
+            "EMPTY_TUPLE": lambda _: self._stack.append(_Tuple.of(())),
+            "TUPLE": lambda _: self._stack_push(_Tuple.of(self._to_mark())),
             "TUPLE1": lambda _: self._tuple(1),
             "TUPLE2": lambda _: self._tuple(2),
             "TUPLE3": lambda _: self._tuple(3),
@@ -165,16 +247,20 @@ class _Machine:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count > _MAX_INSTRUCTIONS:
                 raise UnsafeFile(f"the pickle has more than {_MAX_INSTRUCTIONS} instructions")
-            if opcode.name not in _OF_TORCH and self.strange is None:
+            if self.strange is None:
                 # Noted, not raised: what follows may be worse, and is better told.
-                self.strange = UnsafeFile(
-                    f"the pickle uses {opcode.name}, which no saved state_dict does"
-                )
+                self.strange = _strange(opcode.name, argument)
             step = self._steps.get(opcode.name)
             if step is not None:
                 step(argument)
             else:
                 self._other(opcode)
+
+        if len(self.found.globals) * self._calls > _MAX_LOOKUPS:
+            raise UnsafeFile(
+                f"the pickle uses {len(self.found.globals)} names in {self._calls} calls, more "
+                "than any checkpoint"
+            )
 
     def _other(self, opcode: pickletools.OpcodeInfo) -> None:
         """Does to the stack what Python's own table says that the instruction does."""
@@ -195,6 +281,7 @@ class _Machine:
         self._stack.append(text)
 
     def _name(self, name: str) -> None:
+        self._calls += 1
         self.found.globals.setdefault(name, Use())
         self._stack.append(_Named(name))
 
@@ -202,7 +289,13 @@ class _Machine:
         self._memo[int(place)] = self._stack[-1]
 
     def _get(self, place: Any) -> None:
-        self._stack.append(self._memo[int(place)])
+        value = self._memo[int(place)]
+        self._repeated += _size(value)
+        if self._repeated > _MAX_REPEATED:
+            raise UnsafeFile(
+                f"the pickle repeats more than {_MAX_REPEATED} bytes of what it holds once"
+            )
+        self._stack.append(value)
 
     def _mark(self, _: Any) -> None:
         self._marks.append(self._stack)
@@ -220,16 +313,25 @@ class _Machine:
         del self._stack[len(self._stack) - count :]
         return items
 
-    def _drop(self, count: int) -> None:
-        self._pop(count)
+    def _build(self, _: Any) -> None:
+        self._calls += 1
+        self._fill(self._pop(1), "state")
 
     def _tuple(self, size: int) -> None:
-        self._stack.append(tuple(self._pop(size)))
+        self._stack.append(_Tuple.of(self._pop(size)))
 
     def _fill(self, items: list[Any], how: str) -> None:
         target = self._stack[-1]
         if items and isinstance(target, _Made):
             self.found.globals[target.name].filled.add(how)
+        if how == "items":
+            self._keys += _chosen_hashes(items[::2])
+        elif how == "elements":
+            self._listed += _chosen_hashes(items)
+        if self._keys > _MAX_UNUSUAL:
+            raise UnsafeFile(
+                f"the pickle's dictionaries have more than {_MAX_UNUSUAL} keys that are no text"
+            )
 
     def _instance(self, argument: str) -> None:
         self._to_mark()
@@ -237,26 +339,42 @@ class _Machine:
         self._made()
 
     def _call(self, _: Any) -> None:
-        """Forgets a call; text encodings are looked at, since they can be chained to explode."""
+        """Forgets a call, but for those that torch really makes, which can be made to explode."""
         arguments = self._pop(1)[0]
         function = self._stack[-1]
-        if isinstance(function, _Named) and function.name == "_codecs.encode":
-            plain = isinstance(arguments, tuple) and len(arguments) == 2
-            if not plain or not isinstance(arguments[0], str) or arguments[1] != "latin1":
+        name = function.name if isinstance(function, _Named) else ""
+        given = arguments if isinstance(arguments, tuple) else ()
+        if name == "_codecs.encode":
+            if len(given) != 2 or not isinstance(given[0], str) or given[1] != "latin1":
                 raise UnsafeFile("the pickle calls _codecs.encode for something else than bytes")
-        self._made()
+        elif name == "builtins.bytearray":
+            if any(isinstance(value, int) for value in given):
+                raise UnsafeFile(
+                    "the pickle calls builtins.bytearray for something else than bytes"
+                )
+        elif name in _HASHED_BY and given:
+            if self._listed + _chosen_hashes(given) > _MAX_UNUSUAL:
+                raise UnsafeFile(f"the pickle calls {name} for too many values that are no text")
+        elif name in _OF_A_PART:
+            part = _part(name, given)
+            if part is not None:
+                self._stack.pop()
+                self._name(part)
+                return
+        self._made(sum(map(_size, given)))
 
     def _call_with_keywords(self, _: Any) -> None:
-        self._drop(1)
+        self._pop(1)
         self._call(None)
 
-    def _made(self) -> None:
+    def _made(self, size: int = 0) -> None:
+        self._calls += 1
         function = self._pop(1)[0]
         if not isinstance(function, _Named):
             self._stack.append(_OPAQUE)
             return
         self.found.globals[function.name].called = True
-        self._stack.append(_Made(function.name))
+        self._stack.append(_Made(function.name, size))
 
     def _persistent(self, _: Any) -> None:
         """Records ``('storage', class, key, location, numel[, view])``."""
