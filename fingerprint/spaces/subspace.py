@@ -24,7 +24,6 @@ from fingerprint.spaces.rank import membership_tolerance
 
 __all__ = [
     "CoordinateSubspace",
-    "DenseSubspace",
     "Subspace",
     "TrivialSubspace",
     "WholeSpace",
@@ -117,22 +116,20 @@ class Subspace(ABC):
         rows = self._rows(x)
         return (rows - self._project(rows)).reshape(x.shape)
 
-    def contains(self, x: Tensor, *, rtol: float | None = None) -> Tensor:
+    def contains(self, x: Tensor) -> Tensor:
         """Says for each vector whether it lies in the subspace.
 
         Args:
             x: Shape ``(..., *in_shape)``.
-            rtol: Largest norm of the part outside, relative to ``x``; by default what rounding
-                in the dtype of ``x`` explains.
 
         Returns:
-            Booleans of shape ``(...)``. The zero vector lies in every subspace.
+            Booleans of shape ``(...)``: whether the part outside is what rounding in the dtype of
+            ``x`` explains. The zero vector lies in every subspace.
 
         Raises:
             UsageError: ``x`` has another shape or is not finite.
         """
-        if rtol is None:
-            rtol = max(membership_tolerance(self.n, x.dtype, self.dtype), self.accuracy)
+        rtol = max(membership_tolerance(self.n, x.dtype, self.dtype), self.accuracy)
         rows = self._rows(x)
         outside = (rows - self._project(rows)).norm(dim=-1)
         inside: Tensor = outside <= rtol * rows.norm(dim=-1)
@@ -201,28 +198,6 @@ class WholeSpace(CoordinateSubspace):
     ) -> None:
         free = torch.ones(math.prod(in_shape), dtype=torch.bool, device=device)
         super().__init__(free, in_shape, note=note)
-
-
-class DenseSubspace(Subspace):
-    """The span of a few orthonormal columns.
-
-    Args:
-        basis: Orthonormal columns, shape ``(n, d)``.
-        in_shape: Shape of one vector, ``prod(in_shape) == n``.
-        note: How it was found.
-    """
-
-    def __init__(self, basis: Tensor, in_shape: tuple[int, ...], *, note: str = "") -> None:
-        d = basis.shape[1]
-        super().__init__(in_shape, d, note=note, dtype=basis.dtype, device=basis.device)
-        self._basis = basis
-
-    def _project(self, rows: Tensor) -> Tensor:
-        return (rows @ self._basis) @ self._basis.T
-
-    def basis(self) -> Tensor:
-        """Returns the orthonormal basis, shape ``(n, dimension)``."""
-        return self._basis
 
 
 def check_basis_fits(n: int, columns: int) -> None:

@@ -13,16 +13,17 @@ from fingerprint import load_model
 from fingerprint.errors import UsageError
 from fingerprint.privacy import GaussianPrior, Regression, completed, hide, recover
 from fingerprint.solvers import linear_space
-from fingerprint.spaces.subspace import DenseSubspace
+from fingerprint.spaces.subspace import Subspace
 from tests.support.digits import digits
+from tests.support.spaces import span
 
 SIZE = (1, 16, 16)
 
 
-def _space(n: int = 6, dimension: int = 3) -> DenseSubspace:
+def _space(n: int = 6, dimension: int = 3) -> Subspace:
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(n, dimension, generator=generator, dtype=torch.float64)
-    return DenseSubspace(torch.linalg.qr(matrix).Q, (n,))
+    return span(torch.linalg.qr(matrix).Q)
 
 
 def _gaussian(count: int, n: int = 6, seed: int = 1) -> Tensor:

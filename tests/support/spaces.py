@@ -1,0 +1,18 @@
+"""Subspaces given by a basis, where the library only knows those of operators."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fingerprint.spaces.blocks import PatchSubspace
+from fingerprint.spaces.kernel import MatrixKernel
+from fingerprint.spaces.subspace import Subspace
+
+__all__ = ["span"]
+
+
+def span(basis: Tensor) -> Subspace:
+    """Returns the span of orthonormal columns, shape ``(n, d)``."""
+    n, d = basis.shape
+    return PatchSubspace([MatrixKernel(n - d, basis, None)], [torch.arange(n)[None]], (n,))
