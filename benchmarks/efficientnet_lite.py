@@ -10,15 +10,14 @@
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Iterator
+from functools import partial
 
-import torch
-from torch import Tensor, nn
-from torch.nn.utils import prune
+from torch import nn
 
 from benchmarks.report import machine, print_registration, print_verdicts, progress
 from fingerprint import Model, extract, load_model
+from fingerprint.lab.modifications import pruned, quantised, with_weights, without_smallest
 
 CFG = {"input_size": (3, 224, 224), "mean": (0.498, 0.498, 0.498), "std": (0.502, 0.502, 0.502)}
 
@@ -50,27 +49,6 @@ def _weights(version: int) -> str:
     return path
 
 
-def _int8(weight: Tensor) -> Tensor:
-    step = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True) / 127
-    return (weight / step.clamp_min(1e-12)).round() * step
-
-
-def _pruned(weight: Tensor, share: float) -> Tensor:
-    threshold = weight.abs().flatten().kthvalue(max(1, int(share * weight.numel()))).values
-    return torch.where(weight.abs() > threshold, weight, 0.0)
-
-
-def _globally_pruned(source: Model, share: float) -> nn.Module:
-    module = copy.deepcopy(source.module)
-    layers = [
-        (layer, "weight") for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)
-    ]
-    prune.global_unstructured(layers, prune.L1Unstructured, amount=share)
-    for layer, name in layers:
-        prune.remove(layer, name)
-    return module
-
-
 def _suspects(source: Model, device: str) -> Iterator[tuple[str, str, Model]]:
     def loaded(module: nn.Module) -> Model:
         spec = source.input
@@ -78,20 +56,14 @@ def _suspects(source: Model, device: str) -> Iterator[tuple[str, str, Model]]:
             module, input_size=spec.shape, mean=spec.mean, std=spec.std, device=device
         )
 
-    def changed(change: object) -> Model:
-        module = copy.deepcopy(source.module)
-        for parameter in module.parameters():
-            if parameter.ndim > 1 and callable(change):
-                parameter.data = change(parameter.data)
-        return loaded(module)
-
+    network = source.module
     yield "Lite0", "same", source
-    yield "Lite0, int8 weights", "derived", changed(_int8)
+    yield "Lite0, int8 weights", "derived", loaded(quantised(network))
     for share in (0.1, 0.3):
         name = f"Lite0, {share:.0%} pruned"
-        yield f"{name}, globally", "derived", loaded(_globally_pruned(source, share))
-        each = changed(lambda weight, share=share: _pruned(weight, share))
-        yield f"{name} in each layer", "derived", each
+        yield f"{name}, globally", "derived", loaded(pruned(network, share=share))
+        each = with_weights(network, partial(without_smallest, share=share))
+        yield f"{name} in each layer", "derived", loaded(each)
     yield (
         "Lite1",
         "independent",

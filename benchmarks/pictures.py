@@ -17,10 +17,11 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from benchmarks.files import atomically
+from fingerprint.files import write_whole
 
-__all__ = ["COLOURS", "MARKERS", "STYLE", "drawing"]
+__all__ = ["COLOURS", "MARKERS", "STYLE", "drawing", "show"]
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 MARKERS = "osD^vPX*"
@@ -39,6 +40,16 @@ STYLE: Any = {
 }
 
 
+def show(axes: Any, picture: Tensor) -> None:
+    """Shows pixels ``(C, H, W)``, clipped to [0, 1], without axes."""
+    shown = picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    axes.imshow(shown.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
 @contextmanager
 def drawing(path: Path, *, width: float, height: float, dpi: int = 110) -> Iterator[Figure]:
     """Yields an empty figure and writes it when the block succeeds, whole or not at all.
@@ -55,5 +66,9 @@ def drawing(path: Path, *, width: float, height: float, dpi: int = 110) -> Itera
         kind = path.suffix.removeprefix(".")
         # Without a date, equal numbers give equal bytes.
         metadata = {"Date": None} if kind == "svg" else None
-        with atomically(path) as temporary:
-            figure.savefig(temporary, format=kind, facecolor="white", metadata=metadata, dpi=dpi)
+        write_whole(
+            path,
+            lambda stream: figure.savefig(
+                stream, format=kind, facecolor="white", metadata=metadata, dpi=dpi
+            ),
+        )

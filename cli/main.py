@@ -13,6 +13,7 @@ from cli.commands.hide import hide
 from cli.commands.inspect import inspect
 from cli.commands.list import list_models
 from cli.commands.register import register
+from cli.commands.registry import app as registry_app
 from cli.commands.remove import remove
 from cli.commands.show import show
 from cli.commands.verify import verify
@@ -73,3 +74,4 @@ _COMMANDS = (
 )
 for command, verb, example in _COMMANDS:
     app.command(verb, epilog=f"Example: {example}")(command)
+app.add_typer(registry_app, name="registry")

@@ -19,8 +19,7 @@ from fingerprint.text import clean, listed
 from fingerprint.verification import Candidate, Verification
 
 if TYPE_CHECKING:
-    from registry import RecordedVerification, RegisteredModel
-    from registry.screenings import Pair
+    from registry import Pair, RecordedVerification, RegisteredModel
 
 __all__ = [
     "facts",
@@ -176,7 +175,9 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
     """Returns one row for each registered model."""
     if not models:
         return Text("No models are registered; 'fp register FILE' adds one.")
-    headings = ("name", "architecture", "input", "answers", "probes", "parent", "registered")
+    headings = ["name", "architecture", "input", "answers", "probes", "parent", "registered"]
+    if any(not model.current for model in models):
+        headings.append("fingerprint")
     rows = [
         (
             clean(model.name),
@@ -184,21 +185,29 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
             _shape(model.input),
             _answers(model.output),
             str(model.probes),
-            clean(model.parent) if model.parent is not None else _NONE,
+            _parent(model),
             clean(model.registered, 19),
-        )
+            "current" if model.current else "old",
+        )[: len(headings)]
         for model in models
     ]
     return table(headings, rows)
 
 
+def _parent(model: RegisteredModel) -> str:
+    if model.parent is not None:
+        return clean(model.parent)
+    return "none, trained from scratch" if model.from_scratch else _NONE
+
+
 def model_facts(model: RegisteredModel) -> RenderableType:
     """Returns everything known of one registered model."""
-    ratio = model.source_harm_ratio
+    ratio = model.facts["source_harm_ratio"]
     pairs: list[tuple[str, str | Text]] = [
         ("name", Text(clean(model.name), style="bold")),
+        *(("also called", clean(alias)) for alias in model.aliases),
         ("architecture", clean(model.architecture)),
-        ("parent", clean(model.parent) if model.parent is not None else _NONE),
+        ("parent", _parent(model)),
         ("registered", clean(model.registered)),
         ("file", clean(model.file_path, 500) if model.file_path is not None else _NONE),
         ("file sha256", clean(model.file_sha256) if model.file_sha256 is not None else _NONE),
@@ -206,13 +215,13 @@ def model_facts(model: RegisteredModel) -> RenderableType:
         ("commitment", clean(model.commitment)),
         ("input", _shape(model.input)),
         ("answers", _answers(model.output)),
-        *(("harmless space", _space(space)) for space in model.spaces),
-        ("probes", f"{model.probes}, {model.redrawn} redrawn"),
+        *(("harmless space", _space(space)) for space in model.facts["spaces"]),
+        ("probes", f"{model.probes}, {clean(model.facts['redrawn'])} redrawn"),
         (
             "harm ratio on itself",
             f"median {number(ratio.get('median'))}, largest {number(ratio.get('max'))}",
         ),
-        ("screened against", ", ".join(map(clean, model.screened_against)) or _NONE),
+        ("screened against", ", ".join(map(clean, model.facts["screened_against"])) or _NONE),
         ("seconds", number(model.seconds)),
         *(("warning", clean(line, 500)) for line in model.warnings),
     ]

@@ -18,11 +18,22 @@ if TYPE_CHECKING:
 __all__ = ["complete_name", "load", "load_answering", "open_registry", "require"]
 
 
-def open_registry(url: str | None) -> Registry:
-    """Opens the registry, creating it where there is none."""
+def open_registry(url: str | None, *, writing: bool = False) -> Registry:
+    """Opens the registry, creating it where there is none.
+
+    Args:
+        url: Where it is; by default in the user's data folder.
+        writing: Whether it is going to be changed: one that cannot be is refused at once.
+
+    Raises:
+        RegistryReadOnly: It is to be changed and cannot be.
+    """
     from registry import Registry
 
-    return Registry(url)
+    opened = Registry(url)
+    if writing:
+        opened.require_writable()
+    return opened
 
 
 def load_answering(path: Path, options: ModelOptions) -> Model:
@@ -57,7 +68,7 @@ def complete_name(context: typer.Context, incomplete: str) -> list[str]:
     """Completes the name of a registered model in the shell; no registry, no completions."""
     try:
         with open_registry(context.params.get("registry")) as registry:
-            names = [model.name for model in registry.models()]
+            names = [name for one in registry.models() for name in (one.name, *one.aliases)]
     except Exception:
         # A shell waiting for completions has no place for an error.
         return []

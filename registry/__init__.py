@@ -17,32 +17,43 @@ all a caller needs; the values it returns are frozen, and its errors are those o
 from __future__ import annotations
 
 from registry.errors import (
+    AlreadyDeclared,
     HasDescendants,
     NameTaken,
     NotARegistry,
     RegistryCorrupt,
     RegistryError,
     RegistryLocked,
+    RegistryReadOnly,
     RegistryTooNew,
     RegistryUnavailable,
     UnknownModel,
     UnknownParent,
 )
-from registry.store import Registry
-from registry.values import RecordedVerification, RegisteredModel
+from registry.registration import Result, Task, run
+from registry.registry import Registry
+from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 
 __all__ = [
+    "AlreadyDeclared",
     "HasDescendants",
+    "Mended",
+    "MissingPair",
     "NameTaken",
     "NotARegistry",
+    "Pair",
     "RecordedVerification",
     "RegisteredModel",
     "Registry",
     "RegistryCorrupt",
     "RegistryError",
     "RegistryLocked",
+    "RegistryReadOnly",
     "RegistryTooNew",
     "RegistryUnavailable",
+    "Result",
+    "Task",
     "UnknownModel",
     "UnknownParent",
+    "run",
 ]

@@ -5,118 +5,326 @@ Every change writes its rows and its entry in the chain together, so neither exi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from fingerprint.canonical import canonical, plain, sha256_of, utc_now
-from registry import chain
-from registry.errors import HasDescendants, NameTaken, UnknownModel, UnknownParent
-from registry.names import checked_name, closest
-from registry.records import Packed
-from registry.screenings import Screening, record_screenings
-from registry.tables import ModelRow, VerificationRow
+from registry import ledger
+from registry.errors import (
+    AlreadyDeclared,
+    HasDescendants,
+    NameTaken,
+    RegistryError,
+    UnknownModel,
+    UnknownParent,
+)
+from registry.names import checked_name, unknown
+from registry.records import rows_of
+from registry.registration import Measured, Result
+from registry.tables import (
+    AliasRow,
+    Base,
+    FingerprintRow,
+    ModelRow,
+    PairRow,
+    ProbeSetRow,
+    VerificationRow,
+)
+from registry.values import RegisteredModel
 
 if TYPE_CHECKING:
-    from fingerprint.network.model import Model
-    from fingerprint.probes.probe import Fingerprint
     from fingerprint.verification import Verification
 
-__all__ = ["add_model", "add_verification", "check_free", "forget_model", "row_named"]
+__all__ = [
+    "add_model",
+    "add_pairs",
+    "add_verification",
+    "check_free",
+    "commit",
+    "forget",
+    "parent_of",
+    "row_named",
+    "same_model",
+]
 
 
 def row_named(session: Session, name: str, error: type[UnknownModel] = UnknownModel) -> ModelRow:
-    """Returns the row of a model, or raises ``error`` with the names that resemble it."""
+    """Returns the row of a model by any of its names, or raises ``error`` with close ones."""
     wanted = checked_name(name)
-    row = session.scalar(select(ModelRow).where(ModelRow.name == wanted))
+    row = _found(session, wanted)
     if row is None:
-        raise error(wanted, closest(wanted, session.scalars(select(ModelRow.name))))
+        every = [*session.scalars(select(ModelRow.name)), *session.scalars(select(AliasRow.name))]
+        unknown(wanted, every, error)
     return row
 
 
-def check_free(session: Session, name: str) -> None:
-    """Raises ``NameTaken`` if a model has this name."""
-    if session.scalar(select(ModelRow.id).where(ModelRow.name == name)) is not None:
-        raise NameTaken(name)
+def _found(session: Session, name: str) -> ModelRow | None:
+    query = select(ModelRow).outerjoin(AliasRow, AliasRow.model_id == ModelRow.id)
+    return session.scalars(query.where(or_(ModelRow.name == name, AliasRow.name == name))).first()
+
+
+def parent_of(session: Session, name: str | None) -> ModelRow | None:
+    """Returns the row of a declared parent.
+
+    Raises:
+        UnknownParent: It is not registered.
+    """
+    return None if name is None else row_named(session, name, UnknownParent)
+
+
+def same_model(
+    session: Session,
+    *,
+    digest: str,
+    input: dict[str, Any],
+    load_options: dict[str, Any],
+    method: str,
+) -> ModelRow | None:
+    """Returns the model of these weights that was registered just so: the same, named twice.
+
+    The seed is the registry's own, and not asked; imported models have another.
+    """
+    query = (
+        select(ModelRow)
+        .join(FingerprintRow, FingerprintRow.model_id == ModelRow.id)
+        .where(ModelRow.digest == digest, FingerprintRow.method == method)
+        .where(ModelRow.origin.is_(None))
+        .order_by(ModelRow.id)
+    )
+    wanted = (canonical(input), canonical(load_options))
+    return next(
+        (
+            row
+            for row in session.scalars(query)
+            if (canonical(row.input), canonical(row.load_options)) == wanted
+        ),
+        None,
+    )
+
+
+def commit(session: Session, result: Result, *, seed: str) -> ModelRow:
+    """Writes what came of a task; what is there already is only named again.
+
+    Raises:
+        NameTaken: Another model has this name.
+        UnknownParent: The declared parent is not registered (any more).
+        AlreadyDeclared: The same model is registered with another parent.
+    """
+    task, model = result.task, result.model
+    parent = parent_of(session, task.parent)
+    if model is None:
+        known = _found(session, str(task.known))
+        if known is None or known.digest != task.model_digest:
+            raise RegistryError(
+                f"{task.known!r} was removed while it was to be named {task.name!r}; "
+                "register it again"
+            )
+    else:
+        known = same_model(
+            session,
+            digest=model.model_digest,
+            input=dict(model.input),
+            load_options=dict(model.load_options),
+            method=model.facts["method"],
+        )
+    if known is not None:
+        _name_again(session, known, task.name, seed=seed)
+        _declare(session, known, parent, from_scratch=task.from_scratch, seed=seed)
+        add_pairs(session, [one for one in result.pairs if one.other is not None], seed=seed)
+        return known
+    assert model is not None
+    return add_model(session, model, result.blob, result.pairs, parent=parent, seed=seed)
+
+
+def _name_again(session: Session, row: ModelRow, name: str, *, seed: str) -> None:
+    check_free(session, name, but=row)
+    if _found(session, name) is None:
+        alias = AliasRow(name=name, model_id=row.id, created=utc_now())
+        session.add(alias)
+        payload = {"alias": name, "model": row.name, "model_digest": row.digest}
+        ledger.append(session, "alias", payload, seed=seed, written=[alias])
+
+
+def _declare(
+    session: Session, row: ModelRow, parent: ModelRow | None, *, from_scratch: bool, seed: str
+) -> None:
+    """Adds to a model what its owner states of its origin, where nothing was stated before."""
+    parent_id = parent.id if parent is not None else None
+    if (parent_id, from_scratch) in ((None, False), (row.parent_id, row.from_scratch)):
+        return
+    before = session.get(ModelRow, row.parent_id) if row.parent_id is not None else None
+    if before is not None or row.from_scratch:
+        raise AlreadyDeclared(row.name, _stated(before), _stated(parent))
+    if parent is not None and _descends(session, parent, row):
+        raise AlreadyDeclared(row.name, f"as an ancestor of {parent.name!r}", _stated(parent))
+    row.parent_id, row.from_scratch = parent_id, from_scratch
+    payload = {
+        "name": row.name,
+        "model_digest": row.digest,
+        "parent": parent.name if parent is not None else None,
+        "from_scratch": from_scratch,
+    }
+    ledger.append(session, "declare", payload, seed=seed, written=[row])
+
+
+def _stated(parent: ModelRow | None) -> str:
+    return "from scratch" if parent is None else f"with the parent {parent.name!r}"
+
+
+def _descends(session: Session, row: ModelRow, ancestor: ModelRow) -> bool:
+    seen: set[int] = set()
+    above: ModelRow | None = row
+    while above is not None and above.id not in seen:
+        if above.id == ancestor.id:
+            return True
+        seen.add(above.id)
+        above = session.get(ModelRow, above.parent_id) if above.parent_id is not None else None
+    return False
 
 
 def add_model(
     session: Session,
-    packed: Packed,
-    fingerprint: Fingerprint,
-    model: Model,
+    model: RegisteredModel,
+    blob: bytes,
+    pairs: Sequence[Measured],
     *,
-    name: str,
-    parent: str | None,
-    warnings: Sequence[str],
-    screenings: Sequence[Screening],
+    parent: ModelRow | None,
     seed: str,
+    action: str = "register",
 ) -> ModelRow:
-    """Writes a model, its fingerprint, its probes and what was measured between it and others."""
+    """Writes a model, its fingerprint, its probes and what was measured between it and others.
+
+    Raises:
+        NameTaken: A model has this name.
+    """
+    name = checked_name(model.name)
     check_free(session, name)
-    parent_row = row_named(session, parent, UnknownParent) if parent is not None else None
-    row = packed.rows(
-        fingerprint,
-        model,
-        name=name,
-        parent_id=parent_row.id if parent_row else None,
-        warnings=tuple(warnings),
-    )
+    row, fingerprint = rows_of(model, parent_id=parent.id if parent is not None else None)
     session.add(row)
     session.flush()
-    record_screenings(session, row, screenings, created=packed.created)
-    payload = {
+    fingerprint.model_id = row.id
+    probe_set = ProbeSetRow(model_id=row.id, blob=blob)
+    session.add_all((fingerprint, probe_set))
+    written: list[Base] = [row, fingerprint, probe_set]
+    written += _pair_rows(session, pairs, row.id)
+    payload: dict[str, Any] = {
         "name": name,
         "model_digest": row.digest,
         "file_sha256": row.file_sha256,
-        "parent": parent_row.name if parent_row else None,
-        "probes_sha256": packed.sha256,
-        "commitment": packed.commitment,
+        "parent": parent.name if parent is not None else None,
+        "from_scratch": row.from_scratch,
+        "probes_sha256": sha256_of(blob),
+        "commitment": fingerprint.commitment,
     }
-    chain.append(session, "register", payload, seed=seed)
-    session.flush()
-    session.refresh(row, ["parent"])
+    if row.origin is not None:
+        payload["origin"] = row.origin
+    ledger.append(session, action, payload, seed=seed, written=written)
     return row
+
+
+def add_pairs(session: Session, pairs: Sequence[Measured], *, seed: str) -> None:
+    """Writes measured pairs of registered models, those that nobody else has written."""
+    rows = _pair_rows(session, pairs, None)
+    if rows:
+        ledger.append(session, "mend", {}, seed=seed, written=rows)
+
+
+def _pair_rows(session: Session, pairs: Iterable[Measured], new: int | None) -> list[PairRow]:
+    """Adds rows of pairs; those whose models are gone, and those that are there, are left out."""
+    there = set(session.scalars(select(ModelRow.id)))
+    created = utc_now()
+    rows = []
+    for pair in pairs:
+        other = pair.other if pair.other is not None else new
+        if other is None or not {pair.source, other} <= there:
+            continue
+        if session.get(PairRow, (pair.source, other)) is None:
+            row = PairRow(
+                model_id=pair.source,
+                other_id=other,
+                ratios=plain(pair.ratios),
+                verdict=pair.verdict,
+                created=created,
+            )
+            session.add(row)
+            rows.append(row)
+    return rows
 
 
 def add_verification(
     session: Session, verification: Verification, *, suspect_digest: str | None, seed: str
-) -> VerificationRow:
-    """Writes a verdict with all its evidence."""
-    evidence = plain(verification.to_dict())
+) -> int:
+    """Writes a verdict with all its evidence, and returns its number."""
     row = VerificationRow(
         suspect_digest=suspect_digest,
         verdict=verification.verdict,
         best=verification.best,
         queries=verification.queries,
-        evidence=evidence,
+        evidence={},
         created=utc_now(),
     )
     session.add(row)
     session.flush()
+    # The number is part of the document, and known only now.
+    row.evidence = plain(replace(verification, verification=row.id).to_dict())
     payload = {
         "number": row.id,
         "suspect_digest": suspect_digest,
         "verdict": row.verdict,
         "best": row.best,
-        "evidence_sha256": sha256_of(canonical(evidence)),
     }
-    chain.append(session, "verify", payload, seed=seed)
-    return row
+    ledger.append(session, "verify", payload, seed=seed, written=[row])
+    return row.id
 
 
-def forget_model(session: Session, name: str, *, seed: str) -> None:
-    """Deletes a model with its fingerprint, probes and screenings; the chain keeps its name."""
+def forget(session: Session, name: str, *, seed: str) -> None:
+    """Deletes a model with everything that hangs on it, or only the alias that is named.
+
+    Raises:
+        UnknownModel: Nothing has this name.
+        HasDescendants: Other models declare it as their parent.
+    """
     row = row_named(session, name)
+    alias = session.get(AliasRow, checked_name(name))
+    payload: dict[str, Any]
+    if alias is not None:
+        payload = {"alias": alias.name, "model": row.name, "model_digest": row.digest}
+        session.delete(alias)
+        deleted = [(AliasRow.__tablename__, alias.name)]
+        ledger.append(session, "remove", payload, seed=seed, deleted=deleted)
+        return
     query = select(ModelRow.name).where(ModelRow.parent_id == row.id).order_by(ModelRow.id)
     if children := tuple(session.scalars(query)):
         raise HasDescendants(row.name, children)
+    fingerprint = session.get(FingerprintRow, row.id)
     payload = {
         "name": row.name,
         "model_digest": row.digest,
-        "commitment": row.fingerprint.commitment if row.fingerprint else None,
+        "commitment": fingerprint.commitment if fingerprint is not None else None,
     }
-    session.delete(row)
-    chain.append(session, "remove", payload, seed=seed)
+    deleted = [(kind.__tablename__, str(row.id)) for kind in (ModelRow, FingerprintRow)]
+    deleted += [(ProbeSetRow.__tablename__, str(row.id))]
+    aliases = session.scalars(select(AliasRow.name).where(AliasRow.model_id == row.id))
+    deleted += [(AliasRow.__tablename__, one) for one in aliases]
+    involved = or_(PairRow.model_id == row.id, PairRow.other_id == row.id)
+    pairs = session.execute(select(PairRow.model_id, PairRow.other_id).where(involved))
+    deleted += [(PairRow.__tablename__, f"{one.model_id}/{one.other_id}") for one in pairs]
+    # What hangs on it goes with it: the database sees to that.
+    session.execute(delete(ModelRow).where(ModelRow.id == row.id))
+    session.expunge_all()
+    ledger.append(session, "remove", payload, seed=seed, deleted=deleted)
+
+
+def check_free(session: Session, name: str, *, but: ModelRow | None = None) -> None:
+    """Refuses a name that another model has, before hours are spent on it.
+
+    Raises:
+        NameTaken: A model other than ``but`` has it.
+    """
+    taken = _found(session, name)
+    if taken is not None and (but is None or taken.id != but.id):
+        raise NameTaken(name)

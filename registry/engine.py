@@ -3,7 +3,8 @@
 A registry is one SQLite file, given by path or as ``sqlite:///PATH`` (``sqlite://`` for one in
 memory), or another database, given by its SQLAlchemy URL. ``locate`` settles which,
 ``connect_to`` returns an engine; connections to SQLite are durable, enforce foreign keys,
-distrust the schema, and leave transactions to us.
+distrust the schema, and leave transactions to us. A file that may not be written, or that lies
+where nothing may be, is opened for reading only.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import sqlite3
 import sys
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,6 @@ from sqlalchemy.pool import NullPool, StaticPool
 from fingerprint.canonical import canonical
 from fingerprint.errors import UsageError
 from registry import servers
-from registry.errors import RegistryCorrupt
 
 __all__ = [
     "LARGEST_VALUE",
@@ -55,6 +56,17 @@ class Location:
 
     path: Path | None
     server: URL | None = field(default=None, repr=False)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is a file that is there and may be read, not written.
+
+        SQLite writes beside its file as well, so the folder counts too.
+        """
+        path = self.path
+        if path is None or not path.is_file():
+            return False
+        return not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
 
     @property
     def url(self) -> URL:
@@ -116,14 +128,18 @@ def connect_to(location: Location) -> Engine:
     if location.server is not None:
         return servers.connect_to_server(location.server, json_serializer=canonical)
     in_memory = location.path is None
+    options: dict[str, Any] = {}
+    if location.read_only and location.path is not None:
+        options["creator"] = partial(_reader, location.path)
     engine = create_engine(
         location.url,
         poolclass=StaticPool if in_memory else NullPool,
         connect_args={"check_same_thread": not in_memory, "timeout": BUSY_TIMEOUT_MS / 1000},
         json_serializer=canonical,
-        json_deserializer=lambda text: _read_document(text, str(location)),
+        json_deserializer=_read_document,
         # Error texts would otherwise repeat whole blobs and evidence documents.
         hide_parameters=True,
+        **options,
     )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
@@ -170,8 +186,26 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get("registry_begin", "BEGIN"))
 
 
-def _read_document(text: str, where: str) -> Any:
+def _reader(path: Path) -> sqlite3.Connection:
+    """Connects to a file that may only be read.
+
+    A log beside it holds changes that are not in the file yet, and has to be read with it.
+    Without one the file is all there is, and nothing needs to be written to read it.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    mode = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+    return sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, timeout=BUSY_TIMEOUT_MS / 1000)
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A document that is not JSON, in the place of its value: its row is damaged, and named."""
+
+    text: str
+
+
+def _read_document(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, TypeError, RecursionError) as error:
-        raise RegistryCorrupt(where, (f"a document that is not JSON ({error})",)) from error
+    except (ValueError, TypeError, RecursionError):
+        return Unreadable(str(text)[:80])

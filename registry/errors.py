@@ -5,12 +5,14 @@
     EnvironmentFailure                        (exit 5)
     └── RegistryError              the registry could not be used
         ├── RegistryUnavailable    it cannot be opened or written: permission, disk, directory
+        │   └── RegistryReadOnly   it can be read, but not written
         ├── RegistryLocked         another process kept it busy for too long
         ├── NotARegistry           the file is something else, or holds foreign SQL objects
         ├── RegistryTooNew         written by a newer version than this one
         └── RegistryCorrupt        rows that do not hash to what was recorded, or a broken chain
     InputRefused                              (exit 3)
     ├── NameTaken                  another model has this name
+    ├── AlreadyDeclared            the same model is registered with other declared origins
     └── HasDescendants             other models declare this one as their parent
     UsageError                                (exit 2)
     └── UnknownModel               no registered model has this name
@@ -25,12 +27,14 @@ from __future__ import annotations
 from fingerprint.errors import EnvironmentFailure, InputRefused, UsageError
 
 __all__ = [
+    "AlreadyDeclared",
     "HasDescendants",
     "NameTaken",
     "NotARegistry",
     "RegistryCorrupt",
     "RegistryError",
     "RegistryLocked",
+    "RegistryReadOnly",
     "RegistryTooNew",
     "RegistryUnavailable",
     "UnknownModel",
@@ -44,6 +48,15 @@ class RegistryError(EnvironmentFailure):
 
 class RegistryUnavailable(RegistryError):
     """The registry cannot be opened, read or written: permission, disk full, a directory."""
+
+
+class RegistryReadOnly(RegistryUnavailable):
+    """The registry can be read, but not written."""
+
+    def __init__(self, where: str, reason: str = "it is read-only") -> None:
+        super().__init__(
+            f"registry {where}: {reason}; make it writable, or give another one with --registry"
+        )
 
 
 class RegistryLocked(RegistryError):
@@ -90,6 +103,16 @@ class NameTaken(InputRefused):
     def __init__(self, name: str) -> None:
         super().__init__(
             f"name: {name!r} is registered already; choose another with --name, or remove it first"
+        )
+        self.name = name
+
+
+class AlreadyDeclared(InputRefused):
+    """The same model is registered already, and something else was declared of its origin."""
+
+    def __init__(self, name: str, declared: str, wanted: str) -> None:
+        super().__init__(
+            f"{name!r} is registered already {declared}; to register it {wanted}, remove it first"
         )
         self.name = name
 

@@ -11,14 +11,15 @@ import difflib
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from fingerprint.errors import UsageError
+from registry.errors import UnknownModel
 
 if TYPE_CHECKING:
     from fingerprint.network.model import Model
 
-__all__ = ["LONGEST_NAME", "checked_name", "closest", "default_name"]
+__all__ = ["LONGEST_NAME", "checked_name", "default_name", "unknown"]
 
 LONGEST_NAME = 100
 # Control characters, halves of surrogate pairs, line and paragraph separators.
@@ -59,8 +60,9 @@ def default_name(model: Model) -> str:
     return checked_name(Path(model.file.path).stem)
 
 
-def closest(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Returns the names that resemble ``name``, closest first, ignoring case."""
+def unknown(name: str, names: Iterable[str], error: type[UnknownModel] = UnknownModel) -> NoReturn:
+    """Raises ``error`` for a name that nothing has, with those that resemble it, ignoring case."""
+    wanted = checked_name(name)
     by_folded = {other.casefold(): other for other in names}
-    found = difflib.get_close_matches(name.casefold()[:LONGEST_NAME], by_folded, n=3, cutoff=0.6)
-    return tuple(by_folded[folded] for folded in found)
+    found = difflib.get_close_matches(wanted.casefold(), by_folded, n=3, cutoff=0.6)
+    raise error(wanted, tuple(by_folded[folded] for folded in found))

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from registry.engine import WRITE, Location, connect_to, for_writing
-from registry.errors import NotARegistry, RegistryError, RegistryUnavailable
+from registry.errors import NotARegistry, RegistryError, RegistryReadOnly, RegistryUnavailable
 from registry.schema import HEAD, State, check_columns, has_sqlite_header, state_of
 from registry.session import ours
 
@@ -39,8 +39,11 @@ def open_registry(location: Location) -> Engine:
         if location.server is not None:
             _create_on_server(engine, where, state, revision)
         elif state != "current":
-            _bring_up_to_date(engine, location, state)
-        if location.path is not None:
+            if location.read_only:
+                found = f"expected schema {HEAD}, found {revision or 'none'}, and it is read-only"
+                raise RegistryReadOnly(where, found)
+            _bring_up_to_date(engine, location)
+        if location.path is not None and not location.read_only:
             _use_write_ahead_log(engine)
     return engine
 
@@ -49,7 +52,8 @@ def _check_file(location: Location) -> None:
     path = location.path
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir():
         raise RegistryUnavailable(
             f"registry {location}: expected a file, found a directory; name a file inside it"
@@ -67,18 +71,25 @@ def _check_file(location: Location) -> None:
         )
 
 
-def _bring_up_to_date(engine: Engine, location: Location, state: State) -> None:
+def _bring_up_to_date(engine: Engine, location: Location) -> None:
     # Alembic is only loaded when there is something to migrate: opening stays quick.
     from registry.upgrade import back_up, migrate
 
     where = str(location)
-    with engine.execution_options(**WRITE).begin() as connection:
-        state, revision = state_of(connection, where)
-        if state == "older" and revision is not None:
-            back_up(location, revision)
-        if state != "current":
-            migrate(connection)
-        check_columns(connection, where)
+    backup = None
+    try:
+        with engine.execution_options(**WRITE).begin() as connection:
+            state, revision = state_of(connection, where)
+            if state == "older" and revision is not None:
+                backup = back_up(location, revision)
+            if state != "current":
+                migrate(connection, where)
+            check_columns(connection, where)
+    except BaseException:
+        # The old registry is as it was: its copy would only be one more with each attempt.
+        if backup is not None:
+            backup.unlink(missing_ok=True)
+        raise
 
 
 def _create_on_server(engine: Engine, where: str, state: State, revision: str | None) -> None:
@@ -93,7 +104,7 @@ def _create_on_server(engine: Engine, where: str, state: State, revision: str | 
 
     try:
         with for_writing(engine).begin() as connection:
-            migrate(connection)
+            migrate(connection, where)
             check_columns(connection, where)
     except SQLAlchemyError:
         # Somebody else may have been faster; then their tables were in the way of ours.

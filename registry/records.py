@@ -1,175 +1,116 @@
-"""Between values and rows: how a fingerprint is written, and what is checked on reading it.
+"""Between values and rows: how a model is written, and what is checked on reading it.
 
 Rows may come from a file somebody else wrote, so nothing in them is believed: a value of the
-wrong type, a blob that does not hash to its digest or a fingerprint that does not fit its model
+wrong type, probes that are not those committed to or a fingerprint that does not fit its model
 is named as a damaged row.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fingerprint.canonical import plain, sha256_of
-from fingerprint.errors import FingerprintError, UsageError
-from registry.engine import LARGEST_VALUE
+from fingerprint.errors import FingerprintError
 from registry.errors import RegistryCorrupt
 from registry.tables import FingerprintRow, ModelRow, ProbeSetRow, VerificationRow
 from registry.values import RecordedVerification, RegisteredModel
 
 if TYPE_CHECKING:
-    from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["Packed", "fingerprint_of", "load_options_of", "pack", "registered", "verified"]
+__all__ = ["CURRENT", "fingerprint_of", "registered", "rows_of", "verified"]
+
+CURRENT = 1
+"""Version of the probes that this release makes. It is the codec's; a test holds that, for
+importing the codec takes seconds that listing a registry has no use for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Packed:
-    """A fingerprint made ready to be written, before any lock is taken.
-
-    Attributes:
-        blob: The probes, encoded.
-        sha256: The blob's hash.
-        commitment: Hash that binds model, seed, parameters, blob and time.
-        created: The time in it.
-    """
-
-    blob: bytes
-    sha256: str
-    commitment: str
-    created: str
-
-    def rows(
-        self,
-        fingerprint: Fingerprint,
-        model: Model,
-        *,
-        name: str,
-        parent_id: int | None,
-        warnings: tuple[str, ...],
-    ) -> ModelRow:
-        """Returns the model's row with its fingerprint and probes hanging on it."""
-        file = model.file
-        return ModelRow(
-            name=name,
-            parent_id=parent_id,
-            digest=model.digest,
-            file_path=file.path if file else None,
-            file_sha256=file.sha256 if file else None,
-            file_size=file.size if file else None,
-            file_format=file.format if file else None,
-            architecture=model.architecture,
-            domain=model.input.domain,
-            input=model.input.to_dict(),
-            output=model.output.to_dict(),
-            load_options=load_options_of(model),
-            warnings=list(dict.fromkeys((*model.warnings, *fingerprint.warnings, *warnings))),
-            created=self.created,
-            fingerprint=self._fingerprint_row(fingerprint),
-            probe_set=ProbeSetRow(sha256=self.sha256, blob=self.blob),
-        )
-
-    def _fingerprint_row(self, fingerprint: Fingerprint) -> FingerprintRow:
-        return FingerprintRow(
-            method="+".join(sorted({probe.kind for probe in fingerprint.probes})),
-            parameters=fingerprint.parameters,
-            seed=fingerprint.seed,
-            probes=len(fingerprint.probes),
-            source_harm_ratio=fingerprint.source_harm_ratio,
-            spaces=[space.to_dict() for space in fingerprint.spaces],
-            screened_against=list(fingerprint.screened_against),
-            redrawn=fingerprint.redrawn,
-            cost=dict(fingerprint.cost),
-            tolerance=float(fingerprint.tolerance),
-            device=fingerprint.device,
-            commitment=self.commitment,
-        )
-
-
-def pack(fingerprint: Fingerprint, model: Model, *, created: str) -> Packed:
-    """Encodes a fingerprint and commits to it.
-
-    Raises:
-        UsageError: The fingerprint is not this model's, has no probe, or is too large.
-    """
-    from fingerprint.probes.codec import encode
-
-    if fingerprint.model_digest != model.digest or fingerprint.input.domain != model.input.domain:
-        raise UsageError(
-            f"fingerprint: expected one of the model {model.digest[:12]} taking "
-            f"{model.input.domain}, got one of {fingerprint.model_digest[:12]} taking "
-            f"{fingerprint.input.domain}"
-        )
-    if not fingerprint.probes:
-        raise UsageError("fingerprint: expected at least one probe, got none")
-    blob = encode(fingerprint)
-    if len(blob) > LARGEST_VALUE:
-        raise UsageError(
-            f"probes: expected at most {LARGEST_VALUE} bytes of them, got {len(blob)}; "
-            "make fewer with --probes"
-        )
-    digest = sha256_of(blob)
-    return Packed(
-        blob=blob,
-        sha256=digest,
-        commitment=fingerprint.commitment(digest, created),
-        created=created,
+def rows_of(model: RegisteredModel, *, parent_id: int | None) -> tuple[ModelRow, FingerprintRow]:
+    """Returns a model's row and that of its fingerprint, which still needs the other's number."""
+    facts = dict(model.facts)
+    return ModelRow(
+        name=model.name,
+        role=model.role,
+        parent_id=parent_id,
+        from_scratch=model.from_scratch,
+        digest=model.model_digest,
+        file_path=model.file_path,
+        file_sha256=model.file_sha256,
+        architecture=model.architecture,
+        domain=model.domain,
+        input=dict(model.input),
+        output=dict(model.output),
+        load_options=dict(model.load_options),
+        origin=dict(model.origin) if model.origin is not None else None,
+        warnings=list(model.warnings),
+        created=model.registered,
+    ), FingerprintRow(
+        method=facts.pop("method"),
+        version=facts.pop("version"),
+        facts=facts,
+        commitment=model.commitment,
     )
 
 
-def load_options_of(model: Model) -> dict[str, Any]:
-    """Returns what ``load_model`` needs to load the model again, as JSON values."""
-    given = model.input
-    return {
-        "arch": model.architecture,
-        "input_size": list(given.shape),
-        "mean": list(given.mean),
-        "std": list(given.std),
-        # Pixels have their bounds by nature; stating them would make the input a float one.
-        "bounds": None if given.kind == "pixels" else list(given.bounds),
-        "output": model.pick,
-    }
-
-
-def registered(row: ModelRow, where: str) -> RegisteredModel:
+def registered(
+    row: ModelRow,
+    fingerprint: FingerprintRow | None,
+    where: str,
+    *,
+    names: Mapping[int, str],
+    aliases: tuple[str, ...] = (),
+) -> RegisteredModel:
     """Returns a row as the value callers see.
+
+    Args:
+        row: The model.
+        fingerprint: Its fingerprint's row.
+        where: The registry, for messages.
+        names: Names of models by number, with its parent's among them.
+        aliases: Its other names.
 
     Raises:
         RegistryCorrupt: The row has no fingerprint, or a value of the wrong type.
     """
-    facts = row.fingerprint
-    if facts is None:
+    if fingerprint is None:
         raise RegistryCorrupt(where, (f"fingerprints {row.id} ({row.name!r}): missing",))
     try:
-        seconds = facts.cost.get("seconds")
-        return RegisteredModel(
+        model = RegisteredModel(
             name=row.name,
+            aliases=aliases,
+            role="reference" if row.role == "reference" else "model",
+            parent=None if row.parent_id is None else names[row.parent_id],
+            from_scratch=row.from_scratch,
+            registered=row.created,
             model_digest=row.digest,
+            architecture=row.architecture,
             file_path=row.file_path,
             file_sha256=row.file_sha256,
-            architecture=row.architecture,
             input=dict(row.input),
             output=dict(row.output),
             domain=row.domain,
             load_options=dict(row.load_options),
-            parent=row.parent.name if row.parent else None,
-            registered=row.created,
-            commitment=facts.commitment,
-            spaces=tuple(dict(space) for space in facts.spaces),
-            probes=int(facts.probes),
-            source_harm_ratio=dict(facts.source_harm_ratio),
-            screened_against=tuple(str(name) for name in facts.screened_against),
-            redrawn=int(facts.redrawn),
-            seconds=None if seconds is None else float(seconds),
+            origin=None if row.origin is None else dict(row.origin),
+            commitment=fingerprint.commitment,
+            current=fingerprint.version >= CURRENT,
+            facts={
+                **fingerprint.facts,
+                "method": fingerprint.method,
+                "version": int(fingerprint.version),
+            },
             warnings=tuple(str(warning) for warning in row.warnings),
         )
-    except (AttributeError, TypeError, ValueError) as error:
-        raise RegistryCorrupt(where, (f"models {row.id}: {error}",)) from error
+        model.to_dict()  # Whatever a caller may ask of it is there, and of its type.
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RegistryCorrupt(where, (f"models {row.id} ({row.name!r}): {error}",)) from error
+    return model
 
 
-def fingerprint_of(row: ModelRow, where: str) -> Fingerprint:
-    """Reads a model's probes, checking them against their hash and their commitment.
+def fingerprint_of(
+    row: ModelRow, fingerprint: FingerprintRow | None, probe_set: ProbeSetRow | None, where: str
+) -> Fingerprint:
+    """Reads a model's probes, checking them against their commitment.
 
     Raises:
         RegistryCorrupt: Naming the row that is not what was written.
@@ -177,24 +118,25 @@ def fingerprint_of(row: ModelRow, where: str) -> Fingerprint:
     from fingerprint.probes.codec import decode
 
     at = f"{row.id} ({row.name!r})"
-    if row.probe_set is None or row.fingerprint is None:
+    if probe_set is None or fingerprint is None:
         raise RegistryCorrupt(where, (f"probe_sets {at}: missing",))
-    blob = row.probe_set.blob
-    if not isinstance(blob, bytes) or sha256_of(blob) != row.probe_set.sha256:
-        raise RegistryCorrupt(where, (f"probe_sets {at}: does not hash to what was recorded",))
+    blob = probe_set.blob
+    if not isinstance(blob, bytes):
+        raise RegistryCorrupt(where, (f"probe_sets {at}: expected bytes",))
     try:
-        fingerprint = decode(blob)
+        found = decode(blob)
     except (FingerprintError, RecursionError) as error:
         raise RegistryCorrupt(where, (f"probe_sets {at}: {error}",)) from error
-    commitment = fingerprint.commitment(row.probe_set.sha256, row.created)
-    fits = fingerprint.model_digest == row.digest and fingerprint.input.domain == row.domain
-    if commitment != row.fingerprint.commitment or not fits:
-        raise RegistryCorrupt(where, (f"fingerprints {at}: is not what was committed to",))
-    return fingerprint
+    commitment = found.commitment(sha256_of(blob), row.created)
+    fits = found.model_digest == row.digest and found.input.domain == row.domain
+    if commitment != fingerprint.commitment or not fits:
+        raise RegistryCorrupt(where, (f"probe_sets {at}: is not what was committed to",))
+    return found
 
 
 def verified(row: VerificationRow) -> RecordedVerification:
     """Returns a recorded verdict as the value callers see."""
+    evidence: dict[str, Any] = plain(row.evidence)
     return RecordedVerification(
         number=row.id,
         recorded=row.created,
@@ -202,5 +144,5 @@ def verified(row: VerificationRow) -> RecordedVerification:
         verdict=row.verdict,
         best=row.best,
         queries=row.queries,
-        evidence=plain(row.evidence),
+        evidence=evidence,
     )

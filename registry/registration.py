@@ -1,215 +1,464 @@
-"""Registers a model: who its peers are, how its probes act on them, and what gets stored.
+"""The work of registering a model, between what was planned and what is committed.
 
-Peers are the registered models of the same inputs that are not kin. Their weights are loaded
-again where they still are what was registered, so that probes can be screened against them;
-where they are gone, their recorded linear part has to do. Afterwards the new model is asked its
-peers' probes: those ratios show what independent models do, and calibrate each peer's margin.
+::
+
+    task = registry.plan(model, name="ours")     # reads: who is asked, who is screened against
+    result = run(task, model)                    # hours, and no database
+    registry.commit(result)                      # writes, in one transaction
+
+A task is a value: the settings, the seed, and the few registered models that take part, with
+their probes. Their weights are loaded again one at a time, where their files still are what was
+registered, so that probes can be screened against them; where they are gone, their recorded
+linear part has to do. Afterwards the new model is asked the probes of others: those ratios show
+what independent models do, and calibrate the margins of whose probes they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from fingerprint.errors import FingerprintError
-from fingerprint.progress import Progress
-from registry.errors import UnknownModel, UnknownParent
-from registry.kinship import families
-from registry.names import checked_name, default_name
-from registry.screenings import Pair, Screening, related_warnings
-from registry.values import RegisteredModel
+from fingerprint.canonical import plain, sha256_of, utc_now
+from fingerprint.errors import FingerprintError, InputRefused, UsageError
+from fingerprint.progress import Progress, silent
+from registry.engine import LARGEST_VALUE
+from registry.pairs import related_warnings
+from registry.values import Pair, RegisteredModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.network.model import Model
+    from fingerprint.network.spec import InputSpec
     from fingerprint.probes.probe import Fingerprint
-    from fingerprint.verification import Candidate
-    from registry.store import Registry
 
-__all__ = ["Peers", "register"]
+__all__ = [
+    "Measured",
+    "Options",
+    "Peer",
+    "Result",
+    "Settings",
+    "Task",
+    "facts_of",
+    "finished",
+    "load_options_of",
+    "measure_missing",
+    "run",
+]
+
+_CALIBRATED = ("harm_ratio",)
+"""The tests whose margins registered pairs calibrate."""
 
 
-@dataclass
-class Peers:
-    """The registered models a new one is screened against.
+class Options(TypedDict, total=False):
+    """What a caller may say of a registration.
 
     Attributes:
-        fingerprints: Of every peer, by name.
-        models: Those that could be loaded again.
-        linear: The linear parts of those that could not, where they have one.
-        warnings: Why which peer could not be loaded.
+        name: By default the file's name without the suffix.
+        parent: The registered model it was derived from; kin are not screened against.
+        from_scratch: The owner states that it was trained from scratch: it has no parent.
+        images: Natural base images, shape ``(B, *input.shape)``; by default plain colours.
+        probes: How many probes to make.
+        start: The kind of start noise; ``auto`` chooses for this model.
+        decoys: How many networks learn to imitate the model, to bound its margin; together
+            they take about as long as the probes. 0 for none.
     """
 
-    fingerprints: dict[str, Fingerprint] = field(default_factory=dict)
-    models: dict[str, Model] = field(default_factory=dict)
-    linear: dict[str, dict[str, NDArray[Any]]] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    name: str | None
+    parent: str | None
+    from_scratch: bool
+    images: NDArray[Any] | None
+    probes: int
+    start: str
+    decoys: int
 
 
-def register(
-    registry: Registry,
-    model: Model,
-    *,
-    name: str | None,
-    parent: str | None,
-    images: NDArray[Any] | None,
-    probes: int,
-    start: str,
-    decoys: int,
-    progress: Progress,
-) -> RegisteredModel:
-    """Does what ``Registry.register`` promises."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Settings:
+    """What shapes a model's probes; see :class:`Options`."""
+
+    images: NDArray[Any] | None = None
+    probes: int = 24
+    start: str = "auto"
+    decoys: int = 2
+
+    @property
+    def method(self) -> str:
+        """What the probes are asked to be; decoys bound a margin and change none of them."""
+        bases = "colours" if self.images is None else sha256_of(self.images.tobytes())[:16]
+        return f"probes={self.probes} start={self.start} bases={bases}"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Peer:
+    """A registered model that takes part in a task.
+
+    Attributes:
+        id: Its number in the registry, which no other model ever gets.
+        model: What is known of it.
+        blob: Its probes, encoded.
+    """
+
+    id: int
+    model: RegisteredModel
+    blob: bytes = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Its name when the task was planned."""
+        return self.model.name
+
+    def fingerprint(self) -> Fingerprint:
+        """Returns its probes."""
+        from fingerprint.probes.codec import decode
+
+        return decode(self.blob)
+
+    def load(self, *, code: Sequence[str] = (), device: str = "cpu") -> Model:
+        """Loads it again from its file.
+
+        Args:
+            code: Modules that may be imported to build it: a registry is data, and code that it
+                names is only run if the caller has named it too.
+            device: Where to put the weights.
+
+        Raises:
+            InputRefused: It is not at hand; the message says why.
+        """
+        import fingerprint as library
+
+        known = self.model
+        if known.file_path is None:
+            raise InputRefused("it was not registered from a file here")
+        source = known.architecture.partition(":")[0]
+        if source not in ("timm", *code):
+            raise InputRefused(
+                f"its architecture {known.architecture!r} is code, which is not run unasked"
+            )
+        try:
+            loaded = library.load_model(known.file_path, **known.load_options, device=device)
+        except (FingerprintError, TypeError) as error:
+            raise InputRefused(f"its file could not be loaded again ({error})") from error
+        same_file = loaded.file is not None and loaded.file.sha256 == known.file_sha256
+        if not same_file or loaded.input.domain != known.domain:
+            raise InputRefused(f"its file has changed since ({known.file_path})")
+        return loaded
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Task:
+    """A registration that was planned: everything it needs, so that it needs no registry.
+
+    Attributes:
+        name: What the model is to be called.
+        parent: Name of its declared parent.
+        from_scratch: Whether its owner states that it has none.
+        seed: The registry's seed, which its public probes derive from.
+        settings: What shapes its probes.
+        model_digest: Of the model that the task is for.
+        known: The name under which it is registered already, by the same method; then there
+            is nothing to run.
+        screen: Whom its probes must not match.
+        ask: Whose probes it is asked.
+        missing: Pairs of others (whose probes, who is asked) that nobody has measured yet.
+        warnings: One line each.
+    """
+
+    name: str
+    parent: str | None = None
+    from_scratch: bool = False
+    seed: str
+    settings: Settings = field(default_factory=Settings)
+    model_digest: str
+    known: str | None = None
+    screen: tuple[Peer, ...] = ()
+    ask: tuple[Peer, ...] = ()
+    missing: tuple[tuple[Peer, Peer], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What one model's probes did to another model.
+
+    Attributes:
+        source: Number of the model whose probes they are.
+        other: Number of the model that was asked; None for the one being registered.
+        ratios: What each test found; none where the answers were no evidence.
+        verdict: What the answers alone say of the pair.
+    """
+
+    source: int
+    other: int | None
+    ratios: tuple[Mapping[str, Any], ...]
+    verdict: str
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Result:
+    """What came of a task, ready to be committed.
+
+    Attributes:
+        task: What was planned.
+        model: What will be known of the model; None where it was known already.
+        blob: Its probes, encoded.
+        pairs: What was measured between it and others, and between others.
+    """
+
+    task: Task
+    model: RegisteredModel | None = None
+    blob: bytes = field(default=b"", repr=False)
+    pairs: tuple[Measured, ...] = ()
+
+
+def run(task: Task, model: Model, progress: Progress = silent) -> Result:
+    """Does the work of a task. It reads weights files and no registry.
+
+    Args:
+        task: What :meth:`Registry.plan` returned for this model.
+        model: The model.
+        progress: Told how far the work is.
+
+    Raises:
+        InputRefused: The model carries no information, or does not fit.
+        UsageError: The task is another model's, or a setting is out of range.
+    """
     import fingerprint as library
 
-    name = checked_name(name) if name is not None else default_name(model)
-    registry.check_free(name)
-    _check_parent(registry, parent)
-    known = registry.models()
-    twins = [other.name for other in known if other.model_digest == model.digest]
-    peers = _collect(registry, model, _peers_among(known, model, name, parent), progress)
+    if task.model_digest != model.digest:
+        raise UsageError(
+            f"task: expected the model {task.model_digest[:12]} it was planned for, got "
+            f"{model.digest[:12]}"
+        )
+    if task.known is not None:
+        return Result(task=task)
+    code = (model.architecture.partition(":")[0],)
+    others, linear, warnings = _at_hand(task.screen, code, str(model.device), progress)
     fingerprint = library.extract(
         model,
-        seed=registry.seed,
-        probes=probes,
-        start=start,
-        others=peers.models,
-        other_linear=peers.linear,
-        images=images,
-        decoys=decoys,
+        seed=task.seed,
+        probes=task.settings.probes,
+        start=task.settings.start,
+        others=others,
+        other_linear=linear,
+        images=task.settings.images,
+        decoys=task.settings.decoys,
         progress=progress,
     )
-    asked = _ask(model, peers.fingerprints, progress)
-    answering = [
-        (other, candidate)
-        for other, peer in peers.models.items()
-        for candidate in _ask(peer, {name: fingerprint}, progress)
-    ]
-    return registry.store(
-        fingerprint,
-        model,
-        name=name,
-        parent=parent,
-        warnings=(
-            *(f"identical weights to {twin!r}: a suspect cannot tell them apart" for twin in twins),
-            *peers.warnings,
-            *_undeclared(asked, name),
-        ),
-        screenings=(
-            *_screenings([(candidate.name, candidate) for candidate in asked], screened=False),
-            *_screenings(answering, screened=True),
-        ),
-    )
-
-
-def _check_parent(registry: Registry, parent: str | None) -> None:
-    if parent is None:
-        return
-    try:
-        registry.model(parent)
-    except UnknownModel as error:
-        raise UnknownParent(error.name, error.close) from None
-
-
-def _peers_among(
-    known: list[RegisteredModel], model: Model, name: str, parent: str | None
-) -> list[RegisteredModel]:
-    """Returns the models of the same inputs that share neither ancestor nor weights."""
-    edges: list[tuple[str, object]] = [(name, ("digest", model.digest))]
-    edges += [(other.name, ("digest", other.model_digest)) for other in known]
-    edges += [(other.name, other.parent) for other in known if other.parent is not None]
-    if parent is not None:
-        edges.append((name, checked_name(parent)))
-    family = families(edges)
-    return [
-        other
-        for other in known
-        if other.domain == model.input.domain and family[other.name] != family[name]
-    ]
-
-
-def _collect(
-    registry: Registry, model: Model, chosen: list[RegisteredModel], progress: Progress
-) -> Peers:
-    peers = Peers()
-    for index, other in enumerate(chosen):
-        progress("loading registered models", index, len(chosen))
-        fingerprint = registry.fingerprint(other.name)
-        peers.fingerprints[other.name] = fingerprint
-        loaded = _load_again(other, model)
-        if not isinstance(loaded, str):
-            peers.models[other.name] = loaded
-            continue
-        if fingerprint.linear_part:
-            peers.linear[other.name] = fingerprint.linear_part
-        extent = "by its linear part only" if fingerprint.linear_part else "not at all"
-        peers.warnings.append(f"screened against {other.name!r} {extent}: {loaded}")
-    return peers
-
-
-def _load_again(other: RegisteredModel, model: Model) -> Model | str:
-    """Loads a registered model from its file, or says why that cannot be done."""
-    import fingerprint as library
-
-    if other.file_path is None:
-        return "it was registered from memory"
-    # A registry is data: code it names is only run if the caller has just named it too.
-    source = other.architecture.partition(":")[0]
-    if source not in ("timm", model.architecture.partition(":")[0]):
-        return f"its architecture {other.architecture!r} is code, which is not run unasked"
-    options = other.load_options
-    try:
-        loaded = library.load_model(
-            other.file_path,
-            arch=options.get("arch"),
-            input_size=options.get("input_size"),
-            mean=options.get("mean"),
-            std=options.get("std"),
-            bounds=options.get("bounds"),
-            output=options.get("output"),
-            device=str(model.device),
-        )
-    except FingerprintError as error:
-        return f"its file could not be loaded again ({error})"
-    same_file = loaded.file is not None and loaded.file.sha256 == other.file_sha256
-    if not same_file or loaded.input.domain != other.domain:
-        return f"its file has changed since ({other.file_path})"
-    return loaded
-
-
-def _ask(
-    suspect: Model, fingerprints: Mapping[str, Fingerprint], progress: Progress
-) -> tuple[Candidate, ...]:
-    import fingerprint as library
-
-    if not fingerprints:
-        return ()
-    return library.verify(suspect, fingerprints, progress=progress).candidates
-
-
-def _screenings(pairs: list[tuple[str, Candidate]], *, screened: bool) -> tuple[Screening, ...]:
-    return tuple(
-        Screening(other=other, harm_ratio=ratio, screened=screened, verdict=candidate.verdict)
-        for other, candidate in pairs
-        if (ratio := _least_ratio(candidate)) is not None
-    )
-
-
-def _undeclared(candidates: tuple[Candidate, ...], name: str) -> tuple[str, ...]:
-    """Names the peers that the new model looks related to."""
+    asked = []
+    for done, peer in enumerate(task.ask):
+        progress("asking other models' probes", done, len(task.ask))
+        asked.append(_measured(peer, model, None))
     pairs = [
-        Pair(source=candidate.name, other=name, harm_ratio=ratio, verdict=candidate.verdict)
-        for candidate in candidates
-        if (ratio := _least_ratio(candidate)) is not None
+        Pair(source=peer.name, other=task.name, ratios=one.ratios, verdict=one.verdict)
+        for peer, one in zip(task.ask, asked, strict=True)
+        if one.ratios
     ]
-    return related_warnings(sorted(pairs, key=lambda pair: pair.harm_ratio))
+    mended, _ = measure_missing(task.missing, code=code, device=str(model.device))
+    return finished(
+        task,
+        model,
+        fingerprint,
+        pairs=(*asked, *mended),
+        warnings=(*warnings, *related_warnings(pairs)),
+    )
 
 
-def _least_ratio(candidate: Candidate) -> float | None:
-    """The ratio that a margin must stay below, which need not be that of the deciding test."""
-    # Without a ratio there was no evidence, whatever single probes say.
-    if candidate.harm_ratio is None:
-        return None
-    found = (one.statistic for one in candidate.findings if one.test == "harm_ratio")
-    return min((ratio for ratio in found if ratio is not None), default=None)
+def finished(
+    task: Task,
+    model: Model,
+    fingerprint: Fingerprint,
+    *,
+    pairs: Sequence[Measured] = (),
+    warnings: Sequence[str] = (),
+) -> Result:
+    """Puts a result together: the fingerprint encoded, and committed to.
+
+    Raises:
+        UsageError: The fingerprint is not this model's or not of this seed, has no probe, or is
+            too large to be kept.
+    """
+    from fingerprint.probes.codec import VERSION, encode
+
+    if fingerprint.model_digest != model.digest or fingerprint.input.domain != model.input.domain:
+        raise UsageError(
+            f"fingerprint: expected one of the model {model.digest[:12]} taking "
+            f"{model.input.domain}, got one of {fingerprint.model_digest[:12]} taking "
+            f"{fingerprint.input.domain}"
+        )
+    if fingerprint.seed != task.seed:
+        raise UsageError(
+            f"fingerprint: expected one from this registry's seed {task.seed[:12]}, "
+            f"got seed {fingerprint.seed[:12]}; extract it with seed=registry.seed"
+        )
+    if not fingerprint.probes:
+        raise UsageError("fingerprint: expected at least one probe, got none")
+    blob = encode(fingerprint)
+    if len(blob) > LARGEST_VALUE:
+        raise UsageError(
+            f"probes: expected at most {LARGEST_VALUE} bytes of them, got {len(blob)}; "
+            "make fewer with --probes"
+        )
+    created = utc_now()
+    lines = (*task.warnings, *model.warnings, *fingerprint.warnings, *warnings)
+    described = RegisteredModel(
+        name=task.name,
+        parent=task.parent,
+        from_scratch=task.from_scratch,
+        registered=created,
+        model_digest=model.digest,
+        architecture=model.architecture,
+        file_path=model.file.path if model.file else None,
+        file_sha256=model.file.sha256 if model.file else None,
+        input=model.input.to_dict(),
+        output=model.output.to_dict(),
+        domain=model.input.domain,
+        load_options=load_options_of(model.architecture, model.input, model.pick),
+        commitment=fingerprint.commitment(sha256_of(blob), created),
+        facts=facts_of(fingerprint, version=VERSION, method=task.settings.method),
+        warnings=tuple(dict.fromkeys(lines)),
+    )
+    return Result(task=task, model=described, blob=blob, pairs=tuple(pairs))
+
+
+def load_options_of(architecture: str, given: InputSpec, pick: str | int | None) -> dict[str, Any]:
+    """Returns what ``load_model`` needs to load a model again, as JSON values."""
+    return {
+        "arch": architecture,
+        "input_size": list(given.shape),
+        "mean": list(given.mean),
+        "std": list(given.std),
+        # Pixels have their bounds by nature; stating them would make the input a float one.
+        "bounds": None if given.kind == "pixels" else list(given.bounds),
+        "output": pick,
+    }
+
+
+_ELSEWHERE = ("model_digest", "input", "output", "per_probe", "warnings")
+
+
+def facts_of(fingerprint: Fingerprint, *, version: int, method: str) -> dict[str, Any]:
+    """Returns what is kept of a fingerprint beside its bytes, plain JSON values."""
+    import numpy as np
+
+    facts = {key: one for key, one in fingerprint.to_dict().items() if key not in _ELSEWHERE}
+    ranks = {space.kind: space.rank for space in fingerprint.spaces}
+    depths = []
+    for kind in dict.fromkeys(probe.kind for probe in fingerprint.probes):
+        probes = [probe for probe in fingerprint.probes if probe.kind == kind]
+        depths.append(
+            {
+                "layer": kind,
+                "width": fingerprint.output.classes if kind == "network" else ranks.get(kind),
+                "probes": len(probes),
+                "residual": float(np.median([probe.residual for probe in probes])),
+                "source_harm_ratio": float(np.median([probe.harm_ratio for probe in probes])),
+            }
+        )
+    document: dict[str, Any] = plain(
+        {**facts, "depths": depths, "version": version, "method": method}
+    )
+    return document
+
+
+def measure_missing(
+    pairs: Sequence[tuple[Peer, Peer]],
+    *,
+    code: Sequence[str] = (),
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> tuple[tuple[Measured, ...], tuple[str, ...]]:
+    """Asks registered models the probes that they should have been asked; no database.
+
+    Args:
+        pairs: Whose probes, and who is asked. Each model that is asked is loaded once.
+        code: Modules that may be imported to build models.
+        device: Where to compute.
+        progress: Told how far the work is.
+
+    Returns:
+        What was measured, and why the rest was not, a line for each model.
+    """
+    measured: list[Measured] = []
+    reasons: list[str] = []
+    others = {other.id: other for _, other in pairs}
+    for other in others.values():
+        try:
+            model = other.load(code=code, device=device)
+        except InputRefused as error:
+            reasons.append(f"{other.name!r}: {error}")
+            continue
+        for source in [one for one, asked in pairs if asked.id == other.id]:
+            progress("asking other models' probes", len(measured), len(pairs))
+            measured.append(_measured(source, model, other.id))
+    return tuple(measured), tuple(reasons)
+
+
+def _measured(source: Peer, model: Model, other: int | None) -> Measured:
+    """Asks a model another's probes."""
+    import fingerprint as library
+
+    (candidate,) = library.verify(model, {source.name: source.fingerprint()}).candidates
+    ratios = [
+        {
+            "test": finding.test,
+            "depth": finding.depth,
+            "answer_kind": candidate.answer_kind,
+            "ratio": float(finding.statistic),
+        }
+        for finding in candidate.findings
+        if finding.test in _CALIBRATED
+        and finding.statistic is not None
+        and math.isfinite(finding.statistic)
+    ]
+    return Measured(source=source.id, other=other, ratios=tuple(ratios), verdict=candidate.verdict)
+
+
+class _Reloaded(Mapping[str, "Model"]):
+    """Registered models by name, each loaded when it is looked at; one is held at a time."""
+
+    def __init__(self, peers: Mapping[str, Peer], code: Sequence[str], device: str) -> None:
+        self._peers, self._code, self._device = peers, code, device
+        self._held: tuple[str, Model] | None = None
+
+    def __getitem__(self, name: str) -> Model:
+        if self._held is None or self._held[0] != name:
+            peer = self._peers[name]
+            self._held = None
+            self._held = (name, peer.load(code=self._code, device=self._device))
+        return self._held[1]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._peers)
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+
+def _at_hand(
+    peers: Sequence[Peer], code: Sequence[str], device: str, progress: Progress
+) -> tuple[Mapping[str, Model], dict[str, dict[str, NDArray[Any]]], list[str]]:
+    """Finds out which models can be loaded again.
+
+    Returns:
+        Those, the linear parts of the others where they have one, and why they cannot be loaded.
+    """
+    there: dict[str, Peer] = {}
+    linear: dict[str, dict[str, NDArray[Any]]] = {}
+    warnings = []
+    every = _Reloaded({peer.name: peer for peer in peers}, code, device)
+    for index, peer in enumerate(peers):
+        progress("loading registered models", index, len(peers))
+        try:
+            every[peer.name]
+        except InputRefused as error:
+            part = peer.fingerprint().linear_part
+            if part:
+                linear[peer.name] = part
+            extent = "by its linear part only" if part else "not at all"
+            warnings.append(f"screened against {peer.name!r} {extent}: {error}")
+        else:
+            there[peer.name] = peer
+    return _Reloaded(there, code, device), linear, warnings

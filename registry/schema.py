@@ -19,7 +19,7 @@ __all__ = ["APPLICATION_ID", "HEAD", "REVISIONS", "State", "check_columns", "sta
 
 # "nulp": what the first migration marks the file with.
 APPLICATION_ID = 0x6E756C70
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 
 State = Literal["new", "older", "current"]
@@ -27,6 +27,8 @@ State = Literal["new", "older", "current"]
 _MASTER = table("sqlite_master", column("type"), column("name"), column("tbl_name"), column("sql"))
 _VERSION = table("alembic_version", column("version_num"))
 _OWN_TABLES = {*Base.metadata.tables, "alembic_version"}
+# Tables of older schemas are ours until they are upgraded.
+_OLD_TABLES = {"screenings"}
 # What every registry has had since the first revision; a server's database has no other mark.
 _MARKS = {"models", "probe_sets", "chain", "settings"}
 _SQLITE_TABLES = {"sqlite_sequence", "sqlite_stat1"}
@@ -53,7 +55,7 @@ def state_of(connection: Connection, where: str) -> tuple[State, str | None]:
     # The revision comes first: a newer registry may well have tables that are unknown here.
     revision = _revision_of(connection, {row.name for row in objects}, where)
     for row in objects:
-        _check_object(row.type, row.name, row.tbl_name, row.sql or "", where)
+        _check_object(row.type, row.name, row.tbl_name, row.sql or "", _own(revision), where)
     return ("current" if revision == HEAD else "older"), revision
 
 
@@ -68,7 +70,7 @@ def _state_on_server(connection: Connection, where: str) -> tuple[State, str | N
             "it; give it a database or a schema of its own"
         )
     revision = _revision_of(connection, tables, where)
-    if strange := sorted((tables - _OWN_TABLES) | views):
+    if strange := sorted((tables - _own(revision)) | views):
         raise NotARegistry(
             f"registry {where}: expected only a registry's own tables, found {strange[0][:80]!r}; "
             "give it a database or a schema of its own"
@@ -87,8 +89,12 @@ def _revision_of(connection: Connection, names: set[str], where: str) -> str:
     return found[0]
 
 
-def _check_object(kind: str, name: str, owner: str, sql: str, where: str) -> None:
-    known = owner in _OWN_TABLES or owner in _SQLITE_TABLES
+def _own(revision: str) -> set[str]:
+    return _OWN_TABLES if revision == HEAD else _OWN_TABLES | _OLD_TABLES
+
+
+def _check_object(kind: str, name: str, owner: str, sql: str, own: set[str], where: str) -> None:
+    known = owner in own or owner in _SQLITE_TABLES
     plain_table = kind == "table" and sql.lstrip().upper().startswith("CREATE TABLE")
     if not (known and (plain_table or kind == "index")):
         raise NotARegistry(

@@ -3,8 +3,7 @@
 Its administrator is trusted, as the author of a SQLite file is not; so the tables are compared
 with ours, but triggers and the like are not searched for. Writers take turns by locking one row
 of the settings, and a chain that forks would break its keys besides. Readers see one state
-throughout. Tables are made in one transaction where the database can do that; where it cannot
-(MySQL), a creation that is interrupted leaves a database to be emptied by hand.
+throughout. It is tried on PostgreSQL, which makes tables inside a transaction.
 
 No backup can be made from here, so an older schema is refused and never upgraded unasked.
 """
@@ -33,7 +32,6 @@ WRITE = {"isolation_level": "READ COMMITTED"}
 LOCK_TIMEOUT_MS = 30_000
 # Where the package to install is not called like the module.
 _PACKAGES = {
-    "MySQLdb": "mysqlclient",
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
 }

@@ -25,6 +25,7 @@ from registry.errors import (
     RegistryCorrupt,
     RegistryError,
     RegistryLocked,
+    RegistryReadOnly,
     RegistryUnavailable,
 )
 from registry.servers import hold_write_lock
@@ -40,12 +41,12 @@ _UNAVAILABLE = {
     sqlite3.SQLITE_NOLFS: "the file is too large for this file system",
     sqlite3.SQLITE_NOMEM: "not enough memory",
     sqlite3.SQLITE_PERM: "no permission",
-    sqlite3.SQLITE_READONLY: "it is read-only",
 }
 
 
 # The same on servers, by the SQLSTATE their drivers report.
 _LOCKED_STATES = {"40001", "40P01", "55P03"}
+_READ_ONLY_STATE = "25006"
 _NO_PRIVILEGE = "42501"
 
 
@@ -99,6 +100,8 @@ def translated(error: Exception, where: str) -> RegistryError:
         return NotARegistry(f"registry {where}: expected a SQLite file, found something else")
     if code == sqlite3.SQLITE_CORRUPT or "decode to UTF-8" in reason:
         return RegistryCorrupt(where, (reason,))
+    if code == sqlite3.SQLITE_READONLY or state == _READ_ONLY_STATE:
+        return RegistryReadOnly(where, f"it is read-only ({reason})")
     if code in _UNAVAILABLE:
         return RegistryUnavailable(
             f"registry {where}: {_UNAVAILABLE[code]} ({reason}); "

@@ -2,44 +2,31 @@
 
 Databases are made by ``registry/migrations``, old and new alike; a test holds that the
 migrations end in exactly these tables. Probes live in a table of their own so that listing
-models never reads them.
+models never reads them. Every row of every table but the chain's own is bound into the chain,
+with all its columns: see :mod:`registry.ledger`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Float,
-    ForeignKey,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    UniqueConstraint,
-)
-from sqlalchemy.dialects.mysql import LONGBLOB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy import JSON, ForeignKey, LargeBinary, MetaData, String, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 __all__ = [
+    "AliasRow",
     "Base",
     "ChainRow",
     "FingerprintRow",
     "ModelRow",
+    "PairRow",
     "ProbeSetRow",
-    "ScreeningRow",
     "SettingRow",
     "VerificationRow",
 ]
 
 Document = dict[str, Any]
 Documents = list[Any]
-# Plain types would hold 2 GiB and 64 KiB at most on some servers; SQLite keeps its own.
-FileSize = BigInteger().with_variant(Integer(), "sqlite")
-Blob = LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
 class Base(DeclarativeBase):
@@ -57,7 +44,11 @@ class Base(DeclarativeBase):
 
 
 class ModelRow(Base):
-    """A registered model: its name, its weights, and how to load them again."""
+    """A registered model: its name, its weights, and how to load them again.
+
+    ``from_scratch`` is the owner's statement that it has no parent. ``origin`` says of which
+    registry an imported model comes; a model registered here has none.
+    """
 
     __tablename__ = "models"
     # Ids are never used twice: their order is the order of registration, whatever the clock says.
@@ -65,65 +56,79 @@ class ModelRow(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(100), unique=True)
+    role: Mapped[str] = mapped_column(String(20), server_default="model")
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("models.id", ondelete="RESTRICT"))
+    from_scratch: Mapped[bool] = mapped_column(server_default="0")
     digest: Mapped[str] = mapped_column(String(64), index=True)
     file_path: Mapped[str | None] = mapped_column(Text)
     file_sha256: Mapped[str | None] = mapped_column(String(64))
-    file_size: Mapped[int | None] = mapped_column(FileSize)
-    file_format: Mapped[str | None] = mapped_column(String(20))
     architecture: Mapped[str] = mapped_column(Text)
     domain: Mapped[str] = mapped_column(Text, index=True)
     input: Mapped[Document]
     output: Mapped[Document]
     load_options: Mapped[Document]
+    origin: Mapped[Document | None] = mapped_column(JSON(none_as_null=True))
     warnings: Mapped[Documents]
     created: Mapped[str] = mapped_column(String(32))
 
-    parent: Mapped[ModelRow | None] = relationship(remote_side=[id])
-    fingerprint: Mapped[FingerprintRow] = relationship(
-        back_populates="model", cascade="all, delete-orphan", passive_deletes=True
-    )
-    probe_set: Mapped[ProbeSetRow] = relationship(
-        back_populates="model", cascade="all, delete-orphan", passive_deletes=True
-    )
+
+class AliasRow(Base):
+    """A second name of a registered model."""
+
+    __tablename__ = "aliases"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"), index=True)
+    created: Mapped[str] = mapped_column(String(32))
 
 
 class FingerprintRow(Base):
-    """What shaped a model's probes, readable without opening them."""
+    """What is known of a model's probes without opening them.
+
+    ``method`` says what they were asked to be, before any work; ``facts`` is what
+    ``Fingerprint.to_dict()`` told of them, and ``version`` that of the bytes they are kept in.
+    """
 
     __tablename__ = "fingerprints"
 
     model_id: Mapped[int] = mapped_column(
-        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    method: Mapped[str] = mapped_column(String(40))
-    parameters: Mapped[Document]
-    seed: Mapped[str] = mapped_column(String(64))
-    probes: Mapped[int]
-    source_harm_ratio: Mapped[Document]
-    spaces: Mapped[Documents]
-    screened_against: Mapped[Documents]
-    redrawn: Mapped[int]
-    cost: Mapped[Document]
-    tolerance: Mapped[float] = mapped_column(Float(53))
-    device: Mapped[Document]
+    method: Mapped[str] = mapped_column(Text)
+    version: Mapped[int]
+    facts: Mapped[Document]
     commitment: Mapped[str] = mapped_column(String(64))
-
-    model: Mapped[ModelRow] = relationship(back_populates="fingerprint")
 
 
 class ProbeSetRow(Base):
-    """The probes themselves: one versioned binary blob and its hash."""
+    """The probes themselves: one versioned binary blob."""
 
     __tablename__ = "probe_sets"
 
     model_id: Mapped[int] = mapped_column(
-        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    sha256: Mapped[str] = mapped_column(String(64))
-    blob: Mapped[bytes] = mapped_column(Blob)
+    blob: Mapped[bytes] = mapped_column(LargeBinary)
 
-    model: Mapped[ModelRow] = relationship(back_populates="probe_set")
+
+class PairRow(Base):
+    """How one model's probes act on another that was registered later and is not its kin.
+
+    ``ratios`` holds what each test found, a document for each test, depth and kind of answer;
+    none where the answers were no evidence.
+    """
+
+    __tablename__ = "pairs"
+
+    model_id: Mapped[int] = mapped_column(
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    other_id: Mapped[int] = mapped_column(
+        ForeignKey("models.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    ratios: Mapped[Documents]
+    verdict: Mapped[str] = mapped_column(String(20))
+    created: Mapped[str] = mapped_column(String(32))
 
 
 class VerificationRow(Base):
@@ -138,25 +143,6 @@ class VerificationRow(Base):
     best: Mapped[str | None] = mapped_column(String(100))
     queries: Mapped[int]
     evidence: Mapped[Document]
-    created: Mapped[str] = mapped_column(String(32))
-
-
-class ScreeningRow(Base):
-    """How one model's probes act on another model that is not its kin.
-
-    ``screened`` pairs were chosen to look independent (the other model was there first, and
-    probes that failed on it were drawn again), so only unscreened pairs can calibrate a margin.
-    """
-
-    __tablename__ = "screenings"
-    __table_args__ = (UniqueConstraint("model_id", "other_id"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    model_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
-    other_id: Mapped[int] = mapped_column(ForeignKey("models.id", ondelete="CASCADE"))
-    harm_ratio: Mapped[float] = mapped_column(Float(53))
-    screened: Mapped[bool]
-    verdict: Mapped[str] = mapped_column(String(20))
     created: Mapped[str] = mapped_column(String(32))
 
 

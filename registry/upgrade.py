@@ -26,10 +26,15 @@ __all__ = ["alembic_config", "back_up", "migrate"]
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def migrate(connection: Connection, *, to: str = HEAD) -> None:
-    """Runs the migrations inside the transaction the connection is in."""
+def migrate(connection: Connection, where: str, *, to: str = HEAD) -> None:
+    """Runs the migrations inside the transaction the connection is in.
+
+    Raises:
+        RegistryCorrupt: The old registry is not what its chain says, so it is not upgraded.
+    """
     config = alembic_config()
     config.attributes["connection"] = connection
+    config.attributes["where"] = where
     command.upgrade(config, to)
 
 

@@ -2,78 +2,172 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-__all__ = ["RecordedVerification", "RegisteredModel"]
+__all__ = ["Mended", "MissingPair", "Pair", "RecordedVerification", "RegisteredModel"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegisteredModel:
-    """A model the registry holds, with the facts of its fingerprint.
+    """A model the registry holds.
 
     Attributes:
         name: Its name, unique in the registry.
+        aliases: Its other names.
+        role: ``model``, or ``reference`` for a public checkpoint that only explains others.
+        parent: Name of its declared parent; None if it has none.
+        from_scratch: Whether its owner states that it has no parent.
+        registered: When, ISO 8601 in UTC.
         model_digest: Content digest of its weights.
-        file_path: Where its file was; None for a live module.
-        file_sha256: SHA-256 of that file.
         architecture: How to build it again.
+        file_path: Where its file was; None for a live module and an imported model.
+        file_sha256: SHA-256 of that file.
         input: What it takes, as ``InputSpec.to_dict()``.
         output: What it gives, as ``OutputSpec.to_dict()``.
         domain: Canonical text of the inputs it can be asked; models of one domain compare.
         load_options: Keyword arguments of ``load_model`` that load it again.
-        parent: Name of its declared parent; None if it has none.
-        registered: When, ISO 8601 in UTC.
+        origin: Of which registry an imported model comes; None for one registered here.
         commitment: Hash that binds model, seed, parameters, probes and time.
-        spaces: Its harmless spaces: kind, dimension, input dimension, rank.
-        probes: How many probes it has.
-        source_harm_ratio: Median and maximum harm ratio of its probes on itself.
-        screened_against: The models its probes were screened against.
-        redrawn: How many candidate probes the screening threw away.
-        seconds: Wall-clock time of the extraction; None if it was not measured.
+        current: Whether its probes were made the way this release makes them.
+        facts: What is known of its probes, as ``Fingerprint.to_dict()`` tells it.
         warnings: One line each.
     """
 
     name: str
-    model_digest: str
-    file_path: str | None
-    file_sha256: str | None
-    architecture: str
-    input: dict[str, Any]
-    output: dict[str, Any]
-    domain: str
-    load_options: dict[str, Any]
-    parent: str | None
+    aliases: tuple[str, ...] = ()
+    role: Literal["model", "reference"] = "model"
+    parent: str | None = None
+    from_scratch: bool = False
     registered: str
+    model_digest: str
+    architecture: str
+    file_path: str | None = None
+    file_sha256: str | None = None
+    input: Mapping[str, Any]
+    output: Mapping[str, Any]
+    domain: str
+    load_options: Mapping[str, Any]
+    origin: Mapping[str, Any] | None = None
     commitment: str
-    spaces: tuple[dict[str, Any], ...]
-    probes: int
-    source_harm_ratio: dict[str, Any]
-    screened_against: tuple[str, ...]
-    redrawn: int
-    seconds: float | None
+    current: bool = True
+    facts: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
+    @property
+    def probes(self) -> int:
+        """How many probes it has."""
+        return int(self.facts["probes"])
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall-clock time of the extraction; None if it was not measured."""
+        seconds = self.facts["cost"].get("seconds")
+        return None if seconds is None else float(seconds)
+
+    @property
+    def passes(self) -> float | None:
+        """Forward-and-backward passes through the whole network; None if nobody counted."""
+        passes = self.facts["cost"].get("passes_per_probe")
+        return None if passes is None else float(passes) * self.probes
+
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain JSON values, with the keys of the documented contract."""
+        """Returns plain JSON values, with the keys of the documented contract (schema 2)."""
         return {
             "name": self.name,
+            "aliases": list(self.aliases),
+            "role": self.role,
             "model_digest": self.model_digest,
             "file_sha256": self.file_sha256,
             "architecture": self.architecture,
-            "input": self.input,
-            "output": self.output,
-            "spaces": list(self.spaces),
+            "input": dict(self.input),
+            "output": dict(self.output),
+            "spaces": list(self.facts["spaces"]),
+            "depths": list(self.facts["depths"]),
+            "panel": 0,
             "probes": self.probes,
-            "source_harm_ratio": self.source_harm_ratio,
-            "screened_against": list(self.screened_against),
-            "redrawn": self.redrawn,
+            "source_harm_ratio": self.facts["source_harm_ratio"],
+            "screened_against": list(self.facts["screened_against"]),
+            "redrawn": self.facts["redrawn"],
+            "passes": self.passes,
             "seconds": self.seconds,
+            "fingerprint": "current" if self.current else "old",
             "file": self.file_path,
             "parent": self.parent,
+            "from_scratch": self.from_scratch,
+            "origin": dict(self.origin) if self.origin is not None else None,
             "registered": self.registered,
             "commitment": self.commitment,
             "warnings": list(self.warnings),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two registered models that count as independent, and what one's probes did to the other.
+
+    Attributes:
+        source: Whose probes they were.
+        other: Who was asked; the probes were not screened against it.
+        ratios: What each test found: test, depth, kind of answer and ratio, one document each.
+        verdict: What the answers alone said of the pair, before any pair lowered the margin.
+    """
+
+    source: str
+    other: str
+    ratios: tuple[Mapping[str, Any], ...]
+    verdict: str
+
+    @property
+    def harm_ratio(self) -> float:
+        """The least of its ratios, which a margin has to stay below."""
+        return min(float(one["ratio"]) for one in self.ratios)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return {
+            "source": self.source,
+            "other": self.other,
+            "harm_ratio": self.harm_ratio,
+            "verdict": self.verdict,
+            "ratios": [dict(one) for one in self.ratios],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MissingPair:
+    """Two registered models of which one should have been asked the other's probes.
+
+    Attributes:
+        source: Whose probes.
+        other: Who is to be asked; it was registered later.
+    """
+
+    source: str
+    other: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mended:
+    """What measuring missing pairs came to.
+
+    Attributes:
+        measured: The pairs that are there now.
+        left: How many still miss.
+        reasons: Why some could not be measured, a line for each model that was not at hand.
+    """
+
+    measured: tuple[MissingPair, ...] = ()
+    left: int = 0
+    reasons: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return {
+            "measured": [{"source": pair.source, "other": pair.other} for pair in self.measured],
+            "left": self.left,
+            "reasons": list(self.reasons),
         }
 
 
@@ -97,7 +191,7 @@ class RecordedVerification:
     verdict: str
     best: str | None
     queries: int
-    evidence: dict[str, Any]
+    evidence: dict[str, Any] = field(default_factory=dict)
 
     @property
     def candidates(self) -> tuple[str, ...]:

@@ -1,115 +1,142 @@
-"""Verifies a suspect against what is registered, and remembers the verdict.
+"""Reads what a verdict rests on: the candidates, who is kin, and what calibrates margins.
 
-No verdict rests on a damaged registry: the chain is checked first, then the hash of every probe
-set that takes part.
+Everything comes from one moment of the registry and was compared with its chain, so that no
+verdict rests on a row that was changed from outside. Asking the suspect comes after, without
+the registry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fingerprint.errors import IncompatibleModel
 from fingerprint.progress import Progress
-from registry.screenings import related_warnings
-from registry.values import RegisteredModel
+from registry import pairs
+from registry.catalogue import Catalogue
+from registry.tables import ModelRow
 
 if TYPE_CHECKING:
     from torch import nn
 
     from fingerprint.evidence.calibration import Calibration
+    from fingerprint.kinship import Kinship
     from fingerprint.network.model import Model
+    from fingerprint.probes.probe import Fingerprint
     from fingerprint.suspects.base import Suspect
     from fingerprint.verification import Verification
-    from registry.store import Registry
 
-__all__ = ["verify"]
+__all__ = ["Grounds", "grounds"]
 
 
-def verify(
-    registry: Registry,
-    suspect: Model | nn.Module | Suspect,
-    *,
-    against: Sequence[str],
-    alpha: float,
-    progress: Progress,
-) -> Verification:
-    """Does what ``Registry.verify`` promises."""
-    import fingerprint as library
+@dataclass(frozen=True, kw_only=True)
+class Grounds:
+    """What a verdict on one suspect rests on.
 
-    registry.verify_chain()
-    named = [registry.model(name) for name in dict.fromkeys(against)]
+    Attributes:
+        suspect: Whom to ask.
+        fingerprints: Of the models it is compared with, by name.
+        compatible: Every model it could be, compared with or not.
+        kinship: What is declared of all models.
+        calibration: What independent models did to the candidates' probes.
+        imported: Which candidates come of another registry, and of which.
+        warnings: One line each.
+    """
+
+    suspect: Suspect
+    fingerprints: dict[str, Fingerprint]
+    compatible: tuple[str, ...]
+    kinship: Kinship
+    calibration: Calibration
+    imported: dict[str, str]
+    warnings: tuple[str, ...]
+
+    def verification(self, *, alpha: float, progress: Progress) -> Verification:
+        """Asks the suspect and judges its answers; the registry has no part in it."""
+        import fingerprint as library
+
+        found = library.verify(
+            self.suspect,
+            self.fingerprints,
+            alpha=alpha,
+            kinship=self.kinship,
+            calibration=self.calibration,
+            compatible=self.compatible,
+            progress=progress,
+        )
+        if not self.fingerprints:
+            domain = self.suspect.input.domain
+            reason = f"no registered model takes inputs {domain}; register one first"
+            found = replace(found, reason=reason)
+        claimed = [one.name for one in found.candidates if one.verdict in ("same", "derived")]
+        lines = [
+            f"{name!r} was imported: its probes derive from the seed of another registry "
+            f"({self.imported[name][:16]}), for which this one cannot vouch"
+            for name in claimed
+            if name in self.imported
+        ]
+        return replace(found, warnings=(*found.warnings, *lines, *self.warnings))
+
+
+def grounds(
+    catalogue: Catalogue, suspect: Model | nn.Module | Suspect, against: Sequence[str]
+) -> Grounds:
+    """Returns what a verdict on a suspect rests on.
+
+    Args:
+        catalogue: The registered models.
+        suspect: A loaded model, a module, or anything that answers batches of inputs.
+        against: Names to compare with; by default every model of the same inputs.
+
+    Raises:
+        UnknownModel: A name in ``against`` is not registered.
+        IncompatibleModel: A model in ``against`` takes other inputs than the suspect.
+        RegistryCorrupt: A row is not what was registered.
+    """
+    from fingerprint.evidence.calibration import Calibration
+
+    named = catalogue.named(against)
     asked = _opened(suspect, named)
     domain = asked.input.domain
-    known = registry.models()
-    chosen = _compatible(named, domain) if named else _of_domain(known, domain)
-    verification = library.verify(
-        asked,
-        {model.name: registry.fingerprint(model.name) for model in chosen},
-        alpha=alpha,
-        kinship=library.Kinship(
-            parents={model.name: model.parent for model in known if model.parent is not None},
-            digests={model.name: model.model_digest for model in known},
+    compatible = catalogue.of_domain(domain)
+    for row in named:
+        if row.domain != domain:
+            raise IncompatibleModel(
+                f"{row.name!r} takes inputs {row.domain}, the suspect takes {domain}; "
+                "give the suspect's --input-size, or compare with models of the same inputs"
+            )
+    chosen = named or compatible
+    measured = catalogue.pairs(chosen)
+    return Grounds(
+        suspect=asked,
+        fingerprints=catalogue.fingerprints(chosen),
+        compatible=tuple(row.name for row in compatible),
+        kinship=catalogue.kinship,
+        calibration=Calibration(ratios=pairs.calibrating(measured, catalogue.kinship.families())),
+        imported={row.name: str(row.origin["registry"]) for row in chosen if row.origin},
+        warnings=(
+            *pairs.related_warnings(measured),
+            *pairs.missing_warning(len(catalogue.missing())),
         ),
-        calibration=_calibration(registry.pair_ratios(domain)),
-        compatible=[model.name for model in _of_domain(known, domain)],
-        progress=progress,
-    )
-    if not chosen:
-        reason = f"no registered model takes inputs {domain}; register one first"
-        verification = replace(verification, reason=reason)
-    if lines := related_warnings(registry.pairs(domain)):
-        verification = replace(verification, warnings=(*verification.warnings, *lines))
-    recorded = registry.record(verification, suspect_digest=_digest(asked))
-    return replace(verification, verification=recorded.number)
-
-
-def _calibration(ratios: Mapping[str, Sequence[float]]) -> Calibration:
-    """Returns the measured pairs as the library takes them; nobody noted of which probes."""
-    from fingerprint import Calibration, PairRatio
-
-    return Calibration(
-        ratios={
-            name: [PairRatio("harm_ratio", None, "logits", ratio) for ratio in found]
-            for name, found in ratios.items()
-        }
     )
 
 
-def _opened(suspect: Model | nn.Module | Suspect, named: list[RegisteredModel]) -> Model | Suspect:
-    """Returns a bare module as a model that takes what the first named one takes."""
+def _opened(suspect: Model | nn.Module | Suspect, named: Sequence[ModelRow]) -> Suspect:
+    """Returns whom to ask; a bare module takes what the first named model takes."""
     from torch import nn
 
     import fingerprint as library
 
-    if not isinstance(suspect, nn.Module):
+    if isinstance(suspect, library.Suspect):
         return suspect
-    options = named[0].load_options if named else {}
-    return library.load_model(
-        suspect,
-        input_size=options.get("input_size"),
-        mean=options.get("mean"),
-        std=options.get("std"),
-        bounds=options.get("bounds"),
-    )
-
-
-def _of_domain(models: list[RegisteredModel], domain: str) -> list[RegisteredModel]:
-    return [model for model in models if model.domain == domain]
-
-
-def _compatible(named: list[RegisteredModel], domain: str) -> list[RegisteredModel]:
-    for model in named:
-        if model.domain != domain:
-            raise IncompatibleModel(
-                f"{model.name!r} takes inputs {model.domain}, the suspect takes {domain}; "
-                "give the suspect's --input-size, or compare with models of the same inputs"
-            )
-    return named
-
-
-def _digest(suspect: Model | Suspect) -> str | None:
-    from fingerprint.suspects.base import Suspect
-
-    return suspect.identity.model_digest if isinstance(suspect, Suspect) else suspect.digest
+    if isinstance(suspect, nn.Module):
+        options = dict(named[0].load_options) if named else {}
+        suspect = library.load_model(
+            suspect,
+            input_size=options.get("input_size"),
+            mean=options.get("mean"),
+            std=options.get("std"),
+            bounds=options.get("bounds"),
+        )
+    return library.ModelSuspect(suspect)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.detection --work WORK [--data DIR] [--budget MINUTES]
 
-Builds the zoo, measures every pair, compares designs and writes the results file and
-``docs/detection.md``. Each step goes on where it stopped. Without ``--data`` the networks are
-trained on scikit-learn's digits: minutes instead of hours, and another page.
+Builds the zoo, measures every pair, compares designs and writes the results file and the tables
+of ``docs/detection.md``. Each step goes on where it stopped. Without ``--data`` the networks are
+trained on scikit-learn's digits: minutes instead of hours, and results and tables under WORK.
 """
 
 from __future__ import annotations
@@ -14,9 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.detection.measure import RESULTS
-
-PAGE = Path("docs/detection.md")
+from benchmarks.detection.page import PAGE, RESULTS
 
 
 def main() -> None:
@@ -27,18 +25,19 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where networks are kept")
     parser.add_argument("--data", type=Path, help="has cifar10_sample.npz; digits without it")
     parser.add_argument("--budget", type=float, default=120.0, help="minutes to build the zoo in")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="the results file")
-    parser.add_argument("--out", type=Path, default=PAGE, help="the page")
-    parser.add_argument("--readme", type=Path, help="README that quotes the results")
+    parser.add_argument("--results", type=Path, help="the results file")
+    parser.add_argument("--out", type=Path, help="the page")
     options = parser.parse_args()
+    small = options.data is None
+    results = options.results or (options.work / "results.json" if small else RESULTS)
+    out = options.out or (options.work / "detection.md" if small else PAGE)
     where = ["--work", str(options.work)]
     if options.data is not None:
         where += ["--data", str(options.data)]
     _step("zoo", *where, "--budget", str(options.budget))
-    _step("measure", *where, "--out", str(options.results))
-    _step("designs", *where, "--results", str(options.results))
-    quoted = ["--readme", str(options.readme)] if options.readme is not None else []
-    _step("page", "--results", str(options.results), "--out", str(options.out), *quoted)
+    _step("measure", *where, "--out", str(results))
+    _step("designs", *where, "--results", str(results))
+    _step("page", "--results", str(results), "--out", str(out))
 
 
 def _step(name: str, *arguments: str) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmarks.detection import networks, training
-from benchmarks.detection.data import Data
 from benchmarks.detection.recipe import BASE, Make, Recipe, seeded
+from fingerprint.lab.architectures import ARCHITECTURES, body, build
+from fingerprint.lab.data import Data
+from fingerprint.lab.training import Settings, trained
 
-__all__ = ["cifar", "digits", "from_scratch", "stored", "untrained"]
+__all__ = ["cifar", "digits", "from_scratch", "stored"]
 
 _CIFAR_EPOCHS = {
     "plain cnn": 12,
@@ -66,25 +66,18 @@ def digits() -> list[Recipe]:
     ]
 
 
-def from_scratch(architecture: str, *, epochs: int | None = None) -> training.Settings:
+def from_scratch(architecture: str, *, epochs: int | None = None) -> Settings:
     """Returns how an architecture is trained when it starts from nothing.
 
     Args:
-        architecture: A name in :data:`benchmarks.detection.networks.ARCHITECTURES`.
+        architecture: A name in :data:`fingerprint.lab.architectures.ARCHITECTURES`.
         epochs: Another number of passes than the usual one.
     """
     if architecture.startswith("digits"):
-        return training.Settings(epochs=epochs or _DIGITS_EPOCHS, lr=3e-3)
+        return Settings(epochs=epochs or _DIGITS_EPOCHS, lr=3e-3)
     lr = 1.5e-3 if architecture in {"vit", "mixer"} else 4e-3
     usual = _CIFAR_EPOCHS.get(architecture, 8)
-    return training.Settings(epochs=epochs or usual, lr=lr, shift=3, flip=True)
-
-
-def untrained(architecture: str, seed: int) -> nn.Module:
-    """Builds a network from a seed, leaving the global random state alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return networks.build(architecture)
+    return Settings(epochs=epochs or usual, lr=lr, shift=3, flip=True)
 
 
 def stored(folder: Path, name: str, architecture: str, *, classes: int = 10) -> nn.Module:
@@ -93,11 +86,11 @@ def stored(folder: Path, name: str, architecture: str, *, classes: int = 10) -> 
     Args:
         folder: Has ``zoo/NAME.safetensors``, weights for normalised images.
         name: Of the file.
-        architecture: A name in :data:`benchmarks.detection.networks.ARCHITECTURES`.
+        architecture: A name in :data:`fingerprint.lab.architectures.ARCHITECTURES`.
         classes: Number of answers.
     """
-    network = networks.build(architecture, classes=classes)
-    networks.body(network).load_state_dict(load_file(folder / "zoo" / f"{name}.safetensors"))
+    network = build(architecture, classes=classes)
+    body(network).load_state_dict(load_file(folder / "zoo" / f"{name}.safetensors"))
     return network
 
 
@@ -127,10 +120,8 @@ def _trained(architecture: str, number: int, *, source: bool) -> Recipe:
 
     def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
         del needed
-        seed = seeded(name)
-        return training.train(
-            untrained(architecture, seed), data, from_scratch(architecture), seed=seed
-        )
+        factory = ARCHITECTURES[architecture]
+        return trained(factory, data, from_scratch(architecture), seed=seeded(name))
 
     return _recipe(name, architecture, make, source=source)
 

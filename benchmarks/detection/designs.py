@@ -23,16 +23,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.detection.data import Data, load_data
+from benchmarks.data import load_data
 from benchmarks.detection.measure import ALPHA, RESULTS, SEED
 from benchmarks.detection.methods.harmless import as_model
 from benchmarks.detection.metrics import auc, threshold
 from benchmarks.detection.zoo import Member, members
-from benchmarks.files import atomically
 from fingerprint import Model
 from fingerprint.distances import answer_distance
 from fingerprint.evidence.calibration import DEFAULT_MARGIN, margin_from
 from fingerprint.evidence.statistics import permutation_test
+from fingerprint.files import write_whole
+from fingerprint.lab.data import Data
 from fingerprint.network.run import run
 from fingerprint.probes.controls import symmetry_controls
 from fingerprint.probes.kinds import AgreementDepth, NetworkProbes, agreement
@@ -371,8 +372,8 @@ def main() -> None:
     if options.results.exists() and not options.only:
         document = json.loads(options.results.read_text(encoding="utf-8"))
         document["designs"] = [*judged(rows), stopped_early(benches)]
-        with atomically(options.results) as temporary:
-            temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(document, indent=1) + "\n"
+        write_whole(options.results, lambda stream: stream.write(text.encode()))
 
 
 if __name__ == "__main__":

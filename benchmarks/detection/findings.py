@@ -1,13 +1,13 @@
-"""What is computed from the results once and told in several sections of the page."""
+"""What is computed from the results once and shown in several tables of the page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
 
-from benchmarks.detection.metrics import auc, clustered_counts, detection_rate, split
+from benchmarks.detection.metrics import auc, detection_rate, split
 from benchmarks.detection.results import (
     OURS,
     Evaluation,
@@ -17,7 +17,7 @@ from benchmarks.detection.results import (
     probe_score,
     query_score,
 )
-from benchmarks.detection.wording import decimal
+from benchmarks.markdown import decimal
 
 __all__ = ["MISSED_BELOW", "Findings", "ratio_range", "ratios", "typical"]
 
@@ -27,7 +27,7 @@ MISSED_BELOW = 0.9
 
 @dataclass(frozen=True)
 class Findings:
-    """Results, and what is computed from them once for several sections."""
+    """Results, and what is computed from them once for several tables."""
 
     results: Results
 
@@ -65,13 +65,13 @@ class Findings:
     def by_group(self) -> Mapping[str, Evaluation]:
         """Our method with every probe, by group."""
         return {
-            group: evaluate(
-                [pair for pair in self.results.related(group) if pair.verdict()],
-                self.judged,
-                probe_score,
-            )
+            group: evaluate(self.related(group), self.judged, probe_score)
             for group in self.results.groups
         }
+
+    def related(self, group: str) -> tuple[Pair, ...]:
+        """Returns the related pairs of a group that got a verdict from logits."""
+        return tuple(pair for pair in self.results.related(group) if pair.verdict())
 
     @cached_property
     def compared(self) -> Mapping[tuple[str, str, int], Evaluation]:
@@ -105,7 +105,7 @@ class Findings:
                 found[modification, group, queries] = (area, *rates)
         return found
 
-    def best_baseline(self, group: str, queries: int) -> tuple[str, Evaluation] | None:
+    def best_rival(self, group: str, queries: int) -> tuple[str, Evaluation] | None:
         """Returns the black-box rival that finds most at 1 % false positives."""
         rivals = [
             (method, self.compared[group, method, queries])
@@ -118,19 +118,7 @@ class Findings:
             default=None,
         )
 
-    @property
-    def accused(self) -> tuple[Pair, ...]:
-        """Independent pairs called same or derived."""
-        return tuple(pair for pair in self.judged if pair.accused())
-
-    @property
-    def wrong_clusters(self) -> tuple[int, int]:
-        """Pairs of base networks with a false positive, and pairs of base networks."""
-        return clustered_counts(
-            [pair.accused() for pair in self.judged], [pair.cluster for pair in self.judged]
-        )
-
-    @property
+    @cached_property
     def missed(self) -> tuple[tuple[str, str], ...]:
         """Modifications, with their group, that are found less often than they should be."""
         return tuple(
@@ -139,29 +127,9 @@ class Findings:
             if found.tpr1.value is None or found.tpr1.value < MISSED_BELOW
         )
 
-    @property
-    def probes(self) -> str:
-        """Probes of the registered sources, as "24" or "16 to 24"."""
-        return span([int(source["probes"]) for source in self.results.sources])
-
-    @property
-    def queries(self) -> str:
-        """What a verdict asked of a suspect, as "55" or "55 to 103"."""
-        asked = [
-            pair.verdicts["logits"].get("queries") for pair in self.results.pairs if pair.verdict()
-        ]
-        return span([int(count) for count in asked if count is not None])
-
 
 def _measured(pairs: Iterable[Pair], method: str, queries: int) -> tuple[Pair, ...]:
     return tuple(pair for pair in pairs if str(queries) in pair.scores.get(method, {}))
-
-
-def span(values: Sequence[int]) -> str:
-    if not values:
-        return "?"
-    low, high = min(values), max(values)
-    return str(low) if low == high else f"{low} to {high}"
 
 
 def ratios(pairs: Iterable[Pair]) -> list[float]:

@@ -26,14 +26,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.detection.data import Data, load_data
+from benchmarks.data import load_data
 from benchmarks.detection.methods import BUDGETS, Method, Prepared, WeightCosine, baselines
 from benchmarks.detection.methods import harmless as ours
-from benchmarks.detection.zoo import Member, members
-from benchmarks.files import atomically, stem
+from benchmarks.detection.zoo import Member, members, stem
 from benchmarks.report import machine
 from fingerprint import Fingerprint, Verification, extract
 from fingerprint.evidence.calibration import DEFAULT_MARGIN
+from fingerprint.files import write_whole
+from fingerprint.lab.data import Data
 from fingerprint.probes.codec import decode, encode
 
 __all__ = ["ALPHA", "SEED", "Bench", "document", "main"]
@@ -83,8 +84,7 @@ class Bench:
         else:
             model = ours.as_model(member.network(), self.data.input_size)
             fingerprint = extract(model, seed=SEED, probes=ours.PROBES)
-            with atomically(path) as temporary:
-                temporary.write_bytes(encode(fingerprint))
+            write_whole(path, lambda stream: stream.write(encode(fingerprint)))
         prepared = {method.name: self._prepared(member, method) for method in self.methods}
         return Source(member, fingerprint, prepared)
 
@@ -101,8 +101,12 @@ class Bench:
         made = method.prepare(member.network(), self.data, queries=max(BUDGETS), seed=0)
         if isinstance(made, Prepared):
             answers = made.answers.numpy()
-            with atomically(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, queries=made.queries, answers=answers, note=made.note)
+            write_whole(
+                path,
+                lambda stream: np.savez(
+                    stream, queries=made.queries, answers=answers, note=made.note
+                ),
+            )
         return made
 
     def pairs(self, sources: Sequence[Source], suspect: Member) -> list[dict[str, Any]]:
@@ -115,8 +119,7 @@ class Bench:
             asked = ours.remembering(network, self.data.input_size)
             for source in missing:
                 known[_key(source)] = self._pair(source, suspect, network, asked)
-            with atomically(path) as temporary:
-                temporary.write_text(json.dumps(known), encoding="utf-8")
+            write_whole(path, lambda stream: stream.write(json.dumps(known).encode()))
         return [known[_key(source)] for source in sources]
 
     def _pair(
@@ -275,8 +278,8 @@ def main() -> None:
     data = load_data(options.data)
     made = document(Bench(data, options.work), members(options.work), {})
     made["made"] = facts(data, members(options.work), made["sources"], time.monotonic() - began)
-    with atomically(options.out) as temporary:
-        temporary.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(made, indent=1) + "\n"
+    write_whole(options.out, lambda stream: stream.write(text.encode()))
     print(f"wrote {options.out}: {len(made['pairs'])} pairs")
 
 

@@ -11,13 +11,11 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import nn
 
-from benchmarks.detection import networks, training
-from benchmarks.detection.bases import from_scratch, stored, untrained
-from benchmarks.detection.data import TASKS, Data
+from benchmarks.detection.bases import from_scratch, stored
 from benchmarks.detection.recipe import (
     ADVERSARIAL,
     SHARES_WEIGHTS,
@@ -26,11 +24,21 @@ from benchmarks.detection.recipe import (
     Recipe,
     seeded,
 )
-from benchmarks.detection.symmetries import equivalent
-from benchmarks.detection.training import Settings
-from cli.demo.modifications import pruned, quantised
+from fingerprint.lab import training
+from fingerprint.lab.architectures import ARCHITECTURES
+from fingerprint.lab.data import TASKS, Data
+from fingerprint.lab.modifications import (
+    averaged,
+    fine_tuned,
+    folded,
+    pruned,
+    quantised,
+    rounded,
+)
+from fingerprint.lab.symmetries import equivalent
+from fingerprint.lab.training import Settings
 
-__all__ = ["Lineage", "averaged", "converted", "learned", "rounded"]
+__all__ = ["Lineage", "converted", "learned"]
 
 _MERGED = (0.7, 0.3)
 _SHARES = (20, 40, 60, 80)
@@ -83,29 +91,6 @@ def _in_turn(
     return [recipe for turn in turns for recipe in turn if recipe is not None]
 
 
-def rounded(network: nn.Module) -> nn.Module:
-    """Returns a copy whose parameters have the precision of bfloat16."""
-    changed = copy.deepcopy(network)
-    with torch.no_grad():
-        for parameter in changed.parameters():
-            parameter.copy_(parameter.bfloat16())
-    return changed
-
-
-def averaged(parts: Sequence[nn.Module], shares: Sequence[float]) -> nn.Module:
-    """Returns a network whose weights and statistics are the weighted means of the parts'."""
-    changed = copy.deepcopy(parts[0])
-    states = [part.state_dict() for part in parts]
-    mean = {
-        name: sum(share * state[name] for share, state in zip(shares, states, strict=True))
-        if tensor.is_floating_point()
-        else tensor
-        for name, tensor in states[0].items()
-    }
-    changed.load_state_dict(mean)
-    return changed
-
-
 def _recipe(line: Lineage, modification: str, make: Make, **more: object) -> Recipe:
     plain = Recipe(
         name=f"{line.source}/{modification}",
@@ -142,8 +127,7 @@ def _converted(line: Lineage) -> Iterator[Recipe]:
     rescaled = _simple(lambda n: equivalent(n, seed=seed, rescaled=True))
     yield _recipe(line, "channels rescaled", rescaled)
     if "vit" not in line.architecture:
-        folded = _simple(lambda n: networks.fold(copy.deepcopy(n)))
-        yield _recipe(line, "batch normalisation folded", folded, folded=True)
+        yield _recipe(line, "batch normalisation folded", _simple(folded), folded=True)
     if line.exported:
         yield _recipe(line, "ONNX export", _simple(copy.deepcopy), exported=True)
     both = (line.source, line.peer)
@@ -156,25 +140,13 @@ def _converted(line: Lineage) -> Iterator[Recipe]:
     )
 
 
-def _learned(settings: Settings, name: str, **more: object) -> Make:
+def _learned(settings: Settings, name: str, **more: Any) -> Make:
     """Makes a copy learn on, with a new head if the task has other answers."""
 
     def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
-        return _learn(needed[0], data, settings, name, **more)
+        return fine_tuned(needed[0], data, settings, seed=seeded(name), **more)
 
     return make
-
-
-def _learn(
-    network: nn.Module, data: Data, settings: Settings, name: str, **more: object
-) -> nn.Module:
-    changed = copy.deepcopy(network)
-    classes = int(data.train_labels.max()) + 1
-    if classes != networks.head(changed).out_features:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seeded(name))
-            networks.replace_head(changed, classes)
-    return training.train(changed, data, settings, seed=seeded(name), **more)  # type: ignore[arg-type]
 
 
 def _once(line: Lineage, *, lr: float | None = None, epochs: int = 1) -> Settings:
@@ -288,8 +260,8 @@ def _student(
     seed = seeded(f"{line.source}/{modification}")
 
     def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
-        return training.train(
-            untrained(architecture, seed),
+        return training.trained(
+            ARCHITECTURES[architecture],
             data,
             from_scratch(architecture, epochs=epochs),
             seed=seed,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.detection import bases
-from benchmarks.detection.data import Data
 from benchmarks.detection.modifications import Lineage, converted, learned
 from benchmarks.detection.recipe import Recipe
+from fingerprint.lab.data import Data
 
 __all__ = ["plan"]
 

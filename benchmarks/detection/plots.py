@@ -1,8 +1,6 @@
 """One plot for each claim of the page, as SVG that is the same byte for byte on every run.
 
-The only module here that needs matplotlib. Colours are those of Okabe and Ito, which people who
-see colours differently can tell apart, and each series has its own marker; the background is
-white, so that a plot reads the same on a dark page.
+The only module here that needs matplotlib.
 """
 
 from __future__ import annotations
@@ -12,13 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.figure import Figure
 
 from benchmarks.detection.metrics import Estimate
 from benchmarks.detection.pvalues import Uniformity
-from benchmarks.pictures import COLOURS, MARKERS, STYLE
+from benchmarks.pictures import COLOURS, MARKERS, drawing
 
 __all__ = ["Strip", "plot_answer_kinds", "plot_calibration", "plot_queries", "plot_ratios"]
 
@@ -28,7 +24,6 @@ _VERDICT_COLOURS = {
     "inconclusive": "#DDDDDD",
     "independent": "#E69F00",
 }
-_STYLE = {**STYLE, "svg.hashsalt": "detection"}
 _LOWEST_RATIO = 1e-4
 
 
@@ -51,8 +46,7 @@ class Strip:
 
 def plot_ratios(strips: Sequence[Strip], sources: Sequence[str], margin: float, path: Path) -> None:
     """Draws the harm ratio of every pair, one row a modification, independents at the foot."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.2, 1.3 + 0.23 * max(len(strips), 4)), layout="constrained")
+    with drawing(path, width=8.2, height=1.3 + 0.23 * max(len(strips), 4)) as figure:
         axes = figure.add_subplot()
         for row, strip in enumerate(strips):
             if strip.independent:
@@ -76,7 +70,6 @@ def plot_ratios(strips: Sequence[Strip], sources: Sequence[str], margin: float, 
         handles, labels = axes.get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
-        _save(figure, path)
 
 
 def _separate_groups(axes: Any, strips: Sequence[Strip]) -> None:
@@ -136,8 +129,7 @@ def plot_queries(
         path: Of the SVG.
         ours: The method drawn in bold, with its interval.
     """
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.0 * max(len(panels), 1) + 0.4, 3.6), layout="constrained")
+    with drawing(path, width=3.0 * max(len(panels), 1) + 0.4, height=3.6) as figure:
         grid = figure.subplots(1, max(len(panels), 1), sharey=True, squeeze=False)[0]
         names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
         for axes, (group, panel) in zip(grid, panels.items(), strict=False):
@@ -162,7 +154,6 @@ def plot_queries(
                 loc="outside lower center",
                 ncols=min(len(handles), 6),
             )
-        _save(figure, path)
 
 
 def _query_line(
@@ -199,8 +190,7 @@ def _query_line(
 
 def plot_calibration(tests: Mapping[str, Uniformity], path: Path) -> None:
     """Draws the CDF of independent pairs' p-values against uniform, whole and near zero."""
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.2, 3.7), layout="constrained")
+    with drawing(path, width=8.2, height=3.7) as figure:
         whole, tail = figure.subplots(1, 2)
         line = np.concatenate([np.geomspace(1e-4, 1e-2, 40), np.linspace(0.011, 1, 200)])
         band = max((test.band for test in tests.values()), default=1.0)
@@ -241,7 +231,6 @@ def plot_calibration(tests: Mapping[str, Uniformity], path: Path) -> None:
         tail.set_title("the same near zero (log scale)")
         handles, labels = whole.get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
-        _save(figure, path)
 
 
 def plot_answer_kinds(panels: Mapping[str, Mapping[str, Mapping[str, int]]], path: Path) -> None:
@@ -251,8 +240,7 @@ def plot_answer_kinds(panels: Mapping[str, Mapping[str, Mapping[str, int]]], pat
         panels: By group, by kind of answer, by verdict: how many pairs.
         path: Of the SVG.
     """
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.2, 3.0), layout="constrained")
+    with drawing(path, width=8.2, height=3.0) as figure:
         grid = figure.subplots(1, max(len(panels), 1), sharey=True, squeeze=False)[0]
         kinds = list(dict.fromkeys(kind for panel in panels.values() for kind in panel))
         for axes, (group, panel) in zip(grid, panels.items(), strict=False):
@@ -274,7 +262,6 @@ def plot_answer_kinds(panels: Mapping[str, Mapping[str, Mapping[str, int]]], pat
         handles, labels = grid[0].get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, loc="outside lower center", ncols=4)
-        _save(figure, path)
 
 
 def _write_counts(axes: Any, counts: Any, shares: Any, left: Any, *, dark: bool) -> None:
@@ -289,10 +276,3 @@ def _write_counts(axes: Any, counts: Any, shares: Any, left: Any, *, dark: bool)
                 fontsize=8,
                 color="white" if dark else "black",
             )
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Without a date, and with ids salted by a constant, equal numbers give equal bytes.
-    metadata = {"Date": None} if path.suffix == ".svg" else None
-    figure.savefig(path, facecolor="white", metadata=metadata, dpi=110)

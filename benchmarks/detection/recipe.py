@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from benchmarks.detection.data import Data
+from fingerprint.lab.data import Data
 
 __all__ = ["ADVERSARIAL", "BASE", "SHARES_WEIGHTS", "STUDENT", "Make", "Recipe", "seeded"]
 
@@ -31,10 +31,10 @@ class Recipe:
         kin: Every base network it descends from.
         modification: Row of the tables; ``none`` for a base network.
         group: One of the four groups above.
-        architecture: A name in :data:`benchmarks.detection.networks.ARCHITECTURES`.
+        architecture: A name in :data:`fingerprint.lab.architectures.ARCHITECTURES`.
         make: Makes it.
         source: Whether derived copies of it belong to the zoo.
-        task: A name in :data:`benchmarks.detection.data.TASKS`.
+        task: A name in :data:`fingerprint.lab.data.TASKS`.
         folded: Whether its batch normalisation is folded away.
         exported: Whether it is stored as ONNX.
         needs: Names of the members it is made from.

@@ -21,18 +21,20 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
-from benchmarks.detection import export, networks
-from benchmarks.detection.data import TASKS, Data, load_data
+from benchmarks.data import load_data
+from benchmarks.detection import export
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
-from benchmarks.files import atomically, stem
-from cli.demo.training import accuracy
+from fingerprint.files import write_whole
+from fingerprint.lab.architectures import build as untrained
+from fingerprint.lab.data import TASKS, Data
+from fingerprint.lab.training import accuracy
 from fingerprint.progress import Progress, silent
 
-__all__ = ["Member", "build", "members", "plan"]
+__all__ = ["Member", "build", "members", "plan", "stem"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,10 +47,10 @@ class Member:
         kin: Every base network it descends from; a merged one has two.
         modification: Row of the tables; ``none`` for a base network.
         group: ``base``, ``shares weights``, ``student`` or ``adversarial training``.
-        architecture: A name in :data:`benchmarks.detection.networks.ARCHITECTURES`.
+        architecture: A name in :data:`fingerprint.lab.architectures.ARCHITECTURES`.
         source: Whether derived copies of it belong to the zoo.
         accuracy: On the test images of its own task.
-        task: A name in :data:`benchmarks.detection.data.TASKS`.
+        task: A name in :data:`fingerprint.lab.data.TASKS`.
         folded: Whether its batch normalisation is folded away.
         seconds: What making it took.
         file: Its weights, or its ONNX graph.
@@ -82,9 +84,14 @@ class Member:
         """
         if self.file.suffix == ".onnx":
             return export.OnnxNetwork(self.file)
-        network = networks.build(self.architecture, classes=self.classes, folded=self.folded)
+        network = untrained(self.architecture, classes=self.classes, folded=self.folded)
         network.load_state_dict(load_file(self.file))
         return network
+
+
+def stem(name: str) -> str:
+    """Returns a network's name as a file's name."""
+    return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
 
 
 def members(directory: Path) -> tuple[Member, ...]:
@@ -178,12 +185,11 @@ def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seco
     """Writes the weights and, once they are complete, the card that makes them a member."""
     card = _card(directory, recipe.name)
     file = card.with_suffix(".onnx" if recipe.exported else ".safetensors")
-    with atomically(file) as temporary:
-        if recipe.exported:
-            export.export(network, temporary, data.input_size)
-        else:
-            state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-            save_file(state, temporary)
+    if recipe.exported:
+        write_whole(file, lambda stream: export.export(network, Path(stream.name), data.input_size))
+    else:
+        state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+        write_whole(file, lambda stream: stream.write(save(state)))
     copied = {
         field.name: getattr(recipe, field.name)
         for field in dataclasses.fields(Member)
@@ -194,8 +200,8 @@ def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seco
         "seconds": round(seconds, 1),
         "file": file.name,
     }
-    with atomically(card) as temporary:
-        temporary.write_text(json.dumps(copied | measured, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(copied | measured, indent=2) + "\n"
+    write_whole(card, lambda stream: stream.write(text.encode()))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,8 @@
 
 Each experiment runs in its own process and keeps its findings when it ends, and trained networks
 are kept under WORK, so a run that was interrupted loses one experiment at most; ``--only`` goes on
-from there. Without ``--data`` everything is measured on scikit-learn's digits.
+from there. Without ``--data`` everything is measured on scikit-learn's digits, and findings and
+page are kept under WORK.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, help="has cifar10_sample.npz; digits without it")
     parser.add_argument("--work", type=Path, help="where trained networks are kept")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of findings and pictures")
-    parser.add_argument("--page", type=Path, default=PAGE, help="the page")
+    parser.add_argument("--out", type=Path, help="folder of findings and pictures")
+    parser.add_argument("--page", type=Path, help="the page")
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--only", action="append", choices=EXPERIMENTS, help="run this one; may be repeated"
     )
     options = parser.parse_args(arguments)
-    where = ["--out", str(options.out), "--device", options.device]
+    # The committed page is about images; digits have one of their own beside their networks.
+    small = (options.work or Path(".paper/digits")) if options.data is None else None
+    out = options.out or (small / "paper" if small else OUT)
+    page = options.page or (small / "paper.md" if small else PAGE)
+    where = ["--out", str(out), "--device", options.device]
     for name in ("data", "work"):
         if (folder := getattr(options, name)) is not None:
             where += [f"--{name}", str(folder)]
@@ -43,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in EXPERIMENTS:
             if options.only is None or name in options.only:
                 _step(name, *where)
-        _step("page", "--out", str(options.out), "--page", str(options.page))
+        _step("page", "--out", str(out), "--page", str(page))
     except KeyboardInterrupt:
         sys.exit(130)
 

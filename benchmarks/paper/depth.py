@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.paper.experiment import Findings, Picture, Table, publish, read_options
+from benchmarks.paper.experiment import Findings, Table, publish, read_options
 from benchmarks.pictures import COLOURS, drawing
 from benchmarks.report import progress
-from cli.demo import networks, training
-from cli.demo.data import Digits, digits
+from fingerprint.lab import networks, training
+from fingerprint.lab.data import Data, digits
 from fingerprint.theory import depth as perturbations
 
 __all__ = ["Growth", "draw", "growth", "main", "reach", "steps", "tables"]
@@ -64,7 +64,7 @@ class Growth:
 
 
 def steps(network: networks.Cnn | networks.Mlp) -> list[tuple[str, nn.Module]]:
-    """Takes a network of the demo apart into layers that follow one another."""
+    """Takes a network of the lab apart into layers that follow one another."""
     if isinstance(network, networks.Mlp):
         named = [(type(layer).__name__, layer) for layer in network.layers]
     else:
@@ -75,7 +75,7 @@ def steps(network: networks.Cnn | networks.Mlp) -> list[tuple[str, nn.Module]]:
     return [(f"{number} {kind}", layer) for number, (kind, layer) in enumerate(named, start=1)]
 
 
-def growth(network: networks.Cnn | networks.Mlp, data: Digits) -> Growth:
+def growth(network: networks.Cnn | networks.Mlp, data: Data) -> Growth:
     """Computes the harmless directions of every image after every layer.
 
     Args:
@@ -224,54 +224,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "perceptron": growth(training.trained(networks.mlp, data, seed=0), data),
         }
     draw(found, options.out / "depth.svg")
-    accuracies = ", ".join(f"{name} {one.accuracy:.1%}" for name, one in found.items())
     publish(
         Findings(
             name="depth",
-            title="Lemma 1: more is harmless with every layer",
-            setting=(
-                f"The demo's networks on scikit-learn's digits, 16×16 pixels ({accuracies}); at "
-                f"the first {IMAGES} test images the kernel of the Jacobian of the first l layers "
-                "in float64."
-            ),
             tables=tables(found),
-            pictures=(
-                Picture(
-                    file="depth.svg",
-                    caption="Harmless directions after each layer: one pale line an image, the "
-                    "median dark.",
-                ),
-            ),
-            notes=_notes(found),
             numbers={name: asdict(one) for name, one in found.items()},
         ),
         options,
-    )
-
-
-def _notes(found: dict[str, Growth]) -> tuple[str, ...]:
-    falls = sum(
-        later < earlier
-        for one in found.values()
-        for before, after in zip(one.dimensions, one.dimensions[1:], strict=False)
-        for earlier, later in zip(before, after, strict=True)
-    )
-    worst = max(max(one.leaks) for one in found.values())
-    checks = [check for one in found.values() for row in one.agreeing for check in row]
-    reaches = "; ".join(
-        f"{name}: median {255 * median(one.reaches):.2g}, most {255 * max(one.reaches):.2g}"
-        for name, one in found.items()
-    )
-    return (
-        f"The paper states the growth and prints no numbers. Here the dimension falls {falls} "
-        "times from one layer to the next, and what a kernel holds is noticed by the layer after "
-        f"it by {worst:.0e} of its Jacobian's norm at most, which is rounding. "
-        f"numpy's rank of the Jacobian that torch composes by itself agrees in {sum(checks)} of "
-        f"{len(checks)} cases.",
-        "Only the first affine layers give harmless perturbations of any size and for any input. "
-        "What ReLU adds belongs to one image and ends where the next ReLU changes sides: random "
-        "steps into the last kernel changed no logit up to this root mean square, in pixel "
-        f"values of 255 (tried in powers of two). {reaches}.",
     )
 
 

@@ -16,14 +16,14 @@ from typing import TypeVar
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from benchmarks.files import atomically
 from benchmarks.paper import audio_network, tabular_network, text_network
 from benchmarks.paper.experiment import Options
-from cli.demo.modifications import pruned, quantised
 from fingerprint import Model, load_model
+from fingerprint.files import write_whole
+from fingerprint.lab.modifications import pruned, quantised
 
 __all__ = ["KINDS", "Subject", "Suspect", "audio", "tabular", "text"]
 
@@ -226,8 +226,8 @@ def _kept(path: Path, network: Network, make: Callable[[], nn.Module], made: str
     if not path.exists() or _made(path) != made:
         # Tied weights are stored once for each of their names.
         state = {key: value.clone() for key, value in make().state_dict().items()}
-        with atomically(path) as temporary:
-            save_file(state, temporary, metadata={"made": made})
+        content = save(state, metadata={"made": made})
+        write_whole(path, lambda stream: stream.write(content))
     network.load_state_dict(load_file(path))
     return copy.deepcopy(network).eval()
 

@@ -28,12 +28,12 @@ from torch import Tensor
 from benchmarks.paper.embedding_subjects import KINDS, Subject
 from benchmarks.paper.experiment import Findings, Options, Table, publish, read_options
 from benchmarks.report import progress
-from cli.demo.training import one_thread
 from fingerprint import extract, verify
+from fingerprint.lab.training import one_thread
 from fingerprint.network.run import full_precision
 from fingerprint.solvers import effects, linear_space, solve_network
 
-__all__ = ["Found", "Judged", "Spaces", "judge", "look_at", "main", "measure", "notes", "tables"]
+__all__ = ["Found", "Judged", "Spaces", "judge", "look_at", "main", "measure", "tables"]
 
 SIZES = (1, 10, 100)
 """Norms of harmless perturbations, times that of the input."""
@@ -259,37 +259,6 @@ def _verdict(kind: str, row: Judged) -> tuple[str, ...]:
     )
 
 
-_NOTES = (
-    "The paper has no such experiment; there is nothing of it to compare with.",
-    "Text: probes are vectors, not words. Tokens cannot be changed a little, and no token has the "
-    "vectors of a probe, so a service that takes text cannot be asked them: this serves whoever "
-    "holds the weights of a suspect. Adding positions to the embeddings loses nothing. But BERT "
-    "then normalises each token, which begins by subtracting its mean: one direction of each token "
-    "is unread, at every size. Every network that begins so has this very space, so no probe is "
-    "drawn from it: it would call strangers kin. A network that also passes its embeddings on "
-    "beside the normalisation, as GPT-2 does, has no affine segment that tells of such a space.",
-    "Table: half of the space is unread, by a layer of 32 outputs for 64 inputs, whatever it "
-    "learned. The verdicts show the limit that the README states: small perceptrons trained on the "
-    "same easy data ignore much the same perturbations. Where imitations made at registration come "
-    "close to the real thing, the tool says inconclusive, also of copies; that is no safe tool for "
-    "such networks, and says so.",
-)
-
-
-def notes(spaces: Mapping[str, Spaces]) -> tuple[str, ...]:
-    """Returns what has to be said of the numbers."""
-    if "audio" not in spaces:
-        return _NOTES
-    audio = spaces["audio"]
-    unread = f"{audio.n - audio.rank} of {audio.n} dimensions are unread"
-    return (
-        *_NOTES,
-        f"Audio: the first convolution makes {audio.read} values of {audio.n} samples, and "
-        f"{unread} by it (rank {audio.rank}). With {audio.m} answers the whole network is solved "
-        "by L-BFGS, which may stop at its limit of passes: the residual is small, not zero.",
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
 class Found:
     """What was found for one kind of input.
@@ -333,10 +302,7 @@ def main() -> None:
     spaces = {kind: one.spaces for kind, one in found.items()}
     findings = Findings(
         name="embeddings",
-        title="Embeddings: inputs that are not images",
-        setting=" ".join(one.words for one in found.values()),
         tables=tables(spaces, {kind: one.judged for kind, one in found.items()}, missing),
-        notes=notes(spaces),
         numbers={kind: asdict(one) for kind, one in found.items()},
     )
     publish(findings, options)

@@ -3,15 +3,13 @@
     options = read_options(__doc__)
     findings = Findings(
         name="figure2",
-        title="Figure 2: dimension against stride",
         tables=(Table(caption="Convolutions", headings=("stride", "dimension"), rows=(...)),),
-        pictures=(Picture(file="figure2.svg", caption="..."),),
-        notes=("Where our numbers differ from the paper's, and why.",),
+        numbers={"rank": 1024},
     )
     publish(findings, options)
 
-Findings are kept as JSON beside their pictures, and ``benchmarks.paper.page`` writes the page
-from these files alone, so no number on it was typed by hand.
+Findings are kept as JSON beside their pictures, and ``benchmarks.paper.page`` writes the tables
+of the page from these files alone.
 """
 
 from __future__ import annotations
@@ -20,14 +18,16 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.files import atomically
+from benchmarks.markdown import table
 from benchmarks.report import machine
+from fingerprint.errors import MalformedFile
+from fingerprint.files import write_whole
 
-__all__ = ["Findings", "Options", "Picture", "Table", "publish", "read_findings", "read_options"]
+__all__ = ["Findings", "Options", "Table", "publish", "read_findings", "read_options"]
 
 OUT = Path("docs/paper")
 
@@ -52,21 +52,7 @@ class Table:
 
     def markdown(self) -> str:
         """Returns the table in Markdown."""
-        lines = [self.headings, tuple("---" for _ in self.headings), *self.rows]
-        return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picture:
-    """A picture in the folder of the findings.
-
-    Attributes:
-        file: Its name there.
-        caption: What is to be seen, also for those who cannot see it.
-    """
-
-    file: str
-    caption: str
+        return table(self.headings, self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,21 +61,17 @@ class Findings:
 
     Attributes:
         name: Of the module, such as ``figure2``.
-        title: Heading on the page.
-        setting: What was measured on: networks, data, sizes, accuracies; one paragraph.
         tables: In order.
-        pictures: In order, already written.
-        notes: Paragraphs: what the paper says, where ours differs and why.
         numbers: The figures in full, for programs.
+        machine: What it was measured on; filled in when it is published.
+        seconds: How long it took; likewise.
     """
 
     name: str
-    title: str
-    setting: str
     tables: tuple[Table, ...] = ()
-    pictures: tuple[Picture, ...] = ()
-    notes: tuple[str, ...] = ()
     numbers: dict[str, Any] = field(default_factory=dict)
+    machine: str = ""
+    seconds: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,40 +98,46 @@ def read_options(description: str | None, arguments: Sequence[str] | None = None
     parser = argparse.ArgumentParser(description=first_line)
     parser.add_argument("--data", type=Path, help="has cifar10_sample.npz; digits without it")
     parser.add_argument("--work", type=Path, help="where trained networks are kept")
-    parser.add_argument("--out", type=Path, default=OUT, help="folder of findings and pictures")
+    parser.add_argument("--out", type=Path, help="folder of findings and pictures")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args(arguments)
     work = given.work or Path(".paper") / ("images" if given.data else "digits")
-    given.out.mkdir(parents=True, exist_ok=True)
+    # The committed findings are those on images; digits have a page of their own.
+    out = given.out or (OUT if given.data else work / "paper")
+    out.mkdir(parents=True, exist_ok=True)
     work.mkdir(parents=True, exist_ok=True)
-    return Options(data=given.data, work=work, out=given.out, device=given.device)
+    return Options(data=given.data, work=work, out=out, device=given.device)
 
 
 def publish(findings: Findings, options: Options) -> None:
     """Prints the tables and keeps the findings as JSON."""
-    for table in findings.tables:
-        print(f"\n{table.caption}\n\n{table.markdown()}", flush=True)
-    for note in findings.notes:
-        print(f"\n{note}")
-    seconds = time.monotonic() - options.begun
-    document = {"machine": machine(), "seconds": round(seconds), **asdict(findings)}
+    for one in findings.tables:
+        print(f"\n{one.caption}\n\n{one.markdown()}", flush=True)
+    seconds = round(time.monotonic() - options.begun)
+    document = asdict(replace(findings, machine=machine(), seconds=seconds))
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomically(options.out / f"{findings.name}.json") as path:
-        path.write_text(text, encoding="utf-8")
+    write_whole(options.out / f"{findings.name}.json", lambda stream: stream.write(text.encode()))
 
 
-def read_findings(path: Path) -> tuple[Findings, str, int]:
-    """Reads findings back, with the machine they were measured on and the seconds it took."""
-    document = json.loads(path.read_text(encoding="utf-8"))
-    where, seconds = document.pop("machine"), document.pop("seconds")
-    tables = tuple(
-        Table(
-            caption=table["caption"],
-            headings=tuple(table["headings"]),
-            rows=tuple(map(tuple, table["rows"])),
+def read_findings(path: Path) -> Findings:
+    """Reads findings back.
+
+    Raises:
+        MalformedFile: It holds no findings.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        tables = tuple(
+            Table(
+                caption=table["caption"],
+                headings=tuple(table["headings"]),
+                rows=tuple(map(tuple, table["rows"])),
+            )
+            for table in document.pop("tables")
         )
-        for table in document.pop("tables")
-    )
-    pictures = tuple(Picture(**picture) for picture in document.pop("pictures"))
-    notes = tuple(document.pop("notes"))
-    return Findings(tables=tables, pictures=pictures, notes=notes, **document), where, seconds
+        return Findings(tables=tables, **document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise MalformedFile(
+            f"{path}: expected findings of an experiment, got {type(error).__name__}: {error}; "
+            "remove the file or run the experiment again"
+        ) from error

@@ -24,11 +24,11 @@ import torch
 from torch import nn
 
 from benchmarks.paper.dimensions import Dimension, measured
-from benchmarks.paper.experiment import Findings, Options, Picture, Table, publish, read_options
-from benchmarks.paper.networks import NETWORKS, trained
+from benchmarks.paper.experiment import Findings, Options, Table, publish, read_options
+from benchmarks.paper.networks import trained
 from benchmarks.pictures import COLOURS, MARKERS, drawing
 from benchmarks.report import progress
-from cli.demo.training import one_thread
+from fingerprint.lab.training import one_thread
 
 __all__ = ["convolutions", "draw", "main", "perceptrons", "tables"]
 
@@ -193,21 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         convolved, connected = convolutions(), perceptrons()
         learned = after_training(options)
     draw(convolved, connected, options.out / "figure2.svg")
-    every = [*itertools.chain(*convolved.values(), *connected.values()), *learned.values()]
     publish(
         Findings(
             name="figure2",
-            title="Figure 2: dimension of the harmless space of first layers",
-            setting=_setting(),
             tables=tables(convolved, connected, learned),
-            pictures=(
-                Picture(
-                    file="figure2.svg",
-                    caption="Harmless dimension against stride and width: n − rank(A) solid, the "
-                    "paper's max(0, n − m) dashed. Curves that coincide lie inside each other.",
-                ),
-            ),
-            notes=_notes(convolved, every),
             numbers={
                 "convolutions": {name: _numbers(rows) for name, rows in convolved.items()},
                 "perceptrons": {name: _numbers(rows) for name, rows in connected.items()},
@@ -216,48 +205,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ),
         options,
     )
-
-
-def _setting() -> str:
-    learned = "; ".join(
-        f"{name}: {NETWORKS[name].words}" for name in ("resnet50-strided", "resnet50-dense")
-    )
-    return (
-        "First convolutions as timm builds them (initial weights, seed 0) on 3×32×32 inputs, "
-        "CIFAR-10's size, with only the stride varied; the first layer of a perceptron of five "
-        "layers on 784 inputs (MNIST's size) and 3072 (SVHN's). Biases play no part. Trained "
-        f"networks: {learned}."
-    )
-
-
-def _notes(
-    convolved: Mapping[str, Sequence[Dimension]], every: Sequence[Dimension]
-) -> tuple[str, ...]:
-    pairs = [pair for rows in convolved.values() for pair in zip(STRIDES, rows, strict=True)]
-    off = [(stride, row) for stride, row in pairs if row.harmless != row.formula]
-    border = [stride for stride, row in off if all("border" in why for why in row.reasons)]
-    outside = [row for row in every if all(row is not other for _, other in pairs)]
-    fitting = sum(row.harmless == row.formula for row in outside)
-    checked = [row for row in every if row.checked is not None]
-    agreeing = sum(row.checked == row.rank for row in checked)
-    return (
-        "The paper's Figure 2 prints no numbers, so the comparison is with its formula. For the "
-        f"perceptrons and the trained convolutions it is right in {fitting} of {len(outside)} "
-        "cases.",
-        f"Of {len(pairs)} convolutions the formula is too low for {len(off)}; too high it cannot "
-        "be, because no rank exceeds m. Kernels of 3×3×3 weights are 27 numbers each, so no more "
-        "than 27 of the 32 or 64 are independent, and where the stride exceeds the kernel some "
-        "pixels lie in no window. Corollary 1 excludes both, yet the paper draws these networks "
-        f"under it, at strides that its text does not give. In {len(border)} cases (strides "
-        f"{_listed(border)}) its conditions hold and only padding stands in the way: "
-        "windows at the border read zeros instead of pixels, and where fewer pixels are left than "
-        "there are kernels, rows of A are dependent.",
-        f"numpy's rank agrees in {agreeing} of the {len(checked)} cases in which it was asked.",
-    )
-
-
-def _listed(strides: Iterable[int]) -> str:
-    return ", ".join(map(str, sorted(set(strides)))) or "none"
 
 
 def _numbers(rows: Iterable[Dimension]) -> list[dict[str, Any]]:

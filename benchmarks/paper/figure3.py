@@ -17,27 +17,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.paper.experiment import Findings, Picture, Table, publish, read_options
+from benchmarks.paper.experiment import Findings, Table, publish, read_options
 from benchmarks.paper.magnitudes import (
     EPSILON,
     HARMLESS,
     LEAST,
     NOISE,
     SCALES,
-    SHORT,
     Series,
     with_null_space,
     without_null_space,
 )
-from benchmarks.paper.networks import NETWORKS, Images, test_images
+from benchmarks.paper.networks import test_images
 from benchmarks.pictures import COLOURS, MARKERS, drawing
-from cli.demo.training import one_thread
-from fingerprint.spaces import LeastHarmful
+from fingerprint.lab.training import one_thread
 
 __all__ = ["PAPER", "draw", "main", "tables"]
 
-CLAIM = 1e-13
-"""Largest error that counts as none, in float64."""
 
 PAPER = {
     NOISE: (0.1226, 0.3154, 0.8112, 1.7871, 3.3921, 5.0009),
@@ -129,73 +125,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     publish(
         Findings(
             name="figure3",
-            title="Figure 3 and Table 1: harmless whatever the size",
-            setting=_setting(series, test),
             tables=tables(series),
-            pictures=(
-                Picture(
-                    file="figure3.svg",
-                    caption="Accuracy against the size of a perturbation. Solid: harmless (a) and "
-                    "least harmful (b) perturbations; dashed: Gaussian noise of the same size.",
-                ),
-            ),
-            notes=_notes(series, found, response),
-            numbers={"epsilon": EPSILON, "scales": SCALES, "series": [asdict(s) for s in series]},
+            numbers={
+                "epsilon": EPSILON,
+                "scales": SCALES,
+                "series": [asdict(one) for one in series],
+                "responses per unit length": {
+                    "least harmful": float(found.singular_values[0]),
+                    "noise": response,
+                    "method": found.method,
+                    "converged": found.converged,
+                },
+            },
         ),
         options,
-    )
-
-
-def _setting(series: Sequence[Series], test: Images) -> str:
-    names = {row.network: row.natural for row in series}
-    networks = "; ".join(
-        f"{name}: {NETWORKS[name].words}, accuracy {share:.1%}" for name, share in names.items()
-    )
-    return (
-        f"All {len(test.labels)} test images of {test.name}. {networks}. Every perturbation is "
-        "scaled to a root mean square of ε = 8/255 per pixel value and its doublings, so all rows "
-        "of a column have one L2 norm, those excepted that say 'of length ε': there the L2 norm "
-        "is ε itself. 32ε is noise N(0, 1). Harmless perturbations are noise, "
-        "another draw for each image, projected onto the null space of the first affine layers "
-        "(normalisation of pixels, convolution, batch normalisation) in float64. Nothing is "
-        "clipped. Logits are computed in float64 unless a row says float32."
-    )
-
-
-def _notes(series: Sequence[Series], found: LeastHarmful, response: float) -> tuple[str, ...]:
-    exact = [row for row in series if row.kind == HARMLESS and row.precision == "float64"]
-    mean, worst = max(max(row.rmse) for row in exact), max(max(row.largest) for row in exact)
-    holds = "holds" if mean <= CLAIM else "does not hold"
-    kept = sum(share == row.natural for row in exact for share in row.accuracy)
-    noise = {row.network: row.rmse for row in series if row.kind == NOISE}
-    ratios = [
-        ours / paper for ours, paper in zip(noise[exact[0].network], PAPER[NOISE], strict=True)
-    ]
-    least = next(row for row in series if row.kind == LEAST)
-    short = next(row for row in series if row.kind == LEAST + SHORT)
-    shares = [ours / paper for ours, paper in zip(short.rmse, PAPER[LEAST], strict=True)]
-    converged = "converged" if found.converged else "not converged"
-    return (
-        f"The claim that a harmless perturbation changes no logit {holds}: the error is "
-        f"{mean:.1e} at most in float64, {CLAIM:.0e} being allowed, and {worst:.1e} for the single "
-        f"worst image. Accuracy stays the same to the image in {kept} of "
-        f"{len(exact) * len(SCALES)} cases. The error is rounding: larger numbers cancel in the "
-        f"first layer, so from ε to 32ε it grows {exact[0].rmse[-1] / exact[0].rmse[0]:.2g} times, "
-        f"the paper's {PAPER[HARMLESS][-1] / PAPER[HARMLESS][0]:.2g} times. In float32, in which "
-        "networks are usually run, it is as large as float32 makes it.",
-        f"Gaussian noise moves the logits of our {exact[0].network} {min(ratios):.2g} to "
-        f"{max(ratios):.2g} times as far as the paper's, whose network saw all of CIFAR-10. Its ε "
-        "is not in the text; ε = 8/255 is a guess.",
-        f"The least harmful direction of {least.network} has a response of "
-        f"{float(found.singular_values[0]):.2e} per unit length, noise one of {response:.2e} "
-        f"({found.method}, {converged}). At 32ε it moves the logits "
-        f"{noise[least.network][-1] / least.rmse[-1]:.3g} times less than noise of its size; in "
-        f"the paper {PAPER[NOISE][-1] / PAPER[LEAST][-1]:.0f} times. Sizes may explain it: Lemma 2 "
-        "asks for a direction of length 1, and ε times that is √n times shorter than noise of ε "
-        f"per pixel. Of that length, ours moves the logits {min(shares):.2g} to {max(shares):.2g} "
-        "times as far as the paper's does, at all sizes. This suggests that the paper's Table 1 "
-        "compares noise with perturbations √n times smaller than it; rows of one size are the "
-        "fair comparison, and there the least harmful direction is less harmless.",
     )
 
 

@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.paper.experiment import Findings, Options, Picture, Table, publish, read_options
+from benchmarks.paper.experiment import Findings, Options, Table, publish, read_options
 from benchmarks.paper.imagenet import Photographs, lite, photographs
-from benchmarks.paper.networks import NETWORKS, Images, answers, test_images, trained
-from benchmarks.pictures import drawing
+from benchmarks.paper.networks import Images, answers, noise_as_long, test_images, trained
+from benchmarks.pictures import drawing, show
 from benchmarks.report import progress
-from cli.demo.training import one_thread
 from fingerprint import Model
 from fingerprint.decomposition import adversarial, family
+from fingerprint.lab.training import one_thread
 from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.solvers import effects, linear_space
 from fingerprint.spaces import Subspace
@@ -52,8 +52,6 @@ EPSILON = {"cifar10": 8 / 255, "digits": 32 / 255}
 FACTORS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 IN_RANGE = (4.0, 16.0)
 LARGE_EPSILON = 2 / 255
-CLAIM = 1e-12
-"""Largest relative change of an answer that counts as none, in float64."""
 
 MEASURED_IMAGES = 32
 _CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -116,17 +114,13 @@ def class_name(data: str, number: int) -> str:
 def correct_images(model: Model, test: Images, count: int) -> Images:
     """Returns the first images that a network names correctly."""
     right = answers(model, test.pixels).argmax(dim=1) == test.labels
-    chosen = right.nonzero().flatten()[:count]
-    return Images(pixels=test.pixels[chosen], labels=test.labels[chosen], name=test.name)
+    return test.at(right.nonzero().flatten()[:count])
 
 
 def perturbations(model: Model, pixels: Tensor, epsilon: float) -> dict[Kind, Tensor]:
     """Returns an adversarial perturbation of each image, and noise of the same L2 norm."""
     found = adversarial(model, pixels, epsilon=epsilon, seed=0, progress=progress).delta.double()
-    generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(pixels.shape, generator=generator, dtype=torch.float64)
-    sizes = found.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
-    return {ADVERSARIAL: found, NOISE: noise * sizes.view(-1, 1, 1, 1)}
+    return {ADVERSARIAL: found, NOISE: noise_as_long(found, seed=1)}
 
 
 def exact_families(
@@ -169,13 +163,10 @@ def picture_families(
     found = adversarial(
         model, pixels, epsilon=LARGE_EPSILON, steps=20, seed=0, progress=progress
     ).delta.double()
-    generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(pixels.shape, generator=generator, dtype=torch.float64)
-    noise *= (found.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
     both: dict[Kind, Tensor] = {
         ADVERSARIAL: found,
         # The solver stays inside the range of pixels, so the noise has to as well.
-        NOISE: (pixels + noise).clamp(0, 1) - pixels,
+        NOISE: (pixels + noise_as_long(found, seed=1)).clamp(0, 1) - pixels,
     }
     for kind, delta in both.items():
         kin = family(model, pixels, delta, IN_RANGE, progress=progress)
@@ -328,22 +319,11 @@ def draw(samples: Sequence[Sample], factors: Sequence[float], path: Path) -> Non
             axes[0].set_ylabel(sample.kind, fontsize=8)
 
 
-def show(axes: Any, picture: Tensor) -> None:
-    """Shows pixels ``(C, H, W)``, clipped to [0, 1]."""
-    shown = picture.clamp(0, 1).permute(1, 2, 0).cpu().numpy()
-    axes.imshow(shown.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, draws and publishes."""
     options = read_options(__doc__, arguments)
     test = test_images(options)
     measured: list[Measured] = []
-    pictures = []
     with one_thread():
         for name in ("resnet50-strided", "patch-vit"):
             exact = trained(name, options).to(dtype=torch.float64)
@@ -352,20 +332,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             right = correct_images(exact, test, MEASURED_IMAGES)
             found, samples = exact_families(exact, space, right, network=name)
             measured += found
-            file = f"figure4_{name}.png"
-            draw(samples, FACTORS, options.out / file)
-            pictures.append(Picture(file=file, caption=_caption(name)))
-        found, picture = large(options)
-    measured += found
-    pictures += picture
+            draw(samples, FACTORS, options.out / f"figure4_{name}.png")
+        measured += large(options)
     publish(
         Findings(
             name="figure4",
-            title="Figure 4: equivalent adversarial spaces",
-            setting=_setting(measured, test),
             tables=tables(measured),
-            pictures=tuple(pictures),
-            notes=_notes(measured),
             numbers={
                 "epsilon": EPSILON[test.name],
                 "epsilon_large": LARGE_EPSILON,
@@ -376,80 +348,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
 
 
-def large(options: Options) -> tuple[list[Measured], list[Picture]]:
+def large(options: Options) -> list[Measured]:
     """Measures EfficientNet-Lite0 at 224 pixels, where it and photographs are at hand."""
     model = lite(0, options)
     photos = photographs(options, model, PHOTOGRAPHS) if model is not None else None
     if model is None or photos is None:
-        return [], []
+        return []
     measured, samples = picture_families(model, photos, network="EfficientNet-Lite0")
-    file = "figure4_efficientnet-lite0.png"
-    draw(samples, IN_RANGE, options.out / file)
-    caption = (
-        "EfficientNet-Lite0, ImageNet weights, no linear harmless space: photographs, the same "
-        "perturbed, and members of the family as 8-bit pictures, whose norms are multiples of the "
-        "perturbation's. Bold: named otherwise than the photograph."
-    )
-    return measured, [Picture(file=file, caption=caption)]
-
-
-def _caption(name: str) -> str:
-    return (
-        f"{name}: the first images that were misled, the same perturbed (first rows by an "
-        "adversarial perturbation, last ones by Gaussian noise of the same L2 norm), and members "
-        "of its family so many times as long. "
-        "Below each the class it is named, bold where it is not the image's. Values outside [0, 1] "
-        "are clipped for the eye only."
-    )
-
-
-def _setting(measured: Sequence[Measured], test: Images) -> str:
-    exact = {row.network: row.count for row in measured if not row.after_rounding}
-    networks = "; ".join(
-        f"{name} ({NETWORKS[name].words}), {count} images" for name, count in exact.items()
-    )
-    epsilon = 255 * EPSILON[test.name]
-    text = (
-        f"Test images of {test.name} that the network names correctly: {networks}. Adversarial "
-        f"perturbations by projected gradients, no value changed by more than {epsilon:.0f}"
-        "/255, 40 steps; Gaussian noise has the same L2 norm image by image. Members have the same "
-        "part orthogonal to the null space of the first affine layers and noise within it, so that "
-        "they are so many times as long as the perturbation. Answers in float64."
-    )
-    rounded = next((row for row in measured if row.after_rounding), None)
-    if rounded is not None:
-        text += (
-            f" {rounded.network}: photographs at 224 pixels ({rounded.count}), "
-            f"{255 * LARGE_EPSILON:.0f}/255, 20 steps, answers in float32."
-        )
-    return text
-
-
-def _notes(measured: Sequence[Measured]) -> tuple[str, ...]:
-    exact = [row for row in measured if not row.after_rounding]
-    worst = max(max(row.moved) for row in exact)
-    alike = min(min(row.same_class) for row in exact)
-    holds = "holds" if worst <= CLAIM and alike == 1 else "does not hold"
-    notes = [
-        "The paper shows pictures and prints no numbers for this figure. Its claim, that all "
-        f"members of a family are answered alike whatever their size, {holds}: the largest "
-        f"relative change of an answer is {worst:.1e}, and {alike:.0%} of the members at worst are "
-        "named as their perturbation is. That the change is not zero is rounding, which grows "
-        "with the size of what cancels.",
-        "That the size of a perturbation is not decisive is true of what the first layers ignore. "
-        "Most members leave the range of pixels, so they are inputs of the network but not "
-        "pictures that could be sent to a service.",
-    ]
-    rounded = [row for row in measured if row.after_rounding]
-    if rounded:
-        notes.append(
-            "Where no linear harmless space exists, the whole-network solver finds members inside "
-            "the range of pixels, but only to its tolerance (L-BFGS, 1000 logits: a relative "
-            f"change of up to {max(max(row.moved) for row in rounded):.3f} before rounding and "
-            f"{max(max(row.after_rounding) for row in rounded):.3f} as 8-bit pictures), and each "
-            "for its own image only."
-        )
-    return tuple(notes)
+    draw(samples, IN_RANGE, options.out / "figure4_efficientnet-lite0.png")
+    return measured
 
 
 if __name__ == "__main__":

@@ -22,16 +22,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.paper.experiment import Findings, Options, Picture, Table, publish, read_options
-from benchmarks.paper.figure4 import class_name, show
+from benchmarks.paper.experiment import Findings, Options, Table, publish, read_options
+from benchmarks.paper.figure4 import class_name
 from benchmarks.paper.imagenet import lite, photographs
 from benchmarks.paper.magnitudes import EPSILON, scaled
-from benchmarks.paper.networks import NETWORKS, Images, answers, test_images, trained
-from benchmarks.pictures import COLOURS, drawing
+from benchmarks.paper.networks import Images, answers, noise_as_long, test_images, trained
+from benchmarks.pictures import COLOURS, drawing, show
 from benchmarks.report import progress
-from cli.demo.training import one_thread
 from fingerprint import Model, load_model
 from fingerprint.decomposition import precise
+from fingerprint.lab.training import one_thread
 from fingerprint.network.run import full_precision, to_inputs, to_tensor
 from fingerprint.operators import first_affine_segment
 from fingerprint.solvers import effects, linear_space, solve_network
@@ -54,7 +54,6 @@ ZOO = {"resnet20": "resnet20", "resnet20_independent": "resnet20", "resnet44": "
 ZOO_IMAGES = 16
 PHOTOGRAPHS = 2
 NOISE = "Gaussian noise"
-CLAIM = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,18 +169,9 @@ def _share(named: list[int], labels: Tensor) -> float:
     return float((torch.tensor(named) == labels).double().mean())
 
 
-def _noise(delta: Tensor) -> Tensor:
-    """Draws Gaussian noise as long as each perturbation."""
-    noise = torch.randn(
-        delta.shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64
-    )
-    sizes = delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
-    return noise * sizes.view(-1, 1, 1, 1)
-
-
-def linear_pairs(options: Options, test: Images) -> tuple[list[Crossed], list[Picture]]:
+def linear_pairs(options: Options, test: Images) -> list[Crossed]:
     """Compares pairs of networks with linear harmless spaces, and draws each."""
-    rows, pictures = [], []
+    rows = []
     for names in PAIRS:
         models = {name: trained(name, options).to(dtype=torch.float64) for name in names}
         deltas = {
@@ -190,25 +180,25 @@ def linear_pairs(options: Options, test: Images) -> tuple[list[Crossed], list[Pi
         }
         file = f"figure5_{names[0]}_{names[1]}.png"
         draw(models, deltas, test, options.out / file, name_of=partial(class_name, test.name))
-        pictures.append(Picture(file=file, caption=_caption(names)))
-        rows += crossed(models, {**deltas, NOISE: _noise(deltas[names[0]])}, test, way="linear")
-    return rows, pictures
+        noise = {NOISE: noise_as_long(deltas[names[0]], seed=6)}
+        rows += crossed(models, {**deltas, **noise}, test, way="linear")
+    return rows
 
 
-def zoo_pairs(options: Options, test: Images) -> tuple[list[Crossed], list[Picture]]:
+def zoo_pairs(options: Options, test: Images) -> list[Crossed]:
     """Compares the zoo's networks by whole-network perturbations of test images."""
     folder = None if options.data is None else options.data / "zoo"
     if folder is None or not all((folder / f"{name}.safetensors").is_file() for name in ZOO):
-        return [], []
+        return []
     models = {
         name: load_model(
             folder / f"{name}.safetensors",
-            arch=f"benchmarks.cifar_resnet:{factory}",
+            arch=f"fingerprint.lab.cifar_resnet:{factory}",
             device=options.device,
         )
         for name, factory in ZOO.items()
     }
-    images = _first(test, ZOO_IMAGES)
+    images = test.at(slice(ZOO_IMAGES))
     return _by_network(
         models,
         images,
@@ -219,12 +209,12 @@ def zoo_pairs(options: Options, test: Images) -> tuple[list[Crossed], list[Pictu
     )
 
 
-def large_pair(options: Options) -> tuple[list[Crossed], list[Picture]]:
+def large_pair(options: Options) -> list[Crossed]:
     """Compares EfficientNet-Lite0 and -Lite1 at 224 pixels, where they are installed."""
     first, second = lite(0, options), lite(1, options)
     photos = photographs(options, first, PHOTOGRAPHS) if first is not None else None
     if first is None or second is None or photos is None:
-        return [], []
+        return []
     models = {"EfficientNet-Lite0": first, "EfficientNet-Lite1": second}
     images = Images(pixels=photos.pixels, labels=photos.labels, name="ImageNet")
     return _by_network(
@@ -237,10 +227,6 @@ def large_pair(options: Options) -> tuple[list[Crossed], list[Picture]]:
     )
 
 
-def _first(images: Images, count: int) -> Images:
-    return Images(pixels=images.pixels[:count], labels=images.labels[:count], name=images.name)
-
-
 def _by_network(
     models: Mapping[str, Model],
     images: Images,
@@ -249,7 +235,7 @@ def _by_network(
     file: str,
     start: str,
     name_of: Callable[[int], str],
-) -> tuple[list[Crossed], list[Picture]]:
+) -> list[Crossed]:
     deltas = {
         name: network_perturbations(model, images.pixels, start=start)
         for name, model in models.items()
@@ -262,9 +248,8 @@ def _by_network(
         options.out / file,
         name_of=name_of,
     )
-    noise = {NOISE: _noise(next(iter(deltas.values())))}
-    rows = crossed(models, {**deltas, **noise}, images, way="network")
-    return rows, [Picture(file=file, caption=_caption(chosen, boxed=True))]
+    noise = {NOISE: noise_as_long(next(iter(deltas.values())), seed=6)}
+    return crossed(models, {**deltas, **noise}, images, way="network")
 
 
 def tables(rows: Sequence[Crossed]) -> tuple[Table, ...]:
@@ -385,18 +370,13 @@ def _bars(axes: Any, logits: Tensor, name_of: Callable[[int], str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, draws and publishes."""
     options = read_options(__doc__, arguments)
-    test = _first(test_images(options), MEASURED_IMAGES)
+    test = test_images(options).at(slice(MEASURED_IMAGES))
     with one_thread():
-        parts = [linear_pairs(options, test), zoo_pairs(options, test), large_pair(options)]
-    rows = [row for found, _ in parts for row in found]
+        rows = [*linear_pairs(options, test), *zoo_pairs(options, test), *large_pair(options)]
     publish(
         Findings(
             name="figure5",
-            title="Figure 5: harmless for one network, noticed by another",
-            setting=_setting(rows, test),
             tables=tables(rows),
-            pictures=tuple(picture for _, drawn in parts for picture in drawn),
-            notes=_notes(rows),
             numbers={
                 "epsilon": EPSILON,
                 "magnified": MAGNIFIED,
@@ -405,64 +385,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ),
         options,
     )
-
-
-def _caption(names: Sequence[str], *, boxed: bool = False) -> str:
-    clipped = "8-bit pictures" if boxed else "clipped to [0, 1] for the eye only"
-    return (
-        f"An image, a harmless perturbation of {names[0]} (above) and of {names[1]} (below; grey "
-        f"is zero), the perturbed image ({clipped}), and the largest probabilities that both "
-        "networks answer with before and after. The image is the first that both name correctly "
-        "and the other network no longer does, if there is one."
-    )
-
-
-def _setting(rows: Sequence[Crossed], test: Images) -> str:
-    names = dict.fromkeys(row.asked for row in rows if row.way == "linear")
-    networks = "; ".join(f"{name}: {NETWORKS[name].words}" for name in names)
-    text = (
-        f"The first {len(test.labels)} test images of {test.name}. {networks}. "
-        f"{DRAWS} perturbations of each network, drawn in the null space of its first affine "
-        "layers, outside the intersection with the other's, at a root mean square of "
-        f"{MAGNIFIED}ε = "
-        f"{MAGNIFIED * EPSILON:.2f}; the images take turns. Noise has the same L2 norm. Nothing is "
-        "clipped, answers in float64."
-    )
-    whole = dict.fromkeys(row.asked for row in rows if row.way == "network")
-    if whole:
-        text += (
-            f" By the whole-network solver, on {', '.join(whole)}: perturbations that lead from "
-            "each image to near black-and-white or uniform noise, inside the range of pixels, "
-            "rounded to 8 bits."
-        )
-    return text
-
-
-def _notes(rows: Sequence[Crossed]) -> tuple[str, ...]:
-    linear = [row for row in rows if row.way == "linear" and row.source != NOISE]
-    own = max(row.largest for row in linear if row.source == row.asked)
-    others = [row.relative for row in linear if row.source != row.asked]
-    noise = [row.relative for row in rows if row.way == "linear" and row.source == NOISE]
-    # As much as half of what noise of the same size does counts as significant.
-    holds = "holds" if own <= CLAIM and min(others) >= min(noise) / 2 else "does not hold"
-    notes = [
-        "The paper shows pictures and prints no numbers for this figure. Its claim, that harmless "
-        "perturbations of one network preserve its answers and change another's significantly, "
-        f"{holds} here: on their own network the largest relative change of any image is "
-        f"{own:.1e}, on another the median is {min(others):.2f} to {max(others):.2f}. Noise of the "
-        f"same size moves the answers by {min(noise):.2f} to {max(noise):.2f}.",
-    ]
-    whole = [row for row in rows if row.way == "network" and row.source != NOISE]
-    if whole:
-        kept = max(row.relative for row in whole if row.source == row.asked)
-        moved = [row.relative for row in whole if row.source != row.asked]
-        notes.append(
-            "Without a linear harmless space the same is seen with perturbations made for each "
-            "image by the solver: rounded to 8 bits they move their own network's answers by a "
-            f"median of {kept:.3f} at most, other networks' by {min(moved):.2f} to "
-            f"{max(moved):.2f}."
-        )
-    return tuple(notes)
 
 
 if __name__ == "__main__":

@@ -31,20 +31,30 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from benchmarks.cifar_resnet import CifarResNet
-from benchmarks.detection.data import Data, load_data
-from benchmarks.detection.training import train
-from benchmarks.files import atomically
+from benchmarks.data import load_data
 from benchmarks.paper.experiment import Options, read_options
 from benchmarks.paper.recipes import NETWORKS, Recipe
 from benchmarks.report import progress
 from fingerprint import Model, load_model
+from fingerprint.files import write_whole
+from fingerprint.lab.cifar_resnet import CifarResNet
+from fingerprint.lab.data import Data
+from fingerprint.lab.training import train
 from fingerprint.network.run import full_precision
 
-__all__ = ["NETWORKS", "Images", "accuracy", "answers", "main", "test_images", "trained"]
+__all__ = [
+    "NETWORKS",
+    "Images",
+    "accuracy",
+    "answers",
+    "main",
+    "noise_as_long",
+    "test_images",
+    "trained",
+]
 
 _BATCH = 250
 
@@ -62,6 +72,10 @@ class Images:
     pixels: Tensor
     labels: Tensor
     name: str
+
+    def at(self, places: slice | Tensor) -> Images:
+        """Returns some of the images."""
+        return Images(pixels=self.pixels[places], labels=self.labels[places], name=self.name)
 
 
 def trained(name: str, options: Options) -> Model:
@@ -88,8 +102,8 @@ def trained(name: str, options: Options) -> Model:
     kept = f"{recipe.settings[data.name]}, seed {recipe.seed}, {len(data.train_labels)} images"
     if _recipe_of(path) != kept:
         _train(network, recipe, data, name)
-        with atomically(path) as temporary:
-            save_file(network.state_dict(), temporary, metadata={"recipe": kept})
+        state = save(network.state_dict(), metadata={"recipe": kept})
+        write_whole(path, lambda stream: stream.write(state))
     # Read back even when it was trained right now, so that every run uses the same bytes.
     with safe_open(path, framework="pt") as file:
         network.load_state_dict({key: file.get_tensor(key) for key in file.keys()})  # noqa: SIM118
@@ -172,6 +186,14 @@ def accuracy(model: Model, pixels: Tensor, labels: Tensor) -> float:
     """
     named = answers(model, pixels).argmax(dim=1)
     return float((named == labels).double().mean())
+
+
+def noise_as_long(delta: Tensor, *, seed: int) -> Tensor:
+    """Draws Gaussian noise of the L2 norm of each perturbation, shape ``(N, C, H, W)``."""
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(delta.shape, generator=generator, dtype=torch.float64)
+    sizes = delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
+    return noise * sizes.view(-1, 1, 1, 1)
 
 
 def answers(model: Model, pixels: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import timm
 from timm.models.resnet import Bottleneck, ResNet, downsample_conv
 from torch import nn
 
-from benchmarks.detection.data import CLASSES
-from benchmarks.detection.networks import Vit
-from benchmarks.detection.training import Settings
-from cli.demo import networks as demo
+from fingerprint.lab import networks
+from fingerprint.lab.architectures import ColourVit
+from fingerprint.lab.data import CLASSES
+from fingerprint.lab.training import Settings
 
 __all__ = ["NETWORKS", "Recipe"]
 
@@ -25,13 +25,11 @@ class Recipe:
         build: Builds it untrained, for images of a number of channels.
         settings: By the data's name: how it is trained.
         seed: Decides the initial weights and the order of the images.
-        words: What it is, for the reader of a page.
     """
 
     build: Callable[[int], nn.Module]
     settings: dict[str, Settings]
     seed: int
-    words: str
 
 
 def _resnet50(channels: int, *, strided: bool) -> ResNet:
@@ -63,7 +61,7 @@ def _dense(channels: int) -> nn.Module:
 
 
 def _patch_vit(channels: int) -> nn.Module:
-    return Vit() if channels == 3 else demo.vit()
+    return ColourVit() if channels == 3 else networks.vit()
 
 
 _RESNET = {
@@ -76,29 +74,13 @@ _VIT = {
 }
 
 NETWORKS: dict[str, Recipe] = {
-    "resnet50-strided": Recipe(
-        build=_strided,
-        settings=_RESNET,
-        seed=0,
-        words="ResNet-50's blocks, narrowed, behind a 7×7 convolution of stride 4",
-    ),
-    "resnet50-strided-1": Recipe(
-        build=_strided, settings=_RESNET, seed=1, words="the same from another seed"
-    ),
-    "resnet50-dense": Recipe(
-        build=_dense,
-        settings=_RESNET,
-        seed=0,
-        words="ResNet-50's blocks, narrowed, behind its own beginning of stride 2",
-    ),
-    "patch-vit": Recipe(
-        build=_patch_vit,
-        settings=_VIT,
-        seed=0,
-        words="a small transformer whose patch embedding has fewer outputs than inputs",
-    ),
-    "patch-vit-1": Recipe(
-        build=_patch_vit, settings=_VIT, seed=1, words="the same from another seed"
-    ),
+    # ResNet-50's blocks, narrowed, behind a 7×7 convolution of stride 4.
+    "resnet50-strided": Recipe(build=_strided, settings=_RESNET, seed=0),
+    "resnet50-strided-1": Recipe(build=_strided, settings=_RESNET, seed=1),
+    # The same blocks behind their own beginning of stride 2.
+    "resnet50-dense": Recipe(build=_dense, settings=_RESNET, seed=0),
+    # A small transformer whose patch embedding has fewer outputs than inputs.
+    "patch-vit": Recipe(build=_patch_vit, settings=_VIT, seed=0),
+    "patch-vit-1": Recipe(build=_patch_vit, settings=_VIT, seed=1),
 }
 """Every network the experiments can ask for."""

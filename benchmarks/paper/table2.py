@@ -11,6 +11,7 @@ weights are only downloaded at use; HaarPSI stands in for it, 1 meaning equal li
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,14 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.detection.data import load_data
-from benchmarks.paper.experiment import Findings, Options, Picture, Table, publish, read_options
-from benchmarks.paper.hiding import MEAN_ALONE, Attacked, Row, algorithm1, attacked, measured
+from benchmarks.data import load_data
+from benchmarks.paper.experiment import Findings, Options, Table, publish, read_options
+from benchmarks.paper.hiding import Attacked, Row, algorithm1, attacked, measured
 from benchmarks.paper.imagenet import lite, photographs
-from benchmarks.paper.networks import NETWORKS, Images, test_images, trained
-from benchmarks.pictures import drawing
+from benchmarks.paper.networks import Images, test_images, trained
+from benchmarks.pictures import drawing, show
 from benchmarks.report import progress
-from cli.demo.training import one_thread
+from fingerprint.lab.training import one_thread
 from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.privacy import hide
 from fingerprint.solvers import linear_space
@@ -64,8 +65,7 @@ def small_images(options: Options) -> tuple[list[Row], list[Attacked], list[Colu
     """Hides and attacks test images with a network that has a linear harmless space."""
     model = trained(NETWORK, options)
     exact_model = model.to(dtype=torch.float64)
-    every = test_images(options)
-    test = Images(pixels=every.pixels[:MEASURED], labels=every.labels[:MEASURED], name=every.name)
+    test = test_images(options).at(slice(MEASURED))
     public = load_data(options.data).train_images[:PUBLIC]
     mean = to_tensor(public, model.input, torch.float64).mean(dim=0)
     space = linear_space(exact_model).space
@@ -231,20 +231,11 @@ def draw(columns: Sequence[Column], path: Path, *, shown: int = SHOWN, side: flo
         grid = figure.subplots(len(columns), count, squeeze=False)
         for (title, images), axes in zip(columns, grid, strict=True):
             for place, one in enumerate(axes):
-                pixels = images[place].clamp(0, 1).permute(1, 2, 0).squeeze(-1).numpy()
-                one.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-                one.set_xticks([])
-                one.set_yticks([])
-                for edge in one.spines.values():
-                    edge.set_visible(False)
+                show(one, images[place])
                 if place == 0:
-                    one.set_ylabel(_folded(title), rotation=0, ha="right", va="center", fontsize=7)
-
-
-def _folded(title: str, width: int = 22) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(title, width))
+                    one.set_ylabel(
+                        textwrap.fill(title, 22), rotation=0, ha="right", va="center", fontsize=7
+                    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -253,113 +244,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with one_thread():
         rows, attacks, columns = small_images(options)
         draw(columns, options.out / "table2.png")
-        pictures = [
-            Picture(
-                file="table2.png",
-                caption="Originals, what is sent by each way, and what comes back of it.",
-            )
-        ]
         # Kept already: the photographs take as long again, and may be interrupted.
-        _publish(rows, attacks, pictures, options)
+        _publish(rows, attacks, options)
         large = large_images(options)
     if not large[2]:
         return
     draw(large[2], options.out / "table2-photographs.png", shown=4, side=1.5)
-    pictures.append(
-        Picture(
-            file="table2-photographs.png",
-            caption="Photographs, what is sent to EfficientNet-Lite0 in their place by the "
-            "network method, and what a regression learned from other photographs gives back.",
-        )
-    )
-    _publish([*rows, *large[0]], [*attacks, *large[1]], pictures, options)
+    _publish([*rows, *large[0]], [*attacks, *large[1]], options)
 
 
-def _publish(
-    rows: Sequence[Row], attacks: Sequence[Attacked], pictures: Sequence[Picture], options: Options
-) -> None:
-    data = load_data(options.data).name
+def _publish(rows: Sequence[Row], attacks: Sequence[Attacked], options: Options) -> None:
     publish(
         Findings(
             name="table2",
-            title="Table 2: hidden from people, not from the network",
-            setting=_setting(rows, data),
             tables=tables(rows, attacks),
-            pictures=tuple(pictures),
-            notes=_notes(rows, attacks, data),
             numbers={
                 "rows": [asdict(row) for row in rows],
                 "attacks": [asdict(row) for row in attacks],
             },
         ),
         options,
-    )
-
-
-def _setting(rows: Sequence[Row], data: str) -> str:
-    first = rows[0]
-    text = (
-        f"{first.images} test images of {data}; {NETWORK}: {NETWORKS[NETWORK].words}, accuracy "
-        f"{first.before:.1%} on them. Images are rounded to 8 bits before they are compared and "
-        f"answered, except where a column says exact. The attacker has {PUBLIC} training images."
-    )
-    large = [row for row in rows if row.network != NETWORK]
-    if large:
-        text += (
-            f" EfficientNet-Lite0 with its ImageNet weights: {large[0].images} photographs at 224 "
-            f"pixels, accuracy {large[0].before:.1%} before and {large[0].after:.1%} after; the "
-            "attacker has the other photographs of the folder."
-        )
-    return text
-
-
-def _notes(rows: Sequence[Row], attacks: Sequence[Attacked], data: str) -> tuple[str, ...]:
-    by_way = {row.way: row for row in rows if row.network == NETWORK}
-
-    def back(way: str, attack: str) -> Attacked:
-        return next(
-            row for row in attacks if (row.network, row.way, row.attack) == (NETWORK, way, attack)
-        )
-
-    prior, guess = back(AIMED, "Gaussian prior"), back(AIMED, MEAN_ALONE)
-    learned = back(ANSWER, "regression")
-    kept = by_way[DISTANCE].before - by_way[DISTANCE].after
-    inverse = by_way[DISTANCE].follows or 0.0
-    blind = by_way[AIMED].follows or 0.0
-    return (
-        "The accuracy on images that are harmlessly perturbed and rounded to 8 bits differs by "
-        f"{100 * kept:.2f} percentage points from that on the originals, the paper has 0.00. "
-        "What Gaussian noise costs depends on the network, and this is not the paper's. "
-        "Rounding, not the perturbation, is what moves the answers: the exact and the rounded "
-        "change stand side by side in the second table.",
-        "The paper's Algorithm 1 leaves the range of pixels, by the amount in the second table; "
-        "its pixels have to be clipped before they can be sent, and clipping is not harmless. Ours "
-        "keeps the range and the harmless space at once.",
-        "A large distance is not privacy. What is farthest from an image is its negative where "
-        "there is room: the harmless part of what is sent then follows that of the original with "
-        f"correlation {inverse:.2f}. Measured from the part the network keeps, the correlation is "
-        f"{blind:.2f}; the mean squared distance is {by_way[AIMED].mse:.3f} instead of "
-        f"{by_way[DISTANCE].mse:.3f}. Some correlation is left because the harmless part of a "
-        "natural image can be guessed from the rest of it.",
-        'The paper says that the original "cannot be determined". Its harmless part cannot be; '
-        "the rest is sent as it is. Projecting it out and completing it by a Gaussian fitted to "
-        f"public images gives the originals back with SSIM {prior.ssim:.3f} and PSNR "
-        f"{prior.psnr:.1f} dB, where the mean image alone has {guess.ssim:.3f} and "
-        f"{guess.psnr:.1f} dB. With this network the linear method hides little from whoever knows "
-        "the weights, and the picture shows what people still see."
-        + (
-            " The digits are enlarged from 8x8 pixels: 64 numbers are all there is of them, and "
-            "the first layer reads 128, so they come back whole."
-            if data == "digits"
-            else ""
-        ),
-        "The network method sends a function of the answer and of noise alone, so nothing of an "
-        "image beyond its answer can come back (data processing inequality). A regression learned "
-        f"from public images reaches SSIM {learned.ssim:.3f} and PSNR {learned.psnr:.1f} dB: what "
-        "the answer itself gives away. The price is that it holds for one network and one image, "
-        "up to rounding, where the linear perturbation holds at every image.",
-        "Stronger attacks, generative priors above all, were not tried: the numbers are what "
-        "simple ones give back, not a bound.",
     )
 
 

@@ -19,5 +19,5 @@ def list_models(
         models = opened.models()
     from cli import render
 
-    document = {"schema": 1, "models": [model.to_dict() for model in models]}
+    document = {"schema": 2, "models": [model.to_dict() for model in models]}
     screen.data(document, render.models_table(models))

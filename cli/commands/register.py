@@ -10,6 +10,7 @@ import typer
 from cli import options, session
 from cli.bundles import bundled
 from cli.progress import progress_bars
+from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,16 @@ Parent = Annotated[
         autocompletion=session.complete_name,
     ),
 ]
-Probes = Annotated[int, typer.Option(min=1, max=1000, help="How many probes to make.")]
+FromScratch = Annotated[
+    bool,
+    typer.Option(
+        "--from-scratch",
+        help="State that it was trained from scratch, so has no parent; may be stated later.",
+    ),
+]
+# The least that can be tested, and the most that a verification should ask; the library's own
+# numbers, known here so that a mistake is told before a model is loaded.
+Probes = Annotated[int, typer.Option(min=6, max=480, help="How many probes to make.")]
 Start = Annotated[
     str, typer.Option(metavar="KIND", help="Kind of start noise; auto chooses for this model.")
 ]
@@ -66,6 +76,7 @@ def register(
     *,
     name: Name = None,
     parent: Parent = None,
+    from_scratch: FromScratch = False,
     probes: Probes = 24,
     start: Start = "auto",
     decoys: Decoys = 2,
@@ -73,7 +84,9 @@ def register(
     registry: options.RegistryUrl = None,
 ) -> None:
     """Extract a model's fingerprint and keep it in the registry."""
-    with session.open_registry(registry) as opened:
+    if from_scratch and parent is not None:
+        raise typer.BadParameter("expected --parent or --from-scratch, got both; leave one out")
+    with session.open_registry(registry, writing=True) as opened:
         session.require(opened, [parent] if parent is not None else [])
         loaded = session.load(model, how)
         images = _images(data, loaded.input)
@@ -82,6 +95,7 @@ def register(
                 loaded,
                 name=name,
                 parent=parent,
+                from_scratch=from_scratch,
                 images=images,
                 probes=probes,
                 start=start,
@@ -90,6 +104,9 @@ def register(
             )
     for warning in registered.warnings:
         screen.warn(warning)
+    if name in registered.aliases:
+        known, alias = clean(registered.name), clean(name)
+        screen.message(f"registered already as {known}; {alias} is another name of it")
     from cli import render
 
-    screen.data({"schema": 1, **registered.to_dict()}, render.model_facts(registered))
+    screen.data({"schema": 2, **registered.to_dict()}, render.model_facts(registered))

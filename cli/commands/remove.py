@@ -33,12 +33,16 @@ def remove(
     yes: Yes = False,
     registry: options.RegistryUrl = None,
 ) -> None:
-    """Remove a model and its probes from the registry; the verdicts it took part in stay."""
-    with session.open_registry(registry) as opened:
-        (name,) = session.require(opened, [name])
+    """Remove a model and its probes from the registry; the verdicts it took part in stay.
+
+    Of a model with several names, one that is an alias is removed alone.
+    """
+    with session.open_registry(registry, writing=True) as opened:
+        model = opened.model(name)
+        name = name if name in model.aliases else model.name
         removed = yes or _confirmed(name)
         if removed:
             opened.remove(name)
     screen.message(f"removed {clean(name)}" if removed else f"kept {clean(name)}")
     if screen.json:
-        screen.data({"schema": 1, "name": name, "removed": removed})
+        screen.data({"schema": 2, "name": name, "removed": removed})

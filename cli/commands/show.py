@@ -33,14 +33,18 @@ def show(
     with session.open_registry(registry) as opened:
         model = opened.model(name)
         fingerprint = opened.fingerprint(name)
-        recorded = opened.verifications(name)
-        pairs = [pair for pair in opened.pairs(model.domain) if pair.source == model.name]
+        recorded = opened.verifications(model.name)
+        pairs = opened.pairs(name)
     from cli import render
 
     document = {
-        "schema": 1,
+        "schema": 2,
         **model.to_dict(),
-        "fingerprint": fingerprint.to_dict(),
+        "fingerprint": {
+            "state": "current" if model.current else "old",
+            "method": model.facts["method"],
+            **fingerprint.to_dict(),
+        },
         "verifications": [record.to_dict() for record in recorded],
         "pairs": [pair.to_dict() for pair in pairs],
     }

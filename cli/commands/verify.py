@@ -85,7 +85,7 @@ def verify(
     """Compare a suspect with the registered models and say whose it is.
 
     A suspect that shares an origin with a model descends from it, or it from the suspect, or both
-    from a third: that neither holds nor fails --expect and --forbid.
+    from a third. Policies neither hold nor fail then: they are inconclusive.
 
     Exit code 0: answered, and every --expect and --forbid holds; 1: one does not; 4:
     inconclusive.

@@ -16,11 +16,13 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import nn
 
-from cli.demo import modifications, networks
-from cli.demo.data import Digits, digits
 from cli.demo.result import DemoResult, DemoRow
-from cli.demo.training import Network, one_thread, trained
 from fingerprint.errors import EnvironmentFailure, UsageError
+from fingerprint.lab import networks
+from fingerprint.lab.data import Data, digits
+from fingerprint.lab.modifications import fine_tuned, folded, pruned, quantised
+from fingerprint.lab.symmetries import equivalent
+from fingerprint.lab.training import Network, one_thread, trained
 from fingerprint.network import Model, load_model
 from fingerprint.progress import Progress, silent
 from fingerprint.verification import Verification
@@ -47,7 +49,7 @@ class Subject:
         key: Name of its weights file.
         what: What it is, for people.
         network: Its weights.
-        factory: Which function of :mod:`cli.demo.networks` builds it.
+        factory: Which function of :mod:`fingerprint.lab.networks` builds it.
         expected: The verdict the method owes.
     """
 
@@ -63,7 +65,7 @@ class Subject:
         return None if self.expected == "independent" else _SOURCE
 
 
-def _subjects(source: networks.Cnn, independent: nn.Module, data: Digits) -> Iterator[Subject]:
+def _subjects(source: networks.Cnn, independent: nn.Module, data: Data) -> Iterator[Subject]:
     """Yields the suspects, each made only when its turn comes."""
 
     def subject(key: str, what: str, network: nn.Module, expected: str) -> Subject:
@@ -74,13 +76,13 @@ def _subjects(source: networks.Cnn, independent: nn.Module, data: Digits) -> Ite
     yield subject(
         "permuted",
         "hidden channels reordered",
-        modifications.permuted(source, seed=_PERMUTATION_SEED),
+        equivalent(source, seed=_PERMUTATION_SEED, reordered=True),
         "same",
     )
-    yield subject("folded", "batch norm folded", modifications.folded(source), "same")
-    yield subject("int8", "weights rounded to int8", modifications.quantised(source), "derived")
-    yield subject("pruned", "30 % of weights pruned", modifications.pruned(source), "derived")
-    tuned = modifications.fine_tuned(source, data, seed=_FINE_TUNING_SEED)
+    yield subject("folded", "batch norm folded", folded(source), "same")
+    yield subject("int8", "weights rounded to int8", quantised(source), "derived")
+    yield subject("pruned", "30 % of weights pruned", pruned(source), "derived")
+    tuned = fine_tuned(source, data, seed=_FINE_TUNING_SEED)
     yield subject("fine_tuned", "trained two more epochs", tuned, "derived")
     yield subject("independent", "same network, other seed", independent, "independent")
 
@@ -107,7 +109,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 class _Workshop:
     """Writes networks as weights files and loads them again, as a user would."""
 
-    def __init__(self, folder: Path, data: Digits, device: str) -> None:
+    def __init__(self, folder: Path, data: Data, device: str) -> None:
         self.folder, self.data, self.device = folder, data, device
 
     def model(self, network: nn.Module, *, key: str, factory: str) -> Model:
@@ -116,7 +118,7 @@ class _Workshop:
         save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
         return load_model(
             path,
-            arch=f"cli.demo.networks:{factory}",
+            arch=f"fingerprint.lab.networks:{factory}",
             input_size=self.data.input_size,
             device=self.device,
         )

@@ -7,13 +7,12 @@ enters a verdict.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from fingerprint.lab.modifications import on_grid, with_weights, without_smallest
 from fingerprint.network.model import Model
 
 __all__ = ["MILD", "SEVERE", "Severity", "simulated_modifications"]
@@ -51,31 +50,12 @@ def simulated_modifications(model: Model, severity: Severity) -> tuple[Model, ..
         return weight + severity.noise * weight.std() * noise
 
     def quantised(weight: Tensor) -> Tensor:
-        return _quantised(weight, severity.bits)
+        return on_grid(weight, severity.bits)
 
     def pruned(weight: Tensor) -> Tensor:
-        return _pruned(weight, severity.pruned)
+        return without_smallest(weight, severity.pruned)
 
-    return tuple(_with_weights(model, change) for change in (noised, quantised, pruned))
-
-
-def _with_weights(model: Model, change: Callable[[Tensor], Tensor]) -> Model:
-    module: nn.Module = copy.deepcopy(model.module)
-    for parameter in module.parameters():
-        # One number has no spread, and whole or complex ones no rounding.
-        if parameter.ndim > 1 and parameter.numel() > 1 and parameter.is_floating_point():
-            parameter.data = change(parameter.data)
-    return replace(model, module=module)
-
-
-def _quantised(weight: Tensor, bits: int) -> Tensor:
-    axes = tuple(range(1, weight.ndim))
-    step = weight.abs().amax(axes, keepdim=True) / (2 ** (bits - 1) - 1)
-    step = torch.where(step > 0, step, torch.ones_like(step))
-    return (weight / step).round() * step
-
-
-def _pruned(weight: Tensor, share: float) -> Tensor:
-    keep = max(1, round((1 - share) * weight.numel()))
-    threshold = weight.abs().flatten().topk(keep).values[-1]
-    return torch.where(weight.abs() >= threshold, weight, torch.zeros_like(weight))
+    return tuple(
+        replace(model, module=with_weights(model.module, change))
+        for change in (noised, quantised, pruned)
+    )

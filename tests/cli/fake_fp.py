@@ -24,6 +24,9 @@ _MODEL: dict[str, Any] = {
     "output": {"classes": 10, "kind": "logits"},
     "probes": 24,
     "parent": None,
+    "from_scratch": False,
+    "current": True,
+    "aliases": (),
     "registered": "2026-01-02T03:04:05+00:00",
 }
 _CANDIDATE: dict[str, Any] = {
@@ -33,6 +36,7 @@ _CANDIDATE: dict[str, Any] = {
     "harm_ratio_ci": (0.2, 0.4),
     "p_value": 1e-6,
     "relation": "descends",
+    "identical_weights": False,
     "findings": (),
     "label_agreement": None,
     "answer_kind": "logits",
@@ -89,7 +93,7 @@ class _Registry:
 def _main() -> int:
     seconds = float(sys.argv.pop(1))
     vars(session).update(
-        open_registry=lambda url: _Registry(seconds),
+        open_registry=lambda url, *, writing=False: _Registry(seconds),
         load=lambda path, options: SimpleNamespace(warnings=()),
     )
     from cli.__main__ import main

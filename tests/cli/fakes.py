@@ -5,20 +5,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Unpack
+
+from torch import nn
 
 from fingerprint.evidence.calibration import Margin
 from fingerprint.evidence.finding import Finding
+from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec
+from fingerprint.probes.probe import Fingerprint
+from fingerprint.progress import Progress, silent
+from fingerprint.suspects.base import Suspect
 from fingerprint.verification import Candidate, Verdict, Verification
-from registry.errors import UnknownModel
-from registry.screenings import Pair
-from registry.values import RegisteredModel
+from registry import Pair, RecordedVerification, RegisteredModel, Registry, UnknownModel
+from registry.registration import Options
+from tests.support.fingerprints import make_fingerprint, make_model
 
-__all__ = ["HOSTILE", "FakeRegistry", "candidate", "install", "registered", "verification"]
+__all__ = ["HOSTILE", "FakeRegistry", "candidate", "facts", "install", "registered", "verification"]
 
 HOSTILE = "\x1b[31mred\x1b[0m</script>\u202egpj.exe\nsecond line[bold]x[/bold]:smile:"
 
@@ -27,33 +34,48 @@ def registered(name: str = "ours", **changes: Any) -> RegisteredModel:
     """Returns a registered model with plausible facts."""
     model = RegisteredModel(
         name=name,
+        registered="2026-01-02T03:04:05+00:00",
         model_digest="ab" * 32,
+        architecture="my_networks:small",
         file_path="/models/ours.safetensors",
         file_sha256="cd" * 32,
-        architecture="my_networks:small",
         input=InputSpec(shape=(3, 32, 32)).to_dict(),
         output={"classes": 10, "kind": "logits"},
         domain="pixels:3x32x32:0.0,1.0",
         load_options={},
-        parent=None,
-        registered="2026-01-02T03:04:05+00:00",
         commitment="ef" * 32,
-        spaces=(
-            {
-                "kind": "network",
-                "dimension": 3062,
-                "input_dimension": 3072,
-                "rank": 10,
-                "note": "at one base",
-            },
-        ),
-        probes=24,
-        source_harm_ratio={"median": 0.001, "max": 0.0034},
-        screened_against=("other",),
-        redrawn=2,
-        seconds=7.25,
+        facts=facts(),
     )
     return replace(model, **changes)
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    """Returns what is known of a fingerprint, as a registry keeps it."""
+    space = {
+        "kind": "network",
+        "dimension": 3062,
+        "input_dimension": 3072,
+        "rank": 10,
+        "note": "at one base",
+    }
+    depth = {
+        "layer": "network",
+        "width": 10,
+        "probes": 24,
+        "residual": 1e-6,
+        "source_harm_ratio": 0.001,
+    }
+    known = {
+        "method": "probes=24 start=auto bases=colours",
+        "spaces": [space],
+        "depths": [depth],
+        "probes": 24,
+        "source_harm_ratio": {"median": 0.001, "max": 0.0034},
+        "screened_against": ["other"],
+        "redrawn": 2,
+        "cost": {"seconds": 7.25, "passes_per_probe": 40.0},
+    }
+    return known | changes
 
 
 def finding(**changes: Any) -> Finding:
@@ -137,19 +159,19 @@ class Script:
         return [arguments for name, arguments in self.calls if name == call]
 
 
-class FakeRegistry:
-    """Answers as the script says."""
+class FakeRegistry(Registry):
+    """Answers as the script says; its methods are typed as the real ones."""
 
     script: ClassVar[Script] = Script()
 
-    def __init__(self, url: str | None = None) -> None:
+    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
         self.script.calls.append(("open", {"url": url}))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         self.script.calls.append(("close", {}))
+
+    def require_writable(self) -> None:
+        pass
 
     def models(self) -> list[RegisteredModel]:
         return [registered(name) for name in self.script.models]
@@ -159,21 +181,32 @@ class FakeRegistry:
             raise UnknownModel(name)
         return registered(name)
 
-    def fingerprint(self, name: str) -> Any:
-        return SimpleNamespace(to_dict=lambda: {"model_digest": "ab" * 32, "per_probe": []})
+    def fingerprint(self, name: str) -> Fingerprint:
+        return make_fingerprint(make_model())
 
-    def verifications(self, name: str | None = None) -> list[Any]:
+    def verifications(self, name: str | None = None) -> list[RecordedVerification]:
         return []
 
-    def pairs(self, domain: str) -> tuple[Pair, ...]:
-        return (Pair(source="ours", other="theirs", harm_ratio=0.93, verdict="independent"),)
+    def pairs(self, name: str) -> tuple[Pair, ...]:
+        ratio = {"test": "harm_ratio", "depth": "network", "answer_kind": "logits", "ratio": 0.93}
+        pair = Pair(source="ours", other="theirs", ratios=(ratio,), verdict="independent")
+        return (pair,) if name == "ours" else ()
 
-    def register(self, model: Any, **arguments: Any) -> RegisteredModel:
-        self.script.work("register", **arguments)
-        return registered(arguments["name"] or "ours", warnings=("no lower bound is known",))
+    def register(
+        self, model: Model, *, progress: Progress = silent, **options: Unpack[Options]
+    ) -> RegisteredModel:
+        self.script.work("register", progress=progress, **options)
+        return registered(options.get("name") or "ours", warnings=("no lower bound is known",))
 
-    def verify(self, suspect: Any, **arguments: Any) -> Verification:
-        self.script.work("verify", suspect=suspect, **arguments)
+    def verify(
+        self,
+        suspect: Model | nn.Module | Suspect,
+        *,
+        against: Sequence[str] = (),
+        alpha: float = 0.001,
+        progress: Progress = silent,
+    ) -> Verification:
+        self.script.work("verify", suspect=suspect, against=against, alpha=alpha, progress=progress)
         return self.script.result
 
     def remove(self, name: str) -> None:

@@ -34,7 +34,7 @@ def _in_a_fresh_process(*arguments: str) -> tuple[int, float, set[str], str]:
 def test_help_lists_every_command(fp: Any) -> None:
     result = fp("--help")
     assert result.exit_code == 0
-    for command in COMMANDS:
+    for command in (*COMMANDS, "registry"):
         assert f"\n  {command} " in result.stdout
 
 
@@ -51,6 +51,15 @@ def test_each_command_has_help_for_itself_and_for_each_option(fp: Any, command: 
         # The help stands beside the option or, after a long one, on the next line.
         following = lines[index + 1] if index + 1 < len(lines) else ""
         assert len(line.split("  ")) > 2 or following.startswith("      "), line
+
+
+@pytest.mark.parametrize("command", ["check", "head", "mend", "export", "import"])
+def test_each_command_of_the_registry_has_help_and_an_example(fp: Any, command: str) -> None:
+    result = fp("registry", command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: fp registry {command}" in result.stdout
+    assert f"\n  {command} " in fp("registry", "--help").stdout
+    assert fp("registry").exit_code == 2
 
 
 @pytest.mark.parametrize("command", ["register", "verify"])

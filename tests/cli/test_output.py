@@ -29,7 +29,7 @@ COMMANDS = (
 def test_json_is_the_only_thing_on_stdout(fp: Any, arguments: list[str]) -> None:
     result = fp(*arguments, "--json")
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["schema"] == 1
+    assert json.loads(result.stdout)["schema"] == 2
     assert result.stdout.isascii()
 
 

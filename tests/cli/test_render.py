@@ -9,9 +9,8 @@ from rich.console import Console, RenderableType
 
 from cli import render
 from fingerprint.evidence.calibration import DEFAULT_MARGIN
-from registry import RecordedVerification
-from registry.screenings import Pair
-from tests.cli.fakes import candidate, registered, verification
+from registry import Pair, RecordedVerification
+from tests.cli.fakes import candidate, facts, registered, verification
 
 
 def _text(view: RenderableType) -> str:
@@ -92,7 +91,12 @@ def test_one_line_says_how_much_the_registry_knows(source: str, pairs: int, said
 
 def test_only_the_closest_of_many_pairs_are_shown() -> None:
     pairs = [
-        Pair(source="b", other=f"a{index}", harm_ratio=0.5 + index / 100, verdict="inconclusive")
+        Pair(
+            source="b",
+            other=f"a{index}",
+            ratios=({"ratio": 0.5 + index / 100},),
+            verdict="inconclusive",
+        )
         for index in range(30)
     ]
     text = _text(render.pairs_table(pairs))
@@ -175,7 +179,7 @@ def test_a_model_is_shown_with_all_its_facts() -> None:
 
 def test_a_space_of_unknown_dimension_says_so() -> None:
     space = {"kind": "linear", "dimension": None, "input_dimension": 9, "rank": None}
-    text = _text(render.model_facts(registered(spaces=(space,))))
+    text = _text(render.model_facts(registered(facts=facts(spaces=[space]))))
     assert "linear: dimension not computed of 9" in text
 
 

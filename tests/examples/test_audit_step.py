@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from cli.demo.modifications import quantised
 from fingerprint import load_model
+from fingerprint.lab.modifications import quantised
 from registry import Registry
 from tests.cli.fakes import candidate, verification
 from tests.support.digits import network
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "audit_step.py"
-ARCH = "cli.demo.networks:cnn"
+ARCH = "fingerprint.lab.networks:cnn"
 SIZE = (1, 16, 16)
 
 

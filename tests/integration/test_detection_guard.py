@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.detection.data import load_data
+from benchmarks.data import load_data
 from benchmarks.detection.measure import Bench, document
 from benchmarks.detection.plan import plan
 from benchmarks.detection.zoo import build, members

@@ -19,13 +19,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from cli.demo.modifications import fine_tuned, quantised
-from cli.demo.networks import Cnn, cnn
 from cli.main import app
+from fingerprint.lab.modifications import fine_tuned, quantised
+from fingerprint.lab.networks import Cnn, cnn
+from fingerprint.lab.training import Settings
 from registry import Registry
 from tests.support.digits import digits, network
 
-ARCH = "cli.demo.networks:cnn"
+ARCH = "fingerprint.lab.networks:cnn"
 REGISTERING = tuple(f"--arch {ARCH} --input-size 1,16,16 --start uniform --decoys 0 --json".split())
 HERE = "tests.integration.test_end_to_end"
 
@@ -117,7 +118,7 @@ def registry(registered: tuple[Path, Done]) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(folder: Path) -> Path:
-    changed = fine_tuned(network("cnn"), digits(), seed=11, epochs=1)
+    changed = fine_tuned(network("cnn"), digits(), Settings(epochs=1, lr=5e-4), seed=11)
     return save(folder / "tuned.safetensors", changed)
 
 
@@ -149,9 +150,11 @@ def test_registering_prints_the_documented_facts(registered: tuple[Path, Done]) 
     document = done.document
     assert document.keys() >= {
         *("schema", "name", "model_digest", "file_sha256", "architecture", "input", "output"),
-        *("spaces", "probes", "source_harm_ratio", "screened_against", "redrawn", "seconds"),
+        *("spaces", "depths", "panel", "probes", "source_harm_ratio", "screened_against"),
+        *("redrawn", "passes", "seconds"),
     }
-    assert (document["schema"], document["name"], document["probes"]) == (1, "source", 24)
+    assert (document["schema"], document["name"], document["probes"]) == (2, "source", 24)
+    assert sum(depth["probes"] for depth in document["depths"]) == 24
     assert document["source_harm_ratio"].keys() == {"median", "max"}
     assert document["source_harm_ratio"]["median"] < 0.05
     for space in document["spaces"]:
@@ -273,15 +276,34 @@ def test_the_very_weights_asked_in_another_way_are_said_to_be_those(
     assert verify(registry, source, *asked, "--expect", "source").code == 4
 
 
-def test_the_same_weights_under_two_names_are_reported_as_ties(folder: Path, source: Path) -> None:
+def test_the_same_weights_registered_in_two_ways_are_reported_as_ties(
+    folder: Path, source: Path
+) -> None:
     registry = folder / "twice.db"
-    for name in ("one", "two"):
-        done = fp(registry, "register", source, "--name", name, *REGISTERING)
+    for name, probes in (("one", "24"), ("two", "12")):
+        words = ("--name", name, "--probes", probes)
+        done = fp(registry, "register", source, *words, *REGISTERING)
         assert done.code == 0, done.err
     assert any("identical weights to 'one'" in line for line in done.document["warnings"])
     result = verify(registry, source).document
     assert [candidate["verdict"] for candidate in result["candidates"]] == ["same", "same"]
     assert any("'one'" in line and "'two'" in line for line in result["warnings"])
+
+
+def test_registering_again_names_the_model_again_and_states_what_was_left_open(
+    folder: Path, source: Path, tuned: Path
+) -> None:
+    registry = folder / "again.db"
+    fp(registry, "register", source, *REGISTERING)
+    first = verify(registry, tuned, "--forbid", "source").document["candidates"][0]
+    assert (first["verdict"], first["relation"]) == ("derived", "shares_origin")
+    again = fp(registry, "register", source, "--name", "alias", "--from-scratch", *REGISTERING)
+    assert (again.code, again.document["aliases"]) == (0, ["alias"])
+    assert "registered already as source; alias is another name of it" in again.err
+    done = verify(registry, tuned, "--forbid", "alias")
+    assert (done.code, done.document["candidates"][0]["relation"]) == (1, "descends")
+    conflict = fp(registry, "register", source, "--parent", "alias", *REGISTERING)
+    assert (conflict.code, conflict.out) == (3, "")
 
 
 # What is not answered.

@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cli.demo.networks import mlp
 from fingerprint import load_model
+from fingerprint.lab.networks import mlp
 from fingerprint.network.model import Model
 from registry import Registry
 
-ARCH = "cli.demo.networks:mlp"
+ARCH = "fingerprint.lab.networks:mlp"
 PROBES = 24
 
 
@@ -43,17 +43,18 @@ def registry(folder: Path) -> Iterator[Registry]:
 
 def test_the_second_model_is_screened_against_the_first_from_its_file(registry: Registry) -> None:
     first, second = registry.models()
-    assert (first.screened_against, second.screened_against) == ((), ("first",))
+    screened = [model.facts["screened_against"] for model in (first, second)]
+    assert screened == [[], ["first"]]
     assert not [line for line in second.warnings if "loaded again" in line or "not at all" in line]
     assert second.probes == PROBES
     registry.check()
 
 
 def test_the_pair_is_measured_for_calibration(registry: Registry) -> None:
-    ratios = registry.pair_ratios(registry.model("first").domain)
-    assert ratios.keys() == {"first"}
-    (ratio,) = ratios["first"]
-    assert 0.3 < ratio < 3
+    (pair,) = registry.pairs("first")
+    assert pair.other == "second"
+    assert 0.3 < pair.harm_ratio < 3
+    assert registry.pairs("second") == ()
 
 
 def test_a_copy_is_recognised_and_a_stranger_is_not(registry: Registry, folder: Path) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fingerprint.evidence.finding import Finding
+from fingerprint.network.model import Model
+from fingerprint.verification import Candidate, Verification
 from registry import RegisteredModel, Registry
-from tests.registry.fake_library import FakeLibrary
+from registry.registration import Measured, Result, finished
 from tests.support.fingerprints import make_fingerprint, make_model
 
 
@@ -34,13 +39,61 @@ def family(registry: Registry) -> Registry:
     return registry
 
 
-def put(
-    registry: Registry, name: str, seed: int = 0, *, parent: str | None = None, file: str = ""
-) -> RegisteredModel:
-    """Stores a small synthetic model."""
-    model = make_model(seed, path=file or f"/models/{name}.safetensors")
+def result_of(
+    registry: Registry,
+    name: str,
+    model: Model,
+    *,
+    pairs: Sequence[Measured] = (),
+    warnings: Sequence[str] = (),
+    **options: Any,
+) -> Result:
+    """Plans a registration, and takes a synthetic fingerprint for what came of it."""
+    task = registry.plan(model, name=name, **options)
+    if task.known is not None:
+        return Result(task=task)
     fingerprint = make_fingerprint(model, seed=registry.seed)
-    return registry.store(fingerprint, model, name=name, parent=parent)
+    return finished(task, model, fingerprint, pairs=pairs, warnings=warnings)
+
+
+def put(
+    registry: Registry,
+    name: str,
+    seed: int = 0,
+    *,
+    file: str = "",
+    asked: dict[str, float | None] | None = None,
+    verdict: str = "independent",
+    **options: Any,
+) -> RegisteredModel:
+    """Registers a small synthetic model.
+
+    Args:
+        registry: Where.
+        name: Its name.
+        seed: Of its weights.
+        file: Where its file is said to be.
+        asked: Harm ratios of others' probes on it, by name; None for no evidence.
+        verdict: What its answers to them are said to say.
+        **options: Of the registration.
+    """
+    model = make_model(seed, path=file or f"/models/{name}.safetensors")
+    result = result_of(registry, name, model, **options)
+    numbers = {peer.name: peer.id for peer in result.task.ask}
+    pairs = tuple(
+        Measured(source=numbers[source], other=None, ratios=ratios(ratio), verdict=verdict)
+        for source, ratio in (asked or {}).items()
+    )
+    return registry.commit(replace(result, pairs=pairs))
+
+
+def ratios(*values: float | None) -> tuple[dict[str, Any], ...]:
+    """Returns harm ratios by kind of probe, as they are kept: of the network's, then linear."""
+    return tuple(
+        {"test": "harm_ratio", "depth": depth, "answer_kind": "logits", "ratio": value}
+        for depth, value in zip(("network", "linear"), values, strict=False)
+        if value is not None
+    )
 
 
 def tamper(path: Path | None, *statements: str) -> None:
@@ -53,10 +106,29 @@ def tamper(path: Path | None, *statements: str) -> None:
         connection.commit()
 
 
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> FakeLibrary:
-    """The package ``fingerprint``, answering at once."""
-    fake = FakeLibrary()
-    for name in ("extract", "load_model", "verify"):
-        monkeypatch.setattr(f"fingerprint.{name}", getattr(fake, name))
-    return fake
+def verdict() -> Verification:
+    """Returns a verification as somebody may have got it."""
+    finding = Finding(
+        test="harm_ratio", depth="network", statistic=0.3, interval=(0.2, 0.4), decides="kin"
+    )
+    candidate = Candidate(
+        name="source",
+        verdict="derived",
+        relation="shares_origin",
+        reason="the interval lies below the margin",
+        harm_ratio=0.3,
+        harm_ratio_ci=(0.2, 0.4),
+        p_value=1e-5,
+        margin=0.7,
+        margin_source="default",
+        label_agreement=0.75,
+        findings=(finding,),
+    )
+    return Verification(
+        suspect={"architecture": "live:Sequential"},
+        verdict="derived",
+        reason="the interval lies below the margin",
+        best="source",
+        queries=54,
+        candidates=(candidate,),
+    )

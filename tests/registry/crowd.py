@@ -15,16 +15,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from registry import Registry, RegistryError
+from tests.registry.conftest import result_of
 from tests.support.fingerprints import make_fingerprint, make_model
 
-MODEL = make_model()
-FINGERPRINT = make_fingerprint(MODEL)
+MODELS = [make_model(seed, path=f"/models/{seed}.safetensors") for seed in range(8)]
+make_fingerprint(MODELS[0])  # imports what the children need
 
 
 def together(jobs: list[Callable[[], None]]) -> list[str]:
@@ -55,20 +55,27 @@ def together(jobs: list[Callable[[], None]]) -> list[str]:
     return outcomes
 
 
-def store(path: Path | str, name: str) -> None:
+def store(path: Path | str, name: str, seed: int = 0) -> None:
     with Registry(path) as registry:
-        fingerprint = replace(FINGERPRINT, seed=registry.seed)
-        registry.store(fingerprint, MODEL, name=name)
+        registry.commit(result_of(registry, name, MODELS[seed]))
+
+
+def registering(different: Path | str, same: Path | str, twice: Path | str) -> dict[str, list[str]]:
+    """Lets eight processes register models: each its own, all one name, and all the same one."""
+    return {
+        "different": together(
+            [partial(store, different, f"model {seed}", seed) for seed in range(8)]
+        ),
+        "same": together([partial(store, same, "model", seed) for seed in range(8)]),
+        "twice": together([partial(store, twice, f"name {index % 2}") for index in range(8)]),
+    }
 
 
 def crowd(folder: Path) -> dict[str, list[str]]:
-    """Lets eight processes do the same thing at once, in three ways."""
+    """Lets eight processes do the same thing at once, in four ways."""
     return {
         "create": together([lambda: Registry(folder / "new.db").close()] * 8),
-        "different": together(
-            [partial(store, folder / "different.db", f"model {index}") for index in range(8)]
-        ),
-        "same": together([partial(store, folder / "same.db", "model") for index in range(8)]),
+        **registering(folder / "different.db", folder / "same.db", folder / "twice.db"),
     }
 
 
@@ -77,8 +84,7 @@ def server(_: Path) -> dict[str, list[str]]:
     url = os.environ["FP_TEST_DATABASE_URL"]
     return {
         "create": together([lambda: Registry(url).close()] * 8),
-        "different": together([partial(store, url, f"model {index}") for index in range(8)]),
-        "same": together([partial(store, url, "model") for index in range(8)]),
+        **registering(url, url, url),
     }
 
 
@@ -99,7 +105,7 @@ def kill(folder: Path) -> dict[str, object]:
         target, name = folder / f"killed {index}.db" if new else path, f"model {index}"
         child = os.fork()
         if child == 0:
-            die_with(partial(store, target, name))
+            die_with(partial(store, target, name, index % 8))
         time.sleep(moments.uniform(0, latest[new]))
         os.kill(child, signal.SIGKILL)
         _, status = os.waitpid(child, 0)

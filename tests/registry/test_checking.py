@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from registry import Registry, RegistryCorrupt
-from tests.registry.conftest import tamper
-from tests.registry.golden.make_golden import verdict
+from tests.registry.conftest import tamper, verdict
 
 
 @pytest.fixture
@@ -19,32 +18,11 @@ def used(family: Registry) -> Registry:
     return family
 
 
-@pytest.mark.parametrize(
-    ("statement", "row"),
-    [
-        ("UPDATE models SET digest = 'x' WHERE id = 1", "models 1 .'source'.: is not what"),
-        ("UPDATE models SET file_sha256 = 'x' WHERE id = 2", "models 2 .'derived'.: is not what"),
-        ("UPDATE models SET name = 'stolen' WHERE id = 2", "models 2 .'stolen'.: has no entry"),
-        ("UPDATE models SET name = 'stolen' WHERE id = 2", "'derived'.: is in the chain but"),
-        ("DELETE FROM models WHERE id = 2", "fingerprints 2: refers to a missing row of models"),
-        ("DELETE FROM probe_sets WHERE model_id = 1", "probe_sets 1"),
-        ("UPDATE probe_sets SET blob = x'00' WHERE model_id = 1", "probe_sets 1"),
-        ("UPDATE fingerprints SET commitment = 'x' WHERE model_id = 1", "models 1"),
-        ("UPDATE verifications SET verdict = 'independent' WHERE id = 1", "verifications 1: is"),
-        ("UPDATE verifications SET evidence = '{}' WHERE id = 2", "verifications 2: is not what"),
-        ("DELETE FROM verifications WHERE id = 2", "verifications 2: is in the chain but missing"),
-        (
-            "INSERT INTO verifications (verdict, queries, evidence, created) "
-            "VALUES ('same', 1, '{}', '')",
-            "verifications 3: has no entry in the chain",
-        ),
-    ],
-)
-def test_every_tampered_row_is_named(used: Registry, statement: str, row: str) -> None:
-    tamper(used.path, statement)
-    with pytest.raises(RegistryCorrupt, match=row) as refusal:
+def test_a_reference_to_a_missing_row_is_named(used: Registry) -> None:
+    tamper(used.path, "DELETE FROM models WHERE id = 2")
+    with pytest.raises(RegistryCorrupt, match="fingerprints 2: refers to a missing row") as refusal:
         used.check()
-    assert refusal.value.rows
+    assert "models 2 ('derived'): is in the chain but missing" in refusal.value.rows
 
 
 def test_all_damage_is_reported_at_once(used: Registry) -> None:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fingerprint.errors import UsageError
-from registry.names import checked_name, closest, default_name
+from registry import UnknownModel
+from registry.names import checked_name, default_name, unknown
 from tests.support.fingerprints import make_model
 
 
@@ -64,7 +65,14 @@ def test_a_model_in_memory_needs_a_name() -> None:
 
 def test_close_names_come_closest_first_whatever_their_case() -> None:
     names = ["ResNet20", "resnet20-tuned", "vit"]
-    assert closest("resnet20", names)[0] == "ResNet20"
-    assert closest("resnet20-tune", names)[0] == "resnet20-tuned"
-    assert closest("zzz", names) == ()
-    assert closest("x" * 100_000, names) == ()
+    assert close("resnet20", names)[0] == "ResNet20"
+    assert close("resnet20-tune", names)[0] == "resnet20-tuned"
+    assert close("zzz", names) == ()
+    with pytest.raises(UsageError, match="at most"):
+        unknown("x" * 100_000, names)
+
+
+def close(name: str, names: list[str]) -> tuple[str, ...]:
+    with pytest.raises(UnknownModel) as refusal:
+        unknown(name, names)
+    return refusal.value.close

@@ -103,7 +103,8 @@ def test_what_is_no_registry_is_refused_in_one_line_and_unchanged(path: Path, ma
         "ALTER TABLE models ADD COLUMN extra TEXT",
         "ALTER TABLE models ADD COLUMN extra TEXT AS (upper(name))",
         "ALTER TABLE models RENAME COLUMN digest TO digset",
-        "DROP TABLE screenings",
+        "DROP TABLE pairs",
+        "CREATE TABLE screenings (a)",
         "DELETE FROM alembic_version",
         "INSERT INTO alembic_version VALUES ('0001')",
         "PRAGMA application_id = 5",
@@ -166,13 +167,6 @@ def test_a_registry_without_permission_is_refused(path: Path) -> None:
     path.chmod(0)
     with pytest.raises(RegistryUnavailable, match=r"[Pp]ermission"):
         Registry(path)
-    path.chmod(0o400)
-    path.parent.chmod(0o500)
-    try:
-        with pytest.raises(RegistryUnavailable):
-            Registry(path)
-    finally:
-        path.parent.chmod(0o700)
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder nobody can write to")

@@ -71,6 +71,26 @@ def test_eight_processes_storing_one_name_have_exactly_one_winner(
         registry.check()
 
 
+def test_eight_processes_registering_one_model_by_two_names_register_it_once(
+    outcomes: dict[str, Any], folder: Path
+) -> None:
+    assert outcomes["twice"] == ["done"] * 8
+    with Registry(folder / "twice.db") as registry:
+        (model,) = registry.models()
+        assert sorted((model.name, *model.aliases)) == ["name 0", "name 1"]
+        registry.check()
+
+
+def test_models_registered_at_the_same_time_are_pairs_to_be_measured(
+    outcomes: dict[str, Any], folder: Path
+) -> None:
+    with Registry(folder / "different.db") as registry:
+        names = [model.name for model in registry.models()]
+        missing = {(pair.source, pair.other) for pair in registry.missing_pairs()}
+    # The fakes measured none at all: each was to be asked the probes of all before it.
+    assert missing == {(a, b) for i, a in enumerate(names) for b in names[i + 1 :]}
+
+
 @pytest.mark.slow
 def test_a_process_killed_at_any_moment_leaves_the_whole_model_or_nothing(tmp_path: Path) -> None:
     outcome = run("kill", tmp_path)

@@ -1,309 +1,326 @@
-"""Who a new model is screened against, what is measured, and what is kept of it."""
+"""Who takes part in a registration, what it does without a registry, and what is kept of it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from fingerprint.errors import NoInformation, UsageError
+from fingerprint import load_model
+from fingerprint.errors import InputRefused, NoInformation, UsageError
 from fingerprint.network.model import Model
-from registry import NameTaken, Registry, RegistryCorrupt, UnknownParent
-from registry.screenings import Pair
-from tests.registry.conftest import put, tamper
-from tests.registry.fake_library import FakeLibrary
-from tests.support.fingerprints import make_fingerprint, make_model
+from registry import (
+    AlreadyDeclared,
+    NameTaken,
+    Registry,
+    RegistryCorrupt,
+    RegistryError,
+    Task,
+    UnknownParent,
+    run,
+)
+from registry.pairs import ASKED, SCREENED
+from tests.registry.conftest import put, result_of, tamper
+from tests.support.fingerprints import make_model
+
+ARCH = "tests.registry.test_registration:tiny"
+QUICK = {"probes": 6, "start": "uniform", "decoys": 0}
 
 
-def timm(seed: int, path: str, **options: object) -> Model:
-    """A model that says it can be loaded again."""
-    model = make_model(seed, path=path, **options)  # type: ignore[arg-type]
-    return replace(model, architecture="timm:net")
+def tiny() -> torch.nn.Module:
+    """A network whose registration takes a moment; a factory for ``arch``."""
+    return torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(48, 24), torch.nn.ReLU(), torch.nn.Linear(24, 5)
+    )
 
 
-def add(registry: Registry, library: FakeLibrary, model: Model, **options: object) -> str:
-    assert model.file is not None
-    library.files[model.file.path] = model
-    return registry.register(model, **options).name  # type: ignore[arg-type]
+def saved(folder: Path, name: str, seed: int) -> Model:
+    """Saves a network of random weights, and loads its file."""
+    torch.manual_seed(seed)
+    path = folder / f"{name}.safetensors"
+    save_file({key: value.contiguous() for key, value in tiny().state_dict().items()}, path)
+    return load_model(path, arch=ARCH, input_size=(3, 4, 4), mean=(0.5,), std=(0.5,))
 
 
-def last_peers(library: FakeLibrary) -> set[str]:
-    return set(library.extracted[-1]["others"])
+def names(peers: object) -> list[str]:
+    return [peer.name for peer in peers]  # type: ignore[attr-defined]
 
 
-def test_the_default_name_is_that_of_the_file(registry: Registry, library: FakeLibrary) -> None:
-    assert registry.register(timm(0, "/m/net.safetensors")).name == "net"
+def plan(registry: Registry, seed: int, name: str = "new", **options: object) -> Task:
+    model = make_model(seed, path=f"/m/{name}.pt")
+    return registry.plan(model, name=name, **options)  # type: ignore[arg-type]
 
 
-def test_a_name_that_is_taken_is_refused_before_any_work(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    put(registry, "net")
-    with pytest.raises(NameTaken):
-        registry.register(timm(1, "/m/net.safetensors"))
-    assert library.extracted == []
+# Planning.
 
 
-def test_an_unknown_parent_is_refused_before_any_work(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    put(registry, "net")
-    with pytest.raises(UnknownParent, match="did you mean 'net'"):
-        registry.register(timm(1, "/m/tuned.pt"), parent="nett")
-    assert library.extracted == []
-
-
-def test_a_module_in_memory_needs_a_name(registry: Registry, library: FakeLibrary) -> None:
+def test_the_default_name_is_that_of_the_file(registry: Registry) -> None:
+    assert registry.plan(make_model(path="/m/net.safetensors")).name == "net"
     with pytest.raises(UsageError, match="name="):
-        registry.register(make_model())
-    assert registry.register(make_model(), name="live").name == "live"
+        registry.plan(make_model())
+
+
+def test_what_cannot_be_registered_is_refused_before_any_work(family: Registry) -> None:
+    with pytest.raises(NameTaken):
+        plan(family, 7, "source")
+    with pytest.raises(UnknownParent, match="did you mean 'source'"):
+        plan(family, 7, parent="sourc")
+    with pytest.raises(UsageError, match="from scratch"):
+        plan(family, 7, parent="source", from_scratch=True)
+    with pytest.raises(TypeError, match="prbes"):
+        plan(family, 7, prbes=12)
+
+
+def test_strangers_of_the_same_inputs_take_part(family: Registry) -> None:
+    wide = make_model(5, shape=(3, 5, 5), path="/m/wide.pt")
+    family.commit(result_of(family, "wide", wide))
+    task = plan(family, 7)
+    assert set(names(task.screen)) == {"source", "derived", "other"}
+    assert names(task.ask) == ["source", "derived", "other"]
+
+
+def test_kin_take_no_part_however_far(family: Registry) -> None:
+    assert names(plan(family, 7, parent="derived").ask) == ["other"]
+    put(family, "grandchild", 5, parent="derived")
+    assert names(plan(family, 7, parent="source").ask) == ["other"]
+    # A copy of the parent under another method is kin of all its family.
+    assert names(plan(family, 0, "copy", probes=12).ask) == ["other"]
+    assert plan(family, 0, "copy", probes=12).warnings == (
+        "identical weights to 'source': a suspect cannot tell them apart",
+    )
+
+
+def test_the_nearest_few_are_screened_against(registry: Registry) -> None:
+    for seed in range(SCREENED + 4):
+        put(registry, f"same {seed}", seed)
+    for seed, classes in ((50, 7), (51, 5)):
+        model = make_model(seed, classes=classes, path="/m/x.pt")
+        other = replace(model, architecture="timm:other")
+        registry.commit(result_of(registry, f"{classes} classes", other))
+    task = plan(registry, 90)
+    assert names(task.screen) == [f"same {seed}" for seed in range(SCREENED + 3, 3, -1)]
+    lonely = replace(make_model(91), architecture="timm:other")
+    assert names(registry.plan(lonely, name="lonely").screen)[:2] == ["5 classes", "7 classes"]
+
+
+def test_the_seed_draws_whose_probes_a_model_is_asked_where_there_are_many(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.pairs.ASKED", 5)
+    for seed in range(12):
+        put(registry, f"m{seed}", seed)
+    one, again, another = (names(plan(registry, seed).ask) for seed in (90, 90, 91))
+    assert len(one) == 5 < ASKED
+    assert one == again != another
+
+
+def test_the_hundredth_model_reads_no_more_probes_than_the_fiftieth(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("registry.pairs.ASKED", 4)
+    monkeypatch.setattr("registry.pairs.SCREENED", 2)
+    for seed in range(10):
+        put(registry, f"m{seed}", seed)
+    read: list[int] = []
+    from registry import catalogue
+
+    known = catalogue.fingerprint_of
+
+    def noted(row: object, *rest: object) -> object:
+        read.append(row.id)  # type: ignore[attr-defined]
+        return known(row, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(catalogue, "fingerprint_of", noted)
+    task = plan(registry, 90)
+    taking = {peer.id for peer in (*task.screen, *task.ask)}
+    taking |= {peer.id for pair in task.missing for peer in pair}
+    assert set(read) == taking
+    assert len({peer.id for peer in (*task.screen, *task.ask)}) <= 6
+
+
+def test_damaged_probes_of_a_peer_stop_the_plan(family: Registry) -> None:
+    tamper(family.path, "UPDATE probe_sets SET blob = x'00' WHERE model_id = 1")
+    with pytest.raises(RegistryCorrupt, match="probe_sets 1"):
+        plan(family, 7)
+
+
+# Running: files, and no registry.
+
+
+@pytest.fixture
+def tiny_registry(registry: Registry, tmp_path: Path) -> Registry:
+    """Two small networks, really registered from their files."""
+    for seed, name in enumerate(("first", "second")):
+        registry.register(saved(tmp_path, name, seed), **QUICK)  # type: ignore[arg-type]
+    return registry
+
+
+def test_a_task_runs_without_the_registry_and_commits_once(
+    tiny_registry: Registry, tmp_path: Path
+) -> None:
+    model = saved(tmp_path, "third", 3)
+    task = tiny_registry.plan(model, **QUICK)  # type: ignore[arg-type]
+    hidden = tmp_path / "hidden.db"
+    assert tiny_registry.path is not None
+    tiny_registry.path.rename(hidden)
+    stages: list[str] = []
+    result = run(task, model, lambda stage, done, total: stages.append(stage))
+    hidden.rename(tiny_registry.path)
+    assert {"loading registered models", "asking other models' probes"} <= set(stages)
+    third = tiny_registry.commit(result)
+    assert tiny_registry.commit(result) == third
+    assert [model.name for model in tiny_registry.models()] == ["first", "second", "third"]
+    assert set(third.facts["screened_against"]) == {"first", "second"}
+    assert third.warnings == ()
+    (pair,) = (one for one in tiny_registry.pairs("first") if one.other == "third")
+    assert {(one["test"], one["answer_kind"]) for one in pair.ratios} == {("harm_ratio", "logits")}
+    assert all(one["depth"] in ("network", "linear") for one in pair.ratios)
+    assert tiny_registry.missing_pairs() == ()
+    tiny_registry.check()
+
+
+def test_a_task_of_another_model_is_refused(registry: Registry) -> None:
+    with pytest.raises(UsageError, match="planned for"):
+        run(plan(registry, 1), make_model(2))
 
 
 def test_the_extraction_gets_the_registrys_seed_and_the_callers_settings(
-    registry: Registry, library: FakeLibrary
+    registry: Registry, tmp_path: Path
 ) -> None:
-    images = np.zeros((2, 3, 4, 4), dtype=np.uint8)
-    registry.register(timm(0, "/m/a.pt"), images=images, probes=12, start="uniform", decoys=1)
-    (options,) = library.extracted
-    assert options["seed"] == registry.seed
-    assert options["images"] is images
-    assert (options["probes"], options["start"], options["decoys"]) == (12, "uniform", 1)
-
-
-def test_strangers_of_the_same_inputs_are_peers(registry: Registry, library: FakeLibrary) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    add(registry, library, timm(1, "/m/b.pt"))
-    add(registry, library, timm(2, "/m/wide.pt", shape=(3, 5, 5)))
-    add(registry, library, timm(3, "/m/c.pt"))
-    assert last_peers(library) == {"a", "b"}
-    assert registry.model("c").screened_against == ("a", "b")
-
-
-def test_kin_are_not_peers_however_far(registry: Registry, library: FakeLibrary) -> None:
-    add(registry, library, timm(0, "/m/root.pt"))
-    add(registry, library, timm(1, "/m/child.pt"), parent="root")
-    add(registry, library, timm(2, "/m/sibling.pt"), parent="root")
-    add(registry, library, timm(3, "/m/stranger.pt"))
-    add(registry, library, timm(4, "/m/grandchild.pt"), parent="child")
-    assert last_peers(library) == {"stranger"}
-
-
-def test_identical_weights_are_kin_and_warned_of(registry: Registry, library: FakeLibrary) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    add(registry, library, timm(1, "/m/tuned.pt"), parent="a")
-    add(registry, library, timm(0, "/m/copy.pt"))
-    assert last_peers(library) == set()
-    assert any("identical weights to 'a'" in line for line in registry.model("copy").warnings)
-
-
-def test_peers_are_loaded_as_they_were(registry: Registry, library: FakeLibrary) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    add(registry, library, timm(1, "/m/b.pt"))
-    ((path, options),) = library.loaded
-    assert path == "/m/a.pt"
-    assert options == {
-        "arch": "timm:net",
-        "input_size": [3, 4, 4],
-        "mean": [],
-        "std": [],
-        "bounds": None,
-        "output": None,
-        "device": "cpu",
-    }
-    assert library.extracted[-1]["others"]["a"] is library.files["/m/a.pt"]
-
-
-def test_a_peer_whose_file_is_gone_is_screened_by_its_linear_part(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    library.linear_part = {"weight": np.eye(3, dtype=np.float32)}
-    registry.register(timm(0, "/m/a.pt"))
-    stored = registry.register(timm(1, "/m/b.pt"))
-    assert library.extracted[-1]["others"] == {}
-    np.testing.assert_array_equal(library.extracted[-1]["other_linear"]["a"]["weight"], np.eye(3))
-    (warning,) = stored.warnings
-    assert "'a' by its linear part only" in warning
-    assert "/m/a.pt" in warning
-
-
-def test_a_peer_with_neither_file_nor_linear_part_is_warned_of(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    registry.register(make_model(0), name="live")
-    (warning,) = registry.register(timm(1, "/m/b.pt")).warnings
-    assert "'live' not at all: it was registered from memory" in warning
-
-
-def test_a_peer_whose_file_has_changed_is_not_used(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    library.files["/m/a.pt"] = timm(9, "/m/a.pt")
-    stored = registry.register(timm(1, "/m/b.pt"))
-    assert library.extracted[-1]["others"] == {}
-    assert any("has changed since" in line for line in stored.warnings)
-
-
-def test_code_named_by_the_registry_is_not_run_unasked(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    own = replace(make_model(0, path="/m/a.pt"), architecture="os:abort")
-    add(registry, library, own)
-    stored = registry.register(timm(1, "/m/b.pt"))
-    assert library.loaded == []
-    assert any("not run unasked" in line for line in stored.warnings)
-
-
-def test_code_the_caller_has_just_named_is_run(registry: Registry, library: FakeLibrary) -> None:
-    for seed, name in enumerate("ab"):
-        model = replace(make_model(seed, path=f"/m/{name}.pt"), architecture="nets.small:build")
-        add(registry, library, model)
-    assert last_peers(library) == {"a"}
-
-
-def test_both_directions_are_measured_and_only_the_unscreened_calibrates(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    first = timm(0, "/m/a.pt")
-    add(registry, library, first)
-    library.ratios = {"a": 0.93, "b": 1.2}
-    add(registry, library, timm(1, "/m/b.pt"))
-    asked = [(suspect.digest, set(candidates)) for suspect, candidates, _ in library.verified]
-    # The new model answers its peers' probes; the peer answers the new ones.
-    assert asked == [(make_model(1).digest, {"a"}), (first.digest, {"b"})]
-    assert registry.pair_ratios(first.input.domain) == {"a": pytest.approx([0.93])}
-    assert registry.pair_ratios("another domain") == {}
-
-
-def test_pairs_that_turn_out_to_be_related_calibrate_all_the_same_and_are_warned_of(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    library.ratios = {"a": 0.31}
-    add(registry, library, timm(1, "/m/b.pt"))
-    (pair,) = registry.pairs(make_model().input.domain)
-    assert replace(pair, harm_ratio=0.31) == Pair(
-        source="a", other="b", harm_ratio=0.31, verdict="derived"
+    noise = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
+    stored = registry.register(
+        saved(tmp_path, "a", 0), images=noise, probes=7, start="uniform", decoys=0
     )
-    assert registry.pair_ratios(make_model().input.domain) == {"a": pytest.approx([0.31])}
-    assert registry.model("b").warnings == (
-        "'a' and 'b' look related (harm ratio 0.31): declare kinship with --parent, "
-        "or the margin of 'a' stays at 0.31 at most",
-    )
+    assert (stored.probes, stored.facts["seed"]) == (7, registry.seed)
+    assert stored.facts["parameters"]["bases"] == "images"
+    assert "bases=colours" not in stored.facts["method"]
+    assert len(registry.fingerprint("a").bases) == 6
 
 
-def test_a_pair_is_recorded_with_its_lowest_kind_of_probe_whichever_decided(
-    registry: Registry, library: FakeLibrary
+def test_peers_that_are_not_at_hand_are_screened_by_what_was_kept_of_them(
+    tiny_registry: Registry, tmp_path: Path
 ) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    library.ratios, library.linear_ratios = {"a": 0.93}, {"a": 0.78}
-    add(registry, library, timm(1, "/m/b.pt"))
-    library.linear_ratios = {"a": 1.2}
-    add(registry, library, timm(2, "/m/c.pt"))
-    assert registry.pair_ratios(make_model().input.domain)["a"] == pytest.approx([0.78, 0.93])
+    (tmp_path / "first.safetensors").unlink()
+    saved(tmp_path, "second", 77)
+    stored = tiny_registry.register(saved(tmp_path, "third", 3), **QUICK)  # type: ignore[arg-type]
+    lines = [line for line in stored.warnings if line.startswith("screened against")]
+    reasons = {line.split("'")[1]: line for line in lines}
+    assert reasons.keys() == {"first", "second"}
+    assert "by its linear part only: its file could not be loaded again" in reasons["first"]
+    assert "by its linear part only: its file has changed since" in reasons["second"]
 
 
-def test_declared_kin_are_no_pair_however_related_they_look(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    library.ratios = {"a": 0.31}
-    add(registry, library, timm(1, "/m/b.pt"), parent="a")
-    assert registry.pairs(make_model().input.domain) == ()
-    assert registry.model("b").warnings == ()
+def test_code_named_by_the_registry_is_not_run_unasked(registry: Registry) -> None:
+    model = replace(make_model(0, path="/m/a.pt"), architecture="os:abort")
+    registry.commit(result_of(registry, "a", model))
+    (peer,) = plan(registry, 1).ask
+    with pytest.raises(InputRefused, match="not run unasked"):
+        peer.load(code=("tests",))
+    with pytest.raises(InputRefused, match="could not be loaded again"):
+        peer.load(code=("os",))
+    registry.commit(result_of(registry, "live", make_model(2)))
+    with pytest.raises(InputRefused, match="not registered from a file"):
+        plan(registry, 1).ask[1].load()
 
 
-def test_pairs_come_smallest_first(registry: Registry, library: FakeLibrary) -> None:
-    library.ratios = {"a": 0.93, "b": 0.88}
-    for seed, name in enumerate("abc"):
-        add(registry, library, timm(seed, f"/m/{name}.pt"))
-    pairs = registry.pairs(make_model().input.domain)
-    assert [(pair.source, pair.other) for pair in pairs] == [("b", "c"), ("a", "b"), ("a", "c")]
-    ratios = registry.pair_ratios(make_model().input.domain)
-    assert ratios == {"a": pytest.approx([0.93, 0.93]), "b": pytest.approx([0.88])}
-
-
-def test_kin_among_the_models_asked_count_once_with_their_lowest_ratio(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    for seed, (name, parent, ratio) in enumerate(
-        [("b", None, 0.9), ("tuned", "b", 0.85), ("tuned again", "tuned", 0.95), ("c", None, 1.1)]
-    ):
-        library.ratios = {"a": ratio}
-        add(registry, library, timm(seed + 1, f"/m/{name}.pt"), parent=parent)
-    domain = make_model().input.domain
-    assert registry.pair_ratios(domain)["a"] == pytest.approx([0.85, 1.1])
-    assert len([pair for pair in registry.pairs(domain) if pair.source == "a"]) == 4
-
-
-def test_pairs_without_evidence_do_not_calibrate(registry: Registry, library: FakeLibrary) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    library.ratios = {"a": None}
-    add(registry, library, timm(1, "/m/b.pt"))
-    assert registry.pair_ratios(make_model().input.domain) == {}
-
-
-def test_a_removed_model_calibrates_no_more(registry: Registry, library: FakeLibrary) -> None:
-    for seed, name in enumerate("abc"):
-        add(registry, library, timm(seed, f"/m/{name}.pt"))
-    domain = make_model().input.domain
-    assert registry.pair_ratios(domain) == {"a": [1.0, 1.0], "b": [1.0]}
-    registry.remove("b")
-    assert registry.pair_ratios(domain) == {"a": [1.0]}
-
-
-def test_pairs_that_became_kin_calibrate_no_more(registry: Registry, library: FakeLibrary) -> None:
-    add(registry, library, timm(0, "/m/a.pt"))
-    add(registry, library, timm(1, "/m/b.pt"))
-    assert registry.pair_ratios(make_model().input.domain) == {"a": [1.0]}
-    add(registry, library, timm(0, "/m/copy of a.pt"), parent="b")
-    assert registry.pair_ratios(make_model().input.domain) == {}
-
-
-def test_a_failing_extraction_leaves_the_registry_unchanged(
-    registry: Registry, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put(registry, "a")
-    before = registry.models()
-
-    def fail(*_: object, **__: object) -> None:
-        raise NoInformation("dead network")
-
-    monkeypatch.setattr("fingerprint.extract", fail)
+def test_a_failing_extraction_leaves_the_registry_unchanged(family: Registry) -> None:
+    before, head = family.models(), family.head()
+    dead = make_model(7)
+    with torch.no_grad():
+        for weights in dead.module.parameters():
+            weights.zero_()
     with pytest.raises(NoInformation):
-        registry.register(timm(1, "/m/b.pt"))
-    assert registry.models() == before
+        family.register(dead, name="dead")
+    assert (family.models(), family.head()) == (before, head)
+
+
+# Committing: what is the same, and what is declared of it.
+
+
+def test_committing_twice_changes_nothing(registry: Registry) -> None:
+    result = result_of(registry, "net", make_model(0, path="/m/net.pt"))
+    first, head = registry.commit(result), registry.head()
+    assert registry.commit(result) == first
+    assert put(registry, "net", 0, file="/m/net.pt") == first
+    assert registry.head() == head
     registry.check()
 
 
-def test_a_name_taken_while_extracting_is_refused_and_nothing_is_stored(
-    registry: Registry, library: FakeLibrary, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slow(model: Model, **options: str) -> object:
-        put(registry, "b", 7)
-        return make_fingerprint(model, seed=options["seed"])
-
-    monkeypatch.setattr("fingerprint.extract", slow)
+def test_a_second_name_is_an_alias_by_which_the_model_is_found(family: Registry) -> None:
+    again = put(family, "also", 0)
+    assert (again.name, again.aliases) == ("source", ("also",))
+    assert len(family.models()) == 3
+    assert family.model("also") == again
+    assert family.fingerprint("also").model_digest == again.model_digest
+    assert family.verify(make_model(9), against=["also", "source"]).candidates[0].name == "source"
+    assert put(family, "child", 8, parent="also").parent == "source"
     with pytest.raises(NameTaken):
-        registry.register(timm(1, "/m/b.pt"))
+        put(family, "also", 7)
+    family.remove("also")
+    assert family.model("source").aliases == ()
+    family.check()
+
+
+def test_another_method_or_other_inputs_are_another_model(registry: Registry) -> None:
+    model = make_model(0, path="/m/net.pt")
+    registry.commit(result_of(registry, "a", model))
+    for name, options in (("b", {"probes": 12}), ("c", {"start": "uniform"})):
+        registry.commit(result_of(registry, name, model, **options))
+    normalised = replace(model, input=replace(model.input, mean=(0.5,), std=(0.5,)))
+    registry.commit(result_of(registry, "d", normalised))
+    assert [one.name for one in registry.models()] == ["a", "b", "c", "d"]
+    with pytest.raises(NameTaken):
+        result_of(registry, "a", model, probes=12)
+
+
+def test_what_is_declared_later_is_added_and_never_replaced(family: Registry) -> None:
+    assert put(family, "other", 2, from_scratch=True).from_scratch
+    assert put(family, "other", 2).from_scratch
+    with pytest.raises(AlreadyDeclared, match=r"from scratch.*remove it first"):
+        put(family, "other", 2, parent="source")
+    with pytest.raises(AlreadyDeclared, match="with the parent 'source'"):
+        put(family, "derived", 1, from_scratch=True)
+    with pytest.raises(AlreadyDeclared, match="ancestor of 'derived'"):
+        put(family, "source", 0, parent="derived")
+    put(family, "late", 6)
+    assert put(family, "late", 6, parent="source").parent == "source"
+    actions = [entry.action for entry in family_entries(family)]
+    assert actions.count("declare") == 2
+    family.check()
+
+
+def family_entries(registry: Registry) -> tuple[object, ...]:
+    with registry._books() as books:
+        return books.entries
+
+
+def test_a_name_taken_meanwhile_is_refused_and_nothing_is_stored(registry: Registry) -> None:
+    result = result_of(registry, "net", make_model(0, path="/m/net.pt"))
+    put(registry, "net", 7)
+    with pytest.raises(NameTaken):
+        registry.commit(result)
     assert [model.model_digest for model in registry.models()] == [make_model(7).digest]
     registry.check()
 
 
-def test_damaged_probes_of_a_peer_stop_the_registration(
-    registry: Registry, library: FakeLibrary
-) -> None:
-    put(registry, "a")
-    tamper(registry.path, "UPDATE probe_sets SET blob = x'00'")
-    with pytest.raises(RegistryCorrupt, match="probe_sets 1"):
-        registry.register(timm(1, "/m/b.pt"))
-    assert len(registry.models()) == 1
+def test_what_was_removed_meanwhile_is_left_out(family: Registry) -> None:
+    task = plan(family, 7)
+    again = result_of(family, "also", make_model(2, path="/models/other.safetensors"))
+    assert again.task.known == "other"
+    family.remove("other")
+    with pytest.raises(RegistryError, match="register it again"):
+        family.commit(again)
+    pairs = [
+        {"source": peer.id, "other": None, "ratios": (), "verdict": "independent"}
+        for peer in task.ask
+    ]
+    from registry.registration import Measured
 
-
-def test_progress_is_told(registry: Registry, library: FakeLibrary) -> None:
-    put(registry, "a")
-    stages: list[str] = []
-    registry.register(timm(1, "/m/b.pt"), progress=lambda stage, done, total: stages.append(stage))
-    assert "loading registered models" in stages
+    result = result_of(family, "new", make_model(7, path="/m/new.pt"))
+    family.commit(replace(result, pairs=tuple(Measured(**one) for one in pairs)))  # type: ignore[arg-type]
+    assert family.missing_pairs() == ()
+    family.check()

@@ -14,6 +14,7 @@ from registry import (
     RegistryCorrupt,
     RegistryError,
     RegistryLocked,
+    RegistryReadOnly,
     RegistryUnavailable,
 )
 from registry.engine import connect_to, locate
@@ -65,7 +66,7 @@ def test_every_result_code_of_sqlite_becomes_ours(name: str) -> None:
         ("SQLITE_CORRUPT", RegistryCorrupt),
         ("SQLITE_NOTADB", NotARegistry),
         ("SQLITE_FULL", RegistryUnavailable),
-        ("SQLITE_READONLY", RegistryUnavailable),
+        ("SQLITE_READONLY", RegistryReadOnly),
         ("SQLITE_CANTOPEN", RegistryUnavailable),
         ("SQLITE_IOERR", RegistryUnavailable),
         ("SQLITE_PERM", RegistryUnavailable),

@@ -13,10 +13,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from registry import Registry, RegistryError
-from registry.engine import WRITE, connect_to, locate
+from registry import Registry, RegistryCorrupt, RegistryError
+from registry.engine import connect_to, locate
 from registry.schema import HEAD, REVISIONS
-from registry.tables import Base
+from registry.tables import Base, PairRow
 from registry.upgrade import alembic_config, migrate
 from tests.registry.conftest import put, tamper
 from tests.registry.golden.make_golden import golden_path
@@ -72,17 +72,71 @@ def test_every_older_schema_has_a_golden_registry() -> None:
 
 
 def test_an_old_registry_is_upgraded_and_used(golden: Path) -> None:
-    before = contents(golden)
     with Registry(golden) as registry:
         registry.check()
         assert [model.name for model in registry.models()] == ["source", "fine-tuned"]
         assert registry.model("fine-tuned").parent == "source"
         assert len(registry.fingerprint("source").probes) == 4
         assert registry.verifications("source")[0].verdict == "derived"
-        assert contents(golden) == before
         put(registry, "new", 5)
         registry.check()
     assert revision_of(golden) == HEAD
+
+
+def test_what_the_old_chain_said_stays_and_one_entry_binds_every_row(golden: Path) -> None:
+    before = contents(golden)
+    with Registry(golden) as registry, registry._books() as books:
+        assert len(books.entries) == len(before["chain"]) + 1
+        *old, last = books.entries
+        assert [entry.digest for entry in old] == [row[2] for row in before["chain"]]
+        assert last.action == "upgrade"
+        rows = last.payload["rows"]
+    assert rows.keys() == {"models", "fingerprints", "probe_sets", "verifications", "settings"}
+    assert rows["models"].keys() == {"1", "2"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        ("UPDATE models SET digest = 'x' WHERE id = 1", "models 1 .'source'.: is not what"),
+        ("UPDATE models SET name = 'stolen' WHERE id = 2", "'fine-tuned'.: is in the chain but"),
+        ("UPDATE probe_sets SET blob = x'00' WHERE model_id = 1", "models 1"),
+        ("UPDATE fingerprints SET commitment = 'x' WHERE model_id = 2", "models 2"),
+        ("UPDATE verifications SET evidence = '{}' WHERE id = 1", "verifications 1: is not what"),
+        ("DELETE FROM verifications", "verifications 1: is in the chain but missing"),
+        ("UPDATE chain SET created = 'x' WHERE seq = 1", "chain 1"),
+        ("DELETE FROM chain WHERE seq = 5", "chain 4"),
+        ("UPDATE chain SET payload = '[]' WHERE seq = 1", "damaged"),
+        ("UPDATE fingerprints SET parameters = 'no json'", "cannot be read"),
+        ("UPDATE verifications SET evidence = '" + "[" * 5000 + "]" * 5000 + "'", "damaged"),
+    ],
+)
+def test_an_old_registry_that_was_changed_is_not_made_good(
+    golden: Path, statement: str, row: str
+) -> None:
+    tamper(golden, statement)
+    old, before = revision_of(golden), contents(golden)
+    with pytest.raises(RegistryCorrupt, match=row) as refusal:
+        Registry(golden)
+    assert "\n" not in str(refusal.value)
+    assert (revision_of(golden), contents(golden)) == (old, before)
+    assert list(golden.parent.glob("*backup*")) == []
+
+
+def test_measured_pairs_are_taken_over_with_what_was_noted_of_them(path: Path) -> None:
+    shutil.copy(golden_path("0002"), path)
+    tamper(
+        path,
+        "INSERT INTO screenings (model_id, other_id, harm_ratio, screened, verdict, created) "
+        "VALUES (1, 2, 0.75, 0, 'derived', 'then'), (2, 1, 0.5, 1, 'independent', 'then')",
+    )
+    with Registry(path) as registry, registry._books() as books:
+        (pair,) = books.rows(PairRow)
+        books.settle()
+    assert (pair.model_id, pair.other_id, pair.verdict, pair.created) == (1, 2, "derived", "then")
+    assert pair.ratios == [
+        {"test": "harm_ratio", "depth": None, "answer_kind": "logits", "ratio": 0.75}
+    ]
 
 
 def test_the_old_registry_stays_beside_the_upgraded_one(golden: Path) -> None:
@@ -113,14 +167,15 @@ def test_a_migration_that_fails_leaves_the_old_registry(
 ) -> None:
     old, before = revision_of(golden), contents(golden)
 
-    def fail(connection: object, *, to: str = HEAD) -> None:
-        migrate(connection, to=to)  # type: ignore[arg-type]
+    def fail(connection: object, where: str, *, to: str = HEAD) -> None:
+        migrate(connection, where, to=to)  # type: ignore[arg-type]
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("registry.upgrade.migrate", fail)
     with pytest.raises(RegistryError, match="No space left"):
         Registry(golden)
     assert (revision_of(golden), contents(golden)) == (old, before)
+    assert list(golden.parent.glob("*backup*")) == []
     monkeypatch.undo()
     with Registry(golden) as registry:
         registry.check()
@@ -171,17 +226,3 @@ def test_migrations_do_not_depend_on_the_working_directory(
 def test_the_developers_configuration_finds_the_same_migrations() -> None:
     config = Config(Path(__file__).parents[2] / "alembic.ini")
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
-
-
-def test_going_down_and_up_again_ends_in_the_same_tables(path: Path) -> None:
-    from alembic import command
-
-    Registry(path).close()
-    engine = connect_to(locate(path))
-    with engine.execution_options(**WRITE).begin() as connection:
-        config = alembic_config()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
-        migrate(connection)
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []

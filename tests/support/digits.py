@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 from torch import nn
 
-from cli.demo import data, networks, training
+from fingerprint.lab import data, networks, training
 
 __all__ = [
     "digits",
@@ -32,7 +32,7 @@ _FACTORIES: dict[str, Callable[[], nn.Module]] = {
 
 @cache
 def digits() -> data.Digits:
-    """Returns the digits at the demo's size."""
+    """Returns the digits at the lab's size."""
     return data.digits()
 
 

@@ -19,9 +19,14 @@ from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.controls import symmetry_controls
 from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts, symmetry_of
 
-__all__ = ["make_fingerprint", "make_model"]
+__all__ = ["make_fingerprint", "make_model", "small"]
 
 BASES = 2
+
+
+def small(inputs: int = 48, classes: int = 5) -> nn.Sequential:
+    """Builds the network of :func:`make_model`; a factory for ``--arch``."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, classes))
 
 
 def make_model(
@@ -40,7 +45,9 @@ def make_model(
         path: Pretend it was read from this file.
     """
     generator = torch.Generator().manual_seed(seed)
-    layer = nn.Linear(int(np.prod(shape)), classes)
+    module = small(int(np.prod(shape)), classes)
+    layer = module[1]
+    assert isinstance(layer, nn.Linear)
     with torch.no_grad():
         layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator))
         layer.bias.zero_()
@@ -54,7 +61,7 @@ def make_model(
         format="safetensors",
     )
     return Model(
-        module=nn.Sequential(nn.Flatten(), layer).eval(),
+        module=module.eval(),
         input=InputSpec(shape=shape),
         output=OutputSpec(classes=classes),
         architecture="live:Sequential",

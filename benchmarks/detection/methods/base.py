@@ -24,6 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fingerprint.lab.training import pixels
+
 __all__ = [
     "BUDGETS",
     "LabelledImages",
@@ -33,7 +35,6 @@ __all__ = [
     "answers",
     "correctly_named",
     "eight_bit",
-    "pixels",
 ]
 
 BUDGETS = (6, 12, 24, 48, 100)
@@ -145,11 +146,6 @@ class QueryMethod(ABC):
             else None
             for budget in budgets
         }
-
-
-def pixels(images: NDArray[np.uint8]) -> Tensor:
-    """Returns 8-bit images ``(N, C, H, W)`` as float32 in [0, 1]."""
-    return torch.from_numpy(images).float() / 255
 
 
 def eight_bit(images: Tensor) -> NDArray[np.uint8]:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.detection.methods.akh import label_agreement
-from benchmarks.detection.methods.base import LabelledImages, QueryMethod, eight_bit, pixels
+from benchmarks.detection.methods.base import LabelledImages, QueryMethod, eight_bit
+from fingerprint.lab.training import pixels
 
 __all__ = ["IpGuard", "boundary_loss"]
 

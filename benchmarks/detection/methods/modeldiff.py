@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.detection.methods.base import LabelledImages, QueryMethod, eight_bit, pixels
+from benchmarks.detection.methods.base import LabelledImages, QueryMethod, eight_bit
+from fingerprint.lab.training import pixels
 
 __all__ = ["ModelDiff", "decision_distances", "objective"]
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects.mysql import LONGBLOB
 
 revision = "0001"
 down_revision = None
@@ -19,9 +18,8 @@ depends_on = None
 
 # "nulp": marks the file as a registry, so that no other program's database is taken for one.
 APPLICATION_ID = 0x6E756C70
-# Plain types would hold 2 GiB and 64 KiB at most on some servers.
+# A plain integer would hold 2 GiB at most on some servers.
 FILE_SIZE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-BLOB = sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -70,8 +68,7 @@ def create_models() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_models_digest", "models", ["digest"])
-    # MySQL indexes the start of a text only, and wants to be told how much of it.
-    op.create_index("ix_models_domain", "models", ["domain"], mysql_length=255, mariadb_length=255)
+    op.create_index("ix_models_domain", "models", ["domain"])
 
 
 def create_fingerprints() -> None:
@@ -99,7 +96,7 @@ def create_fingerprints() -> None:
         "probe_sets",
         sa.Column("model_id", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.String(64), nullable=False),
-        sa.Column("blob", BLOB, nullable=False),
+        sa.Column("blob", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("model_id", name="pk_probe_sets"),
         sa.ForeignKeyConstraint(
             ["model_id"], ["models.id"], name="fk_probe_sets_model_id", ondelete="CASCADE"
@@ -135,8 +132,3 @@ def create_chain() -> None:
         sa.PrimaryKeyConstraint("seq", name="pk_chain"),
         sa.UniqueConstraint("digest", name="uq_chain_digest"),
     )
-
-
-def downgrade() -> None:
-    for table in ("settings", "chain", "verifications", "probe_sets", "fingerprints", "models"):
-        op.drop_table(table)

@@ -34,7 +34,3 @@ def upgrade() -> None:
             ["other_id"], ["models.id"], name="fk_screenings_other_id", ondelete="CASCADE"
         ),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("screenings")

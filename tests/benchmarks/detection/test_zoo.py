@@ -11,12 +11,11 @@ import torch
 from torch import nn
 
 from benchmarks.detection import export, zoo
-from benchmarks.detection.data import Data
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
-from benchmarks.files import stem
-from cli.demo.training import accuracy, pixels
-from tests.benchmarks.detection.zoo_parts import few_images, images_for, unsettled
+from fingerprint.lab.data import Data
+from fingerprint.lab.training import accuracy, pixels
+from tests.fingerprint.lab.parts import few_images, images_for, unsettled
 
 OF_THE_ISSUE = (
     "last layer",
@@ -66,7 +65,7 @@ def test_what_a_recipe_needs_is_made_before_it() -> None:
             assert set(recipe.needs) <= made, recipe.name
             made.add(recipe.name)
         assert len(made) == len(recipes)
-        assert len({stem(name) for name in made}) == len(made)
+        assert len({zoo.stem(name) for name in made}) == len(made)
 
 
 def test_the_large_zoo_has_three_hundred_independent_pairs_and_every_modification() -> None:
@@ -126,12 +125,10 @@ def test_no_time_makes_no_network(tmp_path: Path) -> None:
 def test_an_interrupted_network_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(state: object, path: Path) -> None:
-        del state
-        path.write_bytes(b"half of it")
+    def interrupted(state: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(zoo, "save_file", interrupted)
+    monkeypatch.setattr(zoo, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         zoo.build(few_images(), tmp_path, recipes=_chosen("digits mlp 0"))
     assert not _contents(tmp_path)

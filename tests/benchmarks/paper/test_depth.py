@@ -7,17 +7,17 @@ import pytest
 import torch
 
 from benchmarks.paper import depth
-from cli.demo import networks
-from cli.demo.data import Digits, digits
+from fingerprint.lab import networks
+from fingerprint.lab.data import Data, digits
 
 
 @pytest.fixture(scope="module")
-def data() -> Digits:
+def data() -> Data:
     return digits(6)
 
 
 @pytest.fixture(scope="module")
-def found(data: Digits) -> depth.Growth:
+def found(data: Data) -> depth.Growth:
     torch.manual_seed(0)
     return depth.growth(networks.Mlp(6, hidden=9).eval(), data)
 

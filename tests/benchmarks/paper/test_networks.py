@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.detection.training import Settings
 from benchmarks.paper import networks
 from benchmarks.paper.dimensions import measured
 from benchmarks.paper.experiment import Options
 from benchmarks.paper.recipes import NETWORKS, Recipe
 from fingerprint import load_model
+from fingerprint.lab.training import Settings
 from fingerprint.solvers import linear_space
 
 
@@ -22,7 +22,7 @@ def _tiny(channels: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(256 * channels, 10))
 
 
-TINY = Recipe(build=_tiny, settings={"digits": Settings(epochs=1, lr=3e-3)}, seed=3, words="tiny")
+TINY = Recipe(build=_tiny, settings={"digits": Settings(epochs=1, lr=3e-3)}, seed=3)
 
 
 @pytest.fixture

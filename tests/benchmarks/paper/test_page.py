@@ -1,105 +1,111 @@
-"""The page of the paper says what the findings hold, as text and nothing else."""
+"""The page of the paper holds the tables of the findings, and its sentences what they bear out."""
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
+from benchmarks import pages
+from benchmarks.paper import figure3, page
 from benchmarks.paper.experiment import (
     Findings,
     Options,
-    Picture,
     Table,
     publish,
     read_findings,
     read_options,
 )
-from benchmarks.paper.page import EXPERIMENTS, escaped, page_text, write_page
+from fingerprint.errors import MalformedFile
 
+ROOT = Path(__file__).parents[3]
 FINDINGS = Findings(
     name="figure3",
-    title="Figure 3 | <b>whole</b>",
-    setting="Digits, *all* of them.",
-    tables=(Table(caption="Errors_1", headings=("kind", "ε|2"), rows=(("noise", "`1`"),)),),
-    pictures=(
-        Picture(file="there.svg", caption="Is there."),
-        Picture(file="gone.svg", caption="Is not."),
-        Picture(file="../outside.svg", caption="Elsewhere."),
-    ),
-    notes=("1. not a list", "# not a heading"),
+    tables=(Table(caption="Errors", headings=("kind", "ε|2"), rows=(("noise", "<1>"),)),),
     numbers={"rmse": [1e-15]},
 )
 
 
+def _committed(name: str) -> dict:
+    return read_findings(ROOT / f"docs/paper/{name}.json").numbers
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Findings of one experiment, with one of their three pictures."""
     out = tmp_path / "paper"
     out.mkdir()
     publish(FINDINGS, Options(data=None, work=tmp_path, out=out))
-    (out / "there.svg").write_text("<svg/>")
-    (tmp_path / "outside.svg").write_text("<svg/>")
     return out
 
 
-def _rendered(markdown: str) -> list:
-    return MarkdownIt("commonmark").enable("table").parse(markdown)
+def test_the_committed_page_holds_the_tables_of_the_committed_findings() -> None:
+    text = (ROOT / page.PAGE).read_text(encoding="utf-8")
+    made = page.tables(ROOT / "docs/paper")
+    assert pages.filled(text, made) == text
+    assert re.findall(r"<!-- table: (.+) -->", text) == list(made)
+    for picture in re.findall(r"!\[[^]]+\]\(([^)]+)\)", text):
+        assert (ROOT / "docs" / picture).is_file(), picture
 
 
-def _shown(markdown: str) -> str:
-    """Returns what a reader sees of one paragraph; other constructs show as their kind."""
-    tokens = _rendered(markdown)
-    if [token.type for token in tokens] != ["paragraph_open", "inline", "paragraph_close"]:
-        return f"not one paragraph: {[token.type for token in tokens]}"
-    children = tokens[1].children or []
-    text = ("text", "text_special")
-    return "".join(t.content if t.type in text else f"<{t.type}>" for t in children)
+def test_harmless_perturbations_of_any_size_move_no_logit() -> None:
+    exact = [
+        one
+        for one in _committed("figure3")["series"]
+        if one["kind"] == figure3.HARMLESS and one["precision"] == "float64"
+    ]
+    assert len(exact) == 2
+    for one in exact:
+        assert max(one["rmse"]) <= 1e-13
+        assert set(one["accuracy"]) == {one["natural"]}
 
 
-@settings(deadline=None)
-@given(st.text(alphabet=st.sampled_from("ab1 \n\\`*_{}[]()<>|~&$#-+=.!:/\"'ε"), min_size=1))
-def test_any_text_reads_as_itself(text: str) -> None:
-    line = " ".join(text.split())
-    shown = _shown(escaped(text)) if line else ""
-    assert shown == line
+def test_all_members_of_a_family_are_answered_alike() -> None:
+    families = [one for one in _committed("figure4")["families"] if not one["after_rounding"]]
+    assert len(families) == 4
+    for one in families:
+        assert max(one["moved"]) <= 1e-12
+        assert set(one["same_class"]) == {1.0}
 
 
-@pytest.mark.parametrize(
-    "text", ["1. a", "12) a", "# a", "---", "- a", "+", "===", "&lt;", "<b>", "![a](b)", "1."]
-)
-def test_nothing_opens_a_construct(text: str) -> None:
-    assert _shown(escaped(text)) == text
+def test_what_is_harmless_for_one_network_is_noticed_by_another() -> None:
+    rows = [one for one in _committed("figure5")["crossed"] if one["way"] == "linear"]
+    noise = [one["relative"] for one in rows if one["source"] == "Gaussian noise"]
+    own = [one["largest"] for one in rows if one["source"] == one["asked"]]
+    others = [
+        one["relative"] for one in rows if one["source"] not in (one["asked"], "Gaussian noise")
+    ]
+    assert max(own) <= 1e-12
+    # As much as half of what noise of the same size does counts as noticed.
+    assert min(others) >= min(noise) / 2
 
 
-def test_numbers_stay_plain_in_the_source() -> None:
-    assert escaped("0.1226") == "0.1226"
-    assert escaped("-3e-15, 51.2 %") == "-3e-15, 51.2 %"
+def test_more_is_harmless_after_every_layer() -> None:
+    for one in _committed("depth").values():
+        for image in zip(*one["dimensions"], strict=True):
+            assert list(image) == sorted(image)
+        assert all(all(row) for row in one["agreeing"])
+        assert max(one["leaks"]) < 1e-14
 
 
-def test_findings_are_read_back_as_they_were_published(folder: Path) -> None:
-    findings, machine, seconds = read_findings(folder / "figure3.json")
-    assert findings == FINDINGS
-    assert "torch" in machine
-    assert 0 <= seconds < 60
-
-
-def test_publishing_prints_the_table(tmp_path, capsys) -> None:
-    publish(FINDINGS, Options(data=None, work=tmp_path, out=tmp_path))
-    assert "| noise | `1` |" in capsys.readouterr().out
+def test_findings_are_read_back_as_they_were_published(folder: Path, capsys) -> None:
+    found = read_findings(folder / "figure3.json")
+    assert (found.name, found.tables, found.numbers) == (
+        "figure3",
+        FINDINGS.tables,
+        {"rmse": [1e-15]},
+    )
+    assert "torch" in found.machine
+    assert 0 <= found.seconds < 60
 
 
 def test_numbers_that_are_no_numbers_are_refused_and_leave_the_old_file(folder: Path) -> None:
     before = (folder / "figure3.json").read_bytes()
-    broken = Findings(name="figure3", title="t", setting="s", numbers={"rmse": float("nan")})
+    broken = Findings(name="figure3", numbers={"rmse": float("nan")})
     with pytest.raises(ValueError, match="JSON"):
         publish(broken, Options(data=None, work=folder, out=folder))
     assert (folder / "figure3.json").read_bytes() == before
-    assert sorted(path.name for path in folder.iterdir()) == ["figure3.json", "there.svg"]
+    assert [path.name for path in folder.iterdir()] == ["figure3.json"]
 
 
 def test_a_row_has_a_cell_for_each_heading() -> None:
@@ -107,51 +113,25 @@ def test_a_row_has_a_cell_for_each_heading() -> None:
         Table(caption="c", headings=("a", "b"), rows=(("1",),))
 
 
-def test_the_page_shows_the_findings_and_says_what_is_missing(folder: Path) -> None:
-    text = page_text(folder, "paper")
-    assert "## Figure 3 \\| \\<b\\>whole\\</b\\>" in text
-    assert "| noise | \\`1\\` |" in text
-    assert "![Is there.](paper/there.svg)" in text
-    for name in ("gone", "../outside"):
-        assert f"The picture {name}.svg is missing" in text
-        assert f"({name}.svg)" not in text
-    for name in set(EXPERIMENTS) - {"figure3"}:
-        assert f"- {name}: missing" in text
-    assert text == page_text(folder, "paper")
+def test_a_page_that_is_not_there_holds_what_was_measured_and_grows(folder: Path) -> None:
+    out = folder.parent / "docs" / "paper.md"
+    page.main(["--out", str(folder), "--page", str(out)])
+    assert "| noise | &lt;1> |" in out.read_text()
+    publish(Findings(name="depth"), Options(data=None, work=folder, out=folder))
+    page.main(["--out", str(folder), "--page", str(out)])
+    assert "<!-- table: depth/measured -->" in out.read_text()
 
 
-def test_sections_stand_in_the_order_of_the_page_and_others_follow(folder: Path) -> None:
-    document = json.loads((folder / "figure3.json").read_text())
-    for name in ("zeta", "depth", "figure2"):
-        document["name"] = document["title"] = name
-        (folder / f"{name}.json").write_text(json.dumps(document))
-    text = page_text(folder, "paper")
-    places = [text.index(f'<a id="{name}">') for name in ("figure2", "figure3", "depth", "zeta")]
-    assert places == sorted(places)
-
-
-def test_cells_stay_in_their_table(folder: Path) -> None:
-    tokens = _rendered(page_text(folder, "paper"))
-    assert sum(token.type == "th_open" for token in tokens) == 2
-    assert sum(token.type == "td_open" for token in tokens) == 2
-    assert sum(token.type == "heading_open" for token in tokens) == 2
-
-
-def test_a_damaged_file_is_named_in_one_line(folder: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_in_one_line(folder: Path) -> None:
     (folder / "figure2.json").write_text("{")
-    with pytest.raises(ValueError, match=r"figure2.json: expected findings of an experiment"):
-        write_page(folder, tmp_path / "page.md")
-    assert not (tmp_path / "page.md").exists()
+    with pytest.raises(MalformedFile, match=r"figure2.json: expected findings of an experiment"):
+        page.tables(folder)
 
 
-def test_pictures_are_linked_from_where_the_page_is(folder: Path, tmp_path: Path) -> None:
-    write_page(folder, tmp_path / "docs" / "page.md")
-    assert "](../paper/there.svg)" in (tmp_path / "docs" / "page.md").read_text()
-
-
-def test_options_name_a_folder_of_weights_for_each_kind_of_data(tmp_path, monkeypatch) -> None:
+def test_findings_on_digits_leave_the_committed_ones_alone(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    images = read_options("Says something.\n\nMore.", ["--data", "somewhere"])
-    assert images.work != read_options("", []).work
+    images, digits = read_options("", ["--data", "somewhere"]), read_options("", [])
+    assert images.out == Path("docs/paper")
+    assert digits.out.is_relative_to(digits.work)
+    assert images.work != digits.work
     assert images.work.is_dir()
-    assert images.out.is_dir()

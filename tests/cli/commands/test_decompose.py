@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from tests.support.digits import digits
 
-ARCH = ("--arch", "cli.demo.networks:mlp", "--input-size", "1,16,16")
+ARCH = ("--arch", "fingerprint.lab.networks:mlp", "--input-size", "1,16,16")
 FLAT = ("--arch", "tests.cli.commands.test_decompose:flat", "--input-size", "12", "--bounds=-1,1")
 
 Run = Callable[..., Any]

@@ -23,23 +23,27 @@ def test_list_shows_every_model_on_a_line_of_its_own(fp: Any) -> None:
 def test_list_of_nothing_is_an_answer(fp: Any, script: Any) -> None:
     script.models = ()
     assert fp("list").exit_code == 0
-    assert json.loads(fp("list", "--json").stdout) == {"schema": 1, "models": []}
+    assert json.loads(fp("list", "--json").stdout) == {"schema": 2, "models": []}
 
 
 def test_list_json_holds_the_facts_of_each_model(fp: Any) -> None:
     document = json.loads(fp("list", "--json").stdout)
     assert [model["name"] for model in document["models"]] == ["ours", "theirs"]
-    assert document["models"][0]["probes"] == 24
+    first = document["models"][0]
+    assert (document["schema"], first["probes"], first["passes"]) == (2, 24, 960)
+    assert (first["role"], first["fingerprint"]) == ("model", "current")
 
 
 def test_show_json_adds_the_fingerprint_and_the_recorded_verdicts(fp: Any) -> None:
     document = json.loads(fp("show", "ours", "--json").stdout)
     assert document["name"] == "ours"
-    assert document["fingerprint"]["per_probe"] == []
+    assert document["schema"] == 2
+    assert document["fingerprint"]["state"] == "current"
+    assert len(document["fingerprint"]["per_probe"]) == 4
     assert document["verifications"] == []
-    assert document["pairs"] == [
-        {"source": "ours", "other": "theirs", "harm_ratio": 0.93, "verdict": "independent"}
-    ]
+    (pair,) = document["pairs"]
+    assert (pair["source"], pair["other"], pair["harm_ratio"]) == ("ours", "theirs", 0.93)
+    assert pair["ratios"][0].keys() == {"test", "depth", "answer_kind", "ratio"}
 
 
 def test_show_names_the_models_that_set_the_margin_of_this_one(fp: Any) -> None:
@@ -64,7 +68,7 @@ def test_remove_with_yes_removes_and_says_so_on_stderr(fp: Any, script: Any) -> 
 
 def test_remove_json_says_what_happened(fp: Any) -> None:
     document = json.loads(fp("remove", "ours", "--yes", "--json").stdout)
-    assert document == {"schema": 1, "name": "ours", "removed": True}
+    assert document == {"schema": 2, "name": "ours", "removed": True}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 
@@ -17,8 +18,30 @@ def test_its_options_reach_the_registry(fp: Any, script: Any) -> None:
     (asked,) = script.named("register")
     assert asked["images"] is None
     del asked["progress"], asked["images"]
-    expected = {"name": "mine", "parent": "ours", "probes": 12, "start": "uniform", "decoys": 0}
-    assert asked == expected
+    assert asked == {
+        "name": "mine",
+        "parent": "ours",
+        "from_scratch": False,
+        "probes": 12,
+        "start": "uniform",
+        "decoys": 0,
+    }
+
+
+def test_that_it_has_no_parent_is_stated_and_excludes_one(fp: Any, script: Any) -> None:
+    assert fp("register", "x.pt", "--from-scratch").exit_code == 0
+    assert script.named("register")[0]["from_scratch"] is True
+    both = fp("register", "x.pt", "--from-scratch", "--parent", "ours")
+    assert both.exit_code == 2
+    assert "--parent or --from-scratch" in both.stderr
+
+
+@pytest.mark.parametrize("probes", ["1", "5", "481"])
+def test_too_few_or_too_many_probes_are_refused_before_anything_is_loaded(
+    fp: Any, script: Any, probes: str
+) -> None:
+    assert fp("register", "x.pt", "--probes", probes).exit_code == 2
+    assert script.calls == []
 
 
 def test_its_defaults_are_those_of_the_design(fp: Any, script: Any) -> None:
@@ -47,11 +70,14 @@ def test_a_folder_without_pictures_is_a_usage_error_before_the_work(
 
 def test_json_is_the_documented_document(fp: Any) -> None:
     document = json.loads(fp("register", "x.pt", "--json").stdout)
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert document.keys() >= {
         *("name", "model_digest", "file_sha256", "architecture", "input", "output", "spaces"),
-        *("probes", "source_harm_ratio", "screened_against", "redrawn", "seconds"),
+        *("depths", "panel", "probes", "source_harm_ratio", "screened_against", "redrawn"),
+        *("passes", "seconds"),
     }
+    (depth,) = document["depths"]
+    assert depth.keys() == {"layer", "width", "probes", "residual", "source_harm_ratio"}
 
 
 def test_what_was_assumed_is_said_as_a_warning(fp: Any) -> None:

@@ -87,7 +87,7 @@ def test_the_demo_recognises_every_suspect_and_can_be_asked_again(tmp_path: Path
         app,
         [
             *("verify", str(kept / "int8.safetensors"), "--registry", str(kept / "demo.db")),
-            *("--arch", "cli.demo.networks:cnn", "--input-size", "1,16,16"),
+            *("--arch", "fingerprint.lab.networks:cnn", "--input-size", "1,16,16"),
             *("--expect", "cnn", "--forbid", "slim_cnn", "--json"),
         ],
     )

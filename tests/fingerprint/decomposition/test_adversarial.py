@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cli.demo.training import pixels
 from fingerprint import Model, load_model
 from fingerprint.decomposition import adversarial
 from fingerprint.errors import NoInformation, UsageError
+from fingerprint.lab.training import pixels
 from tests.support.digits import digits
 
 

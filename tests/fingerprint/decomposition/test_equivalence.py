@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cli.demo.training import pixels
 from fingerprint import Model
 from fingerprint.decomposition import adversarial, family
 from fingerprint.errors import UsageError
+from fingerprint.lab.training import pixels
 from fingerprint.solvers import linear_space
 from tests.fingerprint.solvers.problems import answers, exact
 from tests.support.digits import digits

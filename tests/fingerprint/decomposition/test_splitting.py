@@ -8,10 +8,10 @@ import scipy.linalg
 import torch
 from torch import Tensor, nn
 
-from cli.demo.training import pixels
 from fingerprint import Model, load_model
 from fingerprint.decomposition import adversarial, precise, split
 from fingerprint.errors import NoInformation, UsageError
+from fingerprint.lab.training import pixels
 from fingerprint.solvers import effects, linear_space
 from tests.fingerprint.solvers.problems import answers, exact
 from tests.support.digits import digits

@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cli.demo.networks import mlp
 from fingerprint.errors import NoInformation, UsageError
+from fingerprint.lab.networks import mlp
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
 from fingerprint.probes import extraction

@@ -8,7 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from cli.demo import networks, training
+from fingerprint.lab import modifications, networks, training
+from fingerprint.lab.training import Settings
 from tests.support.digits import digits
 
 __all__ = ["Counting", "fine_tuned", "independent", "other_task", "source"]
@@ -17,19 +18,19 @@ __all__ = ["Counting", "fine_tuned", "independent", "other_task", "source"]
 @cache
 def source() -> nn.Module:
     """A convolutional network trained for so short that it still makes mistakes."""
-    return training.trained(networks.cnn, digits(), seed=0, epochs=2)
+    return training.trained(networks.cnn, digits(), Settings(epochs=2), seed=0)
 
 
 @cache
 def independent() -> nn.Module:
     """The same architecture and data, another seed."""
-    return training.trained(networks.cnn, digits(), seed=1, epochs=2)
+    return training.trained(networks.cnn, digits(), Settings(epochs=2), seed=1)
 
 
 @cache
 def fine_tuned() -> nn.Module:
     """The source, all layers trained for one more epoch."""
-    return training.train(copy.deepcopy(source()), digits(), seed=7, epochs=1, lr=3e-4)
+    return modifications.fine_tuned(source(), digits(), Settings(epochs=1, lr=3e-4), seed=7)
 
 
 @cache

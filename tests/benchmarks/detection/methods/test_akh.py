@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from benchmarks.detection.methods import Akh
 from benchmarks.detection.methods.akh import label_agreement
-from benchmarks.detection.methods.base import pixels
+from fingerprint.lab.training import pixels
 from tests.benchmarks.detection.methods import cases
 from tests.support.digits import digits
 
@@ -45,12 +46,7 @@ def test_a_source_without_mistakes_gives_no_score() -> None:
             cases.source()(pixels(images)).argmax(dim=1).numpy()
             for images in (data.train_images, data.test_images)
         ]
-    faultless = type(data)(
-        train_images=data.train_images,
-        train_labels=named[0],
-        test_images=data.test_images,
-        test_labels=named[1],
-    )
+    faultless = replace(data, train_labels=named[0], test_labels=named[1])
     prepared = Akh().prepare(cases.source(), faultless, queries=100, seed=0)
     assert Akh().scores(prepared, cases.source(), (6, 12)) == {6: None, 12: None}
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmarks.detection.methods import BUDGETS, WeightCosine
-from cli.demo import networks
+from fingerprint.lab import networks
 from tests.benchmarks.detection.methods import cases
 from tests.support.digits import digits
 

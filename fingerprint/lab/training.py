@@ -1,21 +1,28 @@
-"""One training loop for everything the zoo does to a network that takes gradients."""
+"""One training loop that takes seconds and gives the same weights for the same seed.
+
+trained(networks.cnn, digits(), Settings(epochs=4), seed=0)
+train(student, digits(), seed=1, loss=from_logits(teacher))
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmarks.detection.data import Data
-from benchmarks.detection.networks import head
-from cli.demo.training import accuracy, one_thread, pixels
+from fingerprint.lab.data import Data
+from fingerprint.lab.networks import head
 from fingerprint.progress import Progress, silent
 
 __all__ = [
+    "Distortion",
     "Loss",
     "Settings",
     "accuracy",
@@ -23,7 +30,11 @@ __all__ = [
     "from_labels",
     "from_logits",
     "noised",
+    "one_thread",
+    "pixels",
     "train",
+    "trained",
+    "untrained",
 ]
 
 _BATCH = 64
@@ -47,13 +58,43 @@ class Settings:
         head_only: Whether everything but the head is left as it is, statistics included.
     """
 
-    epochs: int
-    lr: float
+    epochs: int = 12
+    lr: float = 3e-3
     optimizer: Literal["adamw", "sgd"] = "adamw"
     scheduled: bool = True
     shift: int = 0
     flip: bool = False
     head_only: bool = False
+
+
+_FROM_SCRATCH = Settings()
+
+
+def pixels(images: NDArray[np.uint8]) -> Tensor:
+    """Returns 8-bit images ``(N, C, H, W)`` as float32 in [0, 1]."""
+    return torch.from_numpy(images).float() / 255
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Computes on one thread: these networks are too small to gain from more.
+
+    On a busy machine a second thread makes training many times slower, and another number of
+    threads would give other weights.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def accuracy(network: nn.Module, data: Data) -> float:
+    """Returns the share of test images a network names correctly."""
+    with torch.inference_mode():
+        named = network(pixels(data.test_images)).argmax(dim=1)
+    return float((named == torch.from_numpy(data.test_labels)).float().mean())
 
 
 def _hard(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -137,7 +178,7 @@ def _augmented(images: Tensor, settings: Settings, generator: torch.Generator) -
 def train(
     network: Network,
     data: Data,
-    settings: Settings,
+    settings: Settings = _FROM_SCRATCH,
     *,
     seed: int,
     loss: Loss = _hard,
@@ -198,3 +239,36 @@ def _optimizer(parameters: list[nn.Parameter], settings: Settings) -> torch.opti
     if settings.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=settings.lr, momentum=0.9)
     return torch.optim.AdamW(parameters, lr=settings.lr, weight_decay=1e-2)
+
+
+def untrained(factory: Callable[[], Network], seed: int) -> Network:
+    """Builds a network from a seed, leaving the global random state alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return factory()
+
+
+def trained(
+    factory: Callable[[], Network],
+    data: Data,
+    settings: Settings = _FROM_SCRATCH,
+    *,
+    seed: int,
+    loss: Loss = _hard,
+    progress: Progress = silent,
+) -> Network:
+    """Builds a network from a seed and trains it, leaving the global random state alone.
+
+    Args:
+        factory: Builds the untrained network.
+        data: What to train on.
+        settings: How.
+        seed: Decides the initial weights, the order of the batches and every other draw.
+        loss: Of a network, images and labels.
+        progress: Called after each epoch.
+
+    Returns:
+        The trained network, in evaluation mode.
+    """
+    network = untrained(factory, seed)
+    return train(network, data, settings, seed=seed, loss=loss, progress=progress)

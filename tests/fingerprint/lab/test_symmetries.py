@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.detection.symmetries import equivalent
-from tests.benchmarks.detection.zoo_parts import images_for, unsettled
+from fingerprint.lab.symmetries import equivalent
+from tests.fingerprint.lab.parts import images_for, unsettled
 
 KINDS = ["resnet20", "plain cnn", "vit", "digits cnn", "digits vit"]
 

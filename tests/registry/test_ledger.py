@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fingerprint.errors import UsageError
 from registry import Registry, RegistryCorrupt
-from registry.chain import Entry, Head, broken, origin, standing
+from registry.ledger import Entry, Head, broken, origin, standing
 from tests.registry.conftest import put, tamper
+from tests.support.fingerprints import make_model
 
 SEED = "5e" * 32
 
@@ -109,37 +112,70 @@ def test_any_other_order_is_noticed(order: list[int]) -> None:
     assert (problems([FIVE[index] for index in order], HEAD) == ()) is whole
 
 
-def test_what_stands_is_what_was_registered_and_not_removed_since() -> None:
-    entries = chain_of({"name": "a"}, {"name": "b"}, {"name": "a"}, {"name": "a", "again": True})
-    entries[2] = replace(entries[2], action="remove")
-    assert standing(entries) == {"b": {"name": "b"}, "a": {"name": "a", "again": True}}
+def test_what_stands_is_what_was_written_last_and_not_deleted_since() -> None:
+    entries = chain_of(
+        {"rows": {"models": {"1": "a", "2": "b"}}},
+        {"rows": {"models": {"1": "c"}, "pairs": {"1/2": "d"}}},
+        {"rows": {"models": {"2": None}}},
+        {"rows": "nonsense"},
+        {"no": "rows"},
+    )
+    assert standing(entries) == {"models": {"1": "c"}, "pairs": {"1/2": "d"}}
 
 
 @pytest.mark.parametrize(
     ("statement", "row"),
     [
-        ("UPDATE chain SET payload = replace(payload, 'derived', 'mine') WHERE seq = 2", "chain 2"),
-        ("UPDATE chain SET created = '2020-01-01T00:00:00Z' WHERE seq = 1", "chain 1"),
-        ("UPDATE chain SET digest = 'x' WHERE seq = 3", "chain 3"),
+        ("UPDATE chain SET payload = replace(payload, 'derived', 'mine') WHERE seq = 3", "chain 3"),
+        ("UPDATE chain SET payload = '[1]' WHERE seq = 3", "chain 3"),
+        ("UPDATE chain SET payload = 'no json' WHERE seq = 3", "chain 3"),
+        ("UPDATE chain SET created = '2020-01-01T00:00:00Z' WHERE seq = 2", "chain 2"),
+        ("UPDATE chain SET digest = 'x' WHERE seq = 4", "chain 4"),
         ("DELETE FROM chain WHERE seq = 1", "chain 1"),
-        ("DELETE FROM chain WHERE seq = 2", "chain 2"),
-        ("DELETE FROM chain WHERE seq = 3", "chain 2"),
-        ("DELETE FROM settings WHERE key = 'chain_head'", "chain 3"),
+        ("DELETE FROM chain WHERE seq = 3", "chain 3"),
+        ("DELETE FROM chain WHERE seq = 4", "chain 3"),
+        ("DELETE FROM settings WHERE key = 'chain_head'", "chain 4"),
         ("UPDATE settings SET value = '" + "00" * 32 + "' WHERE key = 'seed'", "chain 1"),
     ],
 )
 def test_a_chain_changed_in_the_file_is_noticed(family: Registry, statement: str, row: str) -> None:
-    family.verify_chain()
+    family.head()
     tamper(family.path, statement)
     with Registry(family.path) as again:
-        with pytest.raises(RegistryCorrupt, match=row):
-            again.verify_chain()
-        with pytest.raises(RegistryCorrupt, match=row):
-            again.check()
+        for look in (again.head, again.check, lambda: again.verify(make_model(9))):
+            with pytest.raises(RegistryCorrupt, match=row):
+                look()
+        assert again.verifications() == []
 
 
 def test_a_deleted_end_is_noticed_even_after_more_was_appended(family: Registry) -> None:
-    tamper(family.path, "DELETE FROM chain WHERE seq = 3")
+    tamper(family.path, "DELETE FROM chain WHERE seq = 4")
+    family.remove("other")
+    with pytest.raises(RegistryCorrupt, match="chain 4: missing"):
+        family.check()
+
+
+def test_a_head_kept_elsewhere_tells_whether_the_chain_went_through_it(family: Registry) -> None:
+    kept = family.head()
     put(family, "later", 5)
-    with pytest.raises(RegistryCorrupt, match="chain 3: missing"):
-        family.verify_chain()
+    for head in (kept, kept.partition(":")[2], family.head()):
+        family.check(head=head)
+    with pytest.raises(RegistryCorrupt, match="has not gone through"):
+        family.check(head="4:" + "0" * 64)
+    with pytest.raises(RegistryCorrupt, match="has not gone through"):
+        family.check(head="3:" + kept.partition(":")[2])
+    for nonsense in ("", "4", "x:" + "0" * 64, "0" * 63 + "g"):
+        with pytest.raises(UsageError, match="head: expected"):
+            family.check(head=nonsense)
+
+
+def test_a_registry_written_anew_as_a_whole_is_told_by_the_head_alone(
+    family: Registry, tmp_path: Path
+) -> None:
+    kept = family.head()
+    with Registry(tmp_path / "forged.db") as forged:
+        for seed, name in enumerate(("source", "derived", "other")):
+            put(forged, name, seed)
+        forged.check()
+        with pytest.raises(RegistryCorrupt, match="has not gone through"):
+            forged.check(head=kept)

@@ -1,11 +1,31 @@
-"""The tasks made from the ten classes."""
+"""The digits, and the tasks made from the ten classes."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.detection.data import TASKS
-from tests.benchmarks.detection.zoo_parts import few_images
+from fingerprint.lab import data as lab
+from fingerprint.lab.data import TASKS
+from tests.fingerprint.lab.parts import few_images
+from tests.support.digits import digits
+
+
+def test_digits_are_eight_bit_images_that_use_the_whole_range() -> None:
+    loaded = digits()
+    assert loaded.train_images.dtype == np.uint8
+    assert loaded.train_images.shape[1:] == loaded.input_size == (1, 16, 16)
+    assert loaded.train_images.min() == 0
+    assert loaded.train_images.max() == 255
+
+
+def test_another_size_gives_images_of_that_size() -> None:
+    assert lab.digits(8).input_size == (1, 8, 8)
+
+
+def test_training_and_test_images_do_not_overlap() -> None:
+    loaded = digits()
+    seen = {image.tobytes() for image in loaded.train_images}
+    assert not any(image.tobytes() in seen for image in loaded.test_images)
 
 
 def test_turning_back_by_the_label_restores_every_image() -> None:

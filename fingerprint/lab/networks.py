@@ -1,8 +1,8 @@
-"""The demo's networks: a convolutional one, a vision transformer and a perceptron.
+"""Networks for digits: a convolutional one, a vision transformer and a perceptron.
 
 All take pixels in [0, 1] of shape ``(N, 1, size, size)`` and answer with ten logits. The
-factories at the end take no arguments, so a weights file of the demo can be named on the
-command line: ``fp verify copy.safetensors --arch cli.demo.networks:cnn --input-size 1,16,16``.
+factories at the end take no arguments, so a weights file can be named on the command line:
+``fp verify copy.safetensors --arch fingerprint.lab.networks:cnn --input-size 1,16,16``.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from cli.demo.data import DEFAULT_SIZE
+from fingerprint.lab.data import CLASSES, DEFAULT_SIZE
 
 __all__ = [
-    "CLASSES",
+    "Attention",
+    "Block",
     "Cnn",
     "Mlp",
     "Vit",
     "cnn",
     "folded_cnn",
+    "head",
     "mlp",
+    "replace_head",
     "slim_cnn",
     "vit",
 ]
-
-CLASSES = 10
 
 
 class Cnn(nn.Module):
@@ -195,3 +196,15 @@ def vit() -> Vit:
 def mlp() -> Mlp:
     """Returns an untrained perceptron."""
     return Mlp()
+
+
+def head(network: nn.Module) -> nn.Linear:
+    """Returns the last linear layer, which is the head of every network of the lab."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def replace_head(network: nn.Module, classes: int) -> None:
+    """Puts a new, untrained head with another number of answers in place of the old one."""
+    old = head(network)
+    path = next(name for name, module in network.named_modules() if module is old)
+    network.set_submodule(path, nn.Linear(old.in_features, classes))

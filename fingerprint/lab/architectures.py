@@ -1,33 +1,29 @@
-"""The architectures of the zoo: small enough to train many of each on one core.
+"""Architectures by name, for digits and for CIFAR-10: small enough to train many on one core.
 
-Every network takes pixels in [0, 1] and answers with logits. The demo's networks serve the
-digits; with a colour image's first layer they serve CIFAR-10 too.
+Every network takes pixels in [0, 1] and answers with logits. The networks for digits, with a
+colour image's first layer, serve CIFAR-10 too.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from benchmarks.cifar_resnet import CifarResNet
-from benchmarks.detection.data import CLASSES
-from cli.demo import networks as demo
+from fingerprint.lab import networks
+from fingerprint.lab.cifar_resnet import CifarResNet
+from fingerprint.lab.data import CLASSES
+from fingerprint.lab.modifications import folded as without_normalisation
 
 __all__ = [
     "ARCHITECTURES",
+    "ColourVit",
     "Mixer",
     "Pixels",
     "PlainCnn",
-    "Vit",
     "body",
     "build",
-    "fold",
-    "head",
-    "replace_head",
     "separable_cnn",
     "wide_cnn",
 ]
@@ -56,16 +52,16 @@ class Pixels(nn.Module):
         return logits
 
 
-class PlainCnn(demo.Cnn):
-    """The demo's six convolutions for colour images."""
+class PlainCnn(networks.Cnn):
+    """The digits' six convolutions for colour images."""
 
     def __init__(self, width: int = 32) -> None:
         super().__init__(width)
         self.convolutions[0] = nn.Conv2d(3, width, 3, stride=2, padding=1, bias=False)
 
 
-class Vit(demo.Vit):
-    """The demo's transformer for colour images: 8×8 patches, so 192 numbers become 64."""
+class ColourVit(networks.Vit):
+    """The digits' transformer for colour images: 8×8 patches, so 192 numbers become 64."""
 
     def __init__(self) -> None:
         super().__init__(32, patch=8, dim=64, depth=4, heads=4)
@@ -149,13 +145,13 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "plain cnn": lambda: Pixels(PlainCnn()),
     "wide cnn": lambda: Pixels(wide_cnn()),
     "separable cnn": lambda: Pixels(separable_cnn()),
-    "vit": lambda: Pixels(Vit()),
+    "vit": lambda: Pixels(ColourVit()),
     "mixer": lambda: Pixels(Mixer()),
     "mlp": lambda: Pixels(_perceptron()),
-    "digits cnn": demo.cnn,
-    "digits slim cnn": demo.slim_cnn,
-    "digits vit": demo.vit,
-    "digits mlp": demo.mlp,
+    "digits cnn": networks.cnn,
+    "digits slim cnn": networks.slim_cnn,
+    "digits vit": networks.vit,
+    "digits mlp": networks.mlp,
 }
 """What builds each architecture, untrained and with ten answers."""
 
@@ -176,56 +172,10 @@ def build(architecture: str, *, classes: int = CLASSES, folded: bool = False) ->
     """
     network = ARCHITECTURES[architecture]().eval()
     if classes != CLASSES:
-        replace_head(network, classes)
-    return fold(network) if folded else network
+        networks.replace_head(network, classes)
+    return without_normalisation(network) if folded else network
 
 
 def body(network: nn.Module) -> nn.Module:
     """Returns the network behind the normalisation of pixels, if there is one."""
     return network.network if isinstance(network, Pixels) else network
-
-
-def head(network: nn.Module) -> nn.Linear:
-    """Returns the last linear layer, which is every architecture's head."""
-    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
-
-
-def replace_head(network: nn.Module, classes: int) -> None:
-    """Puts a new, untrained head with another number of answers in place of the old one."""
-    old = head(network)
-    path = next(name for name, module in network.named_modules() if module is old)
-    parent, _, name = path.rpartition(".")
-    setattr(network.get_submodule(parent), name, nn.Linear(old.in_features, classes))
-
-
-def fold(network: nn.Module) -> nn.Module:
-    """Folds each batch normalisation into the convolution before it, in place.
-
-    Args:
-        network: In evaluation mode.
-
-    Returns:
-        The same network, without batch normalisation after convolutions.
-    """
-    for parent, convolution, norm in list(_normalised(network)):
-        fused = fuse_conv_bn_eval(parent.get_submodule(convolution), parent.get_submodule(norm))
-        parent.set_submodule(convolution, fused)
-        parent.set_submodule(norm, nn.Identity())
-    return network
-
-
-def _normalised(network: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Yields who holds a convolution and its batch normalisation, and their names there.
-
-    A container that applies its children in the order in which it holds them, and the ResNets,
-    hold a convolution right before its normalisation; the demo's networks hold two lists.
-    """
-    for module in network.modules():
-        if isinstance(module, demo.Cnn):
-            for i in range(len(module.convolutions)):
-                yield module, f"convolutions.{i}", f"norms.{i}"
-            continue
-        children = list(module.named_children())
-        for (first, convolution), (second, norm) in itertools.pairwise(children):
-            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                yield module, first, second

@@ -1,4 +1,4 @@
-"""What the zoo's tests share: few images, and networks whose every weight matters."""
+"""What the lab's tests share: few images, and networks whose every weight matters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from benchmarks.detection import networks
-from benchmarks.detection.data import Data, load_data
+from fingerprint.lab.architectures import build
+from fingerprint.lab.data import Data
+from tests.support.digits import digits
 
 __all__ = ["few_images", "images_for", "unsettled"]
 
@@ -17,7 +18,7 @@ __all__ = ["few_images", "images_for", "unsettled"]
 @cache
 def few_images() -> Data:
     """Returns 96 digits to learn from and 60 to be tested on."""
-    data = load_data(None)
+    data = digits()
     return replace(
         data,
         train_images=data.train_images[:96],
@@ -37,7 +38,7 @@ def unsettled(architecture: str) -> nn.Module:
     """Builds a network whose normalisation is far from the identity, as a trained one's is."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = networks.build(architecture)
+        network = build(architecture)
         for module in network.modules():
             if isinstance(module, nn.BatchNorm2d | nn.LayerNorm):
                 nn.init.uniform_(module.weight, 0.5, 2)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.detection import networks, training
-from benchmarks.detection.training import Settings
-from cli.demo.modifications import pruned
-from tests.benchmarks.detection.zoo_parts import few_images, images_for, unsettled
+from fingerprint.lab import networks, training
+from fingerprint.lab.architectures import build
+from fingerprint.lab.modifications import pruned
+from fingerprint.lab.training import Settings, accuracy, train, trained
+from tests.fingerprint.lab.parts import few_images, images_for, unsettled
+from tests.support.digits import digits, network
 
 ONCE = Settings(epochs=1, lr=1e-2, optimizer="sgd", scheduled=False, shift=1, flip=True)
 
@@ -21,9 +24,33 @@ def _moved(before: nn.Module, after: nn.Module) -> set[str]:
     return {name for name, t in before.state_dict().items() if not torch.equal(t, state[name])}
 
 
+@pytest.mark.parametrize("kind", ["cnn", "vit", "mlp"])
+def test_a_trained_network_names_nine_of_ten_unseen_digits(kind: str) -> None:
+    assert accuracy(network(kind), digits()) >= 0.9
+
+
+def test_training_from_scratch_is_reproducible_and_leaves_the_global_random_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    first, second = (trained(networks.mlp, few_images(), ONCE, seed=3) for _ in range(2))
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert not _moved(first, second)
+
+
+def test_training_reports_each_epoch() -> None:
+    seen: list[tuple[str, int, int]] = []
+    train(
+        networks.mlp(),
+        few_images(),
+        Settings(epochs=2),
+        seed=0,
+        progress=lambda stage, done, total: seen.append((stage, done, total)),
+    )
+    assert seen == [("training", 1, 2), ("training", 2, 2)]
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
     first, second, other = (
-        training.train(unsettled("digits cnn"), few_images(), ONCE, seed=seed) for seed in (3, 3, 4)
+        train(unsettled("digits cnn"), few_images(), ONCE, seed=seed) for seed in (3, 3, 4)
     )
     assert not _moved(first, second)
     assert _moved(first, other)
@@ -32,7 +59,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others() -> None:
 def test_head_only_moves_the_head_and_no_statistic() -> None:
     network = unsettled("digits cnn")
     settings = Settings(epochs=1, lr=1e-2, head_only=True)
-    tuned = training.train(copy.deepcopy(network), few_images(), settings, seed=0)
+    tuned = train(copy.deepcopy(network), few_images(), settings, seed=0)
     assert _moved(network, tuned) == {"head.weight", "head.bias"}
     assert all(parameter.requires_grad for parameter in tuned.parameters())
 
@@ -41,7 +68,7 @@ def test_pruned_weights_stay_zero_only_when_asked_to() -> None:
     sparse = pruned(unsettled("digits cnn"), share=0.5)
     zeros = [parameter == 0 for parameter in sparse.parameters()]
     kept, refilled = (
-        training.train(copy.deepcopy(sparse), few_images(), ONCE, seed=0, keep_zeros=keep)
+        train(copy.deepcopy(sparse), few_images(), ONCE, seed=0, keep_zeros=keep)
         for keep in (True, False)
     )
     assert all(not p[z].any() for p, z in zip(kept.parameters(), zeros, strict=True))
@@ -60,7 +87,7 @@ def test_attacks_stay_within_eps_and_raise_the_loss() -> None:
 
 
 def test_a_students_loss_ends_where_it_answers_as_its_teacher() -> None:
-    teacher, other = unsettled("digits vit"), networks.build("digits mlp")
+    teacher, other = unsettled("digits vit"), build("digits mlp")
     images = images_for("digits vit")
     nothing = torch.zeros(len(images), dtype=torch.int64)
     loss = training.from_logits(teacher)
@@ -69,7 +96,7 @@ def test_a_students_loss_ends_where_it_answers_as_its_teacher() -> None:
 
 
 def test_labels_are_all_that_a_label_extraction_sees() -> None:
-    teacher, student = unsettled("digits vit"), networks.build("digits mlp")
+    teacher, student = unsettled("digits vit"), build("digits mlp")
     images = images_for("digits vit")
     named = teacher(images).argmax(dim=1)
     lied_about = (named + 1) % 10

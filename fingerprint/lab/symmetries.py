@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmarks.cifar_resnet import BasicBlock, CifarResNet
-from benchmarks.detection.networks import body
-from cli.demo import networks as demo
+from fingerprint.lab import networks
+from fingerprint.lab.architectures import body
+from fingerprint.lab.cifar_resnet import BasicBlock, CifarResNet
 
 __all__ = ["equivalent"]
 
@@ -76,18 +76,18 @@ def equivalent(
     changed = copy.deepcopy(network)
     inner = body(changed)
     with torch.no_grad():
-        if isinstance(inner, demo.Cnn):
+        if isinstance(inner, networks.Cnn):
             _change_cnn(inner, draw)
         elif isinstance(inner, CifarResNet):
             _change_resnet(inner, draw)
-        elif isinstance(inner, demo.Vit):
+        elif isinstance(inner, networks.Vit):
             _change_vit(inner, draw)
         else:
             raise TypeError(f"expected a plain CNN, a CifarResNet or a Vit, got {type(inner)}")
     return changed
 
 
-def _change_cnn(network: demo.Cnn, draw: Draw) -> None:
+def _change_cnn(network: networks.Cnn, draw: Draw) -> None:
     units: _Units | None = None
     for convolution, norm in network.layers():
         if units is not None:
@@ -105,6 +105,7 @@ def _change_resnet(network: CifarResNet, draw: Draw) -> None:
     stream.leave(network.bn1)
     for stage in (network.layer1, network.layer2, network.layer3):
         for block in stage:
+            assert isinstance(block, BasicBlock)
             stream = _change_block(block, stream, draw)
     stream.enter(network.linear)
 
@@ -137,7 +138,7 @@ def _padded(stream: _Units, extra: int, draw: Draw) -> _Units:
     return _Units(order, scale)
 
 
-def _change_vit(network: demo.Vit, draw: Draw) -> None:
+def _change_vit(network: networks.Vit, draw: Draw) -> None:
     """Changes the tokens' dimensions, heads and hidden units.
 
     Layer normalisation and GELU commute with orders only, so tokens and hidden units keep
@@ -148,7 +149,7 @@ def _change_vit(network: demo.Vit, draw: Draw) -> None:
     tokens.leave(network.patch_embed)
     network.position.copy_(network.position[..., tokens.order])
     for block in network.blocks:
-        assert isinstance(block, demo.Block)
+        assert isinstance(block, networks.Block)
         first, second = block.mlp[0], block.mlp[2]
         assert isinstance(first, nn.Linear)
         assert isinstance(second, nn.Linear)
@@ -177,7 +178,7 @@ def _normalised(norm: nn.LayerNorm, tokens: _Units, draw: Draw) -> _Units:
     return units
 
 
-def _change_heads(attention: demo.Attention, draw: Draw) -> None:
+def _change_heads(attention: networks.Attention, draw: Draw) -> None:
     """Reorders heads and what is inside each; scales queries up where keys go down."""
     dim = attention.out.in_features
     size = dim // attention.heads

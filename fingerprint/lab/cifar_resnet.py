@@ -1,6 +1,6 @@
 """The CIFAR-10 ResNets of He et al. (2016): 6n+2 layers, parameter-free shortcuts.
 
-    fp register resnet20.safetensors --arch benchmarks.cifar_resnet:resnet20
+    fp register resnet20.safetensors --arch fingerprint.lab.cifar_resnet:resnet20
 
 A shortcut that changes resolution takes every second pixel and pads the new channels with
 zeros (option A of the paper), so it has no weights.
@@ -72,7 +72,8 @@ class CifarResNet(nn.Module):
         """Maps images ``(N, 3, 32, 32)`` to logits ``(N, num_classes)``."""
         out = torch.relu(self.bn1(self.conv1(x)))
         out = self.layer3(self.layer2(self.layer1(out)))
-        return self.linear(out.mean(dim=(2, 3)))
+        logits: Tensor = self.linear(out.mean(dim=(2, 3)))
+        return logits
 
 
 def resnet20(num_classes: int = 10) -> CifarResNet:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.detection.metrics import Estimate
 
-__all__ = ["cell", "counted", "decimal", "emphasised", "listing", "percent", "plural", "table"]
+__all__ = ["cell", "decimal", "listing", "percent", "table"]
 
 
 def decimal(value: float | None, digits: int = 2) -> str:
@@ -41,21 +41,6 @@ def cell(estimate: Estimate) -> str:
     if value == "1.00" and estimate.value < 1:
         value = f"{math.floor(1000 * estimate.value) / 1000:.3f}"
     return f"{value} [{low:.2f}, {high:.2f}]"
-
-
-def counted(estimate: Estimate) -> str:
-    """Writes a rate as so many of so many, with its interval."""
-    return f"{estimate.hits} of {estimate.total} ({cell(estimate)})"
-
-
-def plural(count: int, noun: str, several: str | None = None) -> str:
-    """Writes a count with its noun: "1 pair", "2 pairs"."""
-    return f"{count} {noun if count == 1 else several or noun + 's'}"
-
-
-def emphasised(names: Iterable[str]) -> str:
-    """Writes names that may hold commas so that each can be told from the next."""
-    return listing(f"*{name}*" for name in names)
 
 
 def listing(names: Iterable[str]) -> str:

@@ -1,0 +1,48 @@
+"""The images that the benchmarks train and test networks on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.lab.data import Data, digits
+
+__all__ = ["load_data"]
+
+_CIFAR_FILE = "cifar10_sample.npz"
+_ORDER_SEED = 0
+
+
+def load_data(folder: Path | None) -> Data:
+    """Loads the images of the benchmark.
+
+    Args:
+        folder: Has ``cifar10_sample.npz``, images ``(N, 32, 32, 3)``. Without it, the
+            lab's digits, ``(N, 1, 16, 16)``.
+
+    Raises:
+        FileNotFoundError: The folder has no such file.
+    """
+    if folder is None:
+        return digits()
+    with np.load(folder / _CIFAR_FILE) as arrays:
+        train = _shuffled(arrays["train_images"], arrays["train_labels"])
+        test = _shuffled(arrays["test_images"], arrays["test_labels"])
+    return Data(
+        name="cifar10",
+        train_images=train[0],
+        train_labels=train[1],
+        test_images=test[0],
+        test_labels=test[1],
+    )
+
+
+def _shuffled(
+    images: NDArray[np.uint8], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Returns channels-first images in an order in which any few of them show all classes."""
+    order = np.random.default_rng(_ORDER_SEED).permutation(len(labels))
+    channels_first = images[order].transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(channels_first), labels[order].astype(np.int64)

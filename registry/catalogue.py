@@ -1,0 +1,122 @@
+"""The registered models as a plan or a verdict needs them: every row compared with the chain.
+
+::
+
+    catalogue = Catalogue(books)                   # RegistryCorrupt, if a row is not what it was
+    rows = catalogue.named(["ours"])
+    fingerprints = catalogue.fingerprints(rows)
+
+It reads what it is asked for, in the one transaction of its books, and refuses damage at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from registry import pairs
+from registry.ledger import Books
+from registry.names import unknown
+from registry.records import fingerprint_of, registered
+from registry.registration import Peer
+from registry.tables import (
+    AliasRow,
+    FingerprintRow,
+    ModelRow,
+    PairRow,
+    ProbeSetRow,
+    SettingRow,
+)
+from registry.values import Pair
+
+if TYPE_CHECKING:
+    from fingerprint.kinship import Kinship
+    from fingerprint.probes.probe import Fingerprint
+
+__all__ = ["Catalogue"]
+
+
+class Catalogue:
+    """What is registered.
+
+    Args:
+        books: The chain, and the rows it speaks of.
+        seed: The registry's seed.
+
+    Attributes:
+        rows: Every model, in the order of registration.
+
+    Raises:
+        RegistryCorrupt: The chain is broken, or a model, alias or setting is not what it says.
+    """
+
+    def __init__(self, books: Books, seed: str) -> None:
+        self.books, self.seed = books, seed
+        with self._settled():
+            books.rows(SettingRow)
+            self.rows = books.rows(ModelRow)
+            self._aliases = books.rows(AliasRow)
+        self._by_id = {row.id: row for row in self.rows}
+        self._names = {row.id: row.name for row in self.rows}
+
+    @cached_property
+    def kinship(self) -> Kinship:
+        """Who is kin, by what was declared and by weights."""
+        return pairs.kinship_of(self.rows)
+
+    def named(self, names: Sequence[str]) -> list[ModelRow]:
+        """Returns the models that names or aliases speak of, each once.
+
+        Raises:
+            UnknownModel: One of them names nothing.
+        """
+        known = {row.name: row for row in self.rows}
+        known |= {alias.name: self._by_id[alias.model_id] for alias in self._aliases}
+        found = [known[name] if name in known else unknown(name, known) for name in names]
+        return list({row.id: row for row in found}.values())
+
+    def of_domain(self, domain: str) -> list[ModelRow]:
+        """Returns the models that can be asked the same inputs."""
+        return [row for row in self.rows if row.domain == domain]
+
+    def parent(self, row: ModelRow) -> ModelRow | None:
+        """Returns the declared parent of a model."""
+        return None if row.parent_id is None else self._by_id[row.parent_id]
+
+    def fingerprints(self, rows: Collection[ModelRow]) -> dict[str, Fingerprint]:
+        """Returns the probes of models, by name."""
+        return {peer.name: fingerprint for peer, fingerprint in self._probes(rows)}
+
+    def peers(self, rows: Collection[ModelRow]) -> dict[int, Peer]:
+        """Returns models with their encoded probes, by number, ready to leave the registry."""
+        return {peer.id: peer for peer, _ in self._probes(rows)}
+
+    def pairs(self, rows: Collection[ModelRow]) -> tuple[Pair, ...]:
+        """Returns what independent models did to these models' probes, smallest ratio first."""
+        with self._settled():
+            found = self.books.rows(PairRow, [row.id for row in rows])
+        return pairs.independent(found, self.rows, self.kinship.families())
+
+    def missing(self) -> list[tuple[ModelRow, ModelRow]]:
+        """Returns the pairs nobody has measured yet: whose probes, and who is to be asked."""
+        measured = self.books.keys(PairRow)
+        return pairs.missing(self.rows, measured, self.kinship.families(), self.seed)
+
+    def _probes(self, rows: Collection[ModelRow]) -> Iterator[tuple[Peer, Fingerprint]]:
+        ids = sorted({row.id for row in rows})
+        with self._settled():
+            facts = {one.model_id: one for one in self.books.rows(FingerprintRow, ids)}
+        where = self.books.where
+        with self._settled():
+            for one in self.books.each(ProbeSetRow, ids):
+                row, fact = self._by_id[one.model_id], facts[one.model_id]
+                model = registered(row, fact, where, names=self._names)
+                fingerprint = fingerprint_of(row, fact, one, where)
+                yield Peer(id=row.id, model=model, blob=one.blob), fingerprint
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        yield
+        self.books.settle()

@@ -1,0 +1,68 @@
+"""Plans a registration: who takes part, of everyone who is registered."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from registry import changes, pairs
+from registry.catalogue import Catalogue
+from registry.registration import Task, load_options_of
+
+if TYPE_CHECKING:
+    from fingerprint.network.model import Model
+
+__all__ = ["planned"]
+
+MENDED_ALONG = 8
+"""How many missing pairs of others a registration measures beside its own."""
+
+
+def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
+    """Returns the task with everyone who takes part in it.
+
+    Its probes are screened against the few models they could be mistaken for, and it is asked
+    those of some forty others; so the thousandth model is as little work as the fiftieth. Kin
+    take no part: they share what it ignores.
+
+    Raises:
+        NameTaken: Another model has this name.
+        UnknownParent: The parent is not registered.
+    """
+    session = catalogue.books.session
+    parent = changes.parent_of(session, task.parent)
+    known = changes.same_model(
+        session,
+        digest=model.digest,
+        input=model.input.to_dict(),
+        load_options=load_options_of(model.architecture, model.input, model.pick),
+        method=task.settings.method,
+    )
+    changes.check_free(session, task.name, but=known)
+    if known is not None:
+        return replace(task, known=known.name)
+    kinship = catalogue.kinship
+    parents = dict(kinship.parents)
+    if parent is not None:
+        parents[task.name] = parent.name
+    digests = {**kinship.digests, task.name: model.digest}
+    family = replace(kinship, parents=parents, digests=digests).families()
+    strangers = [
+        row
+        for row in catalogue.of_domain(model.input.domain)
+        if family[row.name] != family[task.name]
+    ]
+    screen = pairs.nearest(strangers, model.architecture, model.output.classes)
+    ask = pairs.whom_to_ask(strangers, model.digest, catalogue.seed)
+    missing = catalogue.missing()[:MENDED_ALONG]
+    peers = catalogue.peers([*screen, *ask, *(row for pair in missing for row in pair)])
+    twins = [row.name for row in catalogue.rows if row.digest == model.digest]
+    return replace(
+        task,
+        screen=tuple(peers[row.id] for row in screen),
+        ask=tuple(peers[row.id] for row in ask),
+        missing=tuple((peers[source.id], peers[other.id]) for source, other in missing),
+        warnings=tuple(
+            f"identical weights to {twin!r}: a suspect cannot tell them apart" for twin in twins
+        ),
+    )

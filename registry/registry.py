@@ -1,0 +1,494 @@
+"""The registry: what is known of an audit team's models, in one file.
+
+::
+
+    with Registry() as registry:
+        registry.register(load_model("resnet20.safetensors"))
+        print(registry.verify(load_model("suspect.safetensors")).verdict)
+
+Each method that changes something is one transaction: it happens entirely or not at all,
+whatever fails and whenever the process is killed. Each that reads sees one moment. Values come
+back frozen; rows and sessions stay inside.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fingerprint.errors import InputRefused, UsageError
+from fingerprint.progress import Progress, silent
+from registry import changes, pairs
+from registry.catalogue import Catalogue
+from registry.checking import damage
+from registry.engine import locate
+from registry.errors import RegistryCorrupt, RegistryReadOnly
+from registry.ledger import Books
+from registry.names import checked_name, default_name
+from registry.opening import open_registry
+from registry.planning import planned
+from registry.records import fingerprint_of, registered, verified
+from registry.registration import Options, Result, Settings, Task, measure_missing, run
+from registry.servers import shown
+from registry.session import reading, writing
+from registry.tables import (
+    AliasRow,
+    FingerprintRow,
+    ModelRow,
+    PairRow,
+    ProbeSetRow,
+    SettingRow,
+    VerificationRow,
+)
+from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
+from registry.verifying import grounds
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fingerprint.network.model import Model
+    from fingerprint.probes.probe import Fingerprint
+    from fingerprint.suspects.base import Suspect
+    from fingerprint.verification import Verification
+
+__all__ = ["Registry"]
+
+
+class Registry:
+    """A registry, opened; created or upgraded first where that is needed.
+
+    Attributes:
+        path: Its SQLite file; None for one in memory or in another database.
+        url: Its SQLAlchemy URL, without the password and the options it was given with.
+        seed: Hex text all its public probes derive from, drawn once when it was created.
+        read_only: Whether it is a file that may be read and not written: verdicts are given and
+            not recorded, and nothing is registered.
+
+    Args:
+        url: A path, ``sqlite:///PATH`` or ``sqlite://`` (in memory), or any SQLAlchemy URL whose
+            driver is installed; by default a file in the user's data folder.
+
+    Raises:
+        UsageError: The URL is of another kind.
+        RegistryError: It cannot be opened, is no registry, or is too new; or its driver is
+            not installed.
+    """
+
+    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+        location = locate(url)
+        self._where = str(location)
+        self._engine = open_registry(location)
+        self.path: Path | None = location.path
+        self.url: str = shown(location.url)
+        self.read_only: bool = location.read_only
+        with self._reading() as session:
+            seed = session.get(SettingRow, "seed")
+        if seed is None:
+            raise RegistryCorrupt(self._where, ("settings seed: missing",))
+        self.seed: str = seed.value
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Registry({self._where!r})"
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        self._engine.dispose()
+
+    def require_writable(self) -> None:
+        """Refuses a registry that can only be read, before hours are spent on a change.
+
+        Raises:
+            RegistryReadOnly: It cannot be changed.
+        """
+        if self.read_only:
+            raise RegistryReadOnly(self._where)
+
+    # What is there.
+
+    def models(self) -> list[RegisteredModel]:
+        """Returns every registered model, in the order of registration."""
+        with self._reading() as session:
+            return self._values(session)
+
+    def model(self, name: str) -> RegisteredModel:
+        """Returns one model.
+
+        Args:
+            name: Its name, or another one of it.
+
+        Raises:
+            UnknownModel: No model has this name; the error lists close ones.
+        """
+        with self._reading() as session:
+            return self._value(session, changes.row_named(session, name))
+
+    def fingerprint(self, name: str) -> Fingerprint:
+        """Returns a model's probes, checked against their commitment.
+
+        Raises:
+            UnknownModel: No model has this name.
+            RegistryCorrupt: The probes are not what was written.
+        """
+        with self._reading() as session:
+            row = changes.row_named(session, name)
+            fingerprint = session.get(FingerprintRow, row.id)
+            return fingerprint_of(row, fingerprint, session.get(ProbeSetRow, row.id), self._where)
+
+    def pairs(self, name: str) -> tuple[Pair, ...]:
+        """Returns what independent models did to a model's probes, smallest harm ratio first.
+
+        They are those that share neither a declared ancestor nor their weights, whatever their
+        answers say of them.
+
+        Raises:
+            UnknownModel: No model has this name.
+        """
+        with self._reading() as session:
+            wanted = changes.row_named(session, name)
+            rows = list(session.scalars(select(ModelRow)))
+            found = session.scalars(select(PairRow).where(PairRow.model_id == wanted.id))
+            return pairs.independent(found, rows, pairs.kinship_of(rows).families())
+
+    def verifications(self, name: str | None = None) -> list[RecordedVerification]:
+        """Returns the recorded verdicts, oldest first.
+
+        Args:
+            name: Only those whose candidates include this name, registered still or not.
+        """
+        with self._reading() as session:
+            rows = session.scalars(select(VerificationRow).order_by(VerificationRow.id))
+            found = [verified(row) for row in rows]
+        if name is None:
+            return found
+        wanted = checked_name(name)
+        return [verification for verification in found if wanted in verification.candidates]
+
+    # Registering.
+
+    def plan(self, model: Model, **options: Unpack[Options]) -> Task:
+        """Finds out what registering a model takes; reads and changes nothing.
+
+        Args:
+            model: The source model.
+            **options: See :class:`registry.registration.Options`.
+
+        Returns:
+            The task for :func:`registry.run`. It is of this moment: what is registered
+            meanwhile is asked later, see :meth:`mend`.
+
+        Raises:
+            NameTaken: Another model has this name.
+            UnknownParent: The parent is not registered.
+            UsageError: A name cannot be one, or a parent is given to a model without any.
+            RegistryReadOnly: Nothing can be registered here.
+            RegistryCorrupt: A model that takes part is not what was registered.
+        """
+        self.require_writable()
+        wish: dict[str, Any] = dict(options)
+        name, parent = wish.pop("name", None), wish.pop("parent", None)
+        from_scratch = bool(wish.pop("from_scratch", False))
+        settings = Settings(**wish)
+        name = checked_name(name) if name is not None else default_name(model)
+        if parent is not None and from_scratch:
+            raise UsageError("parent: expected none for a model that was trained from scratch")
+        task = Task(
+            name=name,
+            parent=parent,
+            from_scratch=from_scratch,
+            seed=self.seed,
+            settings=settings,
+            model_digest=model.digest,
+        )
+        with self._catalogue() as catalogue:
+            return planned(catalogue, task, model)
+
+    def commit(self, result: Result) -> RegisteredModel:
+        """Writes what came of a task, with its entry in the chain.
+
+        A model is the same when its weights, its inputs, the method its probes were made by and
+        the seed are: committing it twice changes nothing, and under another name that becomes
+        an alias. A parent, or that it has none, may be stated later by registering it again.
+
+        Raises:
+            NameTaken: Another model has this name.
+            UnknownParent: The parent is not registered.
+            AlreadyDeclared: The same model is registered with another parent.
+        """
+        with self._writing() as session:
+            return self._value(session, changes.commit(session, result, seed=self.seed))
+
+    def register(
+        self, model: Model, *, progress: Progress = silent, **options: Unpack[Options]
+    ) -> RegisteredModel:
+        """Extracts a model's fingerprint, screened against others here, and keeps it.
+
+        Args:
+            model: The source model.
+            progress: Told how far the work is.
+            **options: See :class:`registry.registration.Options`.
+
+        Raises:
+            NameTaken: Another model has this name.
+            UnknownParent: The parent is not registered.
+            InputRefused: The model carries no information, or does not fit.
+        """
+        return self.commit(run(self.plan(model, **options), model, progress))
+
+    def remove(self, name: str) -> None:
+        """Forgets a model and its probes, or one alias; the chain keeps that it was there.
+
+        Raises:
+            UnknownModel: No model has this name.
+            HasDescendants: Other models declare it as their parent.
+        """
+        with self._writing() as session:
+            changes.forget(session, name, seed=self.seed)
+
+    def missing_pairs(self) -> tuple[MissingPair, ...]:
+        """Returns the pairs of models of which one was not yet asked the other's probes."""
+        with self._catalogue() as catalogue:
+            return tuple(
+                MissingPair(source=source.name, other=other.name)
+                for source, other in catalogue.missing()
+            )
+
+    def mend(
+        self,
+        *,
+        limit: int | None = None,
+        code: Sequence[str] = (),
+        device: str = "cpu",
+        progress: Progress = silent,
+    ) -> Mended:
+        """Measures the missing pairs whose models can be loaded again.
+
+        Args:
+            limit: At most so many; by default all.
+            code: Modules that may be imported to build models.
+            device: Where to compute.
+            progress: Told how far the work is.
+        """
+        self.require_writable()
+        with self._catalogue() as catalogue:
+            wanted = catalogue.missing()
+            peers = catalogue.peers([row for pair in wanted[:limit] for row in pair])
+        measured, reasons = measure_missing(
+            [(peers[source.id], peers[other.id]) for source, other in wanted[:limit]],
+            code=code,
+            device=device,
+            progress=progress,
+        )
+        if measured:
+            with self._writing() as session:
+                changes.add_pairs(session, measured, seed=self.seed)
+        done = [
+            MissingPair(source=peers[one.source].name, other=peers[one.other].name)
+            for one in measured
+            if one.other is not None
+        ]
+        return Mended(measured=tuple(done), left=len(wanted) - len(done), reasons=reasons)
+
+    # Verifying.
+
+    def verify(
+        self,
+        suspect: Model | nn.Module | Suspect,
+        *,
+        against: Sequence[str] = (),
+        alpha: float = 0.001,
+        progress: Progress = silent,
+    ) -> Verification:
+        """Asks whose the suspect is, among the registered models it can be compared with.
+
+        Everything the verdict rests on is read in one moment and compared with the chain. The
+        verdict is recorded with all its evidence before it is returned, where the registry can
+        be written.
+
+        Args:
+            suspect: A loaded model, a module, or anything that answers batches of inputs.
+            against: Names to compare with; by default every model of the same inputs.
+            alpha: Accepted rate of false claims.
+            progress: Told how far the work is.
+
+        Raises:
+            UnknownModel: A name in ``against`` is not registered.
+            IncompatibleModel: A model in ``against`` takes other inputs than the suspect.
+            RegistryCorrupt: A row that the verdict would rest on is not what was registered.
+        """
+        with self._catalogue() as catalogue:
+            found = grounds(catalogue, suspect, against)
+        verification = found.verification(alpha=alpha, progress=progress)
+        try:
+            digest = found.suspect.identity.model_digest
+            return self.record(verification, suspect_digest=digest)
+        except RegistryReadOnly:
+            line = "the registry is read-only: nothing was recorded"
+            return replace(verification, warnings=(*verification.warnings, line))
+
+    def record(self, verification: Verification, *, suspect_digest: str | None) -> Verification:
+        """Writes a verdict with its evidence and binds it into the chain.
+
+        Returns:
+            The verification with its number.
+        """
+        with self._writing() as session:
+            number = changes.add_verification(
+                session, verification, suspect_digest=suspect_digest, seed=self.seed
+            )
+        return replace(verification, verification=number)
+
+    # The chain.
+
+    def check(self, *, head: str | None = None) -> None:
+        """Checks everything: the file's structure, every row of every table, every probe set.
+
+        Args:
+            head: A head that was kept elsewhere, as :meth:`head` gave it: the chain must have
+                gone through it. A registry that was written again as a whole has not.
+
+        Raises:
+            RegistryCorrupt: Naming all damaged rows.
+            UsageError: The head is not one.
+        """
+        with self._reading() as session:
+            found, books = damage(session, self.seed, self._where)
+            if head is not None and books is not None and not books.holds(head):
+                line = f"chain: has not gone through {head[:90]}, so it was cut off or written anew"
+                found = (*found, line)
+            if found:
+                raise RegistryCorrupt(self._where, found)
+
+    def head(self) -> str:
+        """Returns where the chain ends, ``SEQ:DIGEST``, to be kept where nobody can change it.
+
+        Raises:
+            RegistryCorrupt: The chain is not whole.
+        """
+        with self._books() as books:
+            books.settle()
+            return str(books.head)
+
+    # Taking a model elsewhere.
+
+    def export_model(self, name: str, target: str | os.PathLike[str]) -> RegisteredModel:
+        """Writes a model as a file for another registry; see :mod:`registry.model_file`.
+
+        The file holds the seed of this registry's public probes.
+
+        Raises:
+            UnknownModel: No model has this name.
+            InputRefused: It was imported itself.
+            RegistryCorrupt: The model is not what was registered.
+            EnvironmentFailure: The file cannot be written.
+        """
+        from registry.model_file import write_model_file
+
+        with self._catalogue() as catalogue:
+            (row,) = catalogue.named([name])
+            if row.origin is not None:
+                raise InputRefused(
+                    f"{row.name!r} was imported; export it from the registry it comes of"
+                )
+            peer = catalogue.peers([row])[row.id]
+            write_model_file(Path(target), peer, catalogue.books, parent=catalogue.parent(row))
+        return peer.model
+
+    def import_model(
+        self, source: str | os.PathLike[str], *, name: str | None = None
+    ) -> RegisteredModel:
+        """Registers a model from a file that another registry wrote.
+
+        Its probes derive from the other registry's seed, for which this one cannot vouch:
+        verdicts that rest on it say so.
+
+        Args:
+            source: The file.
+            name: What to call it; by default what it was called there.
+
+        Raises:
+            NameTaken: Another model has this name.
+            MalformedFile: The file does not hold together.
+        """
+        from registry.model_file import read_model_file
+
+        self.require_writable()
+        model, blob, parent_digest = read_model_file(Path(source))
+        model = replace(model, name=checked_name(name) if name is not None else model.name)
+        with self._writing() as session:
+            query = select(ModelRow).where(ModelRow.digest == parent_digest).order_by(ModelRow.id)
+            parent = session.scalars(query).first() if parent_digest is not None else None
+            if parent_digest is not None and parent is None:
+                line = f"its declared parent {parent_digest[:16]} is not registered here"
+                model = replace(model, warnings=(*model.warnings, line))
+            row = changes.add_model(
+                session, model, blob, (), parent=parent, seed=self.seed, action="import"
+            )
+            return self._value(session, row)
+
+    # Inside.
+
+    def _reading(self) -> AbstractContextManager[Session]:
+        return reading(self._engine, self._where)
+
+    def _writing(self) -> AbstractContextManager[Session]:
+        self.require_writable()
+        return writing(self._engine, self._where)
+
+    @contextmanager
+    def _books(self) -> Iterator[Books]:
+        """Opens the chain, and the rows it speaks of, of one moment."""
+        with self._reading() as session:
+            yield Books(session, self.seed, self._where)
+
+    @contextmanager
+    def _catalogue(self) -> Iterator[Catalogue]:
+        with self._books() as books:
+            yield Catalogue(books, self.seed)
+
+    def _values(self, session: Session, *chosen: ModelRow) -> list[RegisteredModel]:
+        """Returns rows as values: those that are given, or all in the order of registration."""
+        rows = chosen or tuple(session.scalars(select(ModelRow).order_by(ModelRow.id)))
+        found = select(FingerprintRow)
+        aliases = select(AliasRow).order_by(AliasRow.name)
+        if chosen:
+            ids = [row.id for row in chosen]
+            found = found.where(FingerprintRow.model_id.in_(ids))
+            aliases = aliases.where(AliasRow.model_id.in_(ids))
+        facts = {row.model_id: row for row in session.scalars(found)}
+        others: dict[int, list[str]] = {}
+        for alias in session.scalars(aliases):
+            others.setdefault(alias.model_id, []).append(alias.name)
+        names = {one.id: one.name for one in session.execute(select(ModelRow.id, ModelRow.name))}
+        return [
+            registered(
+                row,
+                facts.get(row.id),
+                self._where,
+                names=names,
+                aliases=tuple(others.get(row.id, ())),
+            )
+            for row in rows
+        ]
+
+    def _value(self, session: Session, row: ModelRow) -> RegisteredModel:
+        (value,) = self._values(session, row)
+        return value

@@ -1,0 +1,182 @@
+"""One change to any column of any row is found, and no verdict rests on it.
+
+Tables and columns are taken from the mapped tables, so that a new one is tested unasked.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import save_file
+from sqlalchemy import Boolean
+from typer.testing import CliRunner
+
+from cli.main import app
+from registry import Registry, RegistryCorrupt
+from registry.ledger import BOUND, HEAD_KEY
+from registry.tables import Base, ChainRow, VerificationRow
+from tests.registry.conftest import put, tamper, verdict
+from tests.support.fingerprints import make_model
+
+COLUMNS = [
+    (table.name, column.name) for table in Base.metadata.sorted_tables for column in table.columns
+]
+BOOLEAN = {
+    (table.name, column.name)
+    for table in Base.metadata.sorted_tables
+    for column in table.columns
+    if isinstance(column.type, Boolean)
+}
+# A verdict reads everything but what was said before.
+UNREAD = {VerificationRow.__tablename__}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A registry with rows in every table: kin, an alias, a measured pair, a verdict."""
+    path = tmp_path_factory.mktemp("rows") / "registry.db"
+    with Registry(path) as registry:
+        put(registry, "source", 0)
+        put(registry, "derived", 1, parent="source")
+        put(registry, "another name", 0)
+        put(registry, "other", 2, asked={"source": 0.9})
+        registry.record(verdict(), suspect_digest="ab" * 32)
+        registry.check()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def copy(whole: bytes, path: Path) -> Path:
+    path.write_bytes(whole)
+    return path
+
+
+def changed(value: Any) -> Any:
+    """Returns another value of the same type; a document gets one more entry, or one less."""
+    if value is None:
+        return "changed"
+    if isinstance(value, bytes):
+        return value[:-1] + bytes([value[-1] ^ 1])
+    if isinstance(value, int | float):
+        return value + 100
+    if value[:1] in "[{":
+        return "[1]" if value.startswith("[") else '{"changed":1}'
+    return value[:-1] + ("0" if value[-1] != "0" else "1")
+
+
+def alterations(path: Path, table: str, column: str) -> Iterator[tuple[int, Any]]:
+    """Returns the rows of a table, and for each another value of the column."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(f"SELECT rowid, {column}, * FROM {table}").fetchall()
+    assert rows, f"{table} has no row that could be changed"
+    for row in rows:
+        yield row[0], 1 - row[1] if (table, column) in BOOLEAN else changed(row[1])
+
+
+def update(path: Path, table: str, column: str, rowid: int, value: Any) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))
+        connection.commit()
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_one_update_on_any_column_is_found_and_no_verdict_rests_on_it(
+    whole: bytes, path: Path, table: str, column: str
+) -> None:
+    path.write_bytes(whole)
+    for rowid, value in alterations(path, table, column):
+        path.write_bytes(whole)
+        update(path, table, column, rowid, value)
+        for look in (Registry.check, verify):
+            if look is verify and table in UNREAD:
+                continue
+            with pytest.raises(RegistryCorrupt) as refusal, Registry(path) as registry:
+                look(registry)
+            assert any(table in line or "chain" in line for line in refusal.value.rows), value
+            assert "\n" not in str(refusal.value)
+
+
+def verify(registry: Registry) -> None:
+    registry.verify(make_model(9))
+
+
+def test_every_table_but_the_chain_is_bound_by_it() -> None:
+    assert {kind.__tablename__ for kind in (*BOUND, ChainRow)} == set(Base.metadata.tables)
+
+
+@pytest.mark.parametrize("table", [kind.__tablename__ for kind in BOUND])
+def test_a_row_that_is_deleted_or_put_in_is_found(whole: bytes, path: Path, table: str) -> None:
+    path.write_bytes(whole)
+    kept = f" WHERE key != '{HEAD_KEY}'" if table == "settings" else ""
+    tamper(path, f"DELETE FROM {table}{kept}")
+    with pytest.raises(RegistryCorrupt), Registry(path) as registry:
+        registry.check()
+    if table not in UNREAD:
+        with pytest.raises(RegistryCorrupt), Registry(path) as registry:
+            verify(registry)
+
+
+def test_a_pair_that_was_put_in_from_outside_calibrates_nothing(copy: Path) -> None:
+    tamper(copy, "INSERT INTO pairs SELECT 3, 1, ratios, verdict, created FROM pairs")
+    with (
+        pytest.raises(RegistryCorrupt, match=r"pairs 3/1 \('other'\): has no entry"),
+        Registry(copy) as registry,
+    ):
+        verify(registry)
+
+
+def test_a_model_copied_in_from_another_registry_is_no_candidate(
+    copy: Path, tmp_path: Path
+) -> None:
+    with Registry(tmp_path / "elsewhere.db") as other:
+        put(other, "planted", 8)
+    columns = "name, role, from_scratch, digest, architecture, domain, input, output"
+    columns += ", load_options, warnings, created"
+    tamper(
+        copy,
+        f"ATTACH '{tmp_path / 'elsewhere.db'}' AS elsewhere",
+        f"INSERT INTO models (id, {columns}) SELECT 9, {columns} FROM elsewhere.models",
+        "INSERT INTO fingerprints SELECT 9, method, version, facts, commitment "
+        "FROM elsewhere.fingerprints",
+        "INSERT INTO probe_sets SELECT 9, blob FROM elsewhere.probe_sets",
+    )
+    with (
+        pytest.raises(RegistryCorrupt, match=r"models 9 \('planted'\): has no entry"),
+        Registry(copy) as registry,
+    ):
+        verify(registry)
+
+
+def test_damage_elsewhere_does_not_stop_a_verdict_that_does_not_read_it(copy: Path) -> None:
+    tamper(copy, "UPDATE probe_sets SET blob = x'00' WHERE model_id = 3")
+    with Registry(copy) as registry:
+        assert registry.verify(make_model(9), against=["source"]).candidates
+        with pytest.raises(RegistryCorrupt, match=r"probe_sets 3 \('other'\)"):
+            registry.verify(make_model(9))
+        with pytest.raises(RegistryCorrupt, match=r"probe_sets 3 \('other'\)"):
+            registry.check()
+
+
+def test_the_command_line_ends_with_5_and_names_the_row(copy: Path, tmp_path: Path) -> None:
+    def fp(*words: str) -> Any:
+        return CliRunner().invoke(app, [*words, "--registry", str(copy)], prog_name="fp")
+
+    save_file(make_model(9).module.state_dict(), tmp_path / "suspect.safetensors")
+    options = ("--arch", "tests.support.fingerprints:small", "--input-size", "3,4,4")
+    command = ("verify", str(tmp_path / "suspect.safetensors"), *options)
+    assert fp(*command).exit_code in (0, 4)
+    tamper(copy, "UPDATE pairs SET ratios = replace(ratios, '0.9', '0.1')")
+    found = fp("registry", "check")
+    line = "pairs 1/3 ('source'): is not what the chain says"
+    assert (found.exit_code, found.stdout) == (5, f"{line}\n")
+    refused = fp(*command)
+    assert (refused.exit_code, refused.stdout) == (5, "")
+    assert line in refused.stderr
