@@ -25,7 +25,9 @@ from fingerprint.network.features import penultimate
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import full_precision, to_tensor
+from fingerprint.network.spec import OutputSpec
 from fingerprint.operators.base import LinearOperator
+from fingerprint.probes.probe import SpaceFacts
 from fingerprint.progress import Progress, silent
 from fingerprint.solvers.network import choose_method, solve_network
 from fingerprint.solvers.objective import Objective, centred
@@ -67,6 +69,16 @@ class ProbeKind(ABC):
             base: Bases, shape ``(B, *input.shape)``, of ``dtype``.
             start: What to begin from, the same shape.
             progress: Called as the work goes on.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def width(output: OutputSpec, spaces: Sequence[SpaceFacts]) -> int | None:
+        """How many numbers are to stay as they are; None where nobody knows.
+
+        Args:
+            output: What the model gives.
+            spaces: What is known of its harmless spaces.
         """
 
     @classmethod
@@ -161,6 +173,12 @@ class NetworkProbes(ProbeKind):
         self._bounds = model.input.bounds
         self._logits = logits_of(working)
 
+    @staticmethod
+    def width(output: OutputSpec, spaces: Sequence[SpaceFacts]) -> int | None:
+        """See :meth:`ProbeKind.width`."""
+        del spaces
+        return output.classes
+
     @property
     def cheap(self) -> bool:
         """Whether solving is quick enough for modified copies and surrogates: a few times that."""
@@ -222,6 +240,12 @@ class LinearProbes(ProbeKind):
         self._space = space
         self._bounds = bounds
         self._others = tuple(others)
+
+    @staticmethod
+    def width(output: OutputSpec, spaces: Sequence[SpaceFacts]) -> int | None:
+        """See :meth:`ProbeKind.width`."""
+        del output
+        return next((space.rank for space in spaces if space.kind == "linear"), None)
 
     def solve(self, base: Tensor, start: Tensor, progress: Progress) -> Solution:
         """See :meth:`ProbeKind.solve`."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fingerprint.canonical import sha256_of
 from fingerprint.errors import UsageError
 
 __all__ = ["ExtractionSettings"]
@@ -56,3 +57,9 @@ class ExtractionSettings:
             from fingerprint.solvers.noise import parse_start
 
             parse_start(self.start)
+
+    @property
+    def method(self) -> str:
+        """What the probes are asked to be; surrogates bound a margin and change none of them."""
+        bases = "colours" if self.images is None else sha256_of(self.images.tobytes())[:16]
+        return f"probes={self.probes} start={self.start} bases={bases}"
