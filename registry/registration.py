@@ -296,7 +296,7 @@ def finished(
         input=model.input.to_dict(),
         output=model.output.to_dict(),
         domain=model.input.domain,
-        load_options=load_options_of(model.architecture, model.input, model.pick),
+        load_options=model.load_options,
         commitment=fingerprint.commitment(sha256_of(blob), created),
         facts=facts_of(fingerprint, method=task.settings.method),
         warnings=tuple(dict.fromkeys(lines)),

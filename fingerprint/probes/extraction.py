@@ -22,7 +22,7 @@ from fingerprint.canonical import plain
 from fingerprint.distances import answer_distance, answer_size
 from fingerprint.errors import NoInformation
 from fingerprint.harm import Harms, enough, mean_ratio
-from fingerprint.network.checks import check_informative
+from fingerprint.network.checks import check_informative, require_deterministic
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
@@ -100,6 +100,7 @@ def extract_with(
     """Does what :func:`extract` does, with settings that were made before."""
     began = time.perf_counter()
     check_informative(model)
+    require_deterministic(model)
     plan = _planned(settings, model, seed, others or {}, other_linear or {}, progress)
     drawn = _drawn(plan, progress)
     imitated = _imitated(plan, drawn, progress)

@@ -34,7 +34,7 @@ from fingerprint.solvers.objective import Objective, centred
 from fingerprint.solvers.projection import solve_linear
 from fingerprint.solvers.robust import solve_robust
 from fingerprint.solvers.solution import Solution
-from fingerprint.spaces.outside import outside
+from fingerprint.spaces.discriminative import outside
 from fingerprint.spaces.subspace import Subspace
 
 __all__ = ["KINDS", "Agreement", "LinearProbes", "NetworkProbes", "ProbeKind", "agreement"]
