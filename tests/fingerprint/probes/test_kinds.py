@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from fingerprint.errors import NoInformation
 from fingerprint.network.loading import load_model
@@ -28,6 +28,7 @@ from fingerprint.probes.public import public_bases
 from fingerprint.probes.simulated import SEVERE, simulated_modifications
 from fingerprint.probes.solving import Solver
 from fingerprint.progress import silent
+from tests.fingerprint.probes.networks import Exits
 from tests.support.extracted import SEED, model_of
 
 REQUESTS = [
@@ -90,27 +91,6 @@ def test_a_probe_depends_on_neither_the_order_nor_the_size_of_chunks(
 
 
 # Where a model and modified copies agree.
-
-
-class Exits(nn.Module):
-    """Has another head for dark inputs, so that not every input has the same features."""
-
-    def __init__(self, darkest: float) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Flatten(), nn.Linear(256, 20), nn.Tanh())
-        self.head, self.dark = nn.Linear(20, 4), nn.Linear(256, 4)
-        self.darkest = darkest
-
-    def forward(self, x: Tensor) -> Tensor:
-        light = x.detach().flatten(1).mean(dim=1) >= self.darkest
-        if bool(light.all()):
-            logits: Tensor = self.head(self.body(x))
-            return logits
-        rows = [
-            self.head(self.body(one)) if bright else self.dark(one.flatten(1).sigmoid())
-            for one, bright in zip(x.split(1), light, strict=True)
-        ]
-        return torch.cat(rows)
 
 
 def with_exits(darkest: float) -> Model:
