@@ -266,7 +266,7 @@ class _Reader:
         self.nodes += 1
         if depth > _DEEPEST or self.nodes > _MOST_NODES or not isinstance(record, dict):
             raise _malformed("a tree of operators that is too deep, too large, or no tree")
-        kind = _RENAMED.get(record["kind"], record["kind"])
+        kind = str(_RENAMED.get(record["kind"], record["kind"]))
         settings = {name: check(record[name]) for name, check in _SETTINGS[kind].items()}
         if kind in _MOVES:
             return self._moves(kind, **settings)
