@@ -6,7 +6,7 @@
 
 A perturbation splits in exactly one way into a part inside a subspace and a part orthogonal to
 it (Theorem 4 of the paper), so :meth:`Subspace.project` is all that a kind of subspace has to
-define. Bases are for the small: a 3 x 224 x 224 input has 150528 dimensions, and a basis of its
+define. There are no bases: a 3 x 224 x 224 input has 150528 dimensions, and a basis of its
 harmless space would take 10² GB.
 """
 
@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from fingerprint.errors import UsageError
-from fingerprint.operators.base import DENSE_LIMIT
 from fingerprint.spaces.rank import membership_tolerance
 
 __all__ = [
@@ -33,8 +32,8 @@ __all__ = [
 class Subspace(ABC):
     """A linear subspace of the inputs of an operator.
 
-    Subclasses must define :meth:`_project`, and :meth:`basis` where one is affordable. Checks,
-    conversions and reshaping happen once, in the public methods.
+    Subclasses must define :meth:`_project`. Checks, conversions and reshaping happen once, in the
+    public methods.
 
     Attributes:
         in_shape: Shape of one vector, such as ``(3, 224, 224)``.
@@ -68,18 +67,7 @@ class Subspace(ABC):
     def _project(self, rows: Tensor) -> Tensor:
         """Projects each row orthogonally: ``(B, n)`` -> ``(B, n)``."""
 
-    # ---- worth overriding where a basis is affordable ----
-
-    def basis(self) -> Tensor:
-        """Returns an orthonormal basis, shape ``(n, dimension)``.
-
-        Raises:
-            UsageError: The basis would not fit in memory, or the dimension is unknown.
-        """
-        raise UsageError(
-            f"basis: expected a space with an explicit basis, got {self!r}; "
-            "use project() and complement()"
-        )
+    # ---- worth overriding ----
 
     def rough(self) -> Subspace:
         """Returns the same space with cheaper, rougher projections where that makes sense."""
@@ -167,18 +155,6 @@ class CoordinateSubspace(Subspace):
     def _project(self, rows: Tensor) -> Tensor:
         return rows * self.free
 
-    def basis(self) -> Tensor:
-        """Returns unit vectors, shape ``(n, dimension)``.
-
-        Raises:
-            UsageError: They would not fit in memory.
-        """
-        places = self.free.nonzero().squeeze(1)
-        check_basis_fits(self.n, len(places))
-        basis = torch.zeros(self.n, len(places), dtype=self.dtype, device=self.device)
-        basis[places, torch.arange(len(places), device=self.device)] = 1.0
-        return basis
-
 
 class TrivialSubspace(CoordinateSubspace):
     """Only the zero vector: nothing is harmless."""
@@ -198,16 +174,3 @@ class WholeSpace(CoordinateSubspace):
     ) -> None:
         free = torch.ones(math.prod(in_shape), dtype=torch.bool, device=device)
         super().__init__(free, in_shape, note=note)
-
-
-def check_basis_fits(n: int, columns: int) -> None:
-    """Refuses a basis that is too large to build.
-
-    Raises:
-        UsageError: More than ``DENSE_LIMIT`` entries.
-    """
-    if n * columns > DENSE_LIMIT:
-        raise UsageError(
-            f"basis: expected at most {DENSE_LIMIT} entries, got {n} x {columns}; "
-            "use project() and complement()"
-        )

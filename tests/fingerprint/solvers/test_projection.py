@@ -17,7 +17,7 @@ from fingerprint.solvers import box_projection, solve_linear
 from fingerprint.spaces import Subspace, null_space
 from fingerprint.spaces.subspace import TrivialSubspace
 from tests.fingerprint.solvers.problems import BOX, assert_in_box, doubled, inputs
-from tests.support.spaces import span
+from tests.support.spaces import columns, span
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_it_is_the_solution_of_the_quadratic_program(seed: int) -> None:
     target = 3 * torch.randn(base.shape, generator=generator, dtype=torch.float64)
     found = box_projection(space, base, target, bounds=BOX, max_steps=5000)
     assert float(found.residual.max()) < 1e-9
-    basis = space.basis().numpy()
+    basis = columns(space).numpy()
     for row in range(len(base)):
         x, t = base[row].numpy(), target[row].numpy()
         plain = minimize(
