@@ -22,4 +22,5 @@ def columns(space: Subspace) -> Tensor:
     """Returns orthonormal columns of a small space, shape ``(n, d)``, from projections alone."""
     units = torch.eye(space.n, dtype=torch.float64).reshape(space.n, *space.in_shape)
     values, vectors = torch.linalg.eigh(space.project(units).reshape(space.n, space.n))
-    return vectors[:, values > 0.5]
+    found: Tensor = vectors[:, values > 0.5]
+    return found
