@@ -67,6 +67,13 @@ class Kinship:
             ancestors |= fresh
         return frozenset(self._descendants(ancestors) - own)
 
+    def descendants(self, name: str) -> frozenset[str]:
+        """Returns what descends from a model or from a copy of it, as declared, copies included.
+
+        A suspect that matches one of these has to do with this model as well, whatever it answers.
+        """
+        return frozenset(self._descendants({name}) - {name})
+
     def _names(self) -> list[str]:
         found = dict.fromkeys(self.digests)
         found |= dict.fromkeys(one for pair in self.parents.items() for one in pair)

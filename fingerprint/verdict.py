@@ -131,7 +131,7 @@ def judge(
         alpha=alpha,
         answer_kind=answers.kind,
         trouble=_trouble(answers, repeatable=answers.repeatable(tolerance)),
-        from_scratch=kinship.from_scratch,
+        kinship=kinship,
         identical=[
             name
             for name, fingerprint in fingerprints.items()
@@ -162,7 +162,7 @@ def weigh(
     alpha: float,
     answer_kind: str = "logits",
     trouble: str = "",
-    from_scratch: Collection[str] = (),
+    kinship: Kinship = _NOTHING_KNOWN,
     identical: Collection[str] = (),
 ) -> tuple[Candidate, ...]:
     """Turns findings into verdicts.
@@ -173,7 +173,7 @@ def weigh(
         alpha: Accepted rate of false claims over all of them.
         answer_kind: What the answers are.
         trouble: Why the answers as a whole are no evidence; empty if they may be.
-        from_scratch: Candidates whose owners state that they have no parent.
+        kinship: What is declared of the models.
         identical: Candidates whose weights the suspect declares to have.
 
     Returns:
@@ -190,11 +190,39 @@ def weigh(
             family=family,
             answer_kind=answer_kind,
             identical=name in identical,
-            from_scratch=name in from_scratch,
+            from_scratch=name in kinship.from_scratch,
         ).candidate()
         for name, found in findings.items()
     ]
-    return tuple(sorted(judged, key=_rank))
+    return tuple(sorted(_reconciled(judged, kinship), key=_rank))
+
+
+def _reconciled(candidates: Sequence[Candidate], kinship: Kinship) -> list[Candidate]:
+    """Takes independence back from whoever has a declared descendant that the suspect matches.
+
+    The descendant's kin are kin of its ancestors. That the ancestor's own probes do not show it,
+    as after a hard fine-tune, is no evidence against what its owner declared.
+    """
+    matching = [one.name for one in candidates if one.verdict in ("same", "derived")]
+    judged = []
+    for candidate in candidates:
+        below = kinship.descendants(candidate.name)
+        witness = next((name for name in matching if name in below), None)
+        if candidate.verdict != "independent" or witness is None:
+            judged.append(candidate)
+            continue
+        weights = kinship.digests.get(candidate.name)
+        copied = weights is not None and kinship.digests.get(witness) == weights
+        how = "has its weights" if copied else "is declared to descend from it"
+        judged.append(
+            replace(
+                candidate,
+                verdict="inconclusive",
+                reason=f"{clean(witness)!r}, which {how}, matches",
+                findings=tuple(replace(one, decides="nothing") for one in candidate.findings),
+            )
+        )
+    return judged
 
 
 def _corrected(

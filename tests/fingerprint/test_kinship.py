@@ -41,7 +41,22 @@ def test_relatives_are_ancestors_and_their_other_descendants(
     assert FAMILY.relatives(name) == relatives
 
 
+@pytest.mark.parametrize(
+    ("name", "descendants"),
+    [
+        ("base", {"a", "copy", "a1", "a2", "b", "b1"}),
+        ("a", {"copy", "a1", "a2"}),
+        ("copy", {"a", "a1", "a2"}),
+        ("b1", set()),
+        ("unheard of", set()),
+    ],
+)
+def test_descendants_are_those_of_copies_as_well(name: str, descendants: set[str]) -> None:
+    assert FAMILY.descendants(name) == descendants
+
+
 def test_a_circle_of_parents_ends() -> None:
     circle = Kinship(parents={"a": "b", "b": "a", "c": "b"})
     assert circle.relatives("c") == {"a", "b"}
     assert circle.relatives("a") == set()
+    assert circle.descendants("a") == {"b", "c"}

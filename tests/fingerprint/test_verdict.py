@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cli import policy
 from fingerprint.answers import Answers, Identity
 from fingerprint.evidence.calibration import LEAST_MARGIN, Margin, margin_from
 from fingerprint.evidence.finding import Finding
@@ -17,7 +18,7 @@ from fingerprint.evidence.statistics import holm
 from fingerprint.kinship import Kinship
 from fingerprint.network.spec import OutputSpec
 from fingerprint.verdict import judge, weigh
-from fingerprint.verification import Candidate
+from fingerprint.verification import Candidate, Verification
 from tests.support.fingerprints import make_fingerprint, make_model
 
 ALPHA = 0.001
@@ -258,7 +259,8 @@ def test_the_candidate_says_what_its_margin_rests_on() -> None:
 
 
 def test_only_a_model_trained_from_scratch_is_descended_from() -> None:
-    from_scratch, unknown = judged(LOW, from_scratch=["ours"]), judged(LOW)
+    stated = Kinship(from_scratch=frozenset({"ours"}))
+    from_scratch, unknown = judged(LOW, kinship=stated), judged(LOW)
     assert (from_scratch.relation, unknown.relation) == ("descends", "shares_origin")
     assert unknown.reason.endswith("one descends from the other, or both from a third")
     for candidate in (judged(HIGH), judged(LOW, deviation=0.0), judged(SILENT)):
@@ -275,6 +277,50 @@ def test_the_very_weights_with_other_answers_are_inconclusive_and_say_what_to_ch
     assert judged(LOW, deviation=0.0, identical=True).verdict == "same"
     assert judged(LOW, identical=True, trouble="cut off").reason == "no evidence: cut off"
     assert judged(LOW, deviation=0.0, identical=True, answer_kind="labels").verdict == "derived"
+
+
+def kin(**declared: Any) -> dict[str, Candidate]:
+    """A suspect that answers as the child does, and as if it had nothing to do with the parent."""
+    found = weigh(
+        {"parent": [HIGH, *equality(1.0)], "child": [LOW, *equality(0.0)], "other": [HIGH]},
+        family=3,
+        alpha=ALPHA,
+        kinship=Kinship(**declared),
+    )
+    assert [one.verdict for one in found] == sorted(
+        (one.verdict for one in found), key=["same", "inconclusive", "independent"].index
+    )
+    return {one.name: one for one in found}
+
+
+@pytest.mark.parametrize(
+    ("declared", "how"),
+    [
+        ({"parents": {"child": "parent"}}, "is declared to descend from it"),
+        ({"parents": {"child": "m", "m": "parent"}}, "is declared to descend from it"),
+        ({"digests": {"child": "ab", "parent": "ab"}}, "has its weights"),
+    ],
+    ids=["child", "grandchild", "copy"],
+)
+def test_nobody_is_independent_of_the_ancestor_of_a_model_that_matches(
+    declared: dict[str, Any], how: str
+) -> None:
+    found = kin(**declared)
+    assert (found["child"].verdict, found["other"].verdict) == ("same", "independent")
+    parent = found["parent"]
+    assert (parent.verdict, parent.reason) == ("inconclusive", f"'child', which {how}, matches")
+    assert {finding.decides for finding in parent.findings} == {"nothing"}
+    result = Verification(
+        suspect={}, verdict="same", reason="", best="child", queries=1, candidates=(*found.values(),)
+    )
+    assert policy.judge(result, forbid=["parent"]).code == 4
+    assert policy.judge(result, expect=["parent"]).code == 4
+    assert policy.judge(result, expect=["child"]).code == 0
+
+
+def test_a_parent_that_matches_says_nothing_of_its_child() -> None:
+    found = kin(parents={"parent": "child"})
+    assert found["parent"].verdict == "independent"
 
 
 # Many candidates.
