@@ -341,7 +341,7 @@ class _Case:
         if self.identical and not (equality and equality.detail["explained"]):
             return "inconclusive", (
                 f"the weights are those of {clean(self.name)}, the answers are not: check --mean, "
-                "--std, --input-size, --arch"
+                "--std, --input-size, --arch, --output"
             )
         usable = [test for test in rejecting if test.margin.usable]
         if usable:

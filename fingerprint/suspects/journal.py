@@ -34,7 +34,7 @@ from fingerprint.errors import (
 from fingerprint.files import write_whole
 from fingerprint.formats.file_bytes import read_file
 from fingerprint.questions import Questions, question_id
-from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.text import clean, first_line
 
 __all__ = ["Journal"]
@@ -58,7 +58,8 @@ class Journal(Suspect):
             earlier run asked; by default there is no limit.
 
     Raises:
-        UsageError: A number is impossible.
+        UsageError: A number is impossible, or a file is to be kept of a suspect that does not say
+            who it is, so that nobody could tell whose answers are in it.
     """
 
     def __init__(
@@ -79,6 +80,11 @@ class Journal(Suspect):
         ):
             if value is not None and not value >= least:
                 raise UsageError(f"{name}: expected at least {least}, got {value}")
+        if path is not None and suspect.identity == Identity():
+            raise UsageError(
+                "journal: expected a suspect that says who it is, got one without an identity; "
+                "give it a label, such as the address it is asked at"
+            )
         super().__init__(suspect.input, suspect.output, identity=suspect.identity)
         self.suspect, self.path = suspect, path
         self.batch = suspect.batch if batch is None else batch
@@ -243,9 +249,11 @@ def _is_new(path: Path) -> bool:
 
 
 def _who(suspect: Suspect) -> dict[str, Any]:
-    """Everything a suspect says of itself, but for where its file lay."""
+    """Everything a suspect says of itself, and its class, but for where its file lay."""
     facts = {key: value for key, value in suspect.facts().items() if key != "file"}
+    kind = type(suspect)
     return {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
         "identity": suspect.identity.to_dict(),
         "input": suspect.input.to_dict(),
         "output": suspect.output.to_dict(),

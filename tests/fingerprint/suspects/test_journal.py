@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from fingerprint.answers import Answers, ask
@@ -21,7 +23,7 @@ from fingerprint.errors import (
     UsageError,
 )
 from fingerprint.questions import Questions, questions_for
-from fingerprint.suspects import Journal, ModelSuspect, Narrowed
+from fingerprint.suspects import Identity, Journal, ModelSuspect, Narrowed
 from fingerprint.verdict import judge
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -96,14 +98,13 @@ def test_an_interrupted_verification_asks_only_what_is_missing(tmp_path: Path) -
 
 
 def test_a_person_who_stops_loses_nothing(tmp_path: Path) -> None:
-    class Stopped(Line):
-        def respond(self, inputs: NDArray[Any]) -> Rows:
-            if len(self.batches) == 2:
-                raise KeyboardInterrupt
-            return super().respond(inputs)
+    def stopped(call: int) -> bool:
+        if call == 3:
+            raise KeyboardInterrupt
+        return False
 
     with pytest.raises(KeyboardInterrupt):
-        asked(Journal(Stopped(), tmp_path / "journal"))
+        asked(Journal(Line(stopped), tmp_path / "journal"))
     line = Line()
     assert same(asked(Journal(line, tmp_path / "journal")), WHOLE)
     assert line.queries == TOTAL - 16
@@ -190,15 +191,20 @@ def test_batches_are_as_large_as_wanted() -> None:
     np.testing.assert_allclose(rows, np.stack(list(WHOLE.values.values())), rtol=1e-5)
 
 
-def test_what_was_not_answered_is_asked_again_the_next_time(tmp_path: Path) -> None:
-    class Mute(Line):
-        def respond(self, inputs: NDArray[Any]) -> Rows:
-            rows = super().respond(inputs)
-            rows[0] = np.nan
-            return rows
+def test_what_was_not_answered_is_asked_again_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Line.respond
 
-    mute = Mute()
-    first = asked(Journal(mute, tmp_path / "journal"))
+    def mostly(line: Line, inputs: NDArray[Any]) -> Rows:
+        rows = whole(line, inputs)
+        rows[0] = np.nan
+        return rows
+
+    mute = Line()
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "respond", mostly)
+        first = asked(Journal(mute, tmp_path / "journal"))
     unanswered = len(QUESTIONS.ids) - len(first.values)
     assert unanswered == len(mute.batches) - 1
     line = Line()
@@ -216,8 +222,11 @@ def test_what_was_not_answered_is_asked_again_the_next_time(tmp_path: Path) -> N
         Narrowed(Line(), "labels"),
         Narrowed(Line(), "logits", decimals=1),
         ModelSuspect(make_model(1)),
+        Line(model=replace(MODEL, pick="aux")),
+        Line(model=MODEL.to(dtype=torch.float64)),
+        ModelSuspect(MODEL),
     ],
-    ids=["other weights", "labels", "rounded", "from memory"],
+    ids=["other weights", "labels", "rounded", "from memory", "field", "dtype", "class"],
 )
 def test_the_journal_of_another_suspect_is_refused(tmp_path: Path, other: Any) -> None:
     path = tmp_path / "journal"
@@ -226,6 +235,21 @@ def test_the_journal_of_another_suspect_is_refused(tmp_path: Path, other: Any) -
     with pytest.raises(InputRefused, match="one of another"):
         asked(Journal(other, path))
     assert (path.read_bytes(), other.queries) == (before, 0)
+
+
+def test_who_does_not_say_who_it_is_has_no_journal(tmp_path: Path) -> None:
+    class Nobody(Line):
+        def __init__(self, label: str = "") -> None:
+            super().__init__()
+            self.identity = Identity(label=label)
+
+    with pytest.raises(UsageError, match="expected a suspect that says who it is"):
+        Journal(Nobody(), tmp_path / "journal")
+    assert not (tmp_path / "journal").exists()
+    assert same(asked(Journal(Nobody())), WHOLE)
+    assert same(asked(Journal(Nobody("https://a.example"), tmp_path / "journal")), WHOLE)
+    with pytest.raises(InputRefused, match="one of another"):
+        asked(Journal(Nobody("https://b.example"), tmp_path / "journal"))
 
 
 def test_other_decimals_are_another_suspect(tmp_path: Path) -> None:
