@@ -83,8 +83,12 @@ def judge(
 
 
 def _answered(result: Verification, *, named: bool) -> bool:
-    """Whether the question has an answer; policies ask of the models they name, not of all."""
+    """Whether the question has an answer; policies ask of the models they name, not of all.
+
+    Public references explain; that a suspect derives from one is no answer that is lacking.
+    """
     if not result.candidates:
         return False
-    clear = all(candidate.verdict == "independent" for candidate in result.candidates)
+    ours = [candidate for candidate in result.candidates if not candidate.reference]
+    clear = all(candidate.verdict == "independent" for candidate in ours)
     return result.verdict != "inconclusive" or (named and clear)

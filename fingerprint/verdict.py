@@ -38,6 +38,8 @@ _ORDER = {"same": 0, "derived": 1, "inconclusive": 2, "independent": 3}
 _LEAST_POWER = 0.5
 """Share of the bound that the source itself must be able to fall below, for a ratio above it to
 say that a suspect is not derived from it."""
+_LEAST_ANSWERED = 0.75
+"""Share of each kind of probe that must have been answered for anybody to be independent."""
 _NOTHING_KNOWN = Kinship()
 _NOTHING_MEASURED = Calibration()
 
@@ -81,7 +83,8 @@ class _Tested:
 
     def rejects(self, alpha: float) -> bool:
         # Label-only answers have no interval; their exact test decides alone.
-        clear = self.high < self.margin.tested or self.high == float("inf")
+        exact = bool(self.finding.detail.get("exact", False))
+        clear = self.high < self.margin.tested or exact
         return self.p_value <= alpha and clear
 
 
@@ -140,7 +143,7 @@ def judge(
     )
     verdict, reason, best = _overall(
         [candidate for candidate in ranked if candidate.name not in kinship.references],
-        family - fingerprints.keys() - set(not_asked),
+        family - fingerprints.keys() - set(not_asked) - kinship.references,
     )
     return Verification(
         suspect=answers.suspect,
@@ -190,7 +193,8 @@ def weigh(
             family=family,
             answer_kind=answer_kind,
             identical=name in identical,
-            from_scratch=name in kinship.from_scratch,
+            from_scratch=kinship.has_no_parent(name),
+            reference=name in kinship.references,
         ).candidate()
         for name, found in findings.items()
     ]
@@ -272,6 +276,7 @@ class _Case:
         answer_kind: What the answers are.
         identical: Whether the suspect declares this candidate's weights.
         from_scratch: Whether its owner states that it has no parent.
+        reference: Whether it is a public model that nobody is accused of being.
     """
 
     name: str
@@ -283,6 +288,7 @@ class _Case:
     answer_kind: str
     identical: bool
     from_scratch: bool
+    reference: bool
 
     def candidate(self) -> Candidate:
         """Decides, and says why in one sentence."""
@@ -310,6 +316,7 @@ class _Case:
             answer_kind=self.answer_kind,
             label_agreement=self._equality.detail["label_agreement"] if self._equality else None,
             identical_weights=self.identical,
+            reference=self.reference,
             findings=tuple(self._with_part(finding, verdict) for finding in self.findings),
         )
 
@@ -323,6 +330,16 @@ class _Case:
         if self.trouble or self.tests:
             return self.trouble
         return next((one.missing for one in self.findings if one.missing), "nothing was measured")
+
+    @property
+    def _unanswered(self) -> str:
+        """Which answers are missing for anybody to be independent; empty if enough are there."""
+        harms = [one for one in self.findings if one.test == _HARM]
+        sparse = next((one for one in harms if not _mostly_answered(one)), None)
+        if sparse is None:
+            return ""
+        answered, probes = sparse.detail["answered"], sparse.detail["probes"]
+        return f"{probes - answered} of {probes} answers are missing ({sparse.depth} probes)"
 
     def _decided(self) -> tuple[Verdict, str]:
         if self._missing:
@@ -357,6 +374,8 @@ class _Case:
                     "the answers are too coarse: even the source would show a harm ratio of "
                     f"{lowest.least:.2g}; ask for more decimals"
                 )
+            if self._unanswered:
+                return "inconclusive", self._unanswered
             return "independent", (
                 "perturbations solved for the source change its answers about as much as the "
                 f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
@@ -391,7 +410,7 @@ class _Case:
 
     def _deciding(self, verdict: Verdict) -> _Tested | None:
         """The test the report quotes: the most significant one, or the lowest interval."""
-        if not self.tests:
+        if self._missing:
             return None
         if verdict in ("same", "derived"):
             claims = [test for test in self.tests if test.rejects(self.alpha)]
@@ -407,9 +426,15 @@ class _Case:
             return finding
         if test.rejects(self.alpha) and (test.margin.usable or verdict == "same"):
             return replace(finding, decides="kin")
-        if test.low >= test.margin.bound and test.least <= _LEAST_POWER * test.margin.bound:
+        powerful = test.least <= _LEAST_POWER * test.margin.bound and _mostly_answered(finding)
+        if test.low >= test.margin.bound and powerful:
             return replace(finding, decides="independent")
         return finding
+
+
+def _mostly_answered(finding: Finding) -> bool:
+    answered, probes = finding.detail.get("answered", 0), finding.detail.get("probes", 0)
+    return bool(answered >= _LEAST_ANSWERED * probes)
 
 
 def _rank(candidate: Candidate) -> tuple[int, float, str]:

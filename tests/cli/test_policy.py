@@ -99,3 +99,12 @@ def test_a_limited_comparison_answers_policies_on_the_models_it_was_limited_to()
     assert judge(result, expect=["ours"]).code == 1
     doubtful = verification(candidate("theirs", "inconclusive"), candidate("ours", "independent"))
     assert judge(doubtful, forbid=["ours"]).code == 4
+
+
+def test_a_reference_that_a_suspect_derives_from_leaves_no_policy_open() -> None:
+    public = candidate("public", "derived", reference=True)
+    ours = candidate("ours", "independent")
+    result = verification(public, ours, verdict="inconclusive", best=None)
+    assert judge(result, forbid=["ours"]).code == 0
+    assert judge(result, expect=["ours"]).code == 1
+    assert judge(result).code == 4
