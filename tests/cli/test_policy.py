@@ -80,7 +80,7 @@ def test_a_common_origin_neither_passes_nor_accuses_and_says_how_to_settle_it() 
         assert judged.code == 4
         (reason,) = judged.reasons
         assert "the suspect shares an origin with it" in reason
-        assert "name it with --parent, or state 'fp register ours --from-scratch'" in reason
+        assert "'fp register MODEL --name ours --from-scratch'" in reason
 
 
 def test_who_has_the_very_weights_of_a_forbidden_model_fails_whatever_it_answers() -> None:

@@ -293,6 +293,23 @@ def test_what_is_declared_later_is_added_and_never_replaced(family: Registry) ->
     family.check()
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize("first", [{"parent": "source"}, {"from_scratch": True}], ids=str)
+def test_copies_of_other_inputs_cannot_have_another_origin(
+    family: Registry, first: dict[str, Any], later: bool
+) -> None:
+    model = make_model(6, path="/m/net.pt")
+    copy = replace(model, input=replace(model.input, mean=(0.5,), std=(0.5,)))
+    second = {"parent": "source"} if "from_scratch" in first else {"from_scratch": True}
+    family.commit(result_of(family, "one", model, **first))
+    if later:
+        family.commit(result_of(family, "copy", copy))
+    with pytest.raises(AlreadyDeclared, match="'one' is registered already"):
+        family.commit(result_of(family, "copy", copy, **second))
+    assert family.commit(result_of(family, "copy", copy, **first)).name == "copy"
+    family.check()
+
+
 def family_entries(registry: Registry) -> tuple[object, ...]:
     with registry._books() as books:
         return books.entries
