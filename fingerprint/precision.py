@@ -68,9 +68,11 @@ def differ(
         tolerance: Share of the largest answer that is no difference either.
 
     Returns:
-        Whether any entry does; NaN differs from everything, also from itself.
+        Whether any entry does; what is not finite differs from everything, also from itself.
     """
     one, other = first.double(), second.double()
+    if not (bool(one.isfinite().all()) and bool(other.isfinite().all())):
+        return True
     size = max((float(t.abs().max()) for t in (one, other) if t.numel()), default=0.0)
     limit = max(rounding(size, first.dtype), tolerance * size)
     return not bool(((one - other - shift).abs() <= limit).all())

@@ -199,10 +199,19 @@ class Registry:
             NameTaken: Another model has this name.
             UnknownParent: The parent is not registered.
             UsageError: A name cannot be one, or a parent is given to a model without any.
+            InputRefused: The model has no weights that could name it.
             RegistryReadOnly: Nothing can be registered here.
             RegistryCorrupt: A model that takes part is not what was registered.
         """
+        from fingerprint.network.digest import has_weights
+
         self.require_writable()
+        if not has_weights(model.module.state_dict()):
+            raise InputRefused(
+                f"{model.architecture}: expected floating-point weights in its state_dict, got none; "
+                "without them nobody can tell which network was registered: keep them as parameters "
+                "or buffers"
+            )
         wish: dict[str, Any] = dict(options)
         name, parent = wish.pop("name", None), wish.pop("parent", None)
         from_scratch = bool(wish.pop("from_scratch", False))

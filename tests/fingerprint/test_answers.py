@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
+from torch import nn
 
 from fingerprint.answers import Answers, ask
 from fingerprint.errors import EnvironmentFailure, IncompatibleModel, InputRefused, MalformedFile
+from fingerprint.network.digest import weights_digest
 from fingerprint.network.model import Model
 from fingerprint.network.spec import AnswerKind, OutputSpec
 from fingerprint.questions import questions_for
@@ -135,6 +138,18 @@ def test_a_suspect_says_who_it_is() -> None:
         model_digest=MODEL.digest, file_sha256=file.sha256, label="live:Sequential"
     )
     assert answers.suspect == MODEL.to_dict()
+
+
+@pytest.mark.parametrize("buffers", [{}, {"steps": torch.tensor(3)}, {"none": torch.zeros(0)}])
+def test_who_has_no_weights_says_nothing_of_them(buffers: dict[str, torch.Tensor]) -> None:
+    """All such networks have one digest."""
+    module = nn.Flatten().eval()
+    for name, value in buffers.items():
+        module.register_buffer(name, value)
+    model = replace(MODEL, module=module, digest=weights_digest(module.state_dict()))
+    assert ModelSuspect(model).identity.model_digest is None
+    module.register_buffer("shift", torch.zeros(1))
+    assert ModelSuspect(model).identity.model_digest == model.digest
 
 
 class Fixed(Suspect):

@@ -49,9 +49,13 @@ def test_what_some_processors_round_to_zero_is_no_difference() -> None:
     assert rounding(0.0) > 0
 
 
-def test_what_is_no_number_differs_from_itself() -> None:
-    answers = torch.tensor([1.0, float("nan")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_differs_from_itself_and_from_everything(value: float) -> None:
+    answers, finite = torch.tensor([1.0, value]), torch.tensor([1.0, 2.0])
     assert differ(answers, answers)
+    assert differ(answers, finite)
+    assert differ(finite, answers)
+    assert differ(answers, finite, tolerance=0.1)
 
 
 @pytest.mark.parametrize("decimals", range(6))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -308,6 +309,13 @@ def test_copies_of_other_inputs_cannot_have_another_origin(
         family.commit(result_of(family, "copy", copy, **second))
     assert family.commit(result_of(family, "copy", copy, **first)).name == "copy"
     family.check()
+
+
+def test_a_network_without_weights_is_refused(registry: Registry) -> None:
+    bare = replace(make_model(0), module=torch.nn.Flatten().eval())
+    with pytest.raises(InputRefused, match="expected floating-point weights"):
+        registry.plan(bare, name="bare")
+    assert registry.models() == []
 
 
 def family_entries(registry: Registry) -> tuple[object, ...]:
