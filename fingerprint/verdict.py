@@ -259,7 +259,11 @@ def _trouble(answers: Answers, *, repeatable: bool) -> str:
             f"asking ended early, {answers.failure}; with --journal FILE only what is missing is "
             "asked the next time"
         )
-    return "" if repeatable else "the same input got different answers"
+    if repeatable or not answers.values:
+        return ""
+    if not answers.repeated:
+        return "no input was answered twice, so that nothing shows whether answers repeat"
+    return "the same input got different answers"
 
 
 @dataclass(frozen=True, kw_only=True)

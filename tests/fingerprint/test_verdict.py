@@ -338,7 +338,12 @@ def test_nobody_is_independent_of_the_ancestor_of_a_model_that_matches(
     assert (parent.verdict, parent.reason) == ("inconclusive", f"'child', which {how}, matches")
     assert {finding.decides for finding in parent.findings} == {"nothing"}
     result = Verification(
-        suspect={}, verdict="same", reason="", best="child", queries=1, candidates=(*found.values(),)
+        suspect={},
+        verdict="same",
+        reason="",
+        best="child",
+        queries=1,
+        candidates=(*found.values(),),
     )
     assert policy.judge(result, forbid=["parent"]).code == 4
     assert policy.judge(result, expect=["parent"]).code == 4

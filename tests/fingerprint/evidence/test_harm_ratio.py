@@ -180,7 +180,9 @@ def test_strangers_on_any_grid_are_not_rejected_more_often_than_alpha() -> None:
         moves = draws.normal(scale=scale, size=(2, PROBES, CLASSES))
         moves *= np.exp(0.5 * draws.normal(size=(2, PROBES, 1)))
         table = laid_down(origin, ratio * moves[0], moves[1])
-        shown = {key: softmax(row) if kind == "probabilities" else row for key, row in table.items()}
+        shown = {
+            key: softmax(row) if kind == "probabilities" else row for key, row in table.items()
+        }
         table = {key: grid * np.round(row / grid) for key, row in shown.items()}
         p_values.append(found_in(table, kind, margin).p_value or 1.0)
     assert_kept((0.05, 0.01), p_values)

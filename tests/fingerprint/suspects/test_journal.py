@@ -87,12 +87,14 @@ def test_an_interrupted_verification_asks_only_what_is_missing(tmp_path: Path) -
     assert "no answer within 30 s" in first.failure
     line = Line()
     second = asked(Journal(line, tmp_path / "journal"))
-    assert (line.queries, second.queries) == (TOTAL - 16, TOTAL)
+    failed = 8
+    assert first.queries == 16 + failed
+    assert (line.queries, second.queries) == (TOTAL - 16, TOTAL + failed)
     assert same(second, WHOLE)
     assert second.repeatable(1e-6)
     silent = Line(lambda call: True)
     third = asked(Journal(silent, tmp_path / "journal"))
-    assert (silent.queries, third.failure, third.queries) == (0, "", TOTAL)
+    assert (silent.queries, third.failure, third.queries) == (0, "", TOTAL + failed)
     assert same(third, WHOLE)
     assert judge({"one": FINGERPRINT}, third) == judge({"one": FINGERPRINT}, second)
 
@@ -212,6 +214,29 @@ def test_what_was_not_answered_is_asked_again_the_next_time(
     assert line.queries == unanswered + 1
 
 
+class Named(Line):
+    """Top-k answers; every third names no class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = replace(self.output, kind="top-k")
+
+    def respond(self, inputs: NDArray[Any]) -> Rows:
+        rows = np.where([1, 1, 0, 0, 0], np.abs(super().respond(inputs)), 0).astype(np.float32)
+        rows[::3] = 0.0
+        return rows
+
+
+def test_a_row_that_names_no_class_is_no_answer_and_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    first = asked(Journal(Named(), path))
+    assert len(first.values) == sum(line.startswith('{"answer"') for line in path.open()) < 40
+    again = Named()
+    second = asked(Journal(again, path))
+    assert again.queries == len(QUESTIONS.ids) - len(first.values) + 1
+    assert second.queries == first.queries + again.queries
+
+
 # Whose journal, and of what.
 
 
@@ -299,6 +324,8 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "no base64": with_line(lambda entry: {**entry, "answer": "?" + entry["answer"]}),
     "fewer values": with_line(lambda entry: {**entry, "answer": entry["answer"][:8]}),
     "NaN": with_line(lambda entry: {**entry, "answer": NOT_A_NUMBER}),
+    "half a query": with_line(lambda entry: {"unanswered": 0.5}),
+    "less than no queries": with_line(lambda entry: {"unanswered": -8}),
     "a number": with_line(lambda entry: {**entry, "answer": 7}),
 }
 
