@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from cli import process
 from cli.commands.decompose import decompose
 from cli.commands.demo import demo
 from cli.commands.hide import hide
@@ -57,6 +59,15 @@ def root(
         raise typer.Exit(ExitCode.USAGE)
 
 
+class _Command(TyperCommand):
+    """A command whose result alone is written to stdout."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command; the signature is the framework's."""
+        with process.stdout_kept():
+            return super().invoke(ctx)
+
+
 _COMMANDS = (
     (register, "register", "fp register ours.safetensors --arch timm:resnet18"),
     (verify, "verify", "fp verify suspect.pt --arch timm:resnet18 --forbid ours"),
@@ -73,5 +84,5 @@ _COMMANDS = (
     (demo, "demo", "fp demo --keep digits"),
 )
 for command, verb, example in _COMMANDS:
-    app.command(verb, epilog=f"Example: {example}")(command)
+    app.command(verb, cls=_Command, epilog=f"Example: {example}")(command)
 app.add_typer(registry_app, name="registry")

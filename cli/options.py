@@ -22,12 +22,19 @@ __all__ += ["model_options", "output_options"]
 
 ModelPath = Annotated[
     Path,
-    typer.Argument(metavar="FILE", help="Weights: .safetensors, or a PyTorch state_dict."),
+    # Whether it can be read is the reader's to say, with the exit code for that.
+    typer.Argument(
+        metavar="FILE",
+        help="Weights: .safetensors, or a PyTorch state_dict.",
+        readable=False,
+    ),
 ]
 InputPaths = Annotated[
     list[Path],
     typer.Argument(
-        metavar="IMAGE...", help="Pictures, or .npy arrays for other inputs; or folders of them."
+        metavar="IMAGE...",
+        help="Pictures, or .npy arrays for other inputs; or folders of them.",
+        readable=False,
     ),
 ]
 Arch = Annotated[
@@ -62,6 +69,14 @@ OutputField = Annotated[
         "--output",
         metavar="FIELD",
         help="Field or index of the logits, if the model returns several values.",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="NAME",
+        help="Where in the file the weights lie, such as ema, if several would fit.",
     ),
 ]
 FollowSymlinks = Annotated[
@@ -156,6 +171,7 @@ def model_options(
     std: Std = None,
     bounds: Bounds = None,
     output: OutputField = None,
+    key: Key = None,
     follow_symlinks: FollowSymlinks = False,
     device: Device = "cpu",
 ) -> ModelOptions:
@@ -172,6 +188,7 @@ def model_options(
             "std": _numbers("--std", std, "0.229,0.224,0.225"),
             "bounds": _bounds("--bounds", bounds),
             "output": _field(output),
+            "key": key,
             "follow_symlinks": follow_symlinks,
             "device": device,
         }

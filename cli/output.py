@@ -92,15 +92,15 @@ class Output:
             views: What people are shown, top to bottom.
         """
         if self.json:
-            _write(sys.stdout, json_text(document))
+            _write(process.document(), json_text(document))
             return
-        screen = console(sys.stdout)
+        screen = console(process.document())
         with screen.capture() as capture:
             for view in views:
                 screen.print(view)
         # Table cells are padded to the right; trailing blanks are noise in a file.
         lines = [line.rstrip() for line in capture.get().splitlines()]
-        _write(sys.stdout, "\n".join(lines) + "\n")
+        _write(process.document(), "\n".join(lines) + "\n")
 
     def message(self, text: str) -> None:
         """Writes one line to stderr, unless ``--quiet``."""

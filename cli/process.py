@@ -1,7 +1,9 @@
 """What the process owes its surroundings: signals, streams and warnings.
 
-process.prepare()      # before any work
-process.finish()       # whatever happened
+process.prepare()              # before any work
+with process.stdout_kept():    # what anybody prints goes to stderr
+    process.document()         # except here
+process.finish()               # whatever happened
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import FrameType
 from typing import TextIO
 
-__all__ = ["INTERRUPTED", "TERMINATED", "debugging", "drop", "finish", "prepare"]
+__all__ = ["INTERRUPTED", "TERMINATED", "debugging", "document", "drop", "finish", "prepare"]
+__all__ += ["stdout_kept"]
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -47,6 +53,56 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
+_kept: ContextVar[TextIO | None] = ContextVar("_kept", default=None)
+
+
+def document() -> TextIO:
+    """Returns the stream that a command's result is written to."""
+    return _kept.get() or sys.stdout
+
+
+@contextmanager
+def stdout_kept() -> Iterator[None]:
+    """Keeps stdout for :func:`document`; what else is written there goes to stderr.
+
+    A network's own code may print, and so may what it calls: Python's stream and the file
+    descriptor below it, which libraries in C and other programs write to, are both redirected.
+    """
+    out = sys.stdout
+    stream, restore = _below(out)
+    token = _kept.set(stream)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = out
+        _kept.reset(token)
+        restore()
+
+
+def _below(out: TextIO) -> tuple[TextIO, Callable[[], None]]:
+    """Moves stdout's descriptor elsewhere and puts stderr's in its place, if both are real."""
+    try:
+        number = out.fileno()
+        out.flush()
+        kept = os.dup(number)
+        os.dup2(sys.stderr.fileno(), number)
+    except (OSError, ValueError):
+        # Streams of a test or of an embedding program, or closed ones: nothing lies below.
+        return out, lambda: None
+    stream = open(kept, "w", encoding=out.encoding, errors=out.errors)  # noqa: SIM115
+
+    def restore() -> None:
+        try:
+            stream.flush()
+        except OSError:
+            drop(stream)
+        os.dup2(kept, number)
+        stream.close()
+
+    return stream, restore
 
 
 def drop(stream: TextIO) -> None:

@@ -164,7 +164,7 @@ def _read(content: bytes) -> tuple[RegisteredModel, bytes, str | None]:
         load_options=load_options_of(architecture, given, field),
         origin=source,
         commitment=commitment,
-        facts=facts_of(found, version=_version(blob), method=_text(document["method"], 200)),
+        facts=facts_of(found, method=_text(document["method"], 200)),
         warnings=tuple(warnings),
     )
     return model, blob, None if parent is None else _hex(parent)
@@ -184,12 +184,6 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(document, dict):
         raise MalformedFile(f"expected a document, got {type(document).__name__}")
     return document, content[_PREFIX + length :]
-
-
-def _version(blob: bytes) -> int:
-    from fingerprint.probes.codec import MAGIC as PROBES
-
-    return blob[len(PROBES)]
 
 
 def _check_bases(found: Any) -> None:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from fingerprint.errors import UsageError
+from fingerprint.formats.default_name import default_name as by_path
 from registry.errors import UnknownModel
 
 if TYPE_CHECKING:
@@ -50,14 +50,14 @@ def checked_name(name: str) -> str:
 
 
 def default_name(model: Model) -> str:
-    """Returns the name a model gets when none is given: its file's, without the suffix.
+    """Returns the name a model gets when none is given: its file's, or its repository's.
 
     Raises:
         UsageError: The model did not come from a file, or the file's name cannot be one.
     """
     if model.file is None:
         raise UsageError("name: a model that is not read from a file needs one; pass name=...")
-    return checked_name(Path(model.file.path).stem)
+    return checked_name(by_path(model.file.path))
 
 
 def unknown(name: str, names: Iterable[str], error: type[UnknownModel] = UnknownModel) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from registry import changes, pairs
 from registry.catalogue import Catalogue
-from registry.registration import Task, load_options_of
+from registry.registration import Task
 
 if TYPE_CHECKING:
     from fingerprint.network.model import Model
@@ -35,7 +35,7 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
         session,
         digest=model.digest,
         input=model.input.to_dict(),
-        load_options=load_options_of(model.architecture, model.input, model.pick),
+        load_options=model.load_options,
         method=task.settings.method,
     )
     changes.check_free(session, task.name, but=known)

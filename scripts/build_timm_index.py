@@ -11,8 +11,9 @@ Three steps, each kept in the cache folder line by line, so an interrupted run g
    magnitudes, and answer the same inputs in float64 at the smallest size they all take. Equal
    answers make one function. Networks above ``--max-parameters`` are compared by structure
    instead (the printed module and its settings), which may split one function in two but does
-   not merge two.
-3. Writing. The index holds digests of names and shapes, heads, and functions with their names.
+   not merge two. What the present index says of a group of the same names is kept.
+3. Writing. The index holds digests of names and shapes, heads, functions with their names, and
+   sketches by which a file that fits none of them finds the nearest; torchvision's are there too.
 """
 
 from __future__ import annotations
@@ -35,10 +36,13 @@ from typing import Any
 
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from fingerprint.architectures.recognition import INDEX_SCHEMA, names_digest, shapes_digest
+from fingerprint.architectures.sketch import sketch
 
+TORCHVISION = "torchvision.models:"
 CLASSES = (11, 13)
 SIZES = (64, 96, 128, 160, 224)
 TOLERANCE = 1e-6
@@ -57,7 +61,11 @@ def main() -> None:
     signatures = _signatures(options.cache / "signatures.jsonl", options.only)
     groups = _groups(signatures)
     comparisons = _comparisons(
-        options.cache / "comparisons.jsonl", groups, signatures, options.max_parameters
+        options.cache / "comparisons.jsonl",
+        groups,
+        signatures,
+        options.max_parameters,
+        options.out,
     )
     document = _document(signatures, groups, comparisons)
     _write(options.out, document)
@@ -89,6 +97,9 @@ def _say(text: str) -> None:
 def _signatures(cache: Path, only: str) -> dict[str, dict[str, Any]]:
     known = {line["name"]: line for line in _lines(cache)}
     names = timm.list_models(only)
+    if only == "*":
+        networks = torchvision.models.list_models(module=torchvision.models)
+        names += [f"{TORCHVISION}{name}" for name in networks]
     with cache.open("a") as out:
         for index, name in enumerate(names):
             if name in known:
@@ -131,13 +142,18 @@ def _signature(name: str) -> dict[str, Any]:
         "names": names_digest(first),
         "shapes": shapes_digest(first, heads),
         "heads": heads,
+        "sketch": sketch(first, heads),
         "parameters": sum(math.prod(shape) for shape in first.values()),
     }
 
 
 def _meta_shapes(name: str, classes: int) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
-        module = timm.create_model(name, pretrained=False, num_classes=classes)
+        if name.startswith(TORCHVISION):
+            factory = torchvision.models.get_model_builder(name.removeprefix(TORCHVISION))
+            module = factory(weights=None, num_classes=classes)
+        else:
+            module = timm.create_model(name, pretrained=False, num_classes=classes)
     return {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()}
 
 
@@ -147,6 +163,8 @@ def _meta_shapes(name: str, classes: int) -> dict[str, tuple[int, ...]]:
 def _groups(signatures: dict[str, dict[str, Any]]) -> dict[str, list[str]]:
     groups: dict[str, list[str]] = {}
     for name, signature in signatures.items():
+        if name.startswith(TORCHVISION):
+            continue
         groups.setdefault(f"{signature['names']}:{signature['shapes']}", []).append(name)
     return groups
 
@@ -156,14 +174,15 @@ def _comparisons(
     groups: dict[str, list[str]],
     signatures: dict[str, dict[str, Any]],
     max_parameters: float,
+    before: Path,
 ) -> dict[str, dict[str, Any]]:
-    known = {line["group"]: line for line in _lines(cache)}
+    known = {**_compared_before(before), **{line["group"]: line for line in _lines(cache)}}
     todo = {key: names for key, names in groups.items() if len(names) > 1}
     order = sorted(todo, key=lambda key: signatures[todo[key][0]]["parameters"])
     with cache.open("a") as out:
         for index, key in enumerate(order):
             names = todo[key]
-            if known.get(key, {}).get("names") == names:
+            if sorted(known.get(key, {}).get("names", ())) == sorted(names):
                 continue
             began = time.monotonic()
             small = signatures[names[0]]["parameters"] <= max_parameters
@@ -176,6 +195,21 @@ def _comparisons(
                 f"compared {index + 1}/{len(order)} by {known[key]['by']} {seconds:.0f} s: {parts}"
             )
     return known
+
+
+def _compared_before(index: Path) -> dict[str, dict[str, Any]]:
+    """Returns the comparisons an index rests on: hours of work that need not be done again."""
+    if not index.exists():
+        return {}
+    entries = json.loads(gzip.decompress(index.read_bytes()))["entries"]
+    return {
+        f"{entry['names']}:{entry['shapes']}": {
+            "names": [name for names in entry["functions"] for name in names],
+            "functions": entry["functions"],
+            "by": entry["by"],
+        }
+        for entry in entries
+    }
 
 
 def _compare(names: list[str], *, numeric: bool) -> dict[str, Any]:
@@ -341,9 +375,21 @@ def _document(
                 "heads": signature["heads"],
                 "functions": sorted(functions, key=lambda members: _preference(members[0])),
                 "by": found["by"],
+                "sketch": signature["sketch"],
             }
         )
-    return {"schema": INDEX_SCHEMA, "timm": timm.__version__, "entries": entries}
+    others = [
+        {"name": name, "heads": signature["heads"], "sketch": signature["sketch"]}
+        for name, signature in sorted(signatures.items())
+        if name.startswith(TORCHVISION)
+    ]
+    return {
+        "schema": INDEX_SCHEMA,
+        "timm": timm.__version__,
+        "torchvision": torchvision.__version__,
+        "entries": entries,
+        "others": others,
+    }
 
 
 def _preference(name: str) -> tuple[bool, int, str]:

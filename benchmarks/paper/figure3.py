@@ -134,7 +134,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     "least harmful": float(found.singular_values[0]),
                     "noise": response,
                     "method": found.method,
-                    "converged": found.converged,
                 },
             },
         ),

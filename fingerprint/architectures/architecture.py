@@ -170,8 +170,8 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     for key, tensor in tensors.items():
         if own[key].is_floating_point() and not tensor.is_floating_point():
             raise IncompatibleModel(
-                f"tensor '{clean(key)}': expected real weights, got {tensor.dtype} "
-                "(a quantised export?); save the float32 state_dict"
+                f"tensor '{clean(key)}': expected real weights, got {_short(tensor.dtype)} without "
+                "its scale (a quantised export?); save the dequantised state_dict"
             )
     try:
         module.load_state_dict(dict(tensors), strict=False)
@@ -184,6 +184,10 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
 def _same_constant(own: Tensor | None, given: Tensor) -> bool:
     """Whether the file repeats a table that the network computes itself."""
     return own is not None and not own.is_meta and torch.equal(own.cpu(), given.cpu().to(own.dtype))
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _shape(shape: tuple[int, ...] | torch.Size) -> str:

@@ -1,6 +1,7 @@
 """Decides which architecture weights get: the caller's, the folder's, or a recognised one.
 
-choice = choose_architecture(read_weights(path), arch=None)
+weights = read_weights(path)
+choice = choose_architecture(weights.entries[0].tensors, weights.config, arch=None)
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from fingerprint.architectures.architecture import Architecture, parse_architecture
 from fingerprint.architectures.recognition import recognise
-from fingerprint.formats.weights_file import WeightsFile
+from fingerprint.formats.folder import PREPROCESSOR
 from fingerprint.text import listed
 
 __all__ = ["Choice", "choose_architecture"]
@@ -37,11 +40,14 @@ class Choice:
     warnings: tuple[str, ...] = ()
 
 
-def choose_architecture(weights: WeightsFile, arch: str | None) -> Choice:
+def choose_architecture(
+    tensors: Mapping[str, Tensor], config: Mapping[str, Any], arch: str | None
+) -> Choice:
     """Returns the architecture to build around weights.
 
     Args:
-        weights: Tensors, and the configuration of their folder.
+        tensors: The weights by name.
+        config: What their folder says of the network; empty for a single file.
         arch: What the caller asked for; None to use the configuration or to recognise it.
 
     Raises:
@@ -51,11 +57,15 @@ def choose_architecture(weights: WeightsFile, arch: str | None) -> Choice:
     """
     if arch is not None:
         parsed = parse_architecture(arch)
-        return Choice(architecture=parsed, fits=(parsed.name,) if parsed.source == "timm" else ())
-    name = weights.config.get("architecture")
+        settings = _settings(config)
+        open_timm = parsed.source == "timm" and not settings
+        return Choice(
+            architecture=parsed, settings=settings, fits=(parsed.name,) if open_timm else ()
+        )
+    name = config.get("architecture")
     if isinstance(name, str):
-        return _configured(name, weights.config)
-    found = recognise(weights.tensors)
+        return _configured(name, config)
+    found = recognise(tensors)
     warnings = []
     if found.others:
         warnings.append(
@@ -64,6 +74,7 @@ def choose_architecture(weights: WeightsFile, arch: str | None) -> Choice:
         )
     return Choice(
         architecture=Architecture(source="timm", name=found.name, options={}),
+        settings=_settings(config),
         fits=(found.name, *found.others),
         warnings=tuple(warnings),
     )
@@ -80,20 +91,56 @@ def _configured(name: str, config: Mapping[str, Any]) -> Choice:
             for key, value in arguments.items()
             if isinstance(value, _SIMPLE) or _is_flat(value)
         }
-    settings = config.get("pretrained_cfg")
     return Choice(
         architecture=Architecture(source="timm", name=parsed.name, options=options),
-        settings=_preprocessing(settings) if isinstance(settings, Mapping) else {},
+        settings=_settings(config),
     )
 
 
-def _preprocessing(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Keeps the size, mean and deviation, each only if it is a short list of numbers."""
-    return {
-        key: tuple(settings[key])
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the size, mean and deviation a folder states, timm's words before others'.
+
+    timm writes them under ``pretrained_cfg``, and once wrote them beside ``architecture``.
+    """
+    settings = config.get("pretrained_cfg")
+    stated = settings if isinstance(settings, Mapping) else config
+    found = {
+        key: tuple(stated[key])
         for key in ("input_size", "mean", "std")
-        if _is_flat(settings.get(key)) and settings[key]
+        if _is_flat(stated.get(key)) and stated[key]
     }
+    return {**_preprocessor(config.get(PREPROCESSOR)), **found}
+
+
+def _preprocessor(stated: Any) -> dict[str, Any]:
+    """Reads what transformers' image processors write: ``image_mean``, ``size`` and the like."""
+    if not isinstance(stated, Mapping):
+        return {}
+    found: dict[str, Any] = {}
+    # Without rescaling, the network takes 0..255; with inputs in 0..1 that is another scale.
+    scale = 1.0 if stated.get("do_rescale", True) is not False else 255.0
+    mean, std = stated.get("image_mean"), stated.get("image_std")
+    if stated.get("do_normalize", True) is False:
+        mean, std = ([0.0], [1.0]) if scale != 1 else (None, None)
+    if _is_flat(mean) and _is_flat(std) and mean and std:
+        found["mean"] = tuple(value / scale for value in mean)
+        found["std"] = tuple(value / scale for value in std)
+    cropped = stated.get("do_center_crop", "crop_size" in stated)
+    size = _height_and_width(stated.get("crop_size") if cropped else stated.get("size"))
+    if size is not None:
+        found["input_size"] = (3, *size)
+    return found
+
+
+def _height_and_width(size: Any) -> tuple[int, int] | None:
+    """Reads ``224``, ``{"height": 224, "width": 224}`` or ``{"shortest_edge": 224}``."""
+    if isinstance(size, Mapping):
+        edge = size.get("shortest_edge")
+        height, width = size.get("height", edge), size.get("width", edge)
+    else:
+        height = width = size
+    both = [side for side in (height, width) if type(side) is int and side > 0]
+    return (both[0], both[1]) if len(both) == 2 else None
 
 
 def _is_flat(value: Any) -> bool:

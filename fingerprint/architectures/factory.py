@@ -21,6 +21,9 @@ from fingerprint.text import first_line
 
 __all__ = ["build_with_factory"]
 
+_CLASSES = ("num_classes", "n_classes", "nb_classes", "classes", "num_labels", "num_outputs",
+            "n_class", "nclass", "num_class", "out_features", "output_dim")  # fmt: skip
+
 
 def build_with_factory(architecture: Architecture, tensors: Mapping[str, Tensor]) -> nn.Module:
     """Calls the factory, with the number of classes the weights have if it takes one.
@@ -34,17 +37,22 @@ def build_with_factory(architecture: Architecture, tensors: Mapping[str, Tensor]
     """
     factory = _import(architecture)
     options = dict(architecture.options)
-    parameter = _classes_parameter(factory)
-    if parameter is None or "num_classes" in options:
+    name, required = _classes_parameter(factory)
+    if name is None or name in options:
         return _call(factory, options, architecture)
-    if parameter.default is inspect.Parameter.empty:
-        options["num_classes"] = _last_width(tensors)
-        return _call(factory, options, architecture)
-    module = _call(factory, options, architecture)
+    if required:
+        module = _call(factory, options | {name: _last_width(tensors)}, architecture)
+    else:
+        module = _call(factory, options, architecture)
     classes = _other_head(module, tensors)
     if classes is None:
         return module
-    return _call(factory, options | {"num_classes": classes}, architecture)
+    try:
+        return _call(factory, options | {name: classes}, architecture)
+    except UsageError:
+        if name in inspect.signature(factory).parameters:
+            raise
+        return module  # what it takes besides its parameters did not include this one
 
 
 @contextmanager
@@ -110,17 +118,27 @@ def _call(
     return module
 
 
-def _classes_parameter(factory: Callable[..., Any]) -> inspect.Parameter | None:
+def _classes_parameter(factory: Callable[..., Any]) -> tuple[str | None, bool]:
+    """Returns what the factory calls the number of classes, and whether it must be told.
+
+    Factories that pass on whatever they are given, as torchvision's do, are tried with the
+    commonest name.
+    """
     try:
-        return inspect.signature(factory).parameters.get("num_classes")
+        parameters = inspect.signature(factory).parameters
     except (TypeError, ValueError):
-        return None
+        return None, False
+    for name in _CLASSES:
+        if name in parameters:
+            return name, parameters[name].default is inspect.Parameter.empty
+    passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return (_CLASSES[0] if passes_on else None), False
 
 
 def _other_head(module: nn.Module, tensors: Mapping[str, Tensor]) -> int | None:
     """Returns the weights' class count if only one leading dimension differs throughout."""
     shapes = key_difference(module, tensors).shapes
-    pairs = {(got[0], want[0]) for _, got, want in shapes if got[1:] == want[1:] and got}
+    pairs = {(got[0], want[0]) for _, got, want in shapes if got and want and got[1:] == want[1:]}
     if len(pairs) != 1 or any(got[1:] != want[1:] for _, got, want in shapes):
         return None
     return next(iter(pairs))[0]

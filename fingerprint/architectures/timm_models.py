@@ -1,7 +1,8 @@
 """Builds timm architectures around given weights, and asks nobody for weights.
 
-The number of classes and of input channels is read from the weights, so a network with another
-head than the architecture's default loads without further options.
+This module imports timm, which takes seconds: import it only where an architecture is made or
+recognised. The number of classes and of input channels is read from the weights, so a network
+with another head than the architecture's default loads without further options.
 """
 
 from __future__ import annotations

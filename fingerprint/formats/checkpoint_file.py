@@ -13,15 +13,16 @@ import io
 import math
 import re
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import torch
 
 from fingerprint.errors import InputRefused, MalformedFile, UnsafeFile
 from fingerprint.formats.archive import check_torch_archive
 from fingerprint.formats.naming import naming
-from fingerprint.formats.pickle_scan import Storage, global_names, storages_of, strings_of
-from fingerprint.formats.stand_ins import require_allowed, safe_globals
+from fingerprint.formats.pickle_scan import Scan, Storage, Use, scan
+from fingerprint.formats.safe_globals import holds_layers, require_allowed, stand_ins
 from fingerprint.text import clean, first_line
 
 __all__ = [
@@ -32,8 +33,8 @@ __all__ = [
     "refuse_pickle",
 ]
 
-MAX_PICKLE_BYTES = 2**25
-"""Largest description of names and shapes: hundreds of thousands of tensors."""
+MAX_PICKLE_BYTES = 2**30
+"""Largest description of names and shapes; NumPy arrays stand in it with all their values."""
 
 _LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _HEAD_BYTES = 2**16
@@ -59,7 +60,7 @@ def looks_like_pickle(data: bytes) -> bool:
     """Whether the bytes begin a pickle of protocol 2 to 5, or import something as one."""
     if len(data) > 2 and data[:1] == b"\x80" and data[1:2] in b"\x02\x03\x04\x05":
         return True
-    names = global_names(data[:_HEAD_BYTES])
+    names = scan(io.BytesIO(data[:_HEAD_BYTES])).globals
     return bool(names) and all(_DOTTED.fullmatch(name) for name in names)
 
 
@@ -69,7 +70,10 @@ def refuse_pickle(data: bytes, path: str) -> None:
     Raises:
         UnsafeFile: Always.
     """
-    require_allowed(global_names(data[:MAX_PICKLE_BYTES]), path)
+    names = scan(io.BytesIO(data[:MAX_PICKLE_BYTES])).globals
+    require_allowed(names, path)
+    if holds_layers(names):
+        raise UnsafeFile(_whole_module(names, path))
     raise UnsafeFile(
         f"{path}: a raw pickle, not a torch checkpoint; "
         "save the weights with torch.save(model.state_dict(), path)"
@@ -90,11 +94,9 @@ def read_checkpoint(data: bytes, path: str) -> Any:
     """
     try:
         with naming(path):
-            if looks_like_zip(data):
-                _check_zip_pickle(data, check_torch_archive(data, path), path)
-            else:
-                _check_legacy(data, path)
-            return _load(data)
+            check = _check_zip_pickle if looks_like_zip(data) else _check_legacy
+            names = check(data, path)
+            content = _load(data, names)
     except InputRefused:
         raise
     except Exception as error:
@@ -103,51 +105,70 @@ def read_checkpoint(data: bytes, path: str) -> Any:
             f"{path}: not a readable torch checkpoint: {first_line(error)}; "
             "save it again with torch.save(model.state_dict(), path)"
         ) from error
+    if holds_layers(names) and not isinstance(content, (dict, list, tuple)):
+        raise UnsafeFile(_whole_module(names, path))
+    return content
 
 
-def _load(data: bytes) -> Any:
-    with warnings.catch_warnings(), torch.serialization.safe_globals(safe_globals()):
+def _whole_module(names: Mapping[str, Use], path: str) -> str:
+    layer = next(name for name in names if holds_layers({name: names[name]}))
+    return (
+        f"{path}: a whole pickled module ({clean(layer)}), which runs code when "
+        "loaded; save the state_dict: torch.save(model.state_dict(), path)"
+    )
+
+
+def _load(data: bytes, names: Mapping[str, Use]) -> Any:
+    with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins(names)):
         warnings.simplefilter("ignore")
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
 
 
-def _check_zip_pickle(data: bytes, sizes: dict[str, int], path: str) -> None:
-    """Checks the archive's pickle, read by the reader that torch will use."""
+def _check_zip_pickle(data: bytes, path: str) -> Mapping[str, Use]:
+    """Checks the archive and its pickle, read by the reader that torch will use."""
+    sizes = check_torch_archive(data, path)
     if sizes["data.pkl"] > MAX_PICKLE_BYTES:
         raise UnsafeFile(
             f"data.pkl has {sizes['data.pkl']} bytes, expected at most {MAX_PICKLE_BYTES}"
         )
     pickled: bytes = torch._C.PyTorchFileReader(io.BytesIO(data)).get_record("data.pkl")
-    require_allowed(global_names(pickled), path)
-    for storage in storages_of(io.BytesIO(pickled)):
+    found = _checked(io.BytesIO(pickled), path)
+    for storage in found.storages:
         held = sizes.get(f"data/{storage.key}", 0)
         needed = storage.numel * _item_bytes(storage)
         if needed > held:
             raise MalformedFile(
                 f"storage {clean(storage.key)}: claims {needed} bytes, the file holds {held}"
             )
+    return found.globals
 
 
-def _check_legacy(data: bytes, path: str) -> None:
+def _checked(stream: BinaryIO, path: str) -> Scan:
+    """Scans one pickle and refuses what it may not do."""
+    found = scan(stream)
+    require_allowed(found.globals, path)
+    if found.fault is not None:
+        raise found.fault
+    return found
+
+
+def _check_legacy(data: bytes, path: str) -> Mapping[str, Use]:
     """Checks the five pickles of the older layout, and the sizes they declare."""
     stream = io.BytesIO(data)
     for _ in range(3):  # magic number, protocol, facts about the writer's machine
-        begin = stream.tell()
-        strings_of(stream)
-        require_allowed(global_names(data[begin : stream.tell()]), path)
-    begin = stream.tell()
-    require_allowed(global_names(data[begin : begin + MAX_PICKLE_BYTES]), path)
-    storages = storages_of(stream)
-    present = strings_of(stream)
-    absent = [storage.key for storage in storages if storage.key not in present]
+        _checked(stream, path)
+    found = _checked(stream, path)
+    present = _checked(stream, path).strings
+    absent = [storage.key for storage in found.storages if storage.key not in present]
     if absent:
         raise MalformedFile(f"storage {clean(absent[0])}: the file does not hold its values")
-    sizes = {storage.key: storage.numel * _item_bytes(storage) for storage in storages}
+    sizes = {storage.key: storage.numel * _item_bytes(storage) for storage in found.storages}
     if math.fsum(sizes.values()) > len(data) - stream.tell():
         raise MalformedFile(
             f"truncated: the weights need {math.fsum(sizes.values()):.4g} bytes, "
             f"{len(data) - stream.tell()} follow"
         )
+    return found.globals
 
 
 def _item_bytes(storage: Storage) -> int:

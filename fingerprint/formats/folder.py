@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fingerprint.errors import EnvironmentFailure, MalformedFile, UnsafeFile
+from fingerprint.errors import (
+    EnvironmentFailure,
+    FingerprintError,
+    IncompatibleModel,
+    MalformedFile,
+    UnsafeFile,
+)
 from fingerprint.formats.file_bytes import read_file
 from fingerprint.formats.naming import shown_path
 from fingerprint.text import listed
 
-__all__ = ["Place", "locate"]
+__all__ = ["PREPROCESSOR", "Place", "locate"]
 
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "pytorch_model.safetensors", "model.pth",
-            "model.pt")  # fmt: skip
+PREPROCESSOR = "preprocessor_config"
+"""Where :attr:`Place.config` keeps what ``preprocessor_config.json`` says."""
+
+_ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_CONFIGURATIONS = ("config.json", f"{PREPROCESSOR}.json")
+_OF_HUBS = {"architecture", "architectures", "pretrained_cfg", PREPROCESSOR}
+_NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state|random_states).*")
 _SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _MAX_CONFIG_BYTES = 2**20
 
@@ -32,7 +44,8 @@ class Place:
     Attributes:
         weights: Path of the weights file.
         follow_symlink: Whether that path may itself be a link.
-        config: Parsed ``config.json``; empty if there is none.
+        config: Parsed ``config.json``, with ``preprocessor_config.json`` under its own name;
+            empty if there is neither.
         warnings: One line for each link that was followed.
     """
 
@@ -45,31 +58,68 @@ class Place:
 def locate(path: str, *, follow_symlinks: bool = False) -> Place:
     """Returns the weights file a path stands for.
 
-    A file that the caller names is taken as it is, link or not; inside a folder, links that
+    A file that the caller names is taken as it is, link or not, with the configuration that a
+    model hub put beside it; inside a folder, links that
     lead out of it are refused unless ``follow_symlinks``.
 
     Raises:
         UnsafeFile: A link leads out of the folder.
-        MalformedFile: The folder holds no weights, or its ``config.json`` does not parse.
+        MalformedFile: The folder holds no weights, or its configuration does not parse.
+        IncompatibleModel: It holds several weights files.
         EnvironmentFailure: The folder may not be listed.
     """
     if not _is_folder(path):
-        return Place(weights=path)
+        return _beside(path, follow_symlinks)
     try:
         names = set(os.listdir(path))
     except OSError as error:
         raise EnvironmentFailure(
             f"{shown_path(path)}: cannot be listed: {error.strerror}"
         ) from error
-    name = next((candidate for candidate in _WEIGHTS if candidate in names), None)
-    if name is None:
+    files = sorted(name for name in names if _is_weights(name))
+    if not files or any(name in names for name in _SHARDED):
         raise MalformedFile(_nothing_found(path, names))
+    if len(files) > 1:
+        raise IncompatibleModel(
+            f"{shown_path(path)}: expected one weights file in the folder, found "
+            f"{listed(files, shown=6)}; they may differ: name the one that is meant, such as "
+            f"{shown_path(os.path.join(path, files[0]))}"
+        )
     warnings: list[str] = []
-    weights = _inside(path, name, follow_symlinks, warnings)
-    config: Mapping[str, Any] = {}
-    if "config.json" in names:
-        config = _read_config(_inside(path, "config.json", follow_symlinks, warnings))
+    weights = _inside(path, files[0], follow_symlinks, warnings)
+    config = _configuration(path, names, follow_symlinks, warnings)
     return Place(weights=weights, follow_symlink=False, config=config, warnings=tuple(warnings))
+
+
+def _beside(path: str, follow_symlinks: bool) -> Place:
+    """Returns a file by itself, with the configuration of the hub's folder it lies in, if any."""
+    folder = os.path.dirname(path) or "."
+    warnings: list[str] = []
+    try:
+        names = {name for name in _CONFIGURATIONS if os.path.lexists(os.path.join(folder, name))}
+        config = _configuration(folder, names, follow_symlinks, warnings)
+    except (FingerprintError, OSError, ValueError):
+        # Nobody named that file: what is wrong with it does not concern the weights.
+        return Place(weights=path)
+    if not config.keys() & _OF_HUBS:
+        return Place(weights=path)
+    note = f"{' and '.join(sorted(names))} beside the file said what network it is"
+    return Place(weights=path, config=config, warnings=(*warnings, note))
+
+
+def _configuration(
+    folder: str, names: set[str], follow_symlinks: bool, warnings: list[str]
+) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    for name in _CONFIGURATIONS:
+        if name in names:
+            stated = _read_config(_inside(folder, name, follow_symlinks, warnings))
+            config |= stated if name == "config.json" else {PREPROCESSOR: stated}
+    return config
+
+
+def _is_weights(name: str) -> bool:
+    return name.lower().endswith(_ENDINGS) and not _NO_WEIGHTS.fullmatch(name.lower())
 
 
 def _is_folder(path: str) -> bool:

@@ -1,40 +1,54 @@
 """Says what a pickle would do, without doing any of it.
 
-    names = global_names(data)           # every class and function it would import
-    storages = storages_of(stream)       # every block of numbers it would allocate
+    found = scan(stream)
+    found.globals       # every class and function it would import
+    found.storages      # every block of numbers it would allocate
+    found.fault         # why it is no pickle of a torch checkpoint; None if it is one
 
-A pickle is a program. Its instructions are read here one by one; nothing is imported, called
-or allocated. What passes this check is then loaded by torch with ``weights_only=True``, so two
-independent readers have to agree that a file is data.
+A pickle is a program. Its instructions are followed here one by one on a stack that holds no
+values but names, strings and numbers; nothing is imported, called or allocated. What passes is
+then loaded by torch with ``weights_only=True``, so two independent readers have to agree that a
+file is data.
 """
 
 from __future__ import annotations
 
-import io
 import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from fingerprint.errors import MalformedFile, UnsafeFile
+from fingerprint.errors import InputRefused, MalformedFile, UnsafeFile
 from fingerprint.text import clean
 
-__all__ = ["Storage", "global_names", "storages_of", "strings_of"]
+__all__ = ["Scan", "Storage", "Use", "scan"]
 
 _MAX_INSTRUCTIONS = 2_000_000
+_LONGEST_STRING = 1000  # longer ones name nothing
 _STRINGS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING",
             "SHORT_BINSTRING")  # fmt: skip
-_LITERALS = (*_STRINGS, "BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1")
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-_OPAQUE = object()
+_NUMBERS = ("BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1")
+_PLAIN = ("NONE", "NEWTRUE", "NEWFALSE", "EMPTY_DICT", "EMPTY_LIST", "EMPTY_SET", "PROTO", "STOP")
+_OF_TORCH = {
+    *_NUMBERS, *_PLAIN, "BINUNICODE", "SHORT_BINSTRING", "EMPTY_TUPLE", "MARK", "APPEND", "APPENDS",
+    "SETITEM", "SETITEMS", "BUILD", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "NEWOBJ", "REDUCE",
+    "BINPERSID", "GLOBAL", "BINPUT", "LONG_BINPUT", "BINGET", "LONG_BINGET",
+}  # fmt: skip
+"""The instructions that torch's own reader of weights follows."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Named:
-    """A class or function a pickle refers to, by its dotted name."""
+@dataclass
+class Use:
+    """What a pickle does with a class or function it imports.
 
-    name: str
+    Attributes:
+        called: It is called, or an instance of it is made.
+        filled: What is then put into the result: ``items`` by key, or ``elements`` in order.
+    """
+
+    called: bool = False
+    filled: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,65 +66,40 @@ class Storage:
     numel: int
 
 
-def global_names(data: bytes | memoryview) -> list[str]:
-    """Returns every ``module.name`` a pickle imports, first use first.
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """What one pickle would do.
 
-    Works for all protocols and stops quietly where the bytes stop being a pickle.
+    Attributes:
+        globals: Every ``module.name`` it imports and what it does with it, first use first.
+        storages: Every block of numbers it declares.
+        strings: The strings in it.
+        fault: Why it is no pickle of a torch checkpoint, if it is none: it breaks off, or does
+            what no saved state_dict does. What was found until then is kept.
     """
-    names: dict[str, None] = {}
-    recent: list[str] = []
-    memo: dict[int, str] = {}
-    try:
-        for opcode, argument, _ in _bounded(io.BytesIO(data)):
-            if opcode.name in ("GLOBAL", "INST"):
-                names[_dotted(argument)] = None
-            elif opcode.name == "STACK_GLOBAL":
-                names[".".join(recent[-2:])] = None
-            elif opcode.name in _STRINGS:
-                recent = [*recent[-1:], _text(argument)]
-            elif opcode.name == "MEMOIZE":
-                memo[len(memo)] = recent[-1] if recent else ""
-            elif opcode.name in ("BINPUT", "LONG_BINPUT", "PUT"):
-                memo[int(argument)] = recent[-1] if recent else ""
-            elif opcode.name in ("BINGET", "LONG_BINGET", "GET"):
-                recent = [*recent[-1:], memo.get(int(argument), "")]
-    except (ValueError, IndexError, OverflowError, UnicodeError):
-        # Not a pickle from here on: what was found so far is the answer.
-        return list(names)
-    return list(names)
+
+    globals: dict[str, Use] = field(default_factory=dict)
+    storages: list[Storage] = field(default_factory=list)
+    strings: set[str] = field(default_factory=set)
+    fault: InputRefused | None = None
 
 
-def strings_of(stream: BinaryIO) -> set[str]:
-    """Returns every string of one pickle, leaving the stream behind it."""
-    return {_text(arg) for opcode, arg, _ in _bounded(stream) if opcode.name in _STRINGS}
-
-
-def storages_of(stream: BinaryIO) -> list[Storage]:
-    """Returns the storages one torch pickle declares, leaving the stream behind it.
-
-    Raises:
-        UnsafeFile: It does what no saved state_dict does.
-        MalformedFile: It is not a complete pickle.
-    """
+def scan(stream: BinaryIO) -> Scan:
+    """Reads one pickle, leaving the stream behind it."""
     machine = _Machine()
+    fault: InputRefused | None = None
     try:
-        for opcode, argument, _ in _bounded(stream):
-            machine.step(opcode.name, argument)
-    except (ValueError, IndexError, KeyError, OverflowError, UnicodeError) as error:
-        raise MalformedFile("the pickle is truncated or corrupt") from error
-    return machine.storages
+        machine.run(stream)
+    except InputRefused as error:
+        fault = error
+    except (ValueError, IndexError, KeyError, OverflowError, UnicodeError, TypeError):
+        fault = MalformedFile("the pickle is truncated or corrupt")
+    return replace(machine.found, fault=fault or machine.strange)
 
 
-def _bounded(stream: BinaryIO) -> Iterator[tuple[Any, Any, int | None]]:
-    for count, instruction in enumerate(pickletools.genops(stream)):
-        if count > _MAX_INSTRUCTIONS:
-            raise UnsafeFile(f"the pickle has more than {_MAX_INSTRUCTIONS} instructions")
-        yield instruction
-
-
-def _dotted(argument: Any) -> str:
+def _dotted(argument: str) -> str:
     """Returns ``module.name`` as Python 3 calls it; old protocols write Python 2's names."""
-    module, _, name = str(argument).partition(" ")
+    module, _, name = argument.partition(" ")
     if (module, name) in NAME_MAPPING:
         module, name = NAME_MAPPING[(module, name)]
     return f"{IMPORT_MAPPING.get(module, module)}.{name}"
@@ -120,101 +109,170 @@ def _text(argument: Any) -> str:
     return argument.decode("latin1") if isinstance(argument, bytes) else str(argument)
 
 
+@dataclass(frozen=True)
+class _Named:
+    """A class or function on the stack."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Made:
+    """The result of calling it."""
+
+    name: str
+
+
+_OPAQUE = object()
+
+
 class _Machine:
-    """The pickle machine with every action left out: stack, marks and memo only."""
+    """The pickle machine with every action left out."""
 
     def __init__(self) -> None:
-        self.storages: list[Storage] = []
+        self.found = Scan()
+        self.strange: InputRefused | None = None
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
-        self._steps: dict[str, Callable[[], None]] = {
+        self._steps: dict[str, Callable[[Any], None]] = {
+            **dict.fromkeys(_STRINGS, self._string),
+            **dict.fromkeys(_NUMBERS, self._stack_push),
+            **dict.fromkeys(("BINPUT", "LONG_BINPUT", "PUT"), self._put),
+            **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), self._get),
+            **dict.fromkeys(("REDUCE", "NEWOBJ"), self._call),
+            "NEWOBJ_EX": self._call_with_keywords,
+            "BUILD": lambda _: self._drop(1),
+            "EMPTY_TUPLE": lambda _: self._stack.append(()),
+            "TUPLE": lambda _: self._stack_push(tuple(self._to_mark())),
+            "TUPLE1": lambda _: self._tuple(1),
+            "TUPLE2": lambda _: self._tuple(2),
+            "TUPLE3": lambda _: self._tuple(3),
             "MARK": self._mark,
-            "APPEND": self._drop,
-            "SETITEM": self._drop_two,
-            "APPENDS": self._drop_mark,
-            "SETITEMS": self._drop_mark,
-            "BUILD": self._drop,
-            "TUPLE": self._tuple_of_mark,
-            "TUPLE1": lambda: self._tuple(1),
-            "TUPLE2": lambda: self._tuple(2),
-            "TUPLE3": lambda: self._tuple(3),
-            "NEWOBJ": self._call,
-            "REDUCE": self._call,
+            "APPEND": lambda _: self._fill(self._pop(1), "elements"),
+            "APPENDS": lambda _: self._fill(self._to_mark(), "elements"),
+            "SETITEM": lambda _: self._fill(self._pop(2), "items"),
+            "SETITEMS": lambda _: self._fill(self._to_mark(), "items"),
+            "MEMOIZE": lambda _: self._put(len(self._memo)),
+            "GLOBAL": lambda argument: self._name(_dotted(argument)),
+            "INST": self._instance,
+            "STACK_GLOBAL": lambda _: self._name(".".join(map(_text, self._pop(2)))),
             "BINPERSID": self._persistent,
-            "PROTO": lambda: None,
-            "STOP": self._drop,
         }
 
-    def step(self, name: str, argument: Any) -> None:
-        """Follows one instruction."""
-        if name in _LITERALS:
-            self._stack.append(_text(argument) if name in _STRINGS else argument)
-        elif name in _CONSTANTS:
-            self._stack.append(_CONSTANTS[name])
-        elif name in ("EMPTY_DICT", "EMPTY_LIST", "EMPTY_SET"):
-            self._stack.append(_OPAQUE)
-        elif name == "GLOBAL":
-            self._stack.append(Named(name=_dotted(argument)))
-        elif name in ("BINPUT", "LONG_BINPUT"):
-            self._memo[argument] = self._stack[-1]
-        elif name in ("BINGET", "LONG_BINGET"):
-            self._stack.append(self._memo[argument])
-        elif name in self._steps:
-            self._steps[name]()
+    def run(self, stream: BinaryIO) -> None:
+        """Follows the instructions of one pickle."""
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if count > _MAX_INSTRUCTIONS:
+                raise UnsafeFile(f"the pickle has more than {_MAX_INSTRUCTIONS} instructions")
+            if opcode.name not in _OF_TORCH and self.strange is None:
+                # Noted, not raised: what follows may be worse, and is better told.
+                self.strange = UnsafeFile(
+                    f"the pickle uses {opcode.name}, which no saved state_dict does"
+                )
+            step = self._steps.get(opcode.name)
+            if step is not None:
+                step(argument)
+            else:
+                self._other(opcode)
+
+    def _other(self, opcode: pickletools.OpcodeInfo) -> None:
+        """Does to the stack what Python's own table says that the instruction does."""
+        if pickletools.markobject in opcode.stack_before:
+            self._to_mark()
+            self._pop(opcode.stack_before.index(pickletools.markobject))
         else:
-            raise UnsafeFile(f"the pickle uses {name}, which no saved state_dict does")
+            self._pop(len(opcode.stack_before))
+        self._stack.extend([_OPAQUE] * len(opcode.stack_after))
 
-    def _drop(self) -> None:
-        self._stack.pop()
+    def _stack_push(self, argument: Any) -> None:
+        self._stack.append(argument)
 
-    def _drop_two(self) -> None:
-        del self._stack[-2:]
+    def _string(self, argument: Any) -> None:
+        text = _text(argument)
+        if len(text) <= _LONGEST_STRING:
+            self.found.strings.add(text)
+        self._stack.append(text)
 
-    def _drop_mark(self) -> None:
-        self._pop_mark()
+    def _name(self, name: str) -> None:
+        self.found.globals.setdefault(name, Use())
+        self._stack.append(_Named(name))
 
-    def _mark(self) -> None:
+    def _put(self, place: Any) -> None:
+        self._memo[int(place)] = self._stack[-1]
+
+    def _get(self, place: Any) -> None:
+        self._stack.append(self._memo[int(place)])
+
+    def _mark(self, _: Any) -> None:
         self._marks.append(self._stack)
         self._stack = []
 
-    def _pop_mark(self) -> list[Any]:
+    def _to_mark(self) -> list[Any]:
         items = self._stack
         self._stack = self._marks.pop()
         return items
 
-    def _tuple_of_mark(self) -> None:
-        items = tuple(self._pop_mark())
-        self._stack.append(items)
+    def _pop(self, count: int) -> list[Any]:
+        if len(self._stack) < count:
+            raise IndexError("the stack is too short")
+        items = self._stack[len(self._stack) - count :]
+        del self._stack[len(self._stack) - count :]
+        return items
+
+    def _drop(self, count: int) -> None:
+        self._pop(count)
 
     def _tuple(self, size: int) -> None:
-        items = tuple(self._stack[-size:])
-        if len(items) < size:
-            raise IndexError("the stack is too short")
-        self._stack[-size:] = [items]
+        self._stack.append(tuple(self._pop(size)))
 
-    def _call(self) -> None:
+    def _fill(self, items: list[Any], how: str) -> None:
+        target = self._stack[-1]
+        if items and isinstance(target, _Made):
+            self.found.globals[target.name].filled.add(how)
+
+    def _instance(self, argument: str) -> None:
+        self._to_mark()
+        self._name(_dotted(argument))
+        self._made()
+
+    def _call(self, _: Any) -> None:
         """Forgets a call; text encodings are looked at, since they can be chained to explode."""
-        arguments = self._stack.pop()
-        function = self._stack.pop()
-        if isinstance(function, Named) and function.name == "_codecs.encode":
+        arguments = self._pop(1)[0]
+        function = self._stack[-1]
+        if isinstance(function, _Named) and function.name == "_codecs.encode":
             plain = isinstance(arguments, tuple) and len(arguments) == 2
             if not plain or not isinstance(arguments[0], str) or arguments[1] != "latin1":
                 raise UnsafeFile("the pickle calls _codecs.encode for something else than bytes")
-        self._stack.append(_OPAQUE)
+        self._made()
 
-    def _persistent(self) -> None:
+    def _call_with_keywords(self, _: Any) -> None:
+        self._drop(1)
+        self._call(None)
+
+    def _made(self) -> None:
+        function = self._pop(1)[0]
+        if not isinstance(function, _Named):
+            self._stack.append(_OPAQUE)
+            return
+        self.found.globals[function.name].called = True
+        self._stack.append(_Made(function.name))
+
+    def _persistent(self, _: Any) -> None:
         """Records ``('storage', class, key, location, numel[, view])``."""
-        identity = self._stack.pop()
+        identity = self._pop(1)[0]
         if not isinstance(identity, tuple) or not identity or identity[0] != "storage":
+            items = identity if isinstance(identity, tuple) else ()
+            named = [item.name for item in items if isinstance(item, _Named)]
+            kind = f" ({clean(named[0])})" if named else ""
             raise UnsafeFile(
-                "a whole pickled module, not a state_dict; "
+                f"a whole pickled module{kind}, not a state_dict; "
                 "save it with torch.save(model.state_dict(), path)"
             )
-        if len(identity) not in (5, 6) or not isinstance(identity[1], Named):
+        if len(identity) not in (5, 6) or not isinstance(identity[1], _Named):
             raise MalformedFile("the pickle declares a storage in an unknown way")
         _, kind, key, _, numel = identity[:5]
         if type(numel) is not int or not 0 <= numel < 2**48 or not isinstance(key, str):
             raise MalformedFile(f"storage {clean(key)}: {clean(numel)} is not a size")
-        self.storages.append(Storage(kind=kind.name, key=key, numel=numel))
+        self.found.storages.append(Storage(kind=kind.name, key=key, numel=numel))
         self._stack.append(_OPAQUE)

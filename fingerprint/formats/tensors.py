@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fingerprint.errors import IncompatibleModel, UnsafeFile
+from fingerprint.formats.restored import scaled
 from fingerprint.text import clean
 
 __all__ = ["admit", "non_finite"]
@@ -34,6 +35,7 @@ def admit(tensors: Mapping[str, Tensor], path: str) -> tuple[dict[str, Tensor], 
     for name, tensor in tensors.items():
         _check(name, tensor, path)
     _check_total(tensors, path)
+    tensors, computed = scaled(tensors)
     admitted: dict[str, Tensor] = {}
     converted: dict[str, list[str]] = {}
     for name, tensor in tensors.items():
@@ -42,7 +44,7 @@ def admit(tensors: Mapping[str, Tensor], path: str) -> tuple[dict[str, Tensor], 
             admitted[name] = _to_float32(name, tensor, path)
         else:
             admitted[name] = tensor.detach()
-    warnings = tuple(
+    warnings = computed + tuple(
         f"{len(names)} tensors of dtype {dtype} were converted to float32"
         for dtype, names in sorted(converted.items())
     )
@@ -63,7 +65,8 @@ def _check(name: str, tensor: Tensor, path: str) -> None:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex():
         kind = "quantised" if tensor.is_quantized else _short(tensor.layout)
         kind = "complex" if tensor.is_complex() else kind
-        raise IncompatibleModel(f"{shown}: expected a dense real tensor, got a {kind} one")
+        way_out = "; save tensor.dequantize()" if tensor.is_quantized else ""
+        raise IncompatibleModel(f"{shown}: expected a dense real tensor, got a {kind} one{way_out}")
     if tensor.is_meta:
         raise IncompatibleModel(f"{shown}: is on the meta device and holds no values")
     if not tensor.is_floating_point() and tensor.dtype not in _WHOLE:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import Tensor
-
-from fingerprint.errors import MalformedFile
+from fingerprint.errors import IncompatibleModel, MalformedFile
 from fingerprint.formats.checkpoint_file import (
     looks_like_legacy,
     looks_like_pickle,
@@ -25,6 +23,7 @@ from fingerprint.formats.checkpoint_file import (
 )
 from fingerprint.formats.file_bytes import FileBytes, FileFacts, read_file
 from fingerprint.formats.folder import locate
+from fingerprint.formats.foreign import foreign_kind
 from fingerprint.formats.naming import naming, shown_path
 from fingerprint.formats.safetensors_file import (
     check_header,
@@ -32,24 +31,11 @@ from fingerprint.formats.safetensors_file import (
     read_safetensors,
 )
 from fingerprint.formats.tensors import admit
-from fingerprint.formats.unwrap import unwrap
+from fingerprint.formats.unwrap import Entry, chosen, entries
 
 __all__ = ["WeightsFile", "read_weights"]
 
-_WAY_OUT = "save the state_dict as safetensors or with torch.save"
-_FOREIGN = (
-    (257, b"ustar", "a tar archive (members may point anywhere, so it is not unpacked)"),
-    (0, b"\x1f\x8b", "a gzip stream (not expanded)"),
-    (0, b"BZh", "a bzip2 stream (not expanded)"),
-    (0, b"\xfd7zXZ", "an xz stream (not expanded)"),
-    (0, b"\x28\xb5\x2f\xfd", "a zstd stream (not expanded)"),
-    (0, b"\x89HDF\r\n", "an HDF5 file (Keras)"),
-    (0, b"\x93NUMPY", "a NumPy array"),
-    (0, b"GGUF", "a GGUF file"),
-    (0, b"\x7fELF", "a program"),
-    (0, b"<!DOCTYPE", "an HTML page (the download failed)"),
-    (0, b"<html", "an HTML page (the download failed)"),
-)
+_WAY_OUT = "expected weights: a state_dict saved as safetensors or with torch.save"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,28 +43,31 @@ class WeightsFile:
     """Weights and where they came from.
 
     Attributes:
-        tensors: Dense tensors by bare name.
+        entries: The sets of weights in the file, each of dense tensors by bare name; best first.
         file: The file they were read from.
-        config: The model folder's ``config.json``; empty for a single file.
-        warnings: One line for each choice or conversion.
+        config: What a model folder says of its network; empty for a single file.
+        warnings: One line for each choice that was made.
     """
 
-    tensors: dict[str, Tensor]
+    entries: tuple[Entry, ...]
     file: FileFacts
     config: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 
-def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
+def read_weights(
+    path: str, *, key: str | None = None, follow_symlinks: bool = False
+) -> WeightsFile:
     """Reads a weights file, or the weights of a model folder.
 
     Args:
         path: A ``.safetensors`` or torch checkpoint file of any name, or a folder with
             ``config.json`` and weights.
+        key: Where in the file the weights lie, such as ``ema``; None for wherever they fit.
         follow_symlinks: Whether links may lead out of a model folder.
 
     Raises:
-        UsageError: There is no such file.
+        UsageError: There is no such file, or nothing in it under ``key``.
         EnvironmentFailure: It may not be read.
         InputRefused: It is unsafe, malformed or holds no weights.
     """
@@ -86,10 +75,12 @@ def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
     content = read_file(place.weights, follow_symlink=place.follow_symlink)
     with naming(content.path):
         loaded, kind = _parse(content)
-        bare = unwrap(loaded)
-        tensors, conversions = admit(bare.tensors, shown_path(content.path))
+        found = entries(loaded)
+        if key is not None:
+            found = chosen(found, key)
+        found = _admitted(found, shown_path(content.path))
     return WeightsFile(
-        tensors=tensors,
+        entries=found,
         file=FileFacts(
             path=os.path.abspath(content.path),
             sha256=content.sha256,
@@ -97,8 +88,29 @@ def read_weights(path: str, *, follow_symlinks: bool = False) -> WeightsFile:
             format=kind,
         ),
         config=place.config,
-        warnings=(*place.warnings, *bare.warnings, *conversions),
+        warnings=place.warnings,
     )
+
+
+def _admitted(found: tuple[Entry, ...], path: str) -> tuple[Entry, ...]:
+    """Leaves out sets that are no weights, such as sparse statistics, unless all are."""
+    admitted: list[Entry] = []
+    refusals: list[IncompatibleModel] = []
+    for entry in found:
+        try:
+            tensors, warnings = admit(entry.tensors, path)
+        except IncompatibleModel as error:
+            refusals.append(error)
+        else:
+            admitted.append(replace(entry, tensors=tensors, warnings=warnings))
+    if not admitted:
+        raise refusals[0]
+    return tuple(admitted)
+
+
+def _is_pickle_in_text(data: bytes) -> bool:
+    """Whether what looks like text imports names, as pickles of the oldest protocol do."""
+    return data[:1] not in b"<{[" and looks_like_pickle(data)
 
 
 def _parse(content: FileBytes) -> tuple[Any, str]:
@@ -108,9 +120,9 @@ def _parse(content: FileBytes) -> tuple[Any, str]:
         return read_checkpoint(data, path), "torch"
     if looks_like_safetensors(data):
         return read_safetensors(data, path), "safetensors"
-    for offset, magic, kind in _FOREIGN:
-        if data[offset : offset + len(magic)] == magic:
-            raise MalformedFile(f"{path}: {kind}, not weights; {_WAY_OUT}")
+    kind = foreign_kind(data)
+    if kind is not None and not _is_pickle_in_text(data):
+        raise MalformedFile(f"{path}: {kind}; {_WAY_OUT}")
     if looks_like_pickle(data):
         refuse_pickle(data, path)
     # The rest is damaged or foreign; the check of the safetensors header says what is wrong.

@@ -12,13 +12,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fingerprint.inspection.arguments import AffineCall
-from fingerprint.inspection.bounds import rank_bound
-from fingerprint.inspection.calls import LayerCall
+from fingerprint.inspection.calls import AffineCall, LayerCall
 from fingerprint.inspection.facts import LayerFacts, without_batch
 from fingerprint.inspection.spectrum import Spectrum
-from fingerprint.inspection.way import Way
-from fingerprint.inspection.ways import core, ways
+from fingerprint.inspection.ways import Way, core, rank_bound, ways
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.segment import first_affine_segment

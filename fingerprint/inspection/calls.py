@@ -12,7 +12,7 @@ affine calls the weights are kept, by reference, of others what ``measure`` made
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,19 +22,54 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from fingerprint.inspection.arguments import AffineCall, tensors
-from fingerprint.inspection.kinds import SILENT, Kind, kind_of, name_of
-from fingerprint.inspection.names import named
+from fingerprint.inspection.kinds import Kind, kind_of, name_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import full_precision
+from fingerprint.operators.affine import GLUE
 
-__all__ = ["LayerCall", "Measure", "Recording", "record"]
+__all__ = ["AffineCall", "LayerCall", "Measure", "Recording", "named", "record"]
 
 Measure = Callable[[str, Tensor, tuple[Any, ...], dict[str, Any]], Any]
 """Called as ``measure(function, z, other arguments, keywords)`` before a nonlinear call runs."""
 
 _OPENED = frozenset({"multi_head_attention_forward"})
 """Functions made of layers: what they call is recorded in their place."""
+
+_SHORT = {"scaled_dot_product_attention": "attention"}
+
+
+class AffineCall:
+    """An affine call with everything but its variable fixed: a function of one batch.
+
+    Attributes:
+        dtype: What it takes.
+        device: Where its weights are.
+        constants: How many numbers its weights have.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        variable: Tensor,
+    ) -> None:
+        self.dtype = variable.dtype
+        self.device = variable.device
+        self._function = function
+        self._args = _replaced(args, variable, _Variable)
+        self._kwargs = _replaced(kwargs, variable, _Variable)
+        self.constants = sum(t.numel() for t in _tensors((self._args, self._kwargs)))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Makes the call on another tensor."""
+        args, kwargs = (_replaced(part, _Variable, x) for part in (self._args, self._kwargs))
+        answer: Tensor = self._function(*args, **kwargs)
+        return answer
+
+
+class _Variable:
+    """Stands where the variable of a call goes."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,7 +174,7 @@ class _Recorder(TorchFunctionMode):
 
     def mark(self, value: Any) -> None:
         """Notes that the tensors in a value depend on the network's input."""
-        for tensor in tensors(value):
+        for tensor in _tensors(value):
             self._dependent[tensor] = True
 
     def __torch_function__(
@@ -163,7 +198,7 @@ class _Recorder(TorchFunctionMode):
             if _writes(func) and args and isinstance(args[0], Tensor):
                 self.mark((args[0], args[0]._base))
         if entry is not None:
-            first = next(tensors(result), None)
+            first = next(_tensors(result), None)
             entry.out_shape = tuple(first.shape) if first is not None else ()
             self.entries.append(entry)
         return result
@@ -173,7 +208,7 @@ class _Recorder(TorchFunctionMode):
 
         The product of a feature with itself is a product of two features.
         """
-        return [t for t in tensors((args, kwargs)) if t in self._dependent]
+        return [t for t in _tensors((args, kwargs)) if t in self._dependent]
 
     def _entry(
         self,
@@ -187,7 +222,7 @@ class _Recorder(TorchFunctionMode):
         kind = kind_of(name, variables=len(variables), own_statistics=own_statistics)
         z = variables[0]
         if kind is None or not z.is_floating_point():
-            if name not in SILENT and not name.startswith("__"):
+            if name not in GLUE and not name.startswith("__"):
                 self.unlisted.setdefault(name)
             return None
         path, leaf = self.path[-1] if self.path else ("", False)
@@ -257,3 +292,65 @@ def _writes(function: Callable[..., Any]) -> bool:
     return name in ("__setitem__", "__iadd__", "__imul__") or (
         name.endswith("_") and not name.startswith("_")
     )
+
+
+# ---- nests of arguments ----
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Yields the tensors in a value, in nested sequences and mappings too."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+
+
+def _replaced(value: Any, old: Any, new: Any) -> Any:
+    """Returns a nest of sequences and mappings with one object exchanged for another."""
+    if value is old:
+        return new
+    if isinstance(value, list):
+        return [_replaced(item, old, new) for item in value]
+    if type(value) is tuple:
+        return tuple(_replaced(item, old, new) for item in value)
+    if isinstance(value, dict):
+        return {key: _replaced(item, old, new) for key, item in value.items()}
+    return value
+
+
+# ---- names ----
+
+
+def named(calls: Sequence[tuple[str, bool, str]]) -> list[str]:
+    """Names calls by the modules that made them.
+
+    A module without inner modules that only ever makes one kind of call lends its path; of any
+    other the function follows the path. The second and further calls of one name are numbered:
+    ``layer1.0.relu``, ``layer1.0.relu_1``.
+
+    Args:
+        calls: Path of the module, whether it has no inner modules, and name of the function.
+    """
+    functions: dict[str, set[str]] = {}
+    for path, _, function in calls:
+        functions.setdefault(path, set()).add(function)
+    plain = []
+    for path, leaf, function in calls:
+        alone = path and leaf and len(functions[path]) == 1
+        short = _SHORT.get(function, function)
+        plain.append(path if alone else f"{path}.{short}" if path else short)
+    taken = set(plain)
+    used: set[str] = set()
+    names = []
+    for name in plain:
+        number, free = 1, name
+        while free in used or (free != name and free in taken):
+            free = f"{name}_{number}"
+            number += 1
+        used.add(free)
+        names.append(free)
+    return names

@@ -2,7 +2,8 @@
 
 The functional call is what counts, whether a module, a method or a plain line of a forward pass
 makes it: ``nn.ReLU()(x)``, ``F.relu(x)``, ``torch.relu(x)`` and ``x.relu_()`` are one thing.
-Functions are told by their names, so that all of these forms fit one entry.
+Functions are told by their names, so that all of these forms fit one entry. Affine ones are those
+of :mod:`fingerprint.operators.affine`, activations those of :mod:`fingerprint.theory.activations`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["AFFINE", "NONLINEAR", "PRODUCTS", "SILENT", "Kind", "kind_of", "name_of"]
+from fingerprint.operators.affine import AFFINE_FUNCTIONS
+from fingerprint.theory.activations import ACTIVATIONS
+
+__all__ = ["PRODUCTS", "Kind", "kind_of", "name_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,26 +35,11 @@ def _table(label: str, names: str) -> dict[str, str]:
     return dict.fromkeys(names.split(), label)
 
 
-AFFINE = {
-    **_table("linear", "linear addmm"),
-    **_table("convolution", "conv1d conv2d conv3d conv_tbc convolution"),
-    **_table("transposed convolution", "conv_transpose1d conv_transpose2d conv_transpose3d"),
-    **_table("batch norm", "batch_norm"),
-    **_table("average pooling", "avg_pool1d avg_pool2d avg_pool3d"),
-    **_table("average pooling", "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"),
-    **_table("mean", "mean"),
-    **_table("interpolation", "interpolate upsample upsample_nearest upsample_bilinear"),
-}
-"""Affine functions; a batch norm that takes the batch's own statistics is not one."""
-
 PRODUCTS = frozenset(("matmul", "bmm", "mm", "einsum", "tensordot", "baddbmm"))
 """Linear layers where one factor is constant, products of features where none is."""
 
-NONLINEAR = {
-    **_table("activation", "relu relu6 hardtanh clamp clamp_min clamp_max clip threshold"),
-    **_table("activation", "leaky_relu rrelu prelu elu selu celu gelu silu mish softplus"),
-    **_table("activation", "sigmoid tanh logsigmoid softsign tanhshrink hardsigmoid hardswish"),
-    **_table("activation", "hardshrink softshrink glu expit erf"),
+_NONLINEAR = {
+    **dict.fromkeys((*ACTIVATIONS, "glu"), "activation"),
     **_table("softmax", "softmax log_softmax softmin logsumexp"),
     **_table("max pooling", "max_pool1d max_pool2d max_pool3d max_pool1d_with_indices"),
     **_table("max pooling", "max_pool2d_with_indices max_pool3d_with_indices"),
@@ -66,20 +55,6 @@ NONLINEAR = {
     **_table("attention", "scaled_dot_product_attention"),
     **_table("product of features", "bilinear"),
 }
-
-SILENT = frozenset(
-    _table(
-        "glue",
-        "add sub rsub neg cat concat stack split chunk unbind tensor_split view reshape permute "
-        "transpose flatten unflatten squeeze unsqueeze expand repeat contiguous clone roll pad "
-        "to type dropout dropout1d dropout2d dropout3d feature_dropout alpha_dropout detach "
-        "unfold fold narrow select movedim swapaxes swapdims view_as reshape_as expand_as flip "
-        "pixel_shuffle pixel_unshuffle channel_shuffle size dim numel is_floating_point stride "
-        "is_contiguous element_size get_device t item tolist type_as is_complex copy gather "
-        "index_select float double half bfloat16 requires_grad is_nested",
-    )
-)
-"""Glue that is said in general and never by name: moving entries and adding paths."""
 
 
 def name_of(function: Callable[..., Any]) -> str:
@@ -101,8 +76,8 @@ def kind_of(name: str, *, variables: int, own_statistics: bool) -> Kind | None:
     if name in PRODUCTS:
         one = variables == 1
         return Kind(label="linear" if one else "product of features", affine=one)
-    if name in AFFINE:
-        return Kind(label=AFFINE[name], affine=variables == 1 and not own_statistics)
-    if name in NONLINEAR:
-        return Kind(label=NONLINEAR[name], affine=False)
+    if name in AFFINE_FUNCTIONS:
+        return Kind(label=AFFINE_FUNCTIONS[name], affine=variables == 1 and not own_statistics)
+    if name in _NONLINEAR:
+        return Kind(label=_NONLINEAR[name], affine=False)
     return None

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from fingerprint.errors import UsageError
-from fingerprint.inspection.kinds import AFFINE, PRODUCTS
+from fingerprint.inspection.kinds import PRODUCTS
+from fingerprint.operators.affine import AFFINE_FUNCTIONS
 from fingerprint.theory.layers import set_of_call
 
 __all__ = ["Freedom", "freedom"]
@@ -53,7 +54,7 @@ def freedom(function: str, z: Tensor, args: tuple[Any, ...], kwargs: dict[str, A
         args: Its other positional arguments.
         kwargs: Its keyword arguments.
     """
-    if function in AFFINE and function not in _NO_FORM:
+    if function in AFFINE_FUNCTIONS and function not in _NO_FORM:
         return Freedom(note="not computed: its weights depend on the input")
     if not bool(torch.isfinite(z).all()):
         return Freedom(note="not computed: NaN or infinity reaches it")

@@ -1,6 +1,7 @@
 """Whether a network's answers can say anything: they vary, they are finite, they repeat.
 
 check_informative(model)     # at registration; raises NoInformation
+require_deterministic(model)
 deterministic(model)         # False for dropout left on, random crops, sampled layers
 """
 
@@ -9,14 +10,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fingerprint.errors import NoInformation
+from fingerprint.errors import IncompatibleModel, NoInformation
 from fingerprint.formats.tensors import non_finite
 from fingerprint.network.inputs import sample_inputs
 from fingerprint.network.model import Model
 from fingerprint.precision import differ
 from fingerprint.text import clean
 
-__all__ = ["check_informative", "deterministic"]
+__all__ = ["check_informative", "deterministic", "require_deterministic"]
 
 
 def check_informative(model: Model) -> None:
@@ -58,6 +59,19 @@ def deterministic(model: Model, *, tolerance: float = 1e-5) -> bool:
         single = torch.cat([model(one[None]) for one in inputs])
     again = differ(first, second, tolerance=tolerance)
     return not again and not differ(first, single, tolerance=100 * tolerance)
+
+
+def require_deterministic(model: Model) -> None:
+    """Refuses a network that answers at random: no later answer could be compared with a first.
+
+    Raises:
+        IncompatibleModel: The same inputs get different answers.
+    """
+    if not deterministic(model):
+        raise IncompatibleModel(
+            "the network answers the same inputs differently each time (dropout or sampling left "
+            "on?): expected answers that repeat; switch that off in evaluation mode"
+        )
 
 
 def _inputs(model: Model) -> Tensor:

@@ -62,7 +62,9 @@ def penultimate(model: Model) -> Features | None:
         not run on, which networks with several exits have.
     """
     layer = _last_linear(model)
-    if layer is None or layer.out_features != model.output.classes:
+    # One output stands for two classes.
+    outputs = (model.output.classes, 1) if model.output.classes == 2 else (model.output.classes,)
+    if layer is None or layer.out_features not in outputs:
         return None
     for count in (2, 3):
         inputs = _grey(model, count).requires_grad_(True)

@@ -17,7 +17,8 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.network.spec import InputSpec
 from fingerprint.text import first_line
 
-__all__ = ["CANDIDATE_SIZES", "MAX_INPUT_SIZE", "describe_input", "sample_inputs"]
+__all__ = ["CANDIDATE_SIZES", "MAX_INPUT_SIZE", "check_normalisation", "describe_input"]
+__all__ += ["sample_inputs"]
 
 CANDIDATE_SIZES = (
     32,
@@ -46,6 +47,8 @@ MAX_INPUT_SIZE = 2**24
 """Most values one input may have (a little more than 3 x 2048 x 2048)."""
 
 _DEFAULT_BOUNDS = (-1.0, 1.0)
+_PIXEL_MAX = 255.0
+_METADATA_BOUNDS = (0.0, 1.0)  # what means and deviations are published for
 _IMAGE_CHANNELS = (1, 3, 4)
 
 
@@ -87,7 +90,20 @@ def describe_input(
         warnings.append("input bounds were not given, -1,1 was assumed; set --bounds lo,hi")
     limits = (0.0, 1.0) if pixels else _pair(bounds)
     unstated = mean is None and std is None
+    if bounds is not None and limits != _METADATA_BOUNDS:
+        settings = _without_normalisation(settings, limits, warnings, said=unstated)
+    check_normalisation(mean, std, limits)
     mean, std = _normalisation(shape[0], settings, {"mean": mean, "std": std})
+    try:
+        check_normalisation(mean, std, limits)
+    except UsageError as error:
+        # The caller's own numbers passed: these are the file's.
+        raise IncompatibleModel(f"the model's metadata: {error}") from error
+    if mean and limits[0] >= 0 and limits[1] > 1 and 0 < max(mean) <= 1 and max(std or (1,)) < 1:
+        warnings.append(
+            f"mean {max(mean):g} looks like one for inputs in 0..1, the bounds are "
+            f"{limits[0]:g},{limits[1]:g}: scale --mean and --std alike if so"
+        )
     if pixels and unstated and not mean and not std:
         warnings.append(
             "no normalisation is known: inputs in 0 to 1 go in as they are; set --mean and --std"
@@ -100,6 +116,41 @@ def describe_input(
         std=tuple(map(float, std)),
     )
     return spec, tuple(warnings)
+
+
+def check_normalisation(
+    mean: Sequence[float] | None, std: Sequence[float] | None, bounds: tuple[float, float]
+) -> None:
+    """Refuses a mean or a deviation that inputs within bounds cannot have.
+
+    A mean of 0 and a deviation of 1 change nothing and always pass. Values on the 0..255 scale,
+    as Caffe, Detectron and MMCV write them, would turn every 0..1 input into nearly one point.
+
+    Args:
+        mean: Per-channel mean; None or empty for none.
+        std: Per-channel deviation; None or empty for none.
+        bounds: Smallest and largest input value.
+
+    Raises:
+        UsageError: A mean lies outside the bounds, or a deviation exceeds their width.
+    """
+    low, high = bounds
+    for value in mean or ():
+        if value and not low <= value <= high:
+            raise UsageError(
+                f"mean {value:.10g} lies outside {low:g}..{high:g}: {_way_out(value, high)}"
+            )
+    for value in std or ():
+        if value != 1 and value > high - low:
+            raise UsageError(
+                f"std {value:.10g} is wider than {low:g}..{high:g}: {_way_out(value, high)}"
+            )
+
+
+def _way_out(value: float, high: float) -> str:
+    if high <= 1 < value <= _PIXEL_MAX:
+        return "on the 0..255 scale? give --bounds 0,255 or divide by 255"
+    return "give the --bounds that the inputs have, or values for these bounds"
 
 
 def sample_inputs(spec: InputSpec, batch: int, *, device: torch.device | str = "cpu") -> Tensor:
@@ -116,6 +167,24 @@ def _pair(bounds: Sequence[float] | None) -> tuple[float, float]:
     if len(bounds) != 2:
         raise UsageError(f"bounds: expected lo,hi, got {len(bounds)} values")
     return float(bounds[0]), float(bounds[1])
+
+
+def _without_normalisation(
+    settings: Mapping[str, Any],
+    bounds: tuple[float, float],
+    warnings: list[str],
+    *,
+    said: bool,
+) -> Mapping[str, Any]:
+    """Leaves out published means and deviations, which are for inputs in 0 to 1."""
+    kept = {key: value for key, value in settings.items() if key not in ("mean", "std")}
+    if said and (settings.get("mean") or settings.get("std")):
+        low, high = bounds
+        warnings.append(
+            "the mean and deviation published for this network are for inputs in 0..1 and were "
+            f"not used for bounds {low:g},{high:g}; set --mean and --std if it expects any"
+        )
+    return kept
 
 
 def _normalisation(

@@ -16,25 +16,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fingerprint.architectures.architecture import fit
-from fingerprint.architectures.choice import choose_architecture
-from fingerprint.architectures.factory import build_with_factory
-from fingerprint.architectures.timm_models import build_timm, normalisations, preprocessing
+from fingerprint.architectures.build import Built, build, fits
+from fingerprint.architectures.choice import Choice, choose_architecture
 from fingerprint.errors import (
     EnvironmentFailure,
     IncompatibleModel,
+    InputRefused,
+    UnknownArchitecture,
     UsageError,
 )
 from fingerprint.formats.file_bytes import FileFacts
 from fingerprint.formats.naming import naming
 from fingerprint.formats.tensors import non_finite
 from fingerprint.formats.weights_file import WeightsFile, read_weights
+from fingerprint.network.batches import check_batches, require_any_batch
 from fingerprint.network.digest import weights_digest
 from fingerprint.network.inputs import describe_input, sample_inputs
 from fingerprint.network.model import Model
-from fingerprint.network.outputs import describe_output, pick_output, take
+from fingerprint.network.outputs import SINGLE, describe_output, pick_output, take
 from fingerprint.network.spec import InputSpec, OutputSpec
-from fingerprint.text import clean, first_line
+from fingerprint.text import clean, first_line, listed
 
 __all__ = ["load_model"]
 
@@ -60,6 +61,7 @@ def load_model(
     std: Sequence[float] | None = None,
     bounds: Sequence[float] | None = None,
     output: str | int | None = None,
+    key: str | None = None,
     device: torch.device | str = "cpu",
     follow_symlinks: bool = False,
 ) -> Model:
@@ -78,6 +80,8 @@ def load_model(
         std: Per-channel deviation the network expects to be divided by.
         bounds: Smallest and largest input value; given for inputs that are not 8-bit images.
         output: Field or index of the logits, for networks that return several things.
+        key: Where in the file the weights lie, such as ``ema`` or ``state_dict.teacher``; None
+            for the set that fits the network.
         device: Where to put the weights.
         follow_symlinks: Whether links may lead out of a model folder.
 
@@ -91,10 +95,12 @@ def load_model(
         EnvironmentFailure: The file may not be read, or the device does not work.
     """
     if isinstance(source, nn.Module):
-        network = _live(source, arch)
+        network = _live(source, arch, key)
     else:
         size = tuple(input_size) if input_size is not None else None
-        network = _from_file(_path_of(source), arch, size, follow_symlinks)
+        weights = read_weights(_path_of(source), key=key, follow_symlinks=follow_symlinks)
+        with naming(weights.file.path):
+            network = _of_file(weights, arch, size)
     module = _prepare(network.module, device)
     with naming(network.file.path if network.file else None):
         spec, guesses = describe_input(
@@ -105,15 +111,17 @@ def load_model(
             std=std,
             bounds=bounds,
         )
-        answer, pick = _try(module, spec, output)
+        digest = weights_digest(module.state_dict())  # before its own code may change it
+        answer, pick, doubts = _try(module, spec, output)
     return Model(
         module=module,
         input=spec,
         output=answer,
         architecture=network.architecture,
-        digest=weights_digest(module.state_dict()),
+        digest=digest,
         file=network.file,
         pick=pick,
+        key=key,
         warnings=(
             *network.warnings,
             *guesses,
@@ -124,6 +132,7 @@ def load_model(
                 normalisation_open=mean is None and std is None,
             ),
             *_weight_warnings(module),
+            *doubts,
         ),
     )
 
@@ -134,9 +143,10 @@ def _path_of(source: object) -> str:
     return os.fsdecode(source)
 
 
-def _live(module: nn.Module, arch: str | None) -> _Network:
-    if arch is not None:
-        raise UsageError("arch: a module in memory already has one; leave the option out")
+def _live(module: nn.Module, arch: str | None, key: str | None) -> _Network:
+    if arch is not None or key is not None:
+        option = "arch" if arch is not None else "key"
+        raise UsageError(f"{option}: a module in memory already has one; leave the option out")
     warnings = []
     if module.training:
         warnings.append("the module was in training mode; evaluation mode was forced on a copy")
@@ -161,30 +171,45 @@ def _settings_of(module: nn.Module) -> Mapping[str, Any]:
     return settings if isinstance(settings, Mapping) else {}
 
 
-def _from_file(
-    path: str, arch: str | None, input_size: tuple[int, ...] | None, follow_symlinks: bool
+def _of_file(
+    weights: WeightsFile, arch: str | None, input_size: tuple[int, ...] | None
 ) -> _Network:
-    weights = read_weights(path, follow_symlinks=follow_symlinks)
-    with naming(weights.file.path):
-        return _build(weights, arch, input_size)
+    """Builds the architecture around the first set of weights in a file that fits it."""
+    refusals: list[InputRefused] = []
+    for index, entry in enumerate(weights.entries):
+        try:
+            choice = choose_architecture(entry.tensors, weights.config, arch)
+            size = input_size or choice.settings.get("input_size")
+            built = build(choice.architecture, entry.tensors, input_size=size)
+        except (IncompatibleModel, UnknownArchitecture) as error:
+            refusals.append(error)
+            continue
+        others = [
+            other.key or "the file itself"
+            for other in weights.entries[index + 1 :]
+            if fits(built.module, other.tensors)
+        ]
+        return _network(weights, index, choice, built, others)
+    raise refusals[0]
 
 
-def _build(weights: WeightsFile, arch: str | None, input_size: tuple[int, ...] | None) -> _Network:
-    """Builds the architecture and puts the weights in."""
-    choice = choose_architecture(weights, arch)
-    if choice.architecture.source == "timm":
-        module = build_timm(choice.architecture, weights.tensors, input_size=input_size)
-    else:
-        module = build_with_factory(choice.architecture, weights.tensors)
-    settings = {**_settings_of(module), **choice.settings}
-    fit(module, weights.tensors, choice.architecture.text)
+def _network(
+    weights: WeightsFile, index: int, choice: Choice, built: Built, others: Sequence[str]
+) -> _Network:
+    entry = weights.entries[index]
+    warnings = [*weights.warnings, *entry.warnings, *choice.warnings, *built.notes]
+    if others:
+        warnings.append(
+            f"several sets of weights in the file fit: {entry.key or 'the file itself'!r} was "
+            f"taken, not {listed(map(repr, others))}; --key chooses"
+        )
     return _Network(
-        module=module,
+        module=built.module,
         architecture=choice.architecture.text,
-        settings=settings,
+        settings={**_settings_of(built.module), **choice.settings},
         file=weights.file,
         fits=choice.fits,
-        warnings=(*weights.warnings, *choice.warnings),
+        warnings=tuple(warnings),
     )
 
 
@@ -204,30 +229,42 @@ def _prepare(module: nn.Module, device: torch.device | str) -> nn.Module:
 
 def _try(
     module: nn.Module, spec: InputSpec, output: str | int | None
-) -> tuple[OutputSpec, str | int | None]:
-    """Runs two inputs through the network, before anything is built on it."""
+) -> tuple[OutputSpec, str | int | None, tuple[str, ...]]:
+    """Runs a few inputs through the network, before anything is built on it."""
     first = next(module.parameters(), torch.empty(0))
-    inputs = sample_inputs(spec, 2, device=first.device)
+    inputs = sample_inputs(spec, 3, device=first.device)
     if first.is_floating_point():
         inputs = inputs.to(first.dtype)
     try:
         with torch.no_grad():
-            answers: Any = module(spec.normalise(inputs))
+            answers: Any = module(spec.normalise(inputs[:2]))
     except Exception as error:
         # The network's own code runs here; whatever it raises, the input does not fit it.
+        require_any_batch(module, spec.normalise(inputs[:1]))
         shape = ",".join(map(str, spec.shape))
         raise IncompatibleModel(
             f"the network does not take inputs of size {shape}: {first_line(error)}; "
             "set --input-size C,H,W"
         ) from error
     pick = pick_output(answers, output)
-    return describe_output(take(answers, pick), batch=2), pick
+    picked = take(answers, pick)
+    described = describe_output(picked, batch=2)
+    warnings = check_batches(
+        module, spec.normalise(inputs), picked, lambda answers: take(answers, pick)
+    )
+    if picked.numel() == len(picked):
+        warnings = (*warnings, SINGLE)
+    return described, pick, warnings
 
 
 def _published_warnings(
     names: Sequence[str], spec: InputSpec, *, size_open: bool, normalisation_open: bool
 ) -> tuple[str, ...]:
     """Warns where weights of one function are published with several sizes or normalisations."""
+    if not names:
+        return ()
+    from fingerprint.architectures.timm_models import normalisations, preprocessing
+
     warnings = []
     sizes = {preprocessing(name).get("input_size") for name in names}
     if size_open and len(sizes) > 1:

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from fingerprint.errors import IncompatibleModel
 from fingerprint.formats.file_bytes import FileFacts
+from fingerprint.network.outputs import as_rows
 from fingerprint.network.spec import InputSpec, OutputSpec
+from fingerprint.text import first_line
 
 __all__ = ["Model"]
 
@@ -21,7 +24,8 @@ class Model:
     """A network in evaluation mode that answers batches of inputs with logits.
 
     Call it with a tensor of shape ``(N, *input.shape)`` in ``input.bounds``; it normalises,
-    runs the module and returns answers of shape ``(N, output.classes)``. Gradients flow to the
+    runs the module and returns answers of shape ``(N, output.classes)``; those of a network with
+    one output become the logits ``(0, z)`` of two classes. Gradients flow to the
     input when the input asks for them; weights never require gradients.
 
     Attributes:
@@ -33,6 +37,7 @@ class Model:
         file: The file it was read from; None for a live module.
         pick: Which field of a dict or which index of a tuple holds the logits; None if the
             module returns a plain tensor.
+        key: Where in the file the weights lay, if that was stated.
         warnings: One line for each assumption that was made while loading.
     """
 
@@ -43,20 +48,36 @@ class Model:
     digest: str
     file: FileFacts | None = None
     pick: str | int | None = None
+    key: str | None = None
     warnings: tuple[str, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
         """Answers a batch: ``(N, *input.shape)`` in ``input.bounds`` -> ``(N, classes)``."""
-        answers = self.module(self.input.normalise(x))
+        answers = self._run(self.input.normalise(x))
         if isinstance(self.pick, str) and not isinstance(answers, Mapping):
             answers = getattr(answers, self.pick)
         elif self.pick is not None:
             answers = answers[self.pick]
         if not isinstance(answers, Tensor):
-            raise TypeError(
+            raise IncompatibleModel(
                 f"expected the network to return a tensor, got {type(answers).__name__}"
             )
-        return answers
+        return as_rows(answers)
+
+    def _run(self, x: Tensor) -> Any:
+        """Runs the module; an error of its own code is one of the model, not of this program."""
+        try:
+            return self.module(x)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            # This library's own errors, such as a tracer's, only pass through the module.
+            if type(error).__module__.startswith("fingerprint."):
+                raise
+            raise IncompatibleModel(
+                f"the network failed on {len(x)} inputs of size "
+                f"{','.join(map(str, self.input.shape))}: {first_line(error)}"
+            ) from error
 
     @property
     def device(self) -> torch.device:
@@ -75,6 +96,20 @@ class Model:
         """Returns a copy on another device or in another precision; this one is left alone."""
         module = copy.deepcopy(self.module).to(device=device, dtype=dtype)
         return replace(self, module=module)
+
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """Keyword arguments with which :func:`load_model` loads it again, as JSON values."""
+        options: dict[str, Any] = {
+            "arch": self.architecture,
+            "input_size": list(self.input.shape),
+            "mean": list(self.input.mean),
+            "std": list(self.input.std),
+            # Pixels have their bounds by nature; stating them would make the input a float one.
+            "bounds": None if self.input.kind == "pixels" else list(self.input.bounds),
+            "output": self.pick,
+        }
+        return options if self.key is None else {**options, "key": self.key}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts, without the weights, as plain JSON values."""

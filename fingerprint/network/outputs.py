@@ -13,7 +13,14 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.network.spec import OutputSpec
 from fingerprint.text import listed
 
-__all__ = ["describe_output", "pick_output", "take"]
+__all__ = ["SINGLE", "as_rows", "describe_output", "pick_output", "take"]
+
+SINGLE = (
+    "the network gives one number for each input, which is compared as the two logits (0, z): "
+    "differences count, for a logit and for a number alike; so little a probe tells fewer "
+    "strangers apart, and more verdicts stay inconclusive"
+)
+"""What is said of a network with one output."""
 
 _LOGITS = ("logits", "out", "output", "pred", "preds", "predictions", "scores")
 
@@ -57,11 +64,27 @@ def take(answers: Any, pick: str | int | None) -> Any:
     return _fields(answers)[pick]
 
 
+def as_rows(answers: Tensor) -> Tensor:
+    """Returns answers of one number an input as rows of two logits; others as they are.
+
+    A single logit ``z`` says of two classes what the logits ``(0, z)`` say, and the distance of
+    two such rows is the difference of their numbers up to a constant factor.
+
+    Args:
+        answers: Shape ``(N, classes)``, ``(N, 1)`` or ``(N,)``.
+    """
+    if answers.ndim > 1 and answers.shape[1:] != (1,):
+        return answers
+    column = answers.reshape(-1, 1)
+    return torch.cat([torch.zeros_like(column), column], dim=1)
+
+
 def describe_output(answers: Any, batch: int) -> OutputSpec:
     """Checks that answers are one row of class scores per input, and says what they are.
 
     Args:
-        answers: What was picked, expected to be a tensor of shape ``(batch, classes)``.
+        answers: What was picked, expected to be a tensor of shape ``(batch, classes)``, or
+            ``(batch, 1)`` or ``(batch,)`` of a network with one output.
         batch: How many inputs were asked.
 
     Raises:
@@ -72,12 +95,11 @@ def describe_output(answers: Any, batch: int) -> OutputSpec:
             f"expected the network to return a tensor of logits, got {type(answers).__name__}"
         )
     shape = "x".join(map(str, answers.shape)) or "a scalar"
-    if answers.ndim in (0, 1) or (answers.ndim == 2 and answers.shape[1] == 1):
+    if answers.ndim == 0 or (answers.ndim == 2 and answers.shape[1] == 0):
         raise IncompatibleModel(
-            f"expected logits of at least two classes per input, got {shape} for {batch} inputs: "
-            "a single value carries too little to recognise a model by"
+            f"expected logits or one number per input, got {shape} for {batch} inputs"
         )
-    if answers.ndim != 2:
+    if answers.ndim > 2:
         raise IncompatibleModel(
             f"expected one row of logits per input, got {shape} for {batch} inputs "
             "(a map or a sequence); choose another --output or a network with a pooled head"
@@ -89,6 +111,7 @@ def describe_output(answers: Any, batch: int) -> OutputSpec:
             f"expected real-valued logits, got {str(answers.dtype).removeprefix('torch.')}; "
             "remove the arg max from the network"
         )
+    answers = as_rows(answers)
     classes = int(answers.shape[1])
     if _sum_to_one(answers):
         return OutputSpec(classes=classes, kind="probabilities")

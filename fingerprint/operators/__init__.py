@@ -10,23 +10,14 @@ segment.layers              # ("div", "patch_embed.proj")
 from __future__ import annotations
 
 from fingerprint.operators.base import DENSE_LIMIT, LinearOperator
-from fingerprint.operators.composed import Product, Repeated, Stack, Sum
-from fingerprint.operators.convert import linear_operator
-from fingerprint.operators.convolution import Convolution
+from fingerprint.operators.composed import Product, Repeated, Sum, compose, same_kernel, stacked
+from fingerprint.operators.convolution import Convolution, PatchConvolution, as_patches
 from fingerprint.operators.dense import Dense
-from fingerprint.operators.normalization import Diagonal, batch_norm
-from fingerprint.operators.patch import PatchConvolution, as_patches
-from fingerprint.operators.pooling import (
-    Pooling,
-    adaptive_average_pooling,
-    average_pooling,
-    global_mean,
-)
-from fingerprint.operators.reshape import Gather, Pad, Permute, Reshape, Select
-from fingerprint.operators.segment import AffineSegment, first_affine_segment
-from fingerprint.operators.simplify import compose, same_kernel
+from fingerprint.operators.entries import Diagonal, Entries
+from fingerprint.operators.linearized import Linearized
+from fingerprint.operators.pooling import Pooling
+from fingerprint.operators.segment import AffineSegment, first_affine_segment, linear_operator
 from fingerprint.operators.storage import from_arrays, to_arrays
-from fingerprint.operators.traced import Traced
 
 __all__ = [
     "DENSE_LIMIT",
@@ -34,28 +25,20 @@ __all__ = [
     "Convolution",
     "Dense",
     "Diagonal",
-    "Gather",
+    "Entries",
     "LinearOperator",
-    "Pad",
+    "Linearized",
     "PatchConvolution",
-    "Permute",
     "Pooling",
     "Product",
     "Repeated",
-    "Reshape",
-    "Select",
-    "Stack",
     "Sum",
-    "Traced",
-    "adaptive_average_pooling",
     "as_patches",
-    "average_pooling",
-    "batch_norm",
     "compose",
     "first_affine_segment",
     "from_arrays",
-    "global_mean",
     "linear_operator",
     "same_kernel",
+    "stacked",
     "to_arrays",
 ]

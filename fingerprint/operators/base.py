@@ -2,9 +2,7 @@
 
 An operator is the linear part of a layer, the bias left out, seen as a map between inputs and
 outputs of fixed shape (no batch dimension). Both products must be defined; a dense matrix
-follows from them. Structure that makes a null space cheap is said by hints: ``is_injective``
-and ``is_orthogonal`` here, ``PatchConvolution.block``, ``Repeated.operator``,
-``Stack.operators`` and ``Product.factors`` in the subclasses.
+follows from them.
 
     operator = Convolution(weight, in_shape=(3, 32, 32), stride=2)
     operator.matvec(x)      # (..., 3, 32, 32) -> (..., C, H, W)
@@ -30,9 +28,8 @@ DENSE_LIMIT = 2**28
 class LinearOperator(ABC):
     """A linear map from tensors of shape ``in_shape`` to tensors of shape ``out_shape``.
 
-    Subclasses must define :meth:`matvec` and :meth:`rmatvec` and pass both shapes, dtype and
-    device to ``__init__``. Both products accept any number of leading batch dimensions, none
-    included.
+    Subclasses must define :meth:`_forward` and :meth:`_transpose` on one batch dimension, and
+    pass both shapes, dtype and device to ``__init__``.
     """
 
     def __init__(
@@ -51,12 +48,12 @@ class LinearOperator(ABC):
     # ---- must define ----
 
     @abstractmethod
-    def matvec(self, x: Tensor) -> Tensor:
-        """Applies the map: ``(..., *in_shape)`` -> ``(..., *out_shape)``."""
+    def _forward(self, x: Tensor) -> Tensor:
+        """Applies the map: ``(N, *in_shape)`` -> ``(N, ...)`` with the entries of outputs."""
 
     @abstractmethod
-    def rmatvec(self, y: Tensor) -> Tensor:
-        """Applies the transpose: ``(..., *out_shape)`` -> ``(..., *in_shape)``."""
+    def _transpose(self, y: Tensor) -> Tensor:
+        """Applies the transpose: ``(N, *out_shape)`` -> ``(N, ...)`` with those of inputs."""
 
     # ---- worth overriding where structure makes it cheap ----
 
@@ -70,11 +67,28 @@ class LinearOperator(ABC):
 
     @property
     def is_orthogonal(self) -> bool:
-        """Whether the map only rearranges entries: square, transpose = inverse; else False.
-
-        ``N(A Q) = Qᵀ N(A)`` for an orthogonal ``Q``, with orthonormal bases kept orthonormal.
-        """
+        """Whether the map only rearranges entries: square, transpose = inverse; else False."""
         return False
+
+    # ---- follows ----
+
+    def matvec(self, x: Tensor) -> Tensor:
+        """Applies the map: ``(..., *in_shape)`` -> ``(..., *out_shape)``.
+
+        Raises:
+            UsageError: ``x`` does not end in ``in_shape``.
+        """
+        flat, batch = _one_batch(x, self.in_shape)
+        return self._forward(flat).reshape(*batch, *self.out_shape)
+
+    def rmatvec(self, y: Tensor) -> Tensor:
+        """Applies the transpose: ``(..., *out_shape)`` -> ``(..., *in_shape)``.
+
+        Raises:
+            UsageError: ``y`` does not end in ``out_shape``.
+        """
+        flat, batch = _one_batch(y, self.out_shape)
+        return self._transpose(flat).reshape(*batch, *self.in_shape)
 
     def to_dense(self) -> Tensor:
         """Returns the matrix of shape ``(m, n)``.
@@ -90,8 +104,6 @@ class LinearOperator(ABC):
         eye = torch.eye(self.n, dtype=self.dtype, device=self.device)
         columns = self.matvec(eye.reshape(self.n, *self.in_shape))
         return columns.reshape(self.n, self.m).T.contiguous()
-
-    # ---- follows ----
 
     @property
     def n(self) -> int:
@@ -110,3 +122,15 @@ class LinearOperator(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.in_shape} -> {self.out_shape})"
+
+
+def _one_batch(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple[int, ...]]:
+    """Merges the leading batch dimensions, any number, into one; returns what they were."""
+    split = x.ndim - len(shape)
+    if split < 0 or tuple(x.shape[split:]) != shape:
+        raise UsageError(
+            f"operator input: expected shape (..., {', '.join(map(str, shape))}), "
+            f"got {tuple(x.shape)}; reshape it first"
+        )
+    batch = tuple(x.shape[:split])
+    return x.reshape(math.prod(batch), *shape), batch

@@ -13,10 +13,9 @@ import torch
 from torch import fx
 
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.call import named_arguments
 from fingerprint.operators.composed import Repeated
 from fingerprint.operators.dense import Dense
-from fingerprint.operators.trace import Trace, operation
+from fingerprint.operators.trace import Trace, named_arguments, operation
 
 __all__ = ["centring", "normalised_entries"]
 
@@ -54,23 +53,20 @@ def _only_normalises(reader: fx.Node, trace: Trace) -> bool:
     return constant and all(pick.args[1] == 0 for pick in reader.users)
 
 
-def centring(
-    shape: tuple[int, ...], entries: int, *, dtype: torch.dtype, device: torch.device
-) -> LinearOperator:
+def centring(shape: tuple[int, ...], entries: int, *, device: torch.device) -> LinearOperator:
     """Subtracts from each run of trailing entries its mean.
 
     Args:
         shape: Of the input, whose last axes together have ``entries`` entries.
         entries: How many share a mean.
-        dtype: Of the operator.
         device: Where it shall be.
 
     Returns:
         The orthogonal projection ``I − 11ᵀ/entries`` of each run, rank ``entries − 1``.
     """
+    eye = torch.eye(entries, dtype=torch.float64, device=device)
     lead = len(shape)
     while math.prod(shape[lead:]) < entries:
         lead -= 1
-    eye = torch.eye(entries, dtype=dtype, device=device)
     matrix = Dense(eye - 1.0 / entries, shape[lead:], shape[lead:])
     return Repeated(matrix, shape[:lead]) if lead else matrix

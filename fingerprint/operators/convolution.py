@@ -3,14 +3,18 @@
     operator = Convolution(weight, (3, 32, 32), stride=2, padding=1)
     operator.matvec(x)      # (..., 3, 32, 32) -> (..., C_out, 16, 16)
 
-Zero padding is part of the operator. Circular, reflecting and replicating padding are a
-:class:`~fingerprint.operators.reshape.Gather` in front of an unpadded convolution. Where
-windows do not overlap, :class:`~fingerprint.operators.patch.PatchConvolution` says more.
+Zero padding is part of the operator; circular, reflecting and replicating padding are entries
+moved in front of an unpadded convolution. Where windows do not overlap, as in the patch embedding
+of a vision transformer, the matrix is block diagonal with one repeated block, and a
+:class:`PatchConvolution` gives that:
+
+    as_patches(convolution).block()     # (groups, C_out/groups, C_in/groups · k)
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -18,12 +22,11 @@ from torch.nn import functional
 
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.batching import flatten_batch
 
-__all__ = ["Convolution", "Padding", "per_axis"]
+__all__ = ["Convolution", "Padding", "PatchConvolution", "as_patches", "per_axis"]
 
-Padding = int | str | Sequence[int | tuple[int, int]]
-"""One number, one per axis, ``(before, after)`` per axis, ``same`` or ``valid``."""
+Padding = int | Sequence[int | tuple[int, int]]
+"""One number, one per axis, or ``(before, after)`` per axis."""
 
 _FORWARD = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 _TRANSPOSED = {
@@ -113,26 +116,22 @@ class Convolution(LinearOperator):
 
     @property
     def is_patchwise(self) -> bool:
-        """Whether windows do not overlap and nothing is padded; see ``as_patches``."""
+        """Whether windows do not overlap and nothing is padded; see :func:`as_patches`."""
         unpadded = all(pair == (0, 0) for pair in self.padding)
         apart = all(s >= e for s, e in zip(self.stride, self.extent, strict=True))
         return unpadded and apart
 
-    def matvec(self, x: Tensor) -> Tensor:
-        """Applies the kernel: ``(..., C_in, *sizes)`` -> ``(..., C_out, *sizes')``."""
-        flat, batch = flatten_batch(x, self.in_shape)
+    def _forward(self, x: Tensor) -> Tensor:
         if any(pair != (0, 0) for pair in self.padding):
-            flat = functional.pad(flat, _last_axis_first(self.padding))
-        y = _FORWARD[len(self.kernel)](
-            flat, self.weight, None, self.stride, 0, self.dilation, self.groups
+            x = functional.pad(x, _last_axis_first(self.padding))
+        y: Tensor = _FORWARD[len(self.kernel)](
+            x, self.weight, None, self.stride, 0, self.dilation, self.groups
         )
-        return y.reshape(*batch, *self.out_shape)
+        return y
 
-    def rmatvec(self, y: Tensor) -> Tensor:
-        """Applies the transpose; pixels no window covers get zeros."""
-        flat, batch = flatten_batch(y, self.out_shape)
+    def _transpose(self, y: Tensor) -> Tensor:
         full = _TRANSPOSED[len(self.kernel)](
-            flat,
+            y,
             self.weight,
             stride=self.stride,
             dilation=self.dilation,
@@ -151,18 +150,9 @@ class Convolution(LinearOperator):
             zip(self.padding, self.in_shape[1:], strict=True), start=2
         ):
             whole = whole.narrow(axis, before, size)
-        return whole.reshape(*batch, *self.in_shape)
+        return whole
 
     def _pairs(self, padding: Padding, axes: int) -> tuple[tuple[int, int], ...]:
-        if padding == "valid":
-            padding = 0
-        if padding == "same":
-            if any(stride != 1 for stride in self.stride):
-                raise UsageError(f"padding: 'same' expects stride 1, got {self.stride}")
-            totals = [extent - 1 for extent in self.extent]
-            return tuple((total // 2, total - total // 2) for total in totals)
-        if isinstance(padding, str):
-            raise UsageError(f"padding: expected integers, 'same' or 'valid', got {padding!r}")
         values = (padding,) if isinstance(padding, int) else tuple(padding)
         values = values * axes if len(values) == 1 else values
         pairs = [(v, v) if isinstance(v, int) else tuple(v) for v in values]
@@ -184,3 +174,51 @@ class Convolution(LinearOperator):
 def _last_axis_first(pairs: Sequence[tuple[int, int]]) -> list[int]:
     """Arranges ``(before, after)`` per axis as ``torch.nn.functional.pad`` takes it."""
     return [amount for pair in reversed(pairs) for amount in pair]
+
+
+class PatchConvolution(Convolution):
+    """A convolution with stride at least as large as the window, unpadded.
+
+    Takes the arguments of :class:`Convolution`.
+
+    Raises:
+        UsageError: Windows overlap or the input is padded.
+    """
+
+    @property
+    def patches(self) -> int:
+        """Number of windows."""
+        return math.prod(self.out_shape[1:])
+
+    def block(self) -> Tensor:
+        """Returns the repeated block, shape ``(groups, C_out/groups, C_in/groups · k)``."""
+        return self.weight.reshape(self.groups, -1, math.prod(self.weight.shape[1:]))
+
+    def _out_size(self, axis: int, size: int) -> int:
+        if not self.is_patchwise:
+            raise UsageError(
+                "patch convolution: expected no padding and a stride of at least the window "
+                f"{self.extent}, got padding {self.padding} and stride {self.stride}; "
+                "use Convolution"
+            )
+        return super()._out_size(axis, size)
+
+
+def as_patches(operator: Convolution) -> Convolution:
+    """Returns the same map as a :class:`PatchConvolution` where windows do not overlap.
+
+    Args:
+        operator: Any convolution.
+
+    Returns:
+        A patch convolution, or the operator itself where windows overlap.
+    """
+    if isinstance(operator, PatchConvolution) or not operator.is_patchwise:
+        return operator
+    return PatchConvolution(
+        operator.weight,
+        operator.in_shape,
+        stride=operator.stride,
+        dilation=operator.dilation,
+        groups=operator.groups,
+    )

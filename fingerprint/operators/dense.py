@@ -12,7 +12,6 @@ from torch import Tensor
 
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.batching import flatten_batch
 
 __all__ = ["Dense"]
 
@@ -54,15 +53,11 @@ class Dense(LinearOperator):
         super().__init__(in_shape, out_shape, dtype=matrix.dtype, device=matrix.device)
         self.matrix = matrix.detach()
 
-    def matvec(self, x: Tensor) -> Tensor:
-        """Applies the matrix: ``(..., *in_shape)`` -> ``(..., *out_shape)``."""
-        flat, batch = flatten_batch(x, self.in_shape)
-        return (flat.flatten(1) @ self.matrix.T).reshape(*batch, *self.out_shape)
+    def _forward(self, x: Tensor) -> Tensor:
+        return x.flatten(1) @ self.matrix.T
 
-    def rmatvec(self, y: Tensor) -> Tensor:
-        """Applies its transpose: ``(..., *out_shape)`` -> ``(..., *in_shape)``."""
-        flat, batch = flatten_batch(y, self.out_shape)
-        return (flat.flatten(1) @ self.matrix).reshape(*batch, *self.in_shape)
+    def _transpose(self, y: Tensor) -> Tensor:
+        return y.flatten(1) @ self.matrix
 
     def to_dense(self) -> Tensor:
         """Returns the matrix itself, shape ``(m, n)``."""

@@ -20,20 +20,21 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from fingerprint.errors import UsageError
+from fingerprint.operators.affine import OPERATIONS
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.call import Call, places
 from fingerprint.operators.centring import centring, normalised_entries
-from fingerprint.operators.composed import Stack
-from fingerprint.operators.parallel import added
-from fingerprint.operators.reshape import Reshape
-from fingerprint.operators.rules import JOINT, RULES, SILENT, linear_part
-from fingerprint.operators.simplify import compose
+from fingerprint.operators.composed import compose, stacked
+from fingerprint.operators.entries import Entries
+from fingerprint.operators.linearized import Linearized
+from fingerprint.operators.operation import Operation
+from fingerprint.operators.parts import Part, combined, joined
 from fingerprint.operators.trace import Trace, TraceError, operation, trace
 
-__all__ = ["AffineSegment", "first_affine_segment"]
+__all__ = ["AffineSegment", "first_affine_segment", "linear_operator"]
 
-_MOST_OPERATIONS = 512
-"""Affine values built of more operations than this count as nonlinear, which is safe."""
+_MOST_PARTS = 16
+"""A sum of more layers than this is kept as a function."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,7 +72,6 @@ def first_affine_segment(
     f: Callable[[Tensor], Any],
     in_shape: tuple[int, ...],
     *,
-    dtype: torch.dtype = torch.float64,
     device: torch.device | str | None = None,
 ) -> AffineSegment:
     """Walks from the input of a network to its first nonlinearities.
@@ -84,7 +84,6 @@ def first_affine_segment(
             evaluation mode, or any function of torch operations that treats the samples of a
             batch separately.
         in_shape: Shape of one input.
-        dtype: What the operator is made of, whatever the network's own precision.
         device: Where the network is and the operator shall be; taken from ``f`` if omitted.
 
     Returns:
@@ -94,25 +93,62 @@ def first_affine_segment(
     place = torch.device(device) if device is not None else _device(f)
     try:
         traced = trace(f, shape, dtype=_dtype(f, shape, place), device=place)
-        return _Walk(traced, shape, dtype, place).segment()
+        return _Walk(traced, shape, place).segment()
     except TraceError as error:
         return AffineSegment(operator=None, reason=f"the network cannot be traced: {error}")
+
+
+def linear_operator(
+    f: Callable[[Tensor], Any],
+    in_shape: tuple[int, ...],
+    *,
+    device: torch.device | str | None = None,
+) -> LinearOperator:
+    """Returns the linear part of a layer, its bias left out, in float64.
+
+    Args:
+        f: A layer in evaluation mode, several in a sequence, or any affine function of a batch.
+        in_shape: Shape of one input, without the batch dimension.
+        device: Where it is; taken from ``f`` if omitted.
+
+    Raises:
+        UsageError: It is not affine, is in training mode, or does not fit the input.
+    """
+    segment = first_affine_segment(f, in_shape, device=device)
+    if segment.operator is None or segment.ended_by != "output":
+        why = segment.reason or f"{segment.ended_by} is not affine"
+        name = type(f).__name__ if isinstance(f, nn.Module) else "a function"
+        raise UsageError(
+            f"linear operator: expected an affine layer in evaluation mode that takes inputs of "
+            f"shape {tuple(in_shape)}, got {name}: {why}"
+        )
+    return segment.operator
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Value:
+    """An affine function of the input.
+
+    Attributes:
+        parts: What it is the sum of; None where it is no sum of few such parts.
+        core: What it is an injective image of, by rearranging and scaling; the node itself if
+            of nothing.
+    """
+
+    parts: tuple[Part, ...] | None
+    core: fx.Node
 
 
 class _Walk:
     """One pass over a trace in the order of computation."""
 
-    def __init__(
-        self, traced: Trace, in_shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
-    ) -> None:
+    def __init__(self, traced: Trace, in_shape: tuple[int, ...], device: torch.device) -> None:
         self.trace = traced
-        self.dtype = dtype
+        self.in_shape = in_shape
         self.device = device
-        start = Reshape(in_shape, (1, *in_shape), dtype=dtype, device=device)
-        self.operators: dict[fx.Node, LinearOperator] = {traced.input: start}
-        self.sizes = {traced.input: 1}
-        # What an affine value is an injective image of, by rearranging and scaling.
-        self.cores = {traced.input: traced.input}
+        start = Entries.identity(in_shape, (1, *in_shape), device=device)
+        part = Part(left=start, layer=None, key=traced.input)
+        self.values = {traced.input: _Value(parts=(part,), core=traced.input)}
         # Operations with several results, looked at when one of the results is picked.
         self.bundles: set[fx.Node] = set()
         self.readers: dict[fx.Node, list[str]] = {}
@@ -124,90 +160,112 @@ class _Walk:
                 self._visit(node)
         frontier = self._reduced_frontier()
         if not frontier:
-            reason = "the output does not depend on the input"
+            reason = "the network's answer does not depend on its input"
             return AffineSegment(operator=None, reason=reason)
         centred = self._centred()
-        operators = [self._without_batch(self.operators[node]) for node in frontier]
-        if centred is not None:
-            operators = [self._without_batch(centred)]
+        operators = [self._operator(node) for node in frontier] if centred is None else [centred]
         enders = [name for node in frontier for name in self.readers[node]]
         return AffineSegment(
-            operator=operators[0] if len(operators) == 1 else Stack(operators),
+            operator=operators[0] if len(operators) == 1 else stacked(operators),
             layers=(*self._layers(frontier), *(("centring",) if centred is not None else ())),
             ended_by=", ".join(dict.fromkeys(enders)),
             identity=centred is None
-            and any(self.cores[node] is self.trace.input for node in frontier),
+            and any(self.values[node].core is self.trace.input for node in frontier),
             centred=centred is not None,
             outputs=len(frontier),
         )
 
+    # ---- one operation ----
+
     def _visit(self, node: fx.Node) -> None:
-        """Finds the operator of a node, or puts the affine values it reads in the frontier."""
-        image = None if node.op == "output" else self._image(node)
-        if image is not None:
-            self.operators[node] = image
+        """Notes an affine value, or puts the affine values a node reads in the frontier."""
+        value = None if node.op == "output" else self._value(node)
+        if value is not None:
+            self.values[node] = value
         elif node not in self.bundles:
             picks = node.op != "output" and operation(node) == "getitem"
             reader = _short(node.all_input_nodes[0] if picks else node)
             for parent in self._opened(node.all_input_nodes):
-                if parent in self.operators:
+                if parent in self.values:
                     self.readers.setdefault(parent, []).append(reader)
 
-    def _image(self, node: fx.Node) -> LinearOperator | None:
+    def _value(self, node: fx.Node) -> _Value | None:
         source, item = node, None
         if operation(node) == "getitem" and node.args[0] in self.bundles:
             source, item = node.all_input_nodes[0], int(node.args[1])  # type: ignore[arg-type]
-        elif not self._affine_inputs(node):
+        variables = [v for v in source.all_input_nodes if v in self.trace.dependent]
+        if operation(source) not in OPERATIONS or not all(v in self.values for v in variables):
             return None
-        value = node.meta.get("val")
-        if item is None and isinstance(value, tuple | list):
+        result = node.meta.get("val")
+        if item is None and isinstance(result, tuple | list):
             self.bundles.add(node)
             return None
-        if not isinstance(value, Tensor) or not value.is_floating_point():
+        if not isinstance(result, Tensor) or not result.is_floating_point() or not variables:
             return None
-        return self._sum_over_places(node, source, item)
+        try:
+            return self._affine(node, Operation(self.trace, source, item, variables))
+        except (UsageError, RuntimeError, KeyError, TypeError, ValueError):
+            # A form of the operation nothing here was written for: not affine is always safe.
+            return None
 
-    def _affine_inputs(self, node: fx.Node) -> bool:
-        """Whether a node has a rule, and reads affine values in a way that it is for."""
-        if operation(node) not in RULES:
-            return False
-        variables = [v for _, v in places(node, self.trace.dependent.__contains__)]
-        return all(v in self.operators for v in variables) and (
-            len(variables) == 1 or operation(node) in JOINT
+    def _affine(self, node: fx.Node, call: Operation) -> _Value | None:
+        """Returns what an operation makes of affine values; None if it is not affine itself."""
+        values = [self.values[variable] for variable in call.variables]
+        layer = call.layer()
+        if layer is not None:
+            return _Value(parts=self._behind(node, layer, values[0]), core=node)
+        moves = call.moves()
+        if moves is None:
+            return _Value(parts=None, core=node) if call.is_affine() else None
+        alone = len(moves) == 1 and moves[0].is_injective
+        parts = [
+            Part(left=move.after(part.left), layer=part.layer, key=part.key)
+            for move, value in zip(moves, values, strict=True)
+            for part in value.parts or ()
+        ]
+        known = all(value.parts is not None for value in values)
+        fewer = joined(parts) if known else ()
+        return _Value(
+            parts=fewer if 0 < len(fewer) <= _MOST_PARTS else None,
+            core=values[0].core if alone else node,
         )
 
-    def _sum_over_places(
-        self, node: fx.Node, source: fx.Node, item: int | None
-    ) -> LinearOperator | None:
-        found = list(places(source, self.trace.dependent.__contains__))
-        size = 1 + sum(self.sizes[variable] for _, variable in found)
-        if not found or size > _MOST_OPERATIONS:
+    def _behind(
+        self, node: fx.Node, layer: LinearOperator, value: _Value
+    ) -> tuple[Part, ...] | None:
+        """Puts a layer behind a value of one part."""
+        if value.parts is None or len(value.parts) != 1:
             return None
-        parts = []
-        for place, variable in found:
-            call = Call(
-                node=source,
-                place=place,
-                variable=variable,
-                item=item,
-                out_shape=tuple(node.meta["val"].shape),
-                trace=self.trace,
-                dtype=self.dtype,
-                device=self.device,
-            )
-            part = linear_part(call)
-            if part is None:
-                return None
-            parts.append((part, variable))
-        self.sizes[node] = size
-        first, variable = parts[0]
-        only_moved = len(parts) == 1 and first.is_injective
-        self.cores[node] = self.cores[variable] if only_moved else node
-        if operation(source) == "aten.cat" and len(parts) == len(source.all_input_nodes):
-            axis = call.number("dim", 0) % len(call.out_shape)
-            return Stack([self.operators[variable] for _, variable in parts], dim=axis)
-        images = [compose(part, self.operators[variable]) for part, variable in parts]
-        return added(images)
+        (part,) = value.parts
+        before = [part.left] if part.layer is None else [part.left, part.layer]
+        shape = tuple(node.meta["val"].shape)
+        same = Entries.identity(layer.out_shape, shape, device=self.device)
+        return (Part(left=same, layer=compose(layer, *before), key=node),)
+
+    # ---- the frontier ----
+
+    def _operator(self, node: fx.Node) -> LinearOperator:
+        """Returns the linear part of a value, without the batch dimension."""
+        shape = tuple(node.meta["val"].shape)
+        shape = shape[1:] if len(shape) > 1 and shape[0] == 1 else shape
+        parts = self.values[node].parts
+        return self._linearized(node, shape) if parts is None else combined(parts, shape)
+
+    def _linearized(self, node: fx.Node, shape: tuple[int, ...]) -> LinearOperator:
+        inside = _ancestors([node])
+        order = [
+            n
+            for n in self.trace.graph.nodes
+            if n in inside and n in self.trace.dependent and n is not self.trace.input
+        ]
+
+        def function(x: Tensor) -> Tensor:
+            values = {self.trace.input: x.unsqueeze(0)}
+            for one in order:
+                values[one] = self.trace.run(one, values)
+            return values[node].reshape(shape)
+
+        return Linearized(function, self.in_shape, name=_short(node), device=self.device)
 
     def _centred(self) -> LinearOperator | None:
         """Returns the input less its means, if layer normalisation is all that reads it."""
@@ -215,18 +273,17 @@ class _Walk:
             return None
         (node,) = self.readers
         entries = normalised_entries(node, self.trace)
-        if self.cores[node] is not self.trace.input or entries is None:
+        if self.values[node].core is not self.trace.input or entries is None:
             return None
-        operator = self.operators[node]
-        centre = centring(operator.out_shape, entries, dtype=self.dtype, device=self.device)
-        return compose(centre, operator)
+        operator = self._operator(node)
+        return compose(centring(operator.out_shape, entries, device=self.device), operator)
 
     def _reduced_frontier(self) -> list[fx.Node]:
         """Drops frontier values that are affine functions of other frontier values."""
         by_core: dict[fx.Node, fx.Node] = {}
         for node in self.trace.graph.nodes:
             if node in self.readers:
-                kept = by_core.setdefault(self.cores[node], node)
+                kept = by_core.setdefault(self.values[node].core, node)
                 if kept is not node:
                     self.readers[kept] += self.readers[node]
         return [node for core, node in by_core.items() if not self._follows(core, by_core)]
@@ -247,21 +304,18 @@ class _Walk:
             for inner in (node.all_input_nodes if node in self.bundles else [node])
         ]
 
-    def _without_batch(self, operator: LinearOperator) -> LinearOperator:
-        shape = operator.out_shape
-        if len(shape) < 2 or shape[0] != 1:
-            return operator
-        drop = Reshape(shape, shape[1:], dtype=self.dtype, device=self.device)
-        return compose(drop, operator)
-
     def _layers(self, frontier: list[fx.Node]) -> tuple[str, ...]:
         inside = _ancestors(frontier)
         names = []
         for node in self.trace.graph.nodes:
             dependent = node in self.trace.dependent and node is not self.trace.input
-            if node in inside and dependent and operation(node) not in SILENT:
+            if node in inside and dependent and self._is_named(node):
                 names.append(self._label(node))
         return tuple(dict.fromkeys(names))
+
+    def _is_named(self, node: fx.Node) -> bool:
+        row = OPERATIONS.get(operation(node))
+        return row.named if row is not None else operation(node) != "getitem"
 
     def _label(self, node: fx.Node) -> str:
         constants = (p for p in node.all_input_nodes if p not in self.trace.dependent)

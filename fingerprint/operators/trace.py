@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,9 +19,25 @@ from torch.func import functionalize
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Trace", "TraceError", "operation", "trace"]
+__all__ = ["Trace", "TraceError", "named_arguments", "operation", "trace"]
 
 Function = Callable[[Tensor], Any]
+
+_NEVER_WRITTEN = frozenset(
+    f"aten.{name}"
+    for name in ("empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided")
+)
+"""Operations whose result holds whatever was in memory."""
+
+_SAME_IN_FLOAT64: dict[str, Callable[..., Any]] = {
+    # A view asks for strides that only the traced tensor need have.
+    "aten._unsafe_view": torch.ops.aten.reshape.default,
+    "aten.view": torch.ops.aten.reshape.default,
+    # These two have no derivative by forward differentiation, or cut it off.
+    "aten.copy": lambda held, given, *_: given.expand_as(held).clone(),
+    "aten.detach": torch.ops.aten.clone.default,
+}
+"""What stands for an operation where it is run and differentiated again."""
 
 _SHAPE_ONLY = frozenset(
     f"aten.{name}"
@@ -68,6 +84,41 @@ class Trace:
         self._module = module
         self._names = names
         self._values: dict[fx.Node, Any] = {}
+        self._exact: dict[fx.Node, Any] = {}
+
+    def run(self, node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:
+        """Computes one operation again, in float64.
+
+        Args:
+            node: The operation.
+            values: Of the nodes it reads that depend on the input.
+
+        Returns:
+            Its result, with constants and conversions between precisions in float64.
+        """
+
+        def value(parent: fx.Node) -> Any:
+            return values[parent] if parent in values else self.exact(parent)
+
+        args = fx.map_arg(node.args, value)
+        kwargs = {
+            name: torch.float64 if _is_precision(given) else given
+            for name, given in fx.map_arg(node.kwargs, value).items()
+        }
+        function: Any = node.target
+        if getattr(function, "_overloadname", "default") == "default":
+            function = _SAME_IN_FLOAT64.get(operation(node), function)
+        return function(*args, **kwargs)
+
+    def exact(self, node: fx.Node) -> Any:
+        """Returns :meth:`constant`, floating-point numbers in float64."""
+        if node not in self._exact:
+            value = self.constant(node)
+            if isinstance(value, Tensor):
+                value = value.detach()
+                value = value.to(torch.float64) if value.is_floating_point() else value
+            self._exact[node] = value
+        return self._exact[node]
 
     def constant(self, node: fx.Node) -> Any:
         """Computes a node that does not depend on the input's values.
@@ -102,13 +153,28 @@ class Trace:
         args = fx.map_arg(node.args, value)
         kwargs = fx.map_arg(node.kwargs, value)
         with torch.no_grad():
-            return function(*args, **kwargs)
+            result = function(*args, **kwargs)
+        # Memory never written to may hold anything, also what is no number.
+        return torch.zeros_like(result) if operation(node) in _NEVER_WRITTEN else result
 
 
 def operation(node: fx.Node) -> str:
     """Returns the name of a node's operation without its overload, such as ``aten.add``."""
     packet = getattr(node.target, "overloadpacket", None)
     return str(packet) if packet is not None else getattr(node.target, "__name__", str(node.target))
+
+
+def named_arguments(node: fx.Node) -> dict[str, Any]:
+    """Returns a node's arguments by the names of its schema, defaults filled in."""
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return {f"arg{place}": value for place, value in enumerate(node.args)}
+    return {
+        argument.name: node.args[place]
+        if place < len(node.args)
+        else node.kwargs.get(argument.name, argument.default_value)
+        for place, argument in enumerate(schema.arguments)
+    }
 
 
 def trace(
@@ -128,15 +194,35 @@ def trace(
     example = torch.zeros(1, *in_shape, dtype=dtype, device=device)
     try:
         with torch.no_grad(), _quiet(), _ValuesStayHidden():
-            module = make_fx(functionalize(f), tracing_mode="fake", _allow_non_fake_inputs=True)(
-                example
-            )
+            module = _traced(f, example)
+            if _written(module):
+                # Some operations of torch are made of others that write in place, which only
+                # show once they are taken apart.
+                module = _traced(module, example)
     except TraceError:
         raise
     except Exception as error:  # whatever a stranger's network may raise
         first_line = (str(error).strip() or "no message").splitlines()[0]
         raise TraceError(f"{type(error).__name__}: {first_line}") from error
+    if written := _written(module):
+        raise TraceError(f"{written} writes in place")
     return Trace(module, _names(f))
+
+
+def _traced(f: Function, example: Tensor) -> fx.GraphModule:
+    return make_fx(functionalize(f), tracing_mode="fake", _allow_non_fake_inputs=True)(example)
+
+
+def _written(module: fx.GraphModule) -> str:
+    """Returns the name of an operation that writes into what it reads; empty if there is none.
+
+    Buffers are left out: what a forward pass leaves in them is no part of its answer.
+    """
+    for node in module.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if schema and schema.is_mutable and node.all_input_nodes[0].op != "get_attr":
+            return operation(node)
+    return ""
 
 
 class _ValuesStayHidden(TorchFunctionMode):
@@ -181,6 +267,10 @@ def _quiet() -> Iterator[None]:
 
 def _is_random(node: fx.Node) -> bool:
     return torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
+
+
+def _is_precision(value: Any) -> bool:
+    return isinstance(value, torch.dtype) and value.is_floating_point
 
 
 def _names(f: Function) -> dict[int, str]:

@@ -9,30 +9,26 @@ space.project(noise)        # harmless whatever its size
 
 from __future__ import annotations
 
-from fingerprint.spaces.generic import generic_dimension
+from fingerprint.spaces.blocks import PatchSubspace
+from fingerprint.spaces.discriminative import OutsideSample, outside
 from fingerprint.spaces.intersection import intersection
 from fingerprint.spaces.least_harmful import LeastHarmful, least_harmful
 from fingerprint.spaces.matrix_free import MatrixFreeSubspace, ProjectionWarning
-from fingerprint.spaces.norms import frobenius_norm, relative_response
-from fingerprint.spaces.null_space import null_space
-from fingerprint.spaces.outside import OutsideSample, outside
-from fingerprint.spaces.patch_subspace import PatchSubspace
-from fingerprint.spaces.principal_angles import principal_angles
+from fingerprint.spaces.null_space import generic_dimension, null_space
 from fingerprint.spaces.subspace import (
     CoordinateSubspace,
     DenseSubspace,
-    OrthogonalComplement,
     Subspace,
     TrivialSubspace,
     WholeSpace,
 )
+from fingerprint.spaces.windows import frobenius_norm
 
 __all__ = [
     "CoordinateSubspace",
     "DenseSubspace",
     "LeastHarmful",
     "MatrixFreeSubspace",
-    "OrthogonalComplement",
     "OutsideSample",
     "PatchSubspace",
     "ProjectionWarning",
@@ -45,6 +41,4 @@ __all__ = [
     "least_harmful",
     "null_space",
     "outside",
-    "principal_angles",
-    "relative_response",
 ]

@@ -3,10 +3,16 @@
 A patch embedding is one small matrix repeated over patches, so its null space is one small
 decomposition. Several such operators on the same input, with the same patches or with patches
 that nest, are block diagonal again: windows that share inputs are merged into one block.
+
+Inputs that no block reads are in the null space outright. Nothing of size ``n x n`` is ever held:
+for 16 x 16 patches of a 3 x 224 x 224 input the whole space is one 768-row basis and the positions
+of 196 patches.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +22,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from fingerprint.spaces.window_group import WindowGroup
+from fingerprint.spaces.kernel import MatrixKernel, matrix_kernel
+from fingerprint.spaces.subspace import Subspace, check_basis_fits
+from fingerprint.spaces.windows import Windows
 
-__all__ = ["Block", "disjoint_blocks", "merge_windows"]
+__all__ = ["Block", "PatchSubspace", "decomposed_blocks", "disjoint_blocks", "merge_windows"]
 
 _Integers = NDArray[np.int64]
 
-MAX_BLOCK_COLUMNS = 4096
+_WIDEST_BLOCK = 4096
 """A wider block takes minutes to decompose; such operators are treated without structure."""
 
 
@@ -40,7 +48,7 @@ class Block:
     columns: Tensor
 
 
-def disjoint_blocks(groups: tuple[WindowGroup, ...], n: int) -> tuple[Block, ...] | None:
+def disjoint_blocks(groups: Windows, n: int) -> tuple[Block, ...] | None:
     """Returns the windows themselves where no two share an input, else None."""
     count = torch.zeros(n, dtype=torch.int64)
     for group in groups:
@@ -50,7 +58,7 @@ def disjoint_blocks(groups: tuple[WindowGroup, ...], n: int) -> tuple[Block, ...
     return tuple(Block(group.matrix, group.columns) for group in groups)
 
 
-def merge_windows(groups: tuple[WindowGroup, ...], n: int) -> tuple[Block, ...] | None:
+def merge_windows(groups: Windows, n: int) -> tuple[Block, ...] | None:
     """Merges windows that share inputs into blocks that share none.
 
     Args:
@@ -59,16 +67,16 @@ def merge_windows(groups: tuple[WindowGroup, ...], n: int) -> tuple[Block, ...] 
 
     Returns:
         The blocks; None where that gains nothing: all windows hang together, as in most
-        convolutions with overlap, or a block is wider than ``MAX_BLOCK_COLUMNS``.
+        convolutions with overlap, or a block is wider than ``_WIDEST_BLOCK``.
     """
     inputs, components = _components(groups, n)
     sizes = np.bincount(inputs[inputs >= 0])
-    if np.count_nonzero(sizes) < 2 or int(sizes.max()) > MAX_BLOCK_COLUMNS:
+    if np.count_nonzero(sizes) < 2 or int(sizes.max()) > _WIDEST_BLOCK:
         return None
     return _assemble(groups, components)
 
 
-def _components(groups: tuple[WindowGroup, ...], n: int) -> tuple[_Integers, list[_Integers]]:
+def _components(groups: Windows, n: int) -> tuple[_Integers, list[_Integers]]:
     """Labels inputs and, group by group, windows by connected component; -1 if unread."""
     first, windows, inputs = n, [], []
     for group in groups:
@@ -85,7 +93,7 @@ def _components(groups: tuple[WindowGroup, ...], n: int) -> tuple[_Integers, lis
     return np.where(read, labels[:n], -1), np.split(labels[n:], ends)
 
 
-def _assemble(groups: tuple[WindowGroup, ...], components: list[_Integers]) -> tuple[Block, ...]:
+def _assemble(groups: Windows, components: list[_Integers]) -> tuple[Block, ...]:
     """Builds one block for each kind of component, however often it occurs."""
     members: dict[int, list[tuple[int, _Integers]]] = {}
     for number, (group, labels) in enumerate(zip(groups, components, strict=True)):
@@ -104,9 +112,7 @@ def _assemble(groups: tuple[WindowGroup, ...], components: list[_Integers]) -> t
     )
 
 
-def _block(
-    groups: tuple[WindowGroup, ...], local: list[tuple[int, _Integers]], columns: _Integers
-) -> Block:
+def _block(groups: Windows, local: list[tuple[int, _Integers]], columns: _Integers) -> Block:
     """Stacks the matrices of the windows of one component, over the inputs of all of them."""
     parts = []
     for number, at in local:
@@ -116,3 +122,71 @@ def _block(
         parts.append(part)
     joined = torch.cat(parts)
     return Block(joined, torch.from_numpy(columns).to(joined.device))
+
+
+class PatchSubspace(Subspace):
+    """The null space of disjoint blocks, with the inputs that none of them reads.
+
+    Attributes:
+        kernels: Row or null space of each block's matrix.
+        columns: Flat input positions of each block, shape ``(L, q)``.
+    """
+
+    def __init__(
+        self,
+        kernels: Sequence[MatrixKernel],
+        columns: Sequence[Tensor],
+        in_shape: tuple[int, ...],
+        *,
+        note: str = "",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Takes the kernel of each block, where it stands, and how the structure was found."""
+        self.kernels = tuple(kernels)
+        self.columns = tuple(columns)
+        rank = sum(k.rank * len(c) for k, c in zip(self.kernels, self.columns, strict=True))
+        super().__init__(in_shape, math.prod(in_shape) - rank, note=note, device=device)
+
+    def _project(self, rows: Tensor) -> Tensor:
+        projected = rows.clone()
+        for kernel, columns in zip(self.kernels, self.columns, strict=True):
+            projected[:, columns] = kernel.project(rows[:, columns])
+        return projected
+
+    def basis(self) -> Tensor:
+        """Returns an orthonormal basis, shape ``(n, dimension)``; for small inputs.
+
+        Raises:
+            UsageError: It would not fit in memory.
+        """
+        assert self.dimension is not None  # ranks are known
+        check_basis_fits(self.n, self.dimension)
+        basis = torch.zeros(self.n, self.dimension, dtype=self.dtype, device=self.device)
+        free = torch.ones(self.n, dtype=torch.bool, device=self.device)
+        done = 0
+        for kernel, columns in zip(self.kernels, self.columns, strict=True):
+            free[columns.reshape(-1)] = False
+            small = kernel.basis()
+            for place in columns:
+                basis[place, done : done + small.shape[1]] = small
+                done += small.shape[1]
+        alone = free.nonzero().squeeze(1)
+        basis[alone, torch.arange(done, done + len(alone), device=self.device)] = 1.0
+        return basis
+
+
+def decomposed_blocks(blocks: Sequence[Block], dtype: torch.dtype) -> list[MatrixKernel]:
+    """Decomposes each block once.
+
+    Singular values of a block diagonal operator are those of all its blocks together, so the
+    cutoff is relative to the largest of all.
+
+    Args:
+        blocks: Disjoint blocks.
+        dtype: What the operator was computed in; sets the cutoff.
+    """
+    if len(blocks) == 1:
+        return [matrix_kernel(blocks[0].matrix, dtype)]
+    norms = [float(torch.linalg.matrix_norm(b.matrix, 2)) for b in blocks if b.matrix.numel()]
+    largest = max(norms, default=0.0)
+    return [matrix_kernel(block.matrix, dtype, largest=largest) for block in blocks]

@@ -1,7 +1,7 @@
 """What is harmless for several models at once: ``N(A₁) ∩ N(A₂) = N([A₁; A₂])``.
 
 A probe from the intersection of a model and its parent speaks for the family; to tell models
-apart, probes are drawn outside of it (see ``outside``).
+apart, probes are drawn outside of it (see ``discriminative``).
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import torch
+
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.composed import Stack
-from fingerprint.operators.simplify import same_kernel
-from fingerprint.spaces.norms import frobenius_norm
-from fingerprint.spaces.null_space import MAX_DENSE, check_finite, null_space
-from fingerprint.spaces.scaled import Scaled
+from fingerprint.operators.composed import Product, same_kernel, stacked
+from fingerprint.operators.entries import Diagonal
+from fingerprint.spaces.null_space import MAX_DENSE, as_it_is, check_finite, null_space
 from fingerprint.spaces.subspace import Subspace
+from fingerprint.spaces.windows import frobenius_norm
 
 __all__ = ["intersection"]
 
@@ -47,10 +48,12 @@ def intersection(operators: Sequence[LinearOperator], *, max_dense: int = MAX_DE
         simple = same_kernel(operator)
         norm = frobenius_norm(simple)
         if norm > 0.0:
-            mean = norm / math.sqrt(min(simple.shape))
-            members.append(Scaled(simple, 1.0 / mean))
-    if not members:
-        return null_space(Stack(list(operators)), max_dense=max_dense)
-    if len(members) == 1:
-        return null_space(members[0].operator, max_dense=max_dense)
-    return null_space(Stack(members), max_dense=max_dense)
+            # A stack decides the rank of all its members together: one with small weights would
+            # drown in the cutoff of another.
+            scale = torch.tensor(math.sqrt(min(simple.shape)) / norm).to(
+                simple.device, simple.dtype
+            )
+            members.append(Product(Diagonal(scale, simple.out_shape), simple))
+    if len(members) < 2:
+        return null_space(members[0] if members else stacked(operators), max_dense=max_dense)
+    return as_it_is(stacked(members), max_dense, values=True)

@@ -16,25 +16,30 @@ from torch import Tensor
 
 from fingerprint.errors import NoInformation
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.simplify import same_kernel
-from fingerprint.spaces.blocks import disjoint_blocks, merge_windows
-from fingerprint.spaces.certificates import free_inputs, full_row_rank
-from fingerprint.spaces.deficient import kernel_from_gram
-from fingerprint.spaces.gram import gram_matrix, proves_full_rank
+from fingerprint.operators.composed import same_kernel
+from fingerprint.spaces.blocks import (
+    PatchSubspace,
+    decomposed_blocks,
+    disjoint_blocks,
+    merge_windows,
+)
+from fingerprint.spaces.kernel import kernel_from_gram, matrix_kernel
 from fingerprint.spaces.matrix_free import MatrixFreeSubspace
-from fingerprint.spaces.matrix_kernel import MatrixKernel, matrix_kernel
-from fingerprint.spaces.patch_subspace import PatchSubspace
+from fingerprint.spaces.rank import (
+    free_inputs,
+    full_row_rank,
+    gram_matrix,
+    proves_full_rank,
+)
 from fingerprint.spaces.subspace import (
     CoordinateSubspace,
-    DenseSubspace,
-    OrthogonalComplement,
     Subspace,
     TrivialSubspace,
     WholeSpace,
 )
 from fingerprint.spaces.windows import windows
 
-__all__ = ["MAX_DENSE", "check_finite", "null_space"]
+__all__ = ["MAX_DENSE", "as_it_is", "check_finite", "generic_dimension", "null_space"]
 
 MAX_DENSE = 2**26
 """Most float64 entries of any matrix that is held by default (512 MiB)."""
@@ -69,10 +74,34 @@ def null_space(operator: LinearOperator, *, max_dense: int = MAX_DENSE) -> Subsp
         return _trivial(operator, "the layer is injective by its structure")
     if not bool(answer.any()):
         return WholeSpace(operator.in_shape, note="the operator is zero", device=operator.device)
-    operator = same_kernel(operator)
+    return as_it_is(same_kernel(operator), max_dense)
+
+
+def as_it_is(operator: LinearOperator, max_dense: int, *, values: bool = False) -> Subspace:
+    """Computes the null space of an operator that is not simplified any more.
+
+    Args:
+        operator: Finite and not zero.
+        max_dense: See :func:`null_space`.
+        values: Whether factors on the left that lose nothing weigh in what counts as zero.
+    """
     return (
-        _by_structure(operator) or _by_decomposition(operator, max_dense) or _by_iteration(operator)
+        _by_structure(operator, values=values)
+        or _by_decomposition(operator, max_dense)
+        or _by_iteration(operator)
     )
+
+
+def generic_dimension(operator: LinearOperator) -> int:
+    """Returns ``max(0, n - m)``, as the paper counts a harmless space (Corollaries 1 and 2).
+
+    It is the dimension of an operator of full rank, and a lower bound of any other's. Linearly
+    independent kernels no smaller than their stride do not suffice for full rank: ResNet's first
+    layer at stride 7 on 32 x 32 images has corner windows that read 48 inputs and give 64
+    outputs, and a 3 x 3 mean with padding 1 is singular on them. :func:`null_space` counts
+    exactly.
+    """
+    return max(0, operator.n - operator.m)
 
 
 def check_finite(operator: LinearOperator) -> Tensor:
@@ -95,8 +124,8 @@ def check_finite(operator: LinearOperator) -> Tensor:
     return answer
 
 
-def _by_structure(operator: LinearOperator) -> Subspace | None:
-    groups = windows(operator)
+def _by_structure(operator: LinearOperator, *, values: bool) -> Subspace | None:
+    groups = windows(operator, values=values)
     if groups is None:
         return None
     blocks = disjoint_blocks(groups, operator.n)
@@ -109,13 +138,9 @@ def _by_structure(operator: LinearOperator) -> Subspace | None:
     if blocks is None:
         return None
     note = "block diagonal: one small decomposition, repeated"
-    space = PatchSubspace(
-        blocks,
-        operator.in_shape,
-        matrix_dtype=operator.dtype,
-        device=operator.device,
-        note=note,
-    )
+    kernels = decomposed_blocks(blocks, operator.dtype)
+    columns = [block.columns for block in blocks]
+    space = PatchSubspace(kernels, columns, operator.in_shape, note=note, device=operator.device)
     return _simplest(space)
 
 
@@ -132,7 +157,11 @@ def _by_decomposition(operator: LinearOperator, max_dense: int) -> Subspace | No
         kernel = matrix_kernel(operator.to_dense().to(torch.float64), operator.dtype)
     else:
         return None
-    return _explicit(kernel, operator.in_shape)
+    every = torch.arange(n, device=operator.device).unsqueeze(0)
+    note = "singular value decomposition"
+    return _simplest(
+        PatchSubspace([kernel], [every], operator.in_shape, note=note, device=operator.device)
+    )
 
 
 def _by_iteration(operator: LinearOperator) -> Subspace:
@@ -146,14 +175,6 @@ def _by_iteration(operator: LinearOperator) -> Subspace:
     bound = f"at least {n - m}" if m < n else "possibly 0"
     note = f"dimension not computed ({bound}): {m} x {n} is too large to decompose"
     return MatrixFreeSubspace(operator, note=note)
-
-
-def _explicit(kernel: MatrixKernel, in_shape: tuple[int, ...]) -> Subspace:
-    note = "singular value decomposition"
-    if kernel.row_basis is not None:
-        return OrthogonalComplement(kernel.row_basis, in_shape, note=note)
-    assert kernel.null_basis is not None  # one of both is always there
-    return _simplest(DenseSubspace(kernel.null_basis, in_shape, note=note))
 
 
 def _simplest(space: Subspace) -> Subspace:

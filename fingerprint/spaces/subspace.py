@@ -25,7 +25,6 @@ from fingerprint.spaces.rank import membership_tolerance
 __all__ = [
     "CoordinateSubspace",
     "DenseSubspace",
-    "OrthogonalComplement",
     "Subspace",
     "TrivialSubspace",
     "WholeSpace",
@@ -157,54 +156,6 @@ class Subspace(ABC):
         return f"{type(self).__name__}({size} of {self.n})"
 
 
-class TrivialSubspace(Subspace):
-    """Only the zero vector: nothing is harmless."""
-
-    def __init__(
-        self,
-        in_shape: tuple[int, ...],
-        *,
-        note: str = "",
-        dtype: torch.dtype = torch.float64,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        super().__init__(in_shape, 0, note=note, dtype=dtype, device=device)
-
-    def _project(self, rows: Tensor) -> Tensor:
-        return torch.zeros_like(rows)
-
-    def basis(self) -> Tensor:
-        """Returns a matrix without columns, shape ``(n, 0)``."""
-        return torch.zeros(self.n, 0, dtype=self.dtype, device=self.device)
-
-
-class WholeSpace(Subspace):
-    """Every vector: the null space of a zero operator, or of one without outputs."""
-
-    def __init__(
-        self,
-        in_shape: tuple[int, ...],
-        *,
-        note: str = "",
-        dtype: torch.dtype = torch.float64,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        n = math.prod(in_shape)
-        super().__init__(in_shape, n, note=note, dtype=dtype, device=device)
-
-    def _project(self, rows: Tensor) -> Tensor:
-        return rows.clone()
-
-    def basis(self) -> Tensor:
-        """Returns the identity, shape ``(n, n)``.
-
-        Raises:
-            UsageError: It would not fit in memory.
-        """
-        check_basis_fits(self.n, self.n)
-        return torch.eye(self.n, dtype=self.dtype, device=self.device)
-
-
 class CoordinateSubspace(Subspace):
     """Some entries free, all others zero: what an otherwise injective layer never reads.
 
@@ -232,6 +183,26 @@ class CoordinateSubspace(Subspace):
         return basis
 
 
+class TrivialSubspace(CoordinateSubspace):
+    """Only the zero vector: nothing is harmless."""
+
+    def __init__(
+        self, in_shape: tuple[int, ...], *, note: str = "", device: torch.device | str = "cpu"
+    ) -> None:
+        free = torch.zeros(math.prod(in_shape), dtype=torch.bool, device=device)
+        super().__init__(free, in_shape, note=note)
+
+
+class WholeSpace(CoordinateSubspace):
+    """Every vector: the null space of a zero operator, or of one without outputs."""
+
+    def __init__(
+        self, in_shape: tuple[int, ...], *, note: str = "", device: torch.device | str = "cpu"
+    ) -> None:
+        free = torch.ones(math.prod(in_shape), dtype=torch.bool, device=device)
+        super().__init__(free, in_shape, note=note)
+
+
 class DenseSubspace(Subspace):
     """The span of a few orthonormal columns.
 
@@ -252,37 +223,6 @@ class DenseSubspace(Subspace):
     def basis(self) -> Tensor:
         """Returns the orthonormal basis, shape ``(n, dimension)``."""
         return self._basis
-
-
-class OrthogonalComplement(Subspace):
-    """Everything orthogonal to a few orthonormal columns: the thin way to hold a large space.
-
-    The null space of a wide matrix is nearly everything; what it leaves out, the row space, has
-    the small basis.
-
-    Args:
-        row_basis: Orthonormal columns that span what is left out, shape ``(n, r)``.
-        in_shape: Shape of one vector, ``prod(in_shape) == n``.
-        note: How it was found.
-    """
-
-    def __init__(self, row_basis: Tensor, in_shape: tuple[int, ...], *, note: str = "") -> None:
-        n, r = row_basis.shape
-        super().__init__(in_shape, n - r, note=note, dtype=row_basis.dtype, device=row_basis.device)
-        self._row_basis = row_basis
-
-    def _project(self, rows: Tensor) -> Tensor:
-        return rows - (rows @ self._row_basis) @ self._row_basis.T
-
-    def basis(self) -> Tensor:
-        """Returns an orthonormal basis, shape ``(n, dimension)``, by a complete QR.
-
-        Raises:
-            UsageError: It would not fit in memory.
-        """
-        check_basis_fits(self.n, self.n)
-        complete: Tensor = torch.linalg.qr(self._row_basis, mode="complete").Q
-        return complete[:, self._row_basis.shape[1] :]
 
 
 def check_basis_fits(n: int, columns: int) -> None:

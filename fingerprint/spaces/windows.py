@@ -2,8 +2,7 @@
 
 A convolution applies one small matrix to every window of the input; a linear layer on tokens
 applies one to every token; a stack of them does all of it. Windows may overlap here. Where they
-do not, null spaces follow (``blocks``); where they do, something can still be proved
-(``certificates``).
+do not, null spaces follow (``blocks``); where they do, something can still be proved (``rank``).
 
     groups = windows(operator)      # None when the operator has no such form
     groups[0].matrix                # (p, q)
@@ -12,140 +11,141 @@ do not, null spaces follow (``blocks``); where they do, something can still be p
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.composed import Product, Repeated, Stack
+from fingerprint.operators.composed import Repeated, Sum, entry_map, factors_of
 from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.dense import Dense
+from fingerprint.operators.entries import Entries
 from fingerprint.operators.pooling import Pooling
-from fingerprint.spaces.convolution_windows import convolution_windows
-from fingerprint.spaces.entries import EntryMap, entry_map
-from fingerprint.spaces.pooling_windows import pooling_windows
-from fingerprint.spaces.scaled import Scaled
-from fingerprint.spaces.window_group import WindowGroup, distinct, split_by_scale
 
-__all__ = ["windows"]
+__all__ = ["WindowGroup", "Windows", "distinct", "frobenius_norm", "windows"]
+
+_MAX_PATTERNS = 4096
+"""More different windows than this are not structure any more."""
+
+_PROBES = 32
+"""Random vectors that an unknown norm is estimated from."""
+
+
+@dataclass(frozen=True, eq=False)
+class WindowGroup:
+    """One small matrix applied at many places: ``y[rows[l]] += matrix @ x[columns[l]]``.
+
+    Attributes:
+        matrix: Shape ``(p, q)``, float64.
+        columns: Flat input positions, shape ``(L, q)``, int64, distinct within a window.
+        rows: Numbers of outputs, shape ``(L, p)``, int64, distinct altogether.
+    """
+
+    matrix: Tensor
+    columns: Tensor
+    rows: Tensor
+
 
 Windows = tuple[WindowGroup, ...]
 
 
-def windows(
-    operator: LinearOperator, *, values: bool = False, placed: bool = False
-) -> Windows | None:
+def windows(operator: LinearOperator, *, values: bool = False) -> Windows | None:
     """Splits an operator into windows, up to an injective map on the left.
 
     Args:
         operator: Any operator.
-        values: Whether norms of outputs must be kept, not only the null space. Injective
-            factors on the left are dropped otherwise.
-        placed: Whether rows must be positions in the output, for what stands to the left of the
-            operator; they are just numbers, all different, otherwise.
+        values: Whether norms of outputs must be kept, not only the null space.
 
     Returns:
         Groups with the null space of the operator and, if asked for, ``‖A x‖`` for every ``x``;
         None when the operator has no such form.
     """
-    factors = list(_factors(operator))
-    while len(factors) > 1 and not placed and _keeps(factors[0], values):
+    factors = factors_of(operator)
+    while len(factors) > 1 and (factors[0].is_orthogonal if values else factors[0].is_injective):
         factors.pop(0)
-    reads: EntryMap | None = None
+    reads: Entries | None = None
     while len(factors) > 1 and (moved := entry_map(factors[-1])) is not None:
         reads = moved if reads is None else moved.after(reads)
         factors.pop()
-    kept: EntryMap | None = None
+    kept: Entries | None = None
     while len(factors) > 1 and (moved := entry_map(factors[0])) is not None:
         kept = moved if kept is None else kept.after(moved)
         factors.pop(0)
-    groups = _core(factors[0], values, placed or kept is not None) if len(factors) == 1 else None
+    groups = _core(factors[0], values) if len(factors) == 1 else None
     if groups is not None and kept is not None:
-        groups = _weigh_rows(groups, kept, factors[0].m, values)
-        groups = _move_rows(groups, kept, factors[0].m) if placed else groups
-    if groups is None:
-        return None
-    return groups if reads is None else _rename_columns(groups, reads)
+        # A sum's rows are numbered anew, so what stands behind it cannot tell them apart.
+        groups = None if isinstance(factors[0], Sum) else _weigh_rows(groups, kept, values)
+    return groups if groups is None or reads is None else _rename_columns(groups, reads)
 
 
-def _keeps(factor: LinearOperator, values: bool) -> bool:
-    return factor.is_orthogonal if values else factor.is_injective
+def frobenius_norm(operator: LinearOperator) -> float:
+    """Returns the root of the sum of squares of all entries.
+
+    White noise ``x`` of dimension ``n`` has ``E ‖A x‖² = ‖A‖_F² ‖x‖² / n``. Exact where the
+    operator falls apart into windows; else estimated from 32 fixed random vectors, which is
+    within about ten per cent and the same at every call.
+    """
+    groups = windows(operator, values=True)
+    if groups is not None:
+        return math.sqrt(sum(float(g.matrix.square().sum()) * len(g.columns) for g in groups))
+    generator = torch.Generator().manual_seed(0)
+    total = 0.0
+    for _ in range(_PROBES):
+        signs = torch.randint(0, 2, operator.in_shape, generator=generator) * 2 - 1
+        answer = operator.matvec(signs.to(operator.device, operator.dtype))
+        total += float(answer.to(torch.float64).square().sum())
+    return math.sqrt(total / _PROBES)
 
 
-def _factors(operator: LinearOperator) -> Sequence[LinearOperator]:
-    if not isinstance(operator, Product):
-        return [operator]
-    return [inner for factor in operator.factors for inner in _factors(factor)]
+def distinct(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the different rows of a table and, for each row, which of them it is."""
+    patterns, which = torch.unique(table, dim=0, return_inverse=True)
+    return patterns, which
 
 
-def _core(operator: LinearOperator, values: bool, placed: bool) -> Windows | None:
+# ---- each kind of operator ----
+
+
+def _core(operator: LinearOperator, values: bool) -> Windows | None:
     if isinstance(operator, Dense):
-        m, n = operator.shape
-        columns = torch.arange(n, device=operator.device)
-        rows = torch.arange(m, device=operator.device)
-        matrix = operator.matrix.to(torch.float64)
-        return (WindowGroup(matrix, columns.unsqueeze(0), rows.unsqueeze(0)),)
+        columns = torch.arange(operator.n, device=operator.device).unsqueeze(0)
+        rows = torch.arange(operator.m, device=operator.device).unsqueeze(0)
+        return (WindowGroup(operator.matrix.to(torch.float64), columns, rows),)
     if isinstance(operator, Convolution):
-        return convolution_windows(operator)
+        return _of_convolution(operator)
     if isinstance(operator, Pooling):
-        return pooling_windows(operator)
+        return _of_pooling(operator)
     if isinstance(operator, Repeated):
-        return _repeated(operator, values, placed)
-    if isinstance(operator, Stack):
-        return _stacked(operator, values, placed)
-    if isinstance(operator, Scaled):
-        inner = windows(operator.operator, values=values, placed=placed)
-        return inner and tuple(replace(g, matrix=g.matrix * operator.factor) for g in inner)
+        return _of_repeated(operator, values)
+    if isinstance(operator, Sum):
+        return _of_stack(operator, values)
     if (moved := entry_map(operator)) is not None:
-        entries = _entries(operator.n, moved, values)
-        return _move_rows(entries, moved, operator.n) if placed else entries
+        # Each input it reads is a window of its own.
+        every = torch.arange(operator.n, device=moved.device).unsqueeze(1)
+        one = torch.ones(1, 1, dtype=torch.float64, device=every.device)
+        return _weigh_rows((WindowGroup(one, every, every),), moved, values)
     return None
 
 
-def _entries(n: int, moved: EntryMap, values: bool) -> Windows:
-    """An operator that only moves entries: each input it reads is a window of its own."""
-    every = torch.arange(n, device=moved.source.device).unsqueeze(1)
-    one = torch.ones(1, 1, dtype=torch.float64, device=every.device)
-    return _weigh_rows((WindowGroup(one, every, every),), moved, n, values)
-
-
-def _repeated(operator: Repeated, values: bool, placed: bool) -> Windows | None:
-    inner = windows(operator.operator, values=values, placed=placed)
+def _of_repeated(operator: Repeated, values: bool) -> Windows | None:
+    inner = windows(operator.operator, values=values)
     if inner is None:
         return None
     times = math.prod(operator.times)
     copies = torch.arange(times, device=operator.device)[:, None, None]
-    n, m = operator.operator.n, operator.operator.m if placed else _count(inner)
+    rows = _count(inner)
     return tuple(
         WindowGroup(
             group.matrix,
-            (group.columns + copies * n).flatten(0, 1),
-            (group.rows + copies * m).flatten(0, 1),
+            (group.columns + copies * operator.operator.n).flatten(0, 1),
+            (group.rows + copies * rows).flatten(0, 1),
         )
         for group in inner
     )
-
-
-def _stacked(operator: Stack, values: bool, placed: bool) -> Windows | None:
-    numbers = torch.arange(operator.m, device=operator.device)
-    if operator.dim is None:
-        parts = torch.split(numbers, [inner.m for inner in operator.operators])
-    else:
-        sizes = [inner.out_shape[operator.dim] for inner in operator.operators]
-        parts = torch.split(numbers.reshape(operator.out_shape), sizes, dim=operator.dim)
-    found: list[WindowGroup] = []
-    for inner, part in zip(operator.operators, parts, strict=True):
-        groups = windows(inner, values=values, placed=placed)
-        if groups is None:
-            return None
-        first, place = _count(found), part.reshape(-1)
-        found += [
-            replace(group, rows=place[group.rows] if placed else group.rows + first)
-            for group in groups
-        ]
-    return tuple(found)
 
 
 def _count(groups: Sequence[WindowGroup]) -> int:
@@ -153,26 +153,99 @@ def _count(groups: Sequence[WindowGroup]) -> int:
     return 1 + max((int(group.rows.max()) for group in groups if group.rows.numel()), default=-1)
 
 
-def _move_rows(groups: Windows, left: EntryMap, m: int) -> Windows | None:
-    """Writes rows that a map of entries kept as positions in its output; None if one is twice."""
-    outputs = (left.source >= 0).nonzero()[:, 0]
-    sources = left.source[outputs]
-    if bool((torch.bincount(sources, minlength=1) > 1).any()):
+def _of_stack(operator: Sum, values: bool) -> Windows | None:
+    if not operator.is_apart:
         return None
-    place = torch.full((m,), -1, dtype=torch.int64, device=sources.device)
-    place[sources] = outputs
-    return tuple(replace(group, rows=place[group.rows]) for group in groups)
+    found: list[WindowGroup] = []
+    for inner in operator.operators:
+        groups = windows(inner, values=values)
+        if groups is None:
+            return None
+        first = _count(found)
+        found += [replace(group, rows=group.rows + first) for group in groups]
+    return tuple(found)
 
 
-def _weigh_rows(groups: Windows, left: EntryMap, m: int, values: bool) -> Windows:
+def _of_convolution(operator: Convolution) -> Windows | None:
+    """Lists the windows of a convolution; taps that fall on the padding are left out."""
+    place = operator.device
+    sizes, grid = operator.in_shape[1:], operator.out_shape[1:]
+    position = torch.zeros((1,) * (2 * len(sizes)), dtype=torch.int64, device=place)
+    inside = torch.ones_like(position, dtype=torch.bool)
+    for axis, size in enumerate(sizes):
+        starts = torch.arange(grid[axis], device=place) * operator.stride[axis]
+        taps = torch.arange(operator.kernel[axis], device=place) * operator.dilation[axis]
+        at = starts[:, None] + taps[None, :] - operator.padding[axis][0]
+        view = [1] * (2 * len(sizes))
+        view[axis], view[len(sizes) + axis] = at.shape
+        position = position * size + at.reshape(view)
+        inside = inside & ((at >= 0) & (at < size)).reshape(view)
+    taps_in = torch.where(inside, position, -1).reshape(math.prod(grid), 1, -1)
+    count, pixels = math.prod(grid), math.prod(sizes)
+    channels, outputs = (
+        total // operator.groups for total in (operator.in_shape[0], operator.out_shape[0])
+    )
+    spots = torch.arange(count, device=place)
+    found: list[WindowGroup] = []
+    for group, kernel in enumerate(torch.split(operator.weight, outputs)):
+        offsets = (torch.arange(channels, device=place) + group * channels) * pixels
+        columns = torch.where(taps_in < 0, -1, taps_in + offsets[None, :, None])
+        numbers = torch.arange(outputs, device=place) + group * outputs
+        rows = spots[:, None] + numbers[None, :] * count
+        matrix = kernel.reshape(outputs, -1).to(torch.float64)
+        split = _split_by_scale(matrix, columns.reshape(count, -1), rows, None)
+        if split is None:
+            return None
+        found += split
+    return tuple(found)
+
+
+def _of_pooling(operator: Pooling) -> Windows:
+    """Lists the windows of an average: one output each, a product of one small row per axis."""
+    axes = len(operator.factors)
+    lead = math.prod(operator.in_shape[: len(operator.in_shape) - axes])
+    kinds = [_axis_kinds(factor.to(torch.float64)) for factor in operator.factors]
+    found = []
+    for combination in itertools.product(*kinds):
+        values = torch.ones(1, dtype=torch.float64, device=operator.device)
+        columns = torch.arange(lead, device=operator.device).unsqueeze(1)
+        rows = torch.arange(lead, device=operator.device)
+        for (row, places, outputs), factor in zip(combination, operator.factors, strict=True):
+            values = (values[:, None] * row).reshape(-1)
+            at = columns[:, None, :, None] * factor.shape[1] + places[None, :, None, :]
+            columns = at.flatten(2).flatten(0, 1)
+            rows = (rows[:, None] * factor.shape[0] + outputs).reshape(-1)
+        found.append(WindowGroup(values.unsqueeze(0), columns, rows.unsqueeze(1)))
+    return tuple(found)
+
+
+def _axis_kinds(factor: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Groups the rows of one axis's matrix by their non-zero values, wherever these stand.
+
+    Returns:
+        For each kind the values ``(k,)``, their positions ``(L, k)``, and the outputs ``(L,)``.
+    """
+    width = int((factor != 0).sum(dim=1).max())
+    places = torch.argsort((factor == 0).to(torch.int8), dim=1, stable=True)[:, :width]
+    patterns, which = distinct(torch.gather(factor, 1, places))
+    kinds = []
+    for number, pattern in enumerate(patterns):
+        used = pattern != 0
+        outputs = (which == number).nonzero().squeeze(1)
+        kinds.append((pattern[used], places[outputs][:, used], outputs))
+    return kinds
+
+
+# ---- what stands on either side ----
+
+
+def _weigh_rows(groups: Windows, left: Entries, values: bool) -> Windows:
     """Applies a map of entries on the left, and leaves out the outputs that it loses.
 
     Such a map ``L`` has a diagonal ``LᵀL``, so all that matters of it is one weight per output.
     """
-    read = left.source >= 0
-    squares = torch.zeros(m, dtype=torch.float64, device=left.source.device)
-    squares.index_add_(0, left.source[read], left.scale[read].square())
-    weights = squares.sqrt() if values else (squares > 0).to(torch.float64)
+    weights = left.weights().to(torch.float64)
+    weights = weights if values else (weights > 0).to(torch.float64)
     found: list[WindowGroup] = []
     for group in groups:
         patterns, which = distinct(weights[group.rows])
@@ -185,13 +258,46 @@ def _weigh_rows(groups: Windows, left: EntryMap, m: int, values: bool) -> Window
     return tuple(found)
 
 
-def _rename_columns(groups: Windows, reads: EntryMap) -> Windows | None:
+def _rename_columns(groups: Windows, reads: Entries) -> Windows | None:
     """Writes the windows in terms of the inputs of the factors on the right."""
     found: list[WindowGroup] = []
     for group in groups:
-        columns, scale = reads.read(group.columns)
-        split = split_by_scale(group.matrix, columns, group.rows, scale)
+        columns, scale = reads.look_up(group.columns)
+        split = _split_by_scale(group.matrix, columns, group.rows, scale.to(torch.float64))
         if split is None:
             return None
         found += split
     return tuple(found)
+
+
+def _split_by_scale(
+    matrix: Tensor, columns: Tensor, rows: Tensor, scale: Tensor | None
+) -> Sequence[WindowGroup] | None:
+    """Groups windows that read the same taps with the same factors, and drops empty taps.
+
+    Args:
+        matrix: Shape ``(p, q)``.
+        columns: Shape ``(L, q)``; -1 where nothing is read.
+        rows: Shape ``(L, p)``.
+        scale: Factor of each tap, shape ``(L, q)``; ones if None.
+
+    Returns:
+        The groups; None when there are too many, or a window reads an input twice.
+    """
+    factors = (columns >= 0).to(torch.float64) if scale is None else scale
+    if bool((factors == factors[:1]).all()):
+        patterns, which = factors[:1], torch.zeros(len(rows), dtype=torch.int64).to(rows.device)
+    else:
+        patterns, which = distinct(factors)
+    if len(patterns) > _MAX_PATTERNS:
+        return None
+    found: list[WindowGroup] = []
+    for number, pattern in enumerate(patterns):
+        used = pattern != 0
+        here = which == number
+        picked = columns[here][:, used]
+        ordered = picked.sort(dim=1).values
+        if bool((ordered[:, 1:] == ordered[:, :-1]).any()):
+            return None
+        found.append(WindowGroup(matrix[:, used] * pattern[used], picked, rows[here]))
+    return found

@@ -20,15 +20,14 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from fingerprint.errors import UsageError
-from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.segment import first_affine_segment
+from fingerprint.operators.segment import linear_operator
 from fingerprint.theory.activations import ACTIVATIONS, injective
 from fingerprint.theory.harmless_set import HarmlessSet
 from fingerprint.theory.linear_set import LinearSet
 from fingerprint.theory.max_pooling import adaptive_max_pooling, max_pooling
 from fingerprint.theory.row_constants import RowConstants, hidden_by_zeros
 
-__all__ = ["harmless_set", "operator_of", "set_of_call"]
+__all__ = ["harmless_set", "set_of_call"]
 
 
 def harmless_set(layer: Callable[[Tensor], Tensor], z: Tensor) -> HarmlessSet:
@@ -54,23 +53,13 @@ def harmless_set(layer: Callable[[Tensor], Tensor], z: Tensor) -> HarmlessSet:
     for result, function, args, kwargs in calls.made:
         if result is answer and function in _MAKERS:
             return set_of_call(function, z, args, kwargs)
-    return LinearSet(z, operator_of(layer, tuple(z.shape[1:])))
-
-
-def operator_of(layer: Callable[[Tensor], Tensor], in_shape: tuple[int, ...]) -> LinearOperator:
-    """Returns the linear part of an affine layer.
-
-    Raises:
-        UsageError: The layer is not affine, or not known to be, or does not take such inputs.
-    """
-    segment = first_affine_segment(layer, in_shape)
-    if segment.operator is None or segment.ended_by != "output":
-        reason = segment.reason or f"it ends at {segment.ended_by}"
+    try:
+        return LinearSet(z, linear_operator(layer, tuple(z.shape[1:]), device=z.device))
+    except UsageError as error:
         raise UsageError(
-            f"harmless set: expected an activation, softmax, pooling or affine layer for inputs "
-            f"{in_shape}, got {layer} ({reason}); solve_network solves for whole networks"
-        )
-    return segment.operator
+            f"harmless set: expected an activation, softmax, pooling or affine layer; {error}; "
+            "solve_network solves for whole networks"
+        ) from error
 
 
 class _Calls(TorchFunctionMode):

@@ -19,11 +19,12 @@ from torch import Tensor
 
 from fingerprint.errors import UsageError
 from fingerprint.operators.dense import Dense
+from fingerprint.operators.segment import linear_operator
 from fingerprint.spaces.null_space import null_space
 from fingerprint.spaces.rank import membership_tolerance, relative_cutoff
 from fingerprint.spaces.subspace import Subspace
 from fingerprint.theory.harmless_set import HarmlessSet
-from fingerprint.theory.layers import harmless_set, operator_of
+from fingerprint.theory.layers import harmless_set
 
 __all__ = ["PulledBack", "two_layer"]
 
@@ -135,7 +136,7 @@ def two_layer(
     Raises:
         UsageError: A layer is of another kind, or does not take such an input.
     """
-    matrix = operator_of(first, tuple(x.shape)).to_dense().to(torch.float64)
+    matrix = linear_operator(first, tuple(x.shape)).to_dense().to(torch.float64)
     with torch.no_grad():
         features = first(x[None])
     return PulledBack(x, matrix, harmless_set(second, features.to(torch.float64)))

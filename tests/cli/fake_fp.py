@@ -8,6 +8,8 @@ start many of them.
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -90,11 +92,22 @@ class _Registry:
         )
 
 
+def _load(path: object, options: object) -> SimpleNamespace:
+    """Loads nothing; with ``FP_TEST_NOISE`` it prints in every way that a network's code may."""
+    if os.environ.get("FP_TEST_NOISE"):
+        print("printed")
+        assert sys.__stdout__ is not None
+        print("around the stream", file=sys.__stdout__, flush=True)
+        os.write(1, b"around Python\n")
+        subprocess.run(["echo", "another program"], check=True)
+    return SimpleNamespace(warnings=())
+
+
 def _main() -> int:
     seconds = float(sys.argv.pop(1))
     vars(session).update(
         open_registry=lambda url, *, writing=False: _Registry(seconds),
-        load=lambda path, options: SimpleNamespace(warnings=()),
+        load=_load,
     )
     from cli.__main__ import main
 

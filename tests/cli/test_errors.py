@@ -140,6 +140,7 @@ def test_the_registry_is_closed_when_the_work_fails(fp: Any, script: Any) -> Non
         ["verify", "x.pt", "--alpha", "a"],
         ["verify", "x.pt", "y.pt"],
         ["register", "x.pt", "--probes", "0"],
+        ["register", "x.pt", "--probes", "1"],
         ["register", "x.pt", "--input-size", "3,-1,2"],
         ["register", "x.pt", "--parent", "nobody"],
         ["show", "nobody"],

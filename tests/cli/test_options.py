@@ -80,7 +80,7 @@ def test_a_command_passes_the_options_on_to_the_loader(fp: Any, script: Any) -> 
         "verify",
         "suspect.pt",
         *("--arch", "timm:resnet18", "--input-size", "3,32,32", "--std", "0.5"),
-        *("--output", "logits", "--device", "cuda", "--follow-symlinks"),
+        *("--output", "logits", "--device", "cuda", "--follow-symlinks", "--key", "ema"),
     )
     assert result.exit_code == 0
     (loaded,) = script.named("load")
@@ -92,6 +92,7 @@ def test_a_command_passes_the_options_on_to_the_loader(fp: Any, script: Any) -> 
         "std": (0.5,),
         "bounds": None,
         "output": "logits",
+        "key": "ema",
         "follow_symlinks": True,
         "device": "cuda",
     }

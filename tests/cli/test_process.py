@@ -119,3 +119,24 @@ def test_a_stream_closed_before_the_start_is_no_reason_for_a_traceback(closed: s
     )
     assert done.returncode == 0
     assert b"Traceback" not in (done.stderr or done.stdout or b"")
+
+
+@pytest.mark.parametrize("options", [["--json"], []], ids=["json", "table"])
+def test_what_a_networks_code_prints_goes_to_stderr(options: list[str]) -> None:
+    quiet, noisy = (_run("verify", "x.pt", *options, FP_TEST_NOISE=noise) for noise in ("", "1"))
+    assert (noisy.returncode, noisy.stdout) == (quiet.returncode, quiet.stdout)
+    assert noisy.stdout
+    for line in (b"printed", b"around the stream", b"around Python", b"another program"):
+        assert line in noisy.stderr
+
+
+def test_stdout_is_given_back_after_a_command() -> None:
+    program = (
+        "import sys; sys.argv = ['fp', '0', 'list'];"
+        "from tests.cli.fake_fp import _main as main\n"
+        "try:\n    main()\nexcept SystemExit: pass\n"
+        "print('afterwards', flush=True)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.endswith(b"afterwards\n")
+    assert done.stderr == b""

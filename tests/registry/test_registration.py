@@ -114,9 +114,11 @@ def test_the_seed_draws_whose_probes_a_model_is_asked_where_there_are_many(
     monkeypatch.setattr("registry.pairs.ASKED", 5)
     for seed in range(12):
         put(registry, f"m{seed}", seed)
-    one, again, another = (names(plan(registry, seed).ask) for seed in (90, 90, 91))
+    one, again = (names(plan(registry, 90).ask) for _ in range(2))
     assert len(one) == 5 < ASKED
-    assert one == again != another
+    assert one == again
+    # Two models may draw the same five; that many do not.
+    assert len({tuple(names(plan(registry, seed).ask)) for seed in range(90, 102)}) > 1
 
 
 def test_the_hundredth_model_reads_no_more_probes_than_the_fiftieth(

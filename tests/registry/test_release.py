@@ -164,7 +164,13 @@ def test_what_is_known_of_a_model_reads_the_same(old: Path) -> None:
         then = in_schema_2(entry["document"])
         assert now["fingerprint"].pop("state") == "current"
         assert now["fingerprint"].pop("method").startswith("probes=24 start=")
-        assert now["fingerprint"] == entry["document"]["fingerprint"]
+        known = dict(entry["document"]["fingerprint"])
+        unread = ("start_cosine",)  # Only tests looked at it.
+        known["per_probe"] = [
+            {key: one for key, one in probe.items() if key not in unread}
+            for probe in known["per_probe"]
+        ]
+        assert now["fingerprint"] == known
         assert [pair.pop("ratios")[0]["depth"] for pair in now["pairs"]] == [None] * len(
             then["pairs"]
         )

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from torch import nn
 
-from fingerprint.architectures.architecture import parse_architecture
+from fingerprint.architectures.architecture import key_difference, parse_architecture
 from fingerprint.architectures.factory import build_with_factory
 from fingerprint.errors import UsageError
 from tests.fingerprint.network.networks import HERE, small
@@ -26,6 +27,38 @@ def classes(module: nn.Module) -> int:
 @pytest.mark.parametrize("count", [2, 5, 9])
 def test_the_class_count_comes_from_the_weights(name: str, count: int) -> None:
     assert classes(build(f"{HERE}:{name}", count)) == count
+
+
+def passes_on(**options: Any) -> nn.Module:
+    return small(**options)
+
+
+def passes_on_nothing(**options: Any) -> nn.Module:
+    if options:
+        raise TypeError("no options are known")
+    return small()
+
+
+def other_word(n_classes: int = 5) -> nn.Module:
+    return small(n_classes)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "built"),
+    [("passes_on", 9, 9), ("passes_on_nothing", 9, 5), ("other_word", 3, 3)],
+)
+def test_the_class_count_reaches_factories_that_call_it_otherwise_or_pass_it_on(
+    name: str, count: int, built: int
+) -> None:
+    assert classes(build(f"{__name__}:{name}", count)) == built
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1"])
+def test_torchvisions_factories_find_the_class_count(name: str) -> None:
+    networks = pytest.importorskip("torchvision.models")
+    state = getattr(networks, name)(num_classes=7).state_dict()
+    module = build_with_factory(parse_architecture(f"torchvision.models:{name}"), state)
+    assert not key_difference(module, state)
 
 
 def test_a_stated_class_count_is_kept() -> None:

@@ -81,7 +81,7 @@ def test_a_small_difference_is_not_recognised(change: str) -> None:
     if change == "missing":
         del state["layer1.0.conv1.weight"]
     elif change == "extra":
-        state["layer1.0.conv3.weight"] = torch.ones(1)
+        state["layer1.0.conv3.weight"] = torch.ones(4, 4, 1, 1)
     elif change == "shape":
         state["conv1.0.weight"] = torch.ones(1, 1, 3, 3)
     else:

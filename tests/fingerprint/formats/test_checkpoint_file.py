@@ -3,9 +3,13 @@ from __future__ import annotations
 import argparse
 import collections
 import datetime
+import enum
+import fractions
+import functools
 import io
 import pathlib
 import pickle
+import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,7 +22,7 @@ import torch
 from torch import nn
 
 from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, UnsafeFile
-from fingerprint.formats.stand_ins import Inert
+from fingerprint.formats.safe_globals import Inert
 from fingerprint.formats.weights_file import read_weights
 from tests.fingerprint.network.networks import Runs, equal, small
 
@@ -64,7 +68,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
 def test_both_layouts_of_torch_are_read(write: Callable[..., str], layout: dict[str, bool]) -> None:
     state = small().state_dict()
     weights = read_weights(write(saved(state, **layout)))
-    assert equal(weights.tensors, state)
+    assert equal(weights.entries[0].tensors, state)
     assert weights.file.format == "torch"
 
 
@@ -99,7 +103,7 @@ def test_a_gadget_of_torch_itself_is_refused(write: Callable[..., str], mark: Pa
 
 def test_a_pickle_nested_in_bytes_stays_bytes(write: Callable[..., str], mark: Path) -> None:
     content = {"state_dict": small().state_dict(), "inner": pickle.dumps(Runs(mark), protocol=2)}
-    assert equal(read_weights(write(saved(content))).tensors, small().state_dict())
+    assert equal(read_weights(write(saved(content))).entries[0].tensors, small().state_dict())
 
 
 def test_a_plain_pickle_without_code_is_refused_too(write: Callable[..., str]) -> None:
@@ -149,7 +153,7 @@ def test_training_leftovers_beside_the_weights_are_ignored(write: Callable[..., 
         "device": torch.device("cpu"),
         "dtype": torch.float16,
     }
-    assert equal(read_weights(write(saved(content))).tensors, network.state_dict())
+    assert equal(read_weights(write(saved(content))).entries[0].tensors, network.state_dict())
 
 
 def test_stand_ins_keep_nothing(write: Callable[..., str]) -> None:
@@ -157,6 +161,82 @@ def test_stand_ins_keep_nothing(write: Callable[..., str]) -> None:
     read_weights(write(saved({"state_dict": small().state_dict(), "a": argparse.Namespace(x=1)})))
     assert set(torch.serialization.get_safe_globals()) == before
     assert vars(Inert(1, 2, x=3)) == {}
+
+
+class Config:
+    """A class of the user's own."""
+
+    def __init__(self) -> None:
+        self.lr = 0.1
+
+
+class Options(dict):  # type: ignore[type-arg]
+    """A dictionary of the user's own."""
+
+
+class Names(list):  # type: ignore[type-arg]
+    """A list of the user's own."""
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+BESIDE: dict[str, Callable[[], Any]] = {
+    "a class": lambda: nn.ReLU,
+    "a loss": nn.CrossEntropyLoss,
+    "a loss with weights": lambda: nn.CrossEntropyLoss(weight=torch.ones(5)),
+    "a layer": lambda: nn.Linear(2, 3),
+    "a function": lambda: nn.functional.cross_entropy,
+    "an optimizer's class": lambda: torch.optim.AdamW,
+    "an optimizer to be made": lambda: functools.partial(torch.optim.SGD, lr=0.1),
+    "an object": Config,
+    "a class of one's own": lambda: Config,
+    "a dictionary of one's own": lambda: Options(a=1, b=Config()),
+    "a list of one's own": lambda: Names(["a", "b"]),
+    "a choice": lambda: Colour.RED,
+    "a fraction": lambda: fractions.Fraction(1, 3),
+    "a state of NumPy's": lambda: np.random.default_rng(0).bit_generator.state,
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_lies_beside_the_weights_is_stood_in_for(
+    write: Callable[..., str], name: str, layout: dict[str, bool]
+) -> None:
+    state = small().state_dict()
+    if layout is LEGACY and name in ("a class", "a loss", "a loss with weights", "a layer"):
+        pytest.skip("the older layout stores the source of modules' classes")
+    content = {"state_dict": state, "hyper_parameters": {"lr": 0.1, "extra": BESIDE[name]()}}
+    assert equal(read_weights(write(saved(content, **layout))).entries[0].tensors, state)
+
+
+def test_weights_in_a_dictionary_of_ones_own_are_read(write: Callable[..., str]) -> None:
+    state = small().state_dict()
+    path = write(saved({"weights": Options(state)}))
+    assert equal(read_weights(path).entries[0].tensors, state)
+
+
+HARMFUL = (
+    "subprocess.Popen", "builtins.eval", "builtins.getattr", "runpy.run_path", "pty.spawn",
+    "ctypes.CDLL", "types.FunctionType", "types.CodeType", "importlib.import_module",
+    "torch.utils.collect_env.run", "torch.hub.load", "torch.storage._load_from_bytes",
+    "numpy.testing._private.utils.runstring", "pip.main", "webbrowser.open", "code.Interpreter",
+    "cloudpickle.cloudpickle._make_function", "asyncio.unix_events._UnixSubprocessTransport",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HARMFUL)
+def test_names_that_only_harm_needs_are_refused_by_name(
+    write: Callable[..., str], name: str
+) -> None:
+    module, _, leaf = name.rpartition(".")
+    call = b"\x80\x02c" + f"{module}\n{leaf}\n".encode() + b")R."
+    data = rewritten(saved({"w": torch.ones(2)}), lambda n, c: call if n.endswith(".pkl") else c)
+    with pytest.raises(UnsafeFile, match=re.escape(name)):
+        read_weights(write(data))
 
 
 def test_another_class_is_refused_with_its_exact_type(write: Callable[..., str]) -> None:
@@ -186,8 +266,8 @@ def test_tensors_that_are_no_weights_are_refused_by_kind(
 def test_float8_is_read_and_converted(write: Callable[..., str]) -> None:
     values = torch.tensor([0.5, -1.0, 2.0])
     weights = read_weights(write(saved({"w": values.to(torch.float8_e4m3fn)})))
-    assert torch.equal(weights.tensors["w"], values)
-    assert "float8_e4m3fn" in weights.warnings[0]
+    assert torch.equal(weights.entries[0].tensors["w"], values)
+    assert "float8_e4m3fn" in weights.entries[0].warnings[0]
 
 
 @pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])
@@ -213,7 +293,7 @@ def test_a_deflated_bomb_is_refused_before_it_expands(write: Callable[..., str])
 def test_a_deflated_checkpoint_of_ordinary_weights_is_read(write: Callable[..., str]) -> None:
     state = small().state_dict()
     data = rewritten(saved(state), lambda _, content: content, compression=zipfile.ZIP_DEFLATED)
-    assert equal(read_weights(write(data)).tensors, state)
+    assert equal(read_weights(write(data)).entries[0].tensors, state)
 
 
 def test_a_storage_larger_than_its_record_is_refused(write: Callable[..., str]) -> None:
@@ -238,28 +318,10 @@ def test_text_encodings_cannot_be_chained_into_a_bomb(write: Callable[..., str])
         read_weights(write(data))
 
 
-@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "archive/../../evil", "..\\evil", "C:/x"])
-def test_member_names_that_point_out_of_the_archive_are_refused(
-    write: Callable[..., str], name: str
-) -> None:
-    out = io.BytesIO(saved({"w": torch.ones(2)}))
-    with zipfile.ZipFile(out, "a") as archive:
-        archive.writestr(name, b"evil")
-    with pytest.raises(UnsafeFile, match="points out of the archive"):
-        read_weights(write(out.getvalue()))
-
-
-def test_a_symbolic_link_in_the_archive_is_refused(write: Callable[..., str]) -> None:
-    out = io.BytesIO(saved({"w": torch.ones(2)}))
-    with zipfile.ZipFile(out, "a") as archive:
-        link = zipfile.ZipInfo("archive/data/9")
-        link.external_attr = 0o120777 << 16
-        archive.writestr(link, b"/etc/passwd")
-    with pytest.raises(UnsafeFile, match="symbolic link"):
-        read_weights(write(out.getvalue()))
-
-
-@pytest.mark.parametrize("extra", ["archive/inner.zip", "archive/evil.py", "other/data.pkl"])
+@pytest.mark.parametrize(
+    "extra",
+    ["archive/x.zip", "archive/x.py", "other/data.pkl", "../x", "/etc/x", "archive/../../x"],
+)
 def test_members_torch_does_not_write_are_refused(write: Callable[..., str], extra: str) -> None:
     out = io.BytesIO(saved({"w": torch.ones(2)}))
     with zipfile.ZipFile(out, "a") as archive:
@@ -288,23 +350,6 @@ def test_archives_that_are_no_checkpoint_are_refused(write: Callable[..., str]) 
     for data, reason in ((arrays, "NumPy"), (other, "not a torch checkpoint"), (keras, "Keras")):
         with pytest.raises(InputRefused, match=reason):
             read_weights(write(data.getvalue()))
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"\0" * 257 + b"ustar" + b"\0" * 300, "tar archive"),
-        (b"\x1f\x8b\x08" + b"\0" * 40, "gzip"),
-        (b"\x89HDF\r\n\x1a\n" + b"\0" * 40, "HDF5"),
-        (b"<!DOCTYPE html><html>", "HTML page"),
-        (b"\x93NUMPY\x01\0", "NumPy"),
-        (b"hello, these are no weights at all", "neither safetensors nor a torch file"),
-    ],
-    ids=["tar", "gzip", "hdf5", "html", "npy", "text"],
-)
-def test_foreign_files_are_named(write: Callable[..., str], data: bytes, reason: str) -> None:
-    with pytest.raises(MalformedFile, match=reason):
-        read_weights(write(data))
 
 
 @pytest.mark.parametrize("layout", [ZIP, LEGACY], ids=["zip", "legacy"])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fingerprint.errors import MalformedFile, UnsafeFile
+from fingerprint.errors import IncompatibleModel, MalformedFile, UnsafeFile
 from fingerprint.formats.folder import locate
 from fingerprint.formats.weights_file import read_weights
 from tests.fingerprint.network.networks import small
@@ -28,9 +28,35 @@ def test_weights_and_configuration_are_found(folder: Path) -> None:
     assert place.config == {"architecture": "resnet10t"}
 
 
-def test_safetensors_is_preferred_to_a_pickle(folder: Path) -> None:
-    torch.save({}, folder / "pytorch_model.bin")
+@pytest.mark.parametrize("other", ["pytorch_model.bin", "model.pth", "best.ckpt", "a.safetensors"])
+def test_several_weights_files_are_refused_unless_one_is_named(folder: Path, other: str) -> None:
+    torch.save(small().state_dict(), folder / other)
+    with pytest.raises(IncompatibleModel, match="name the one that is meant") as caught:
+        locate(str(folder))
+    assert other in str(caught.value)
+    assert "model.safetensors" in str(caught.value)
+    named = locate(str(folder / other))
+    assert Path(named.weights) == folder / other
+    assert named.config == {"architecture": "resnet10t"}
+
+
+@pytest.mark.parametrize("other", ["optimizer.pt", "training_args.bin", "rng_state_0.pth"])
+def test_a_trainers_other_files_are_no_weights(folder: Path, other: str) -> None:
+    torch.save({}, folder / other)
     assert locate(str(folder)).weights.endswith("model.safetensors")
+
+
+def test_one_weights_file_of_any_name_is_read(tmp_path: Path) -> None:
+    torch.save(small().state_dict(), tmp_path / "resnet_best.pth")
+    assert read_weights(str(tmp_path)).file.format == "torch"
+
+
+@pytest.mark.parametrize("text", ["{", '{"unrelated": 1}', "[]"])
+def test_a_foreign_configuration_beside_a_named_file_does_not_matter(
+    folder: Path, text: str
+) -> None:
+    (folder / "config.json").write_text(text)
+    assert locate(str(folder / "model.safetensors")).config == {}
 
 
 def test_pytorch_model_bin_is_read(tmp_path: Path) -> None:

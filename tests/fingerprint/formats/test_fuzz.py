@@ -46,7 +46,9 @@ def survives(data: bytes, folder: Path) -> None:
         assert message.isprintable()
         assert len(message) < len(str(path)) + 500
     else:
-        assert all(isinstance(tensor, torch.Tensor) for tensor in weights.tensors.values())
+        assert all(
+            isinstance(tensor, torch.Tensor) for tensor in weights.entries[0].tensors.values()
+        )
 
 
 @pytest.mark.parametrize("kind", FILES)

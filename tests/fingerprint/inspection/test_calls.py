@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fingerprint.inspection.calls import LayerCall, record
-from fingerprint.inspection.names import named
+from fingerprint.inspection.calls import LayerCall, named, record
 from tests.fingerprint.inspection.judge import model_of
 
 LOOSE = (-1.0, 1.0)

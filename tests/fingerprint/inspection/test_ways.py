@@ -9,22 +9,20 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
-from fingerprint.inspection.bounds import rank_bound
 from fingerprint.inspection.spectrum import Spectrum
-from fingerprint.inspection.ways import ways
+from fingerprint.inspection.ways import rank_bound, ways
 from fingerprint.operators import (
     Convolution,
     Dense,
     Diagonal,
+    Entries,
     LinearOperator,
-    Permute,
     Product,
     Repeated,
-    Reshape,
-    adaptive_average_pooling,
     as_patches,
-    average_pooling,
+    linear_operator,
 )
 
 F64 = torch.float64
@@ -53,7 +51,9 @@ OPERATORS: dict[str, LinearOperator] = {
     "matrix of deficient rank": Dense(_random(8, 3) @ _random(3, 9)),
     "on tokens": Repeated(Dense(_random(5, 8)), (2, 3)),
     "on tokens, turned": Product(
-        Permute((3, 5), (1, 0)), Repeated(Dense(_random(5, 8)), (3,)), Reshape((24,), (3, 8))
+        Entries.read(lambda x: x.mT, (3, 5)),
+        Repeated(Dense(_random(5, 8)), (3,)),
+        Entries.identity((24,), (3, 8)),
     ),
     "batch norm": Diagonal(_random(4, 1, 1), (4, 3, 3)),
     "batch norm with a dead channel": Diagonal(
@@ -70,9 +70,11 @@ OPERATORS: dict[str, LinearOperator] = {
     "depthwise with twins": _convolution(_twins(), 5, 6, groups=6),
     "grouped": _convolution(_random(6, 2, 3, 3), 5, 5, groups=3, padding=1),
     "along one axis": _convolution(_random(4, 2, 5), 17, dilation=2),
-    "average pooling": average_pooling((3, 7, 7), 3, 2, 1),
-    "adaptive pooling": adaptive_average_pooling((2, 7, 5), (3, 2)),
-    "mean": adaptive_average_pooling((4, 6, 6), 1),
+    "average pooling": linear_operator(lambda x: functional.avg_pool2d(x, 3, 2, 1), (3, 7, 7)),
+    "adaptive pooling": linear_operator(
+        lambda x: functional.adaptive_avg_pool2d(x, (3, 2)), (2, 7, 5)
+    ),
+    "mean": linear_operator(lambda x: x.mean((2, 3)), (4, 6, 6)),
 }
 
 

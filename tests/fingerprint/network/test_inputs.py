@@ -112,3 +112,87 @@ def test_samples_are_reproducible_and_inside_the_bounds() -> None:
     assert torch.equal(first, second)
     assert -2 <= first.min() < -1.5
     assert 2.5 < first.max() <= 3
+
+
+PUBLISHED = {"input_size": (3, 32, 32), "mean": (0.485, 0.456, 0.406), "std": (0.2, 0.2, 0.2)}
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "text"),
+    [
+        ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375), "mean 123.675 lies outside 0..1"),
+        ((103.53,), (1.0,), "mean 103.53 lies outside 0..1"),
+        ((0.5, 0.5, 127.5), None, "mean 127.5 lies outside 0..1"),
+        ((0.0,), (255.0,), "std 255 is wider than 0..1"),
+        (None, (0.2, 58.395, 0.2), "std 58.395 is wider than 0..1"),
+    ],
+)
+def test_normalisation_on_the_scale_of_bytes_is_refused_with_the_way_out(
+    mean: tuple[float, ...] | None, std: tuple[float, ...] | None, text: str
+) -> None:
+    with pytest.raises(
+        UsageError, match=rf"{text}: on the 0\.\.255 scale\? give --bounds 0,255 or divide"
+    ):
+        describe_input(small(), settings={}, input_size=(3, 32, 32), mean=mean, std=std)
+
+
+def test_the_same_scale_in_metadata_is_refused_as_the_files() -> None:
+    settings = {"input_size": (3, 32, 32), "mean": (123.675,) * 3, "std": (58.395,) * 3}
+    with pytest.raises(IncompatibleModel, match=r"metadata: mean 123\.675 lies outside 0\.\.1"):
+        describe_input(small(), settings=settings)
+
+
+@pytest.mark.parametrize(
+    ("mean", "bounds"),
+    [((-0.5,), None), ((3.0,), (-1.0, 1.0)), ((300.0,), (0.0, 255.0)), ((5.0,), (10.0, 20.0))],
+)
+def test_a_mean_outside_any_bounds_is_refused(
+    mean: tuple[float, ...], bounds: tuple[float, float] | None
+) -> None:
+    with pytest.raises(UsageError, match=r"lies outside .*--bounds"):
+        describe_input(small(), settings={}, input_size=(3, 32, 32), mean=mean, bounds=bounds)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "bounds"),
+    [
+        ((0.0,), (1.0,), None),
+        ((1.0,), (1.0,), None),
+        ((0.0,), (1 / 255,), None),  # a network of raw bytes, asked with pictures
+        ((0.0,), (1.0,), (10.0, 20.0)),
+        ((0.0,), (1.0,), (-0.25, 0.25)),
+        ((123.675,) * 3, (58.395,) * 3, (0.0, 255.0)),
+    ],
+)
+def test_normalisation_that_inputs_can_have_is_taken(
+    mean: tuple[float, ...], std: tuple[float, ...], bounds: tuple[float, float] | None
+) -> None:
+    spec, _ = describe_input(
+        small(), settings={}, input_size=(3, 32, 32), mean=mean, std=std, bounds=bounds
+    )
+    assert (spec.mean, spec.std) == (mean, std)
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 255.0), (-1.0, 1.0), (0.0, 2.0)])
+def test_published_normalisation_does_not_apply_to_other_bounds(
+    bounds: tuple[float, float],
+) -> None:
+    spec, warnings = describe_input(small(), settings=PUBLISHED, bounds=bounds)
+    assert (spec.mean, spec.std, spec.shape) == ((), (), (3, 32, 32))
+    assert any("were not used for bounds" in warning for warning in warnings)
+    stated, warnings = describe_input(small(), settings=PUBLISHED, bounds=bounds, mean=(0.0,))
+    assert (stated.mean, stated.std) == ((0.0,), ())
+    assert warnings == ()
+
+
+def test_published_normalisation_applies_to_the_bounds_it_is_for() -> None:
+    spec, warnings = describe_input(small(), settings=PUBLISHED, bounds=(0.0, 1.0))
+    assert (spec.mean, spec.std) == (PUBLISHED["mean"], PUBLISHED["std"])
+    assert warnings == ()
+
+
+def test_small_normalisation_beside_large_bounds_is_warned_of() -> None:
+    _, warnings = describe_input(
+        small(), settings={}, input_size=(3, 8, 8), mean=(0.5,), std=(0.2,), bounds=(0, 255)
+    )
+    assert any("looks like one for inputs in 0..1" in warning for warning in warnings)

@@ -261,11 +261,28 @@ def test_several_unnamed_answers_ask_for_output() -> None:
 
 
 @pytest.mark.parametrize(
-    "pack", [lambda y: y[:, :1], lambda y: y.argmax(1), lambda y: "cat", lambda y: y[:, :, None]]
+    "pack", [lambda y: y[:, :0], lambda y: y.argmax(1), lambda y: "cat", lambda y: y[:, :, None]]
 )
 def test_answers_that_are_no_logits_are_refused(pack: Callable[[Tensor], Any]) -> None:
     with pytest.raises(IncompatibleModel):
         load_model(Answers(pack), input_size=(3, 16, 16))
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [lambda y: y[:, :1], lambda y: y[:, 0], lambda y: {"logits": y[:, :1]}, lambda y: [y[:, 0]]],
+)
+def test_one_output_is_taken_as_two_logits_and_said(pack: Callable[[Tensor], Any]) -> None:
+    model = load_model(Answers(pack).eval(), input_size=(3, 16, 16))
+    assert model.output == OutputSpec(classes=2)
+    assert any("one number for each input" in warning for warning in model.warnings)
+    x = torch.rand(3, 3, 16, 16, requires_grad=True)
+    answers = model(x)
+    assert answers.shape == (3, 2)
+    assert torch.equal(answers[:, 1], small().eval()(x)[:, 0])
+    assert torch.equal(answers[:, 0], torch.zeros(3))
+    answers[:, 1].sum().backward()
+    assert x.grad is not None
 
 
 @pytest.mark.parametrize("size", [(1, 32, 32), (32, 32, 3), (3, 1, 1), (12,)])
@@ -299,15 +316,18 @@ def test_an_architecture_for_a_live_module_is_a_usage_error() -> None:
         load_model(small(), arch=RESNET)
 
 
-def test_a_model_can_be_loaded_again_from_what_it_says(resnet: nn.Module, tmp_path: Path) -> None:
-    torch.save(resnet.state_dict(), tmp_path / "a.pt")
-    first = load_model(tmp_path / "a.pt")
+@pytest.mark.parametrize("key", [None, "student"])
+def test_a_model_can_be_loaded_again_from_what_it_says(
+    resnet: nn.Module, tmp_path: Path, key: str | None
+) -> None:
+    other = {name: 2 * tensor for name, tensor in resnet.state_dict().items()}
+    torch.save({"teacher": other, "student": resnet.state_dict()}, tmp_path / "a.pt")
+    first = load_model(tmp_path / "a.pt", key=key)
     assert first.file is not None
-    again = load_model(
-        first.file.path, arch=first.architecture, input_size=first.input.shape,
-        mean=first.input.mean, std=first.input.std,
-    )  # fmt: skip
+    options = json.loads(json.dumps(first.load_options))
+    again = load_model(first.file.path, **options)
     assert (again.digest, again.input, again.output) == (first.digest, first.input, first.output)
+    assert again.load_options == first.load_options
 
 
 @pytest.fixture

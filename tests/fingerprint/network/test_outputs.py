@@ -4,12 +4,15 @@ from collections import namedtuple
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from fingerprint.distances import answer_distance
 from fingerprint.errors import IncompatibleModel, UsageError
-from fingerprint.network.outputs import describe_output, pick_output, take
+from fingerprint.network.outputs import as_rows, describe_output, pick_output, take
+from fingerprint.network.spec import OutputSpec
 
 ROWS = torch.randn(2, 5)
 MAP = torch.randn(2, 5, 8, 8)
@@ -83,8 +86,9 @@ def test_answers_without_a_tensor_are_incompatible(answers: Any) -> None:
 @pytest.mark.parametrize(
     ("answers", "reason"),
     [
-        (torch.randn(2, 1), "single value"),
-        (torch.randn(2), "single value"),
+        (torch.randn(2, 0), "2x0 for 2 inputs"),
+        (torch.randn(5), "expected 2 rows"),
+        (torch.tensor([1, 0]), "int64"),
         (torch.tensor(1.0), "a scalar"),
         (MAP, "2x5x8x8"),
         (torch.randn(2, 7, 5), "map or a sequence"),
@@ -92,8 +96,9 @@ def test_answers_without_a_tensor_are_incompatible(answers: Any) -> None:
         (torch.tensor([[1, 2], [3, 4]]), "int64"),
         (torch.ones(2, 2, dtype=torch.complex64), "complex64"),
     ],
-    ids=["one column", "one axis", "scalar", "map", "sequence", "rows", "integers", "complex"],
-)
+    ids=["no column", "other rows", "one label", "scalar", "map", "sequence", "rows", "integers",
+         "complex"],
+)  # fmt: skip
 def test_what_is_no_row_of_logits_is_refused_by_shape(answers: Tensor, reason: str) -> None:
     with pytest.raises(IncompatibleModel, match=reason):
         describe_output(answers, batch=2)
@@ -103,3 +108,19 @@ def test_logits_and_probabilities_are_told_apart() -> None:
     assert describe_output(ROWS, batch=2).kind == "logits"
     assert describe_output(ROWS.softmax(1), batch=2).kind == "probabilities"
     assert describe_output(ROWS, batch=2).classes == 5
+
+
+@pytest.mark.parametrize("answers", [torch.tensor([[2.0], [-3.0]]), torch.tensor([2.0, -3.0])])
+def test_one_output_is_two_logits_of_which_the_first_is_zero(answers: Tensor) -> None:
+    assert describe_output(answers, batch=2) == OutputSpec(classes=2, kind="logits")
+    assert as_rows(answers).tolist() == [[0.0, 2.0], [0.0, -3.0]]
+
+
+def test_distances_of_one_output_are_differences_up_to_a_factor() -> None:
+    a, b = torch.randn(7), torch.randn(7)
+    found = answer_distance(as_rows(a).numpy(), as_rows(b).numpy(), "logits")
+    np.testing.assert_allclose(found, (a - b).abs().numpy() / np.sqrt(2), rtol=1e-5)
+
+
+def test_several_outputs_stay_as_they_are() -> None:
+    assert as_rows(ROWS) is ROWS

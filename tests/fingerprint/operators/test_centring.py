@@ -104,7 +104,7 @@ def test_no_probe_is_drawn_from_what_every_such_network_ignores() -> None:
 
 
 def test_the_centring_of_trailing_axes_is_numpys_projection() -> None:
-    operator = centring((2, 3, 4), 12, dtype=torch.float64, device=torch.device("cpu"))
+    operator = centring((2, 3, 4), 12, device=torch.device("cpu"))
     x = torch.arange(24, dtype=torch.float64).reshape(2, 3, 4) ** 2
     expected = x - x.reshape(2, -1).mean(dim=1).reshape(2, 1, 1)
     torch.testing.assert_close(operator.matvec(x), expected)

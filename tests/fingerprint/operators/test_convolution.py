@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from fingerprint.errors import UsageError
-from fingerprint.operators import Convolution
+from fingerprint.operators import Convolution, PatchConvolution, as_patches
 from tests.support.operator_contract import check_operator, matrix_of
 
 
@@ -41,13 +41,12 @@ def loops(operator: Convolution) -> NDArray[np.float64]:
 CASES: list[dict[str, Any]] = [
     {"in": (2, 7), "k": (3,), "out": 3},
     {"in": (4, 9), "k": (2,), "out": 4, "stride": 3, "padding": 1, "groups": 2},
-    {"in": (1, 8), "k": (3,), "out": 2, "dilation": 2, "padding": "same"},
-    {"in": (1, 8), "k": (4,), "out": 2, "padding": "same"},
+    {"in": (1, 8), "k": (3,), "out": 2, "dilation": 2, "padding": 2},
+    {"in": (1, 8), "k": (4,), "out": 2, "padding": ((1, 2),)},
     {"in": (3, 6, 5), "k": (3, 2), "out": 2},
     {"in": (3, 6, 5), "k": (3, 3), "out": 4, "padding": 1},
     {"in": (2, 7, 8), "k": (3, 3), "out": 3, "stride": 2, "padding": (1, 0)},
     {"in": (2, 8, 8), "k": (2, 2), "out": 3, "stride": 3},
-    {"in": (2, 5, 6), "k": (2, 4), "out": 2, "padding": "same"},
     {"in": (2, 5, 6), "k": (3, 3), "out": 2, "padding": ((0, 2), (1, 0))},
     {"in": (4, 6, 6), "k": (3, 3), "out": 4, "groups": 4, "padding": 1},
     {"in": (4, 7, 7), "k": (3, 2), "out": 6, "groups": 2, "dilation": (2, 3), "stride": (1, 2)},
@@ -75,7 +74,6 @@ def test_convolution_is_the_matrix_of_its_definition(
     check_operator(operator, loops(operator))
 
 
-@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
 @pytest.mark.parametrize(
     "case", [case for case in CASES if not isinstance(case.get("padding", 0), tuple)], ids=str
 )
@@ -154,8 +152,6 @@ WEIGHT = torch.zeros(4, 2, 3, 3)
         (WEIGHT, (2, 8, 8), {"dilation": 0}, "dilation"),
         (WEIGHT, (2, 8, 8), {"padding": -1}, "padding"),
         (WEIGHT, (2, 8, 8), {"padding": ((1, 2, 3), (1, 2))}, "padding"),
-        (WEIGHT, (2, 8, 8), {"padding": "full"}, "padding"),
-        (WEIGHT, (2, 8, 8), {"padding": "same", "stride": 2}, "stride 1"),
         (torch.zeros(0, 2, 3, 3), (2, 8, 8), {}, "non-empty"),
         (torch.zeros(4, 0, 3, 3), (0, 8, 8), {}, "non-empty"),
         (torch.zeros(4, 2), (2, 8), {}, "kernel sizes"),
@@ -167,3 +163,56 @@ def test_settings_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         Convolution(weight, shape, **options)
+
+
+# ---- windows that do not overlap ----
+
+PATCHES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((4, 3, 2, 2), (3, 6, 4), {"stride": 2}),
+    ((4, 3, 2, 2), (3, 7, 5), {"stride": 2}),  # a row and a column are never covered
+    ((2, 1, 2, 3), (1, 9, 8), {"stride": (4, 3)}),  # gaps between windows
+    ((6, 2, 2, 2), (4, 6, 6), {"stride": 2, "groups": 2}),
+    ((4, 1, 2, 2), (4, 5, 5), {"stride": 3, "groups": 4}),
+    ((2, 2, 2, 2), (2, 9, 9), {"stride": 4, "dilation": 3}),  # holes inside windows
+    ((3, 2, 3), (2, 11), {"stride": 4}),
+    ((2, 1, 2, 2, 2), (1, 4, 5, 6), {"stride": (2, 2, 3)}),
+    ((5, 3, 1, 1), (3, 3, 3), {}),
+]
+
+
+def patches(weight: tuple[int, ...], shape: tuple[int, ...], options: dict[str, Any]) -> Any:
+    generator = torch.Generator().manual_seed(3)
+    numbers = torch.randn(weight, generator=generator, dtype=torch.float64)
+    return as_patches(Convolution(numbers, shape, **options))
+
+
+@pytest.mark.parametrize(("weight", "shape", "options"), PATCHES)
+def test_patch_convolution_is_a_convolution(weight: Any, shape: Any, options: Any) -> None:
+    operator = patches(weight, shape, options)
+    assert isinstance(operator, PatchConvolution)
+    check_operator(operator, loops(operator))
+
+
+@pytest.mark.parametrize(("weight", "shape", "options"), PATCHES)
+def test_its_block_is_what_each_patch_is_multiplied_by(
+    weight: Any, shape: Any, options: Any
+) -> None:
+    operator = patches(weight, shape, options)
+    rows = loops(operator).reshape(operator.groups, -1, operator.patches, operator.n)
+    for group, patch in np.ndindex(operator.groups, operator.patches):
+        one = rows[group, :, patch]
+        kept = one[:, np.abs(one).sum(axis=0) > 0]
+        np.testing.assert_allclose(kept, operator.block()[group].numpy())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": 1}, {"stride": 2, "padding": 1}, {"stride": 2, "dilation": 2}, {"stride": (2, 1)}],
+)
+def test_overlapping_or_padded_windows_are_no_patches(options: dict[str, Any]) -> None:
+    weight = torch.zeros(2, 1, 2, 2)
+    convolution = Convolution(weight, (1, 6, 6), **options)
+    assert not convolution.is_patchwise
+    assert as_patches(convolution) is convolution
+    with pytest.raises(UsageError, match="use Convolution"):
+        PatchConvolution(weight, (1, 6, 6), **options)

@@ -1,4 +1,4 @@
-"""Dense layers, and dense layers repeated over tokens."""
+"""Dense layers, on the whole input or on each token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from fingerprint.errors import UsageError
-from fingerprint.operators import DENSE_LIMIT, Dense, Repeated, Reshape
+from fingerprint.operators import DENSE_LIMIT, Dense, Entries, Repeated
 from tests.support.operator_contract import check_operator, matrix_of
 
 
@@ -23,7 +23,7 @@ def test_dense_takes_and_gives_any_shape() -> None:
     check_operator(Dense(matrix, (3, 2, 2), (2, 3)), matrix.numpy())
 
 
-def test_repeated_dense_is_a_linear_layer_on_tokens() -> None:
+def test_a_matrix_on_each_run_of_entries_is_a_linear_layer_on_tokens() -> None:
     weight = torch.randn(3, 4, dtype=torch.float64)
     twin = matrix_of(lambda x: functional.linear(x, weight), (2, 5, 4))
     check_operator(Repeated(Dense(weight), (2, 5)), twin)
@@ -48,7 +48,7 @@ def test_shapes_that_do_not_fit_are_refused(
 def test_a_matrix_beyond_the_limit_is_never_built() -> None:
     size = int(DENSE_LIMIT**0.5) + 1
     with pytest.raises(UsageError, match="matrix-free"):
-        Reshape((size,), (size,)).to_dense()
+        Entries.identity((size,), (size,)).to_dense()
 
 
 def test_no_repetition_along_an_empty_axis() -> None:

@@ -1,20 +1,18 @@
-"""Average pooling against torch on basis vectors."""
+"""Averages and interpolation are read off as a matrix for each axis: torch on basis vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from fingerprint.errors import UsageError
-from fingerprint.operators import (
-    Pooling,
-    adaptive_average_pooling,
-    average_pooling,
-    global_mean,
-)
+from fingerprint.operators import Pooling, linear_operator
+from fingerprint.operators.composed import factors_of
 from tests.support.operator_contract import check_operator, matrix_of
 
 AVERAGE = {1: functional.avg_pool1d, 2: functional.avg_pool2d, 3: functional.avg_pool3d}
@@ -23,6 +21,12 @@ ADAPTIVE = {
     2: functional.adaptive_avg_pool2d,
     3: functional.adaptive_avg_pool3d,
 }
+
+
+def check_pooling(function: Callable[[Tensor], Tensor], shape: tuple[int, ...]) -> None:
+    operator = linear_operator(function, shape)
+    assert any(isinstance(factor, Pooling) for factor in factors_of(operator))
+    check_operator(operator, matrix_of(function, shape))
 
 
 @pytest.mark.parametrize("count_include_pad", [True, False])
@@ -49,15 +53,13 @@ def test_average_pooling_is_what_torch_computes(
 ) -> None:
     options = {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
     pool = AVERAGE[len(shape) - 1]
-    twin = matrix_of(lambda x: pool(x, kernel, stride, padding, **options), shape)
-    check_operator(average_pooling(shape, kernel, stride, padding, **options), twin)
+    check_pooling(lambda x: pool(x, kernel, stride, padding, **options), shape)
 
 
 @pytest.mark.parametrize("shape", [(2, 5, 6), (1, 4, 4, 4)])
 def test_a_given_divisor_replaces_the_count(shape: tuple[int, ...]) -> None:
     pool = AVERAGE[len(shape) - 1]
-    twin = matrix_of(lambda x: pool(x, 3, 2, 1, divisor_override=5), shape)
-    check_operator(average_pooling(shape, 3, 2, 1, divisor_override=5), twin)
+    check_pooling(lambda x: pool(x, 3, 2, 1, divisor_override=5), shape)
 
 
 @pytest.mark.parametrize(
@@ -66,36 +68,28 @@ def test_a_given_divisor_replaces_the_count(shape: tuple[int, ...]) -> None:
 )
 def test_adaptive_pooling_is_what_torch_computes(shape: tuple[int, ...], sizes: Any) -> None:
     pool = ADAPTIVE[len(shape) - 1]
-    twin = matrix_of(lambda x: pool(x, sizes), shape)
-    check_operator(adaptive_average_pooling(shape, sizes), twin)
+    check_pooling(lambda x: pool(x, sizes), shape)
 
 
-def test_global_mean_keeps_channels_apart() -> None:
-    twin = matrix_of(lambda x: x.mean(dim=(2, 3), keepdim=True), (3, 4, 5))
-    check_operator(global_mean((3, 4, 5)), twin)
-
-
-def test_pooling_in_single_precision() -> None:
-    twin = matrix_of(lambda x: functional.avg_pool2d(x, 2), (2, 4, 4))
-    check_operator(average_pooling((2, 4, 4), 2, dtype=torch.float32), twin)
+@pytest.mark.parametrize("dims", [(2, 3), (3,), (1,), (0, 2)])
+def test_a_mean_leaves_other_axes_alone(dims: tuple[int, ...]) -> None:
+    axes = [dim + 1 for dim in dims]
+    shape = (3, 4, 5, 2)
+    operator = linear_operator(lambda x: x.mean(dim=axes), shape)
+    check_operator(operator, matrix_of(lambda x: x.mean(dim=axes), shape))
 
 
 @pytest.mark.parametrize(
-    ("shape", "kernel", "options", "words"),
+    "options",
     [
-        ((1, 4), 5, {}, "no larger"),
-        ((1, 8), 2, {"padding": 2}, "half the kernel"),
-        ((1, 8), 0, {}, "kernel"),
-        ((1, 8), 2, {"stride": 0}, "stride"),
-        ((1, 8, 8), (2, 2, 2), {}, "kernel"),
-        ((1, 8), 2, {"divisor_override": 0}, "non-zero"),
+        {"size": (3, 9), "mode": "bilinear"},
+        {"size": (3, 9), "mode": "bicubic", "align_corners": True},
+        {"size": (3, 4), "mode": "bicubic", "antialias": True},
+        {"scale_factor": 2, "mode": "nearest"},
     ],
 )
-def test_settings_that_do_not_fit_are_refused(
-    shape: tuple[int, ...], kernel: Any, options: dict[str, Any], words: str
-) -> None:
-    with pytest.raises(UsageError, match=words):
-        average_pooling(shape, kernel, **options)
+def test_interpolation_is_what_torch_computes(options: dict[str, Any]) -> None:
+    check_pooling(lambda x: functional.interpolate(x, **options), (2, 6, 7))
 
 
 def test_matrices_that_do_not_fit_are_refused() -> None:
@@ -103,5 +97,3 @@ def test_matrices_that_do_not_fit_are_refused() -> None:
         Pooling([torch.zeros(2, 3)], (1, 4))
     with pytest.raises(UsageError, match="matrix per axis"):
         Pooling([], (1, 4))
-    with pytest.raises(UsageError, match="positive sizes"):
-        adaptive_average_pooling((1, 4), (2, 2))

@@ -21,7 +21,7 @@ from fingerprint.operators import (
     Pooling,
     Product,
     Repeated,
-    Stack,
+    Sum,
     first_affine_segment,
     same_kernel,
 )
@@ -276,7 +276,7 @@ def test_common_kinds_of_segment_keep_their_structure() -> None:
     assert kind("linear") is Dense
     assert kind("tokens") is Repeated
     assert kind("rearranged patches") is Product
-    assert kind("two layers read the input, concatenated") is Stack
+    assert kind("two layers read the input, concatenated") is Sum
     assert kind("sum of two layers") is Convolution
     assert kind("resized") is Pooling
     assert kind("resized by cubic curves") is Pooling
@@ -350,7 +350,7 @@ def test_an_answer_that_ignores_the_input_has_no_segment() -> None:
     assert "does not depend" in segment.reason
 
 
-def test_sums_that_double_end_instead_of_growing_without_bound() -> None:
+def test_sums_that_double_cost_no_more_than_the_network() -> None:
     def doubling(x: Tensor) -> Tensor:
         for _ in range(40):
             x = x + functional.avg_pool2d(x, 3, 1, 1)
@@ -358,7 +358,38 @@ def test_sums_that_double_end_instead_of_growing_without_bound() -> None:
 
     segment = first_affine_segment(doubling, SHAPE)
     assert segment.operator is not None
-    assert "add" in segment.ended_by
+    assert segment.ended_by == "relu"
+    x = number(2, *SHAPE)
+    torch.testing.assert_close(segment.operator.matvec(x).relu(), doubling(x))
+
+
+def test_what_memory_held_before_a_network_wrote_to_it_is_nothing() -> None:
+    def into_new_memory(x: Tensor) -> Tensor:
+        y = x.new_empty(x.shape)
+        y[:, :, :3] = x[:, :, 3:]
+        y[:, :, 3:] = x[:, :, 3:]
+        return y.relu()
+
+    filled = torch.utils.deterministic.fill_uninitialized_memory
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        # Fills new memory with NaN.
+        torch.utils.deterministic.fill_uninitialized_memory = True
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        segment = first_affine_segment(into_new_memory, SHAPE)
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.utils.deterministic.fill_uninitialized_memory = filled
+    assert segment.operator is not None
+    assert segment.ended_by == "relu"
+    assert null_basis(segment.operator).shape[1] == 36
+
+
+def test_what_a_network_detaches_is_read_all_the_same() -> None:
+    segment = first_affine_segment(lambda x: convolved(x.detach()).relu(), SHAPE)
+    assert segment.operator is not None
+    assert segment.ended_by == "relu"
+    assert null_basis(segment.operator).shape[1] == 72 - 16
 
 
 def test_nothing_of_the_network_is_changed() -> None:

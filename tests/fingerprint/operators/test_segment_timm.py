@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from torch.nn import functional
 
 from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec, OutputSpec
@@ -94,8 +95,9 @@ def test_the_null_space_of_a_patch_embedding_leaves_the_transformer_unchanged() 
     assert values.min() > 1e-6  # full rank: 192 of 768 dimensions of a patch are seen
     null = torch.from_numpy(rows[block.shape[0] :])
     generator = torch.Generator().manual_seed(1)
-    weights = torch.randn(core.patches, 1, len(null), generator=generator, dtype=torch.float64)
-    delta = core.scatter(weights @ null)
+    weights = torch.randn(196, len(null), generator=generator, dtype=torch.float64)
+    patches = functional.fold((weights @ null).T[None], SHAPE[1:], 16, stride=16)
+    delta = patches[0]
     x = torch.rand(1, *SHAPE, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         plain, moved, scrambled = (source(x + d) for d in (0 * delta, delta, delta.flip(-1)))

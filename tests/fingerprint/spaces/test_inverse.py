@@ -12,8 +12,7 @@ from scipy.linalg import toeplitz
 
 from fingerprint.errors import UsageError
 from fingerprint.operators.convolution import Convolution
-from fingerprint.spaces.convolution_gram import band_size, gram_band
-from fingerprint.spaces.inverse import from_convolution, from_matrix
+from fingerprint.spaces.inverse import band_size, from_convolution, from_matrix, gram_band
 
 CASES: dict[str, dict[str, Any]] = {
     "tall": {"kernel": (8, 4, 3, 3), "sizes": (7, 9), "padding": 1},

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fingerprint.operators import Convolution, Dense, Diagonal, Gather, Product
+from fingerprint.operators import Convolution, Dense, Diagonal, Entries, Product
 from fingerprint.spaces import Subspace, null_space
 from tests.fingerprint.spaces.judge import dense, random
 
@@ -64,7 +64,7 @@ def test_permuting_and_rescaling_outputs_changes_nothing(operator: Convolution, 
     order = torch.randperm(operator.m, generator=generator).reshape(operator.out_shape)
     scale = 10.0 ** (2.0 * torch.rand(operator.out_shape, generator=generator).double() - 1.0)
     moved = Product(
-        Gather(operator.out_shape, order), Diagonal(scale, operator.out_shape), operator
+        Entries(operator.out_shape, order), Diagonal(scale, operator.out_shape), operator
     )
     expected = projector(null_space(operator))
     np.testing.assert_allclose(projector(null_space(moved)), expected, atol=1e-8)

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from fingerprint.spaces.gram import proves_full_rank
-from fingerprint.spaces.rank import gram_cutoff, numerical_rank, relative_cutoff
+from fingerprint.spaces.rank import (
+    gram_cutoff,
+    numerical_rank,
+    proves_full_rank,
+    relative_cutoff,
+)
 from tests.fingerprint.spaces.judge import random
 
 

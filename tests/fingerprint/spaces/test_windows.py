@@ -5,21 +5,20 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from fingerprint.operators import (
     Convolution,
     Dense,
     Diagonal,
+    Entries,
     LinearOperator,
-    Permute,
     Product,
     Repeated,
-    Reshape,
-    Select,
-    Stack,
     Sum,
+    linear_operator,
+    stacked,
 )
-from fingerprint.operators.pooling import adaptive_average_pooling, average_pooling
 from fingerprint.spaces import frobenius_norm, null_space
 from fingerprint.spaces.windows import windows
 from tests.fingerprint.spaces.judge import assert_is_null_space, dense, random
@@ -38,32 +37,24 @@ def rebuilt(operator: LinearOperator) -> np.ndarray:
     return np.concatenate(rows)
 
 
-TURNED = Product(
-    Reshape((2, 3), (6,)), Permute((3, 2), (1, 0)), Reshape((6,), (3, 2)), Dense(random(6, 9))
-)
-LOSSY = Product(Select((6,), [slice(2, 4)]), Dense(random(6, 9)))
+LOSSY = Product(Entries((6,), torch.tensor([2, 3])), Dense(random(6, 9)))
 CONVOLUTION = Convolution(random(4, 2, 3, 2), (2, 6, 7), stride=(2, 1), padding=(1, 0), dilation=2)
+SELECTED = Entries.read(lambda x: x[:, 1:4, :, 0:5:2], CONVOLUTION.out_shape)
+TURNED = Entries.read(lambda x: x.permute(0, 3, 1, 2), CONVOLUTION.out_shape)
 OPERATORS: dict[str, LinearOperator] = {
     "convolution": CONVOLUTION,
     "grouped": Convolution(random(4, 1, 2, 2), (2, 5, 5), groups=2, padding=1),
     "one axis": Convolution(random(3, 2, 3), (2, 9), stride=2),
     "tokens": Repeated(Dense(random(3, 4)), (5,)),
-    "stacked on channels": Stack([CONVOLUTION, CONVOLUTION], dim=0),
+    "samples": Repeated(Convolution(random(3, 1, 2, 2), (1, 3, 3)), (2,)),
+    "stack": stacked([CONVOLUTION, CONVOLUTION]),
+    "at rows of their own": Sum([LOSSY, LOSSY], [torch.tensor([4, 0]), torch.tensor([1, 3])], (5,)),
     "batch norm behind": Product(Diagonal(random(4, 1, 1), CONVOLUTION.out_shape), CONVOLUTION),
-    "selected": Product(Select((4, 2, 5), [slice(1, 4), slice(None), slice(0, 5, 2)]), CONVOLUTION),
-    "moved": Product(Permute((4, 2, 5), (2, 0, 1)), CONVOLUTION, Reshape((84,), (2, 6, 7))),
-    "pooling": average_pooling((2, 7, 6), 3, 2, 1),
-    "stack of parts": Stack([LOSSY, LOSSY]),
-    "weights behind a stack that turns": Product(
-        Diagonal(random(12), (12,)), Stack([TURNED, TURNED])
-    ),
-    "weights behind tokens that turn": Product(
-        Diagonal(random(3, 6), (3, 6)), Repeated(TURNED, (3,))
-    ),
-    "a part of a stack of parts": Product(Select((4,), [slice(0, 3)]), Stack([LOSSY, LOSSY])),
-    "a part of tokens of parts": Product(
-        Select((3, 2), [slice(0, 3), slice(0, 1)]), Repeated(LOSSY, (3,))
-    ),
+    "selected": Product(SELECTED, CONVOLUTION),
+    "moved": Product(TURNED, CONVOLUTION, Entries.identity((84,), (2, 6, 7))),
+    "pooling": linear_operator(lambda x: functional.avg_pool2d(x, 3, 2, 1), (2, 7, 6)),
+    "stack of parts": stacked([LOSSY, LOSSY]),
+    "tokens of parts": Repeated(LOSSY, (3,)),
 }
 
 
@@ -90,25 +81,26 @@ def test_the_frobenius_norm_is_numpys(name: str) -> None:
 def test_null_space_of_average_pooling_is_scipys(
     kernel: int, stride: int, padding: int, ceil: bool, count: bool
 ) -> None:
-    operator = average_pooling(
-        (2, 8, 7), kernel, stride, padding, ceil_mode=ceil, count_include_pad=count
+    operator = linear_operator(
+        lambda x: functional.avg_pool2d(x, kernel, stride, padding, ceil, count), (2, 8, 7)
     )
     assert_is_null_space(null_space(operator), operator)
 
 
 @pytest.mark.parametrize("sizes", list(itertools.product([1, 3, 7], [2, 5])))
 def test_null_space_of_adaptive_pooling_is_scipys(sizes: tuple[int, int]) -> None:
-    operator = adaptive_average_pooling((2, 7, 8), sizes)
+    operator = linear_operator(lambda x: functional.adaptive_avg_pool2d(x, sizes), (2, 7, 8))
     assert_is_null_space(null_space(operator), operator)
 
 
 def test_a_large_pooling_needs_no_matrix() -> None:
-    operator = average_pooling((3, 224, 224), 4)
+    operator = linear_operator(lambda x: functional.avg_pool2d(x, 4), (3, 224, 224))
     assert null_space(operator).dimension == operator.n - operator.m
 
 
 def test_operators_that_mix_everything_have_no_windows() -> None:
     assert windows(Sum([CONVOLUTION, CONVOLUTION])) is None
+    assert windows(Product(Entries((40,), torch.tensor([0])), stacked([LOSSY] * 20))) is None
     assert windows(Product(Dense(random(3, 40), (4, 2, 5)), CONVOLUTION)) is None
 
 
