@@ -107,7 +107,7 @@ class Answers:
 
     @property
     def repeated(self) -> dict[str, NDArray[np.float32]]:
-        """By id, the answers in ``repeats``, of inputs that were answered the first time as well."""
+        """By id, the answers in ``repeats`` to inputs that were answered the first time, too."""
         kind = self.output.kind
         there = {asked: again[answered(again, kind)] for asked, again in self.repeats.items()}
         first = {asked for asked, row in self.values.items() if answered(row, kind)}

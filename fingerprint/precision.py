@@ -31,7 +31,7 @@ _MOST_DECIMALS = 5
 _TELLING = 0.05
 """Of one unit in the last decimal: what float32 may be off by for the decimal to be seen."""
 _CLEAR = 64.0
-"""Steps of float32, at the largest answer, that a grid must have for its points to be told apart."""
+"""Steps of float32, at the largest answer, that a grid's own must have to be told apart."""
 _MOST_PARTS = 8
 """How many steps the two closest of all answers may lie apart."""
 _HAIR = 1.001

@@ -209,9 +209,8 @@ class Registry:
         self.require_writable()
         if not has_weights(model.module.state_dict()):
             raise InputRefused(
-                f"{model.architecture}: expected floating-point weights in its state_dict, got none; "
-                "without them nobody can tell which network was registered: keep them as parameters "
-                "or buffers"
+                f"{model.architecture}: expected floating-point weights in its state_dict, got "
+                "none; keep them as parameters or buffers, else nobody can tell which network it is"
             )
         wish: dict[str, Any] = dict(options)
         name, parent = wish.pop("name", None), wish.pop("parent", None)
