@@ -107,6 +107,8 @@ class Model:
         """Returns the facts, without the weights, as plain JSON values."""
         return {
             "architecture": self.architecture,
+            "field": self.pick,
+            "dtype": str(self.dtype).removeprefix("torch."),
             "model_digest": self.digest,
             "file": self.file.path if self.file else None,
             "file_sha256": self.file.sha256 if self.file else None,
