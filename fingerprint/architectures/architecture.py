@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,16 @@ from torch import Tensor, nn
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.text import clean, listed
 
-__all__ = ["MAX_TEXT", "Architecture", "KeyDifference", "fit", "key_difference"]
-__all__ += ["parse_architecture", "require_fit"]
+__all__ = [
+    "MAX_TEXT",
+    "Architecture",
+    "KeyDifference",
+    "fit",
+    "key_difference",
+    "parse_architecture",
+    "require_fit",
+    "shape_text",
+]
 
 MAX_TEXT = 1000
 """Longest text of an architecture."""
@@ -117,7 +125,10 @@ class KeyDifference:
         if self.unexpected:
             parts.append(f"unexpected {listed(self.unexpected)}")
         if self.shapes:
-            texts = (f"{name} {_shape(got)} for {_shape(want)}" for name, got, want in self.shapes)
+            texts = (
+                f"{name} {shape_text(got)} for {shape_text(want)}"
+                for name, got, want in self.shapes
+            )
             parts.append(f"other shape {listed(texts)}")
         return "; ".join(parts)
 
@@ -204,5 +215,6 @@ def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _shape(shape: tuple[int, ...] | torch.Size) -> str:
+def shape_text(shape: Sequence[int]) -> str:
+    """Returns a shape as messages show it, such as ``64x3x7x7``."""
     return "x".join(map(str, shape)) or "scalar"
