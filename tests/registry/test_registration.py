@@ -24,6 +24,7 @@ from registry import (
     UnknownParent,
     run,
 )
+from registry.ledger import Entry
 from registry.pairs import ASKED, SCREENED
 from tests.registry.conftest import put, result_of, tamper
 from tests.support.fingerprints import make_model
@@ -129,9 +130,9 @@ def test_the_hundredth_model_reads_no_more_probes_than_the_fiftieth(
     for seed in range(10):
         put(registry, f"m{seed}", seed)
     read: list[int] = []
-    from registry import catalogue
+    from registry import catalogue, records
 
-    known = catalogue.fingerprint_of
+    known = records.fingerprint_of
 
     def noted(row: object, *rest: object) -> object:
         read.append(row.id)  # type: ignore[attr-defined]
@@ -320,7 +321,7 @@ def test_a_network_without_weights_is_refused(registry: Registry) -> None:
     assert registry.models() == []
 
 
-def family_entries(registry: Registry) -> tuple[object, ...]:
+def family_entries(registry: Registry) -> tuple[Entry, ...]:
     with registry._books() as books:
         return books.entries
 
