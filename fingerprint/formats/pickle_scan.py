@@ -26,6 +26,13 @@ __all__ = ["Scan", "Storage", "Use", "scan"]
 
 _MAX_INSTRUCTIONS = 2_000_000
 _LONGEST_STRING = 1000  # longer ones name nothing
+_MOST_ODD_KEYS = 10_000
+"""Keys that are large numbers, tuples or what a call made: they can be chosen to share one hash,
+and n of them then take n² comparisons. Nothing that is saved beside weights has many."""
+_MOST_NAMES = 1000  # classes and functions; scripts leave a few dozen
+_LONGEST_KEY = 16  # entries of a tuple that is a key
+_SMALL = 2**60  # numbers below it are their own hash
+_SLACK = 2**20  # bytes that may be encoded more than the file holds
 _STRINGS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING",
             "SHORT_BINSTRING")  # fmt: skip
 _NUMBERS = ("BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1")
@@ -124,6 +131,20 @@ class _Made:
 
 
 _OPAQUE = object()
+_HASHING = ("builtins.set", "builtins.frozenset", "collections.OrderedDict")
+"""What torch calls and what hashes the entries of a list that it is given."""
+
+
+def _odd(key: Any) -> bool:
+    """Whether a file can choose many such keys that share one hash."""
+    return isinstance(key, tuple | _Made) or (isinstance(key, int) and abs(key) >= _SMALL)
+
+
+def _deep(key: Any) -> bool:
+    """Whether hashing it could take long, or more stack than there is."""
+    if not isinstance(key, tuple):
+        return False
+    return len(key) > _LONGEST_KEY or any(isinstance(entry, tuple) for entry in key)
 
 
 class _Machine:
@@ -135,6 +156,11 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
+        self._odd_keys = 0
+        self._elements = 0  # of lists, that would be odd keys if a list became a set
+        self._nested = False  # whether a list holds nested or long tuples
+        self._encoded = 0
+        self._position = 0
         self._steps: dict[str, Callable[[Any], None]] = {
             **dict.fromkeys(_STRINGS, self._string),
             **dict.fromkeys(_NUMBERS, self._stack_push),
@@ -149,10 +175,10 @@ class _Machine:
             "TUPLE2": lambda _: self._tuple(2),
             "TUPLE3": lambda _: self._tuple(3),
             "MARK": self._mark,
-            "APPEND": lambda _: self._fill(self._pop(1), "elements"),
-            "APPENDS": lambda _: self._fill(self._to_mark(), "elements"),
-            "SETITEM": lambda _: self._fill(self._pop(2), "items"),
-            "SETITEMS": lambda _: self._fill(self._to_mark(), "items"),
+            "APPEND": lambda _: self._append(self._pop(1)),
+            "APPENDS": lambda _: self._append(self._to_mark()),
+            "SETITEM": lambda _: self._set(self._pop(2)),
+            "SETITEMS": lambda _: self._set(self._to_mark()),
             "MEMOIZE": lambda _: self._put(len(self._memo)),
             "GLOBAL": lambda argument: self._name(_dotted(argument)),
             "INST": self._instance,
@@ -162,7 +188,8 @@ class _Machine:
 
     def run(self, stream: BinaryIO) -> None:
         """Follows the instructions of one pickle."""
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        for count, (opcode, argument, position) in enumerate(pickletools.genops(stream)):
+            self._position = position or 0
             if count > _MAX_INSTRUCTIONS:
                 raise UnsafeFile(f"the pickle has more than {_MAX_INSTRUCTIONS} instructions")
             if opcode.name not in _OF_TORCH and self.strange is None:
@@ -196,6 +223,8 @@ class _Machine:
 
     def _name(self, name: str) -> None:
         self.found.globals.setdefault(name, Use())
+        if len(self.found.globals) > _MOST_NAMES:
+            raise UnsafeFile(f"the pickle imports more than {_MOST_NAMES} classes and functions")
         self._stack.append(_Named(name))
 
     def _put(self, place: Any) -> None:
@@ -231,6 +260,28 @@ class _Machine:
         if items and isinstance(target, _Made):
             self.found.globals[target.name].filled.add(how)
 
+    def _append(self, items: list[Any]) -> None:
+        """Fills a list, remembering whether a set could be made of it."""
+        self._elements += sum(map(_odd, items))
+        self._nested = self._nested or any(map(_deep, items))
+        self._fill(items, "elements")
+
+    def _set(self, items: list[Any]) -> None:
+        """Fills a dictionary, looking at its keys: hashing them is work that a file can choose."""
+        keys = items[::2]
+        self._hash(sum(map(_odd, keys)), nested=any(map(_deep, keys)))
+        self._fill(items, "items")
+
+    def _hash(self, odd: int, *, nested: bool) -> None:
+        self._odd_keys += odd
+        if nested:
+            raise UnsafeFile("the pickle has a key of nested or long tuples")
+        if self._odd_keys > _MOST_ODD_KEYS:
+            raise UnsafeFile(
+                f"the pickle has more than {_MOST_ODD_KEYS} keys that are large numbers, tuples or "
+                "objects"
+            )
+
     def _instance(self, argument: str) -> None:
         self._to_mark()
         self._name(_dotted(argument))
@@ -244,6 +295,11 @@ class _Machine:
             plain = isinstance(arguments, tuple) and len(arguments) == 2
             if not plain or not isinstance(arguments[0], str) or arguments[1] != "latin1":
                 raise UnsafeFile("the pickle calls _codecs.encode for something else than bytes")
+            self._encoded += len(arguments[0])
+            if self._encoded > self._position + _SLACK:
+                raise UnsafeFile("the pickle encodes one text over and over")
+        if isinstance(function, _Named) and function.name in _HASHING and arguments != ():
+            self._hash(self._elements, nested=self._nested or _deep(arguments))
         self._made()
 
     def _call_with_keywords(self, _: Any) -> None:

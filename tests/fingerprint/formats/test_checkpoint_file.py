@@ -318,6 +318,67 @@ def test_text_encodings_cannot_be_chained_into_a_bomb(write: Callable[..., str])
         read_weights(write(data))
 
 
+class _Bomb:
+    """Pickles as the given instructions of protocol 2."""
+
+    MODULUS = 2**61 - 1  # numbers that differ by it share one hash
+
+    @staticmethod
+    def number(value: int) -> bytes:
+        digits = value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True)
+        return b"\x8a" + bytes([len(digits)]) + digits
+
+    @classmethod
+    def numbers(cls, count: int) -> list[bytes]:
+        return [cls.number(index * cls.MODULUS) for index in range(1, count)]
+
+
+def _named(index: int) -> bytes:
+    return b"cmine\nC%d\n" % index
+
+
+def _text(text: bytes) -> bytes:
+    return b"X" + len(text).to_bytes(4, "little") + text
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"}(" + b"".join(key + b"N" for key in _Bomb.numbers(20_000)) + b"u", "large numbers"),
+        (
+            b"cbuiltins\nset\n](" + b"".join(_Bomb.numbers(20_000)) + b"e\x85R",
+            "large numbers",
+        ),
+        (
+            b"}("
+            + b"".join(b"cbuiltins\ncomplex\nK%cK\x00\x86RN" % (n % 256) for n in range(20_000))
+            + b"u",
+            "large numbers",
+        ),
+        (b"}(" + b")" + b"\x85" * 500_000 + b"Nu", "nested or long tuples"),
+        (b"cbuiltins\nset\n])" + b"\x85" * 500_000 + b"a\x85R", "nested or long tuples"),
+        (b"})" + b"q\x01h\x01\x86" * 60 + b"K\x01s", "nested or long tuples"),
+        (b"](" + b"".join(map(_named, range(2000))) + b"e", "more than 1000 classes"),
+        (
+            b"](c_codecs\nencode\n" + _text(b"a" * 2**20) + b"q\x01" + _text(b"latin1")
+            + b"q\x02\x86R" + b"c_codecs\nencode\nh\x01h\x02\x86R" * 3 + b"e",
+            "over and over",
+        ),
+    ],
+    ids=["numbers", "set", "complex", "tuple", "set of tuples", "doubled", "names", "encoding"],
+)  # fmt: skip
+def test_small_pickles_that_are_much_work_are_refused(
+    tmp_path: Path, body: bytes, reason: str
+) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + body + b".")
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+    with pytest.raises(UnsafeFile, match=reason):
+        read_weights(str(path))
+
+
 @pytest.mark.parametrize(
     "extra",
     ["archive/x.zip", "archive/x.py", "other/data.pkl", "../x", "/etc/x", "archive/../../x"],
