@@ -23,6 +23,7 @@ from registry import (
     UnknownParent,
     run,
 )
+from registry.ledger import Entry
 from registry.pairs import ASKED, SCREENED
 from tests.registry.conftest import put, result_of, tamper
 from tests.support.fingerprints import make_model
@@ -128,9 +129,9 @@ def test_the_hundredth_model_reads_no_more_probes_than_the_fiftieth(
     for seed in range(10):
         put(registry, f"m{seed}", seed)
     read: list[int] = []
-    from registry import catalogue
+    from registry import catalogue, records
 
-    known = catalogue.fingerprint_of
+    known = records.fingerprint_of
 
     def noted(row: object, *rest: object) -> object:
         read.append(row.id)  # type: ignore[attr-defined]
@@ -295,7 +296,7 @@ def test_what_is_declared_later_is_added_and_never_replaced(family: Registry) ->
     family.check()
 
 
-def family_entries(registry: Registry) -> tuple[object, ...]:
+def family_entries(registry: Registry) -> tuple[Entry, ...]:
     with registry._books() as books:
         return books.entries
 
