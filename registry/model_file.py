@@ -30,7 +30,7 @@ from fingerprint.text import clean
 from registry.engine import LARGEST_VALUE
 from registry.ledger import Books, Entry, origin
 from registry.names import checked_name
-from registry.registration import Peer, facts_of, load_options_of
+from registry.registration import Peer, facts_of
 from registry.tables import ModelRow
 from registry.values import RegisteredModel
 
@@ -161,7 +161,7 @@ def _read(content: bytes) -> tuple[RegisteredModel, bytes, str | None]:
         input=given.to_dict(),
         output=found.output.to_dict(),
         domain=given.domain,
-        load_options=load_options_of(architecture, given, field),
+        load_options={"arch": architecture, **given.load_options, "output": field},
         origin=source,
         commitment=commitment,
         facts=facts_of(found, method=_text(document["method"], 200)),

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.network.model import Model
-    from fingerprint.network.spec import InputSpec
     from fingerprint.probes.probe import Fingerprint
 
 __all__ = [
@@ -43,7 +42,6 @@ __all__ = [
     "Task",
     "facts_of",
     "finished",
-    "load_options_of",
     "measure_missing",
     "run",
 ]
@@ -302,19 +300,6 @@ def finished(
         warnings=tuple(dict.fromkeys(lines)),
     )
     return Result(task=task, model=described, blob=blob, pairs=tuple(pairs))
-
-
-def load_options_of(architecture: str, given: InputSpec, pick: str | int | None) -> dict[str, Any]:
-    """Returns what ``load_model`` needs to load a model again, as JSON values."""
-    return {
-        "arch": architecture,
-        "input_size": list(given.shape),
-        "mean": list(given.mean),
-        "std": list(given.std),
-        # Pixels have their bounds by nature; stating them would make the input a float one.
-        "bounds": None if given.kind == "pixels" else list(given.bounds),
-        "output": pick,
-    }
 
 
 _ELSEWHERE = ("model_digest", "input", "output", "per_probe", "warnings")

@@ -200,10 +200,18 @@ class Registry:
             NameTaken: Another model has this name.
             UnknownParent: The parent is not registered.
             UsageError: A name cannot be one, or a parent is given to a model without any.
+            InputRefused: The model has no weights that could name it.
             RegistryReadOnly: Nothing can be registered here.
             RegistryCorrupt: A model that takes part is not what was registered.
         """
+        from fingerprint.network.digest import has_weights
+
         self.require_writable()
+        if not has_weights(model.module.state_dict()):
+            raise InputRefused(
+                f"{model.architecture}: expected floating-point weights in its state_dict, got "
+                "none; keep them as parameters or buffers, else nobody can tell which network it is"
+            )
         wish: dict[str, Any] = dict(options)
         name, parent = wish.pop("name", None), wish.pop("parent", None)
         from_scratch = bool(wish.pop("from_scratch", False))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.text import clean, listed
 
-__all__ = ["Architecture", "KeyDifference", "fit", "key_difference", "parse_architecture"]
+__all__ = [
+    "Architecture",
+    "KeyDifference",
+    "fit",
+    "key_difference",
+    "parse_architecture",
+    "shape_text",
+]
 
 _MAX_TEXT = 1000
 _WAY_OUT = "use timm:NAME or package.module:factory, each with optional ,key=value"
@@ -112,7 +119,10 @@ class KeyDifference:
         if self.unexpected:
             parts.append(f"unexpected {listed(self.unexpected)}")
         if self.shapes:
-            texts = (f"{name} {_shape(got)} for {_shape(want)}" for name, got, want in self.shapes)
+            texts = (
+                f"{name} {shape_text(got)} for {shape_text(want)}"
+                for name, got, want in self.shapes
+            )
             parts.append(f"other shape {listed(texts)}")
         return "; ".join(parts)
 
@@ -190,5 +200,6 @@ def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _shape(shape: tuple[int, ...] | torch.Size) -> str:
+def shape_text(shape: Sequence[int]) -> str:
+    """Returns a shape as messages show it, such as ``64x3x7x7``."""
     return "x".join(map(str, shape)) or "scalar"

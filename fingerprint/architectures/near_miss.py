@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from fingerprint.architectures.alignment import align
-from fingerprint.architectures.architecture import KeyDifference, key_difference
+from fingerprint.architectures.architecture import KeyDifference, key_difference, shape_text
 from fingerprint.errors import IncompatibleModel
 from fingerprint.text import listed
 
@@ -115,7 +115,7 @@ def _told(difference: KeyDifference) -> str:
     if difference.missing or difference.unexpected:
         return str(difference)
     texts = (
-        f"{key} has another size ({_sizes(got)} for {_sizes(want)})"
+        f"{key} has another size ({shape_text(got)} for {shape_text(want)})"
         for key, got, want in difference.shapes
     )
     return listed(texts)
@@ -157,7 +157,3 @@ def _way_out(name: str, settings: Mapping[str, Any], options: Mapping[str, Any])
     return f"{text} and --input-size {channels or default[0]},{side},{side}" + (
         "" if size else " (or the size it was trained with)"
     )
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"

@@ -44,7 +44,8 @@ class HarmRatio:
         per_probe = _per_probe(fingerprint, harms, usable)
         findings = []
         for kind in sorted(set(kinds.tolist())):
-            chosen = usable & (kinds == kind)
+            own = kinds == kind
+            chosen = usable & own
             margin = calibration.margin(
                 name, fingerprint, test=self.name, depth=kind, answer_kind=answers.kind
             )
@@ -53,7 +54,11 @@ class HarmRatio:
                 depth=kind,
                 margin=margin,
                 used=int(chosen.sum()),
-                detail={"per_probe": [per_probe[place] for place in np.flatnonzero(kinds == kind)]},
+                detail={
+                    "answered": int((harms.answered & own).sum()),
+                    "probes": int(own.sum()),
+                    "per_probe": [per_probe[place] for place in np.flatnonzero(own)],
+                },
             )
             if missing or not enough(chosen, rows):
                 reason = missing or "too few probes were answered"
@@ -61,7 +66,7 @@ class HarmRatio:
             elif answers.kind == "labels":
                 finding = _with_labels(finding, *_by_base(harms, chosen, rows))
             else:
-                everything = harms.answered & (kinds == kind)
+                everything = harms.answered & own
                 finding = _with_ratio(finding, harms, chosen, everything, rows)
             findings.append(finding)
         return tuple(findings)
@@ -141,6 +146,7 @@ def _with_labels(finding: Finding, treated: list[Array], control: list[Array]) -
         interval=(0.0, float("inf")),
         p_value=discordance_test(treated, control, odds_of_margin(control, margin)),
         least_p=discordance_test(still, moved, odds_of_margin(moved, margin)),
+        detail={**finding.detail, "exact": True},
     )
 
 

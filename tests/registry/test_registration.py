@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -294,6 +295,30 @@ def test_what_is_declared_later_is_added_and_never_replaced(family: Registry) ->
     actions = [entry.action for entry in family_entries(family)]
     assert actions.count("declare") == 2
     family.check()
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["at once", "later"])
+@pytest.mark.parametrize("first", [{"parent": "source"}, {"from_scratch": True}], ids=str)
+def test_copies_of_other_inputs_cannot_have_another_origin(
+    family: Registry, first: dict[str, Any], later: bool
+) -> None:
+    model = make_model(6, path="/m/net.pt")
+    copy = replace(model, input=replace(model.input, mean=(0.5,), std=(0.5,)))
+    second = {"parent": "source"} if "from_scratch" in first else {"from_scratch": True}
+    family.commit(result_of(family, "one", model, **first))
+    if later:
+        family.commit(result_of(family, "copy", copy))
+    with pytest.raises(AlreadyDeclared, match="'one' is registered already"):
+        family.commit(result_of(family, "copy", copy, **second))
+    assert family.commit(result_of(family, "copy", copy, **first)).name == "copy"
+    family.check()
+
+
+def test_a_network_without_weights_is_refused(registry: Registry) -> None:
+    bare = replace(make_model(0), module=torch.nn.Flatten().eval())
+    with pytest.raises(InputRefused, match="expected floating-point weights"):
+        registry.plan(bare, name="bare")
+    assert registry.models() == []
 
 
 def family_entries(registry: Registry) -> tuple[Entry, ...]:
