@@ -115,7 +115,7 @@ class Peer:
         if known.file_path is None:
             raise InputRefused("it was not registered from a file here")
         source = known.architecture.partition(":")[0]
-        if source not in ("timm", *code):
+        if source not in ("timm", "transformers", *code):
             raise InputRefused(
                 f"its architecture {known.architecture!r} is code, which is not run unasked"
             )

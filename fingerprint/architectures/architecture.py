@@ -19,16 +19,22 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.text import clean, listed
 
 __all__ = [
+    "MAX_TEXT",
     "Architecture",
     "KeyDifference",
     "fit",
     "key_difference",
     "parse_architecture",
+    "require_fit",
     "shape_text",
 ]
 
-_MAX_TEXT = 1000
-_WAY_OUT = "use timm:NAME or package.module:factory, each with optional ,key=value"
+MAX_TEXT = 1000
+"""Longest text of an architecture."""
+
+_WAY_OUT = (
+    "use timm:NAME, transformers:CLASS or package.module:factory, each with optional ,key=value"
+)
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -37,8 +43,8 @@ class Architecture:
     """A parsed ``--arch``.
 
     Attributes:
-        source: ``timm``, or the module that holds the factory.
-        name: The timm name, or the factory's name.
+        source: ``timm``, ``transformers``, or the module that holds the factory.
+        name: The timm name, transformers' class, or the factory's name.
         options: Keyword arguments, simple literals.
     """
 
@@ -63,7 +69,7 @@ def parse_architecture(text: str) -> Architecture:
     name, _, options = rest.partition(",")
     is_timm = source == "timm"
     known = bool(name) and (is_timm or bool(_PATH.fullmatch(source) and name.isidentifier()))
-    if not colon or not known or len(text) > _MAX_TEXT:
+    if not colon or not known or len(text) > MAX_TEXT:
         raise UsageError(f"arch: '{clean(text)}' is not an architecture; {_WAY_OUT}")
     return Architecture(source=source, name=name.strip(), options=_options(options, text))
 
@@ -171,11 +177,7 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     Raises:
         IncompatibleModel: Names, shapes or kinds of number do not fit.
     """
-    difference = key_difference(module, tensors)
-    if difference:
-        raise IncompatibleModel(
-            f"the weights do not fit {clean(name)}: {difference}; choose another --arch"
-        )
+    require_fit(module, tensors, name)
     own = module.state_dict()
     for key, tensor in tensors.items():
         if own[key].is_floating_point() and not tensor.is_floating_point():
@@ -189,6 +191,19 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
         raise IncompatibleModel(
             f"the weights do not fit {clean(name)}: {clean(error, limit=200)}"
         ) from error
+
+
+def require_fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Refuses weights whose names or shapes are not a module's, which may be without memory.
+
+    Raises:
+        IncompatibleModel: They differ.
+    """
+    difference = key_difference(module, tensors)
+    if difference:
+        raise IncompatibleModel(
+            f"the weights do not fit {clean(name)}: {difference}; choose another --arch"
+        )
 
 
 def _same_constant(own: Tensor | None, given: Tensor) -> bool:

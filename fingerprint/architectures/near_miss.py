@@ -20,7 +20,7 @@ from fingerprint.architectures.architecture import KeyDifference, key_difference
 from fingerprint.errors import IncompatibleModel
 from fingerprint.text import listed
 
-__all__ = ["describe_difference", "outline", "transformers_name"]
+__all__ = ["TRANSFORMERS_CLASSES", "describe_difference", "outline", "transformers_name"]
 
 _POOLS = ("avg", "token", "max", "avgmax", "map", "")
 _SIZES = (32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512, 28, 16)
@@ -46,6 +46,12 @@ _TRANSFORMERS = {
     "hiera.": "HieraForImageClassification",
     "vision_model.embeddings": "CLIPVisionModel",
 }  # fmt: skip
+
+TRANSFORMERS_CLASSES = frozenset(_TRANSFORMERS.values()) - {"CLIPVisionModel"} | {
+    "DeiTForImageClassificationWithTeacher",
+    "LevitForImageClassificationWithTeacher",
+}
+"""The image classifiers of transformers that are built: none of them wraps other libraries."""
 
 
 def transformers_name(names: Sequence[str]) -> str | None:
