@@ -261,4 +261,6 @@ def test_they_are_read_by_the_kinds_of_probe_that_a_test_can_be_made_of() -> Non
     answers = ask(ModelSuspect(surrogate), questions_for({"ours": fingerprint}))
     findings = HarmRatio().measure("ours", fingerprint, answers, Calibration())
     tested = [finding.statistic for finding in findings if finding.statistic is not None]
-    assert fingerprint.surrogate_ratios == (pytest.approx(min(tested), rel=1e-6),)
+    # Answers in float32 depend on the batch they are computed in, and harms are their differences:
+    # one release of torch was 1.3e-6 off. The linear kind's ratio would be off by a tenth.
+    assert fingerprint.surrogate_ratios == (pytest.approx(min(tested), rel=1e-4),)
