@@ -41,7 +41,8 @@ Arch = Annotated[
     str | None,
     typer.Option(
         metavar="SPEC",
-        help="timm:NAME or package.module:factory; left out, a bare timm state_dict is recognised.",
+        help="timm:NAME, transformers:CLASS or package.module:factory; left out, a bare timm "
+        "state_dict is recognised, and a folder of transformers.",
     ),
 ]
 InputSize = Annotated[

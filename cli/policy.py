@@ -46,8 +46,9 @@ def _judge_name(result: Verification, name: str, *, wanted: bool) -> Judgement:
     if candidate.relation == "shares_origin":
         reason = (
             f"{policy} {shown}: the suspect shares an origin with it, which does not say that it "
-            f"descends from it; register the parent of {shown} and name it with --parent, or "
-            f"state 'fp register {shown} --from-scratch'"
+            f"descends from it; if {shown} has no parent, say so by registering its weights once "
+            f"more, as then: 'fp register MODEL --name {shown} --from-scratch'; if it has one, "
+            "answers do not tell its descendants from its siblings"
         )
         return Judgement(ExitCode.INCONCLUSIVE, (reason,))
     if (candidate.verdict != "independent") is wanted:
@@ -83,8 +84,12 @@ def judge(
 
 
 def _answered(result: Verification, *, named: bool) -> bool:
-    """Whether the question has an answer; policies ask of the models they name, not of all."""
+    """Whether the question has an answer; policies ask of the models they name, not of all.
+
+    Public references explain; that a suspect derives from one is no answer that is lacking.
+    """
     if not result.candidates:
         return False
-    clear = all(candidate.verdict == "independent" for candidate in result.candidates)
+    ours = [candidate for candidate in result.candidates if not candidate.reference]
+    clear = all(candidate.verdict == "independent" for candidate in ours)
     return result.verdict != "inconclusive" or (named and clear)

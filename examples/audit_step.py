@@ -3,6 +3,9 @@
     python examples/audit_step.py suspect.safetensors --registry models.db \
         --evidence evidence.json --arch timm:resnet18
 
+Register your models with ``fp register ours.safetensors --from-scratch`` where they have no parent:
+only then does a copy that was changed count as theirs, and not merely as of a common origin.
+
 The suspect passes only when it is independent of every registered model. Whatever stops the
 question from being answered, a file that is refused, an empty registry, too little evidence, or
 a common origin that does not say who descends from whom, stops the pipeline too: no evidence is

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from fingerprint.inspection import Inspection, LayerFacts, inspect
     from fingerprint.kinship import Kinship
     from fingerprint.network import FileFacts, InputSpec, Model, OutputSpec, load_model
-    from fingerprint.probes import Fingerprint, Probe, SpaceFacts, extract
+    from fingerprint.probes.extraction import extract
+    from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
     from fingerprint.questions import Questions, questions_for
     from fingerprint.suspects import Journal, ModelSuspect, Narrowed, Suspect
     from fingerprint.verdict import judge
@@ -75,7 +76,8 @@ _HOME = {
     "fingerprint.inspection": ("Inspection", "LayerFacts", "inspect"),
     "fingerprint.kinship": ("Kinship",),
     "fingerprint.network": ("FileFacts", "InputSpec", "Model", "OutputSpec", "load_model"),
-    "fingerprint.probes": ("Fingerprint", "Probe", "SpaceFacts", "extract"),
+    "fingerprint.probes.extraction": ("extract",),
+    "fingerprint.probes.probe": ("Fingerprint", "Probe", "SpaceFacts"),
     "fingerprint.questions": ("Questions", "questions_for"),
     "fingerprint.suspects": ("Journal", "ModelSuspect", "Narrowed", "Suspect"),
     "fingerprint.verdict": ("judge",),

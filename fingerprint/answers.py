@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from fingerprint.canonical import canonical
-from fingerprint.distances import answer_distance, answer_size, named, precision
+from fingerprint.distances import answer_distance, answer_size, answered, named, precision
 from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, UsageError
 from fingerprint.files import write_whole
 from fingerprint.formats.file_bytes import read_file
@@ -101,25 +101,33 @@ class Answers:
         """The answers to inputs of shape ``(N, *shape)``: ``(N, classes)``, NaN for none."""
         nothing = np.full(self.output.classes, np.nan, np.float32)
         rows = [self.values.get(question_id(one), nothing) for one in inputs]
-        return np.stack(rows) if rows else np.empty((0, self.output.classes), np.float32)
+        if not rows:
+            return np.empty((0, self.output.classes), np.float32)
+        return _or_nothing(np.stack(rows), self.output.kind)
+
+    @property
+    def repeated(self) -> dict[str, NDArray[np.float32]]:
+        """By id, the answers in ``repeats`` to inputs that were answered the first time, too."""
+        kind = self.output.kind
+        there = {asked: again[answered(again, kind)] for asked, again in self.repeats.items()}
+        first = {asked for asked, row in self.values.items() if answered(row, kind)}
+        return {asked: again for asked, again in there.items() if len(again) and asked in first}
 
     def repeatable(self, tolerance: float) -> bool:
-        """Whether inputs that were asked again got equal answers.
+        """Whether inputs that were asked again got equal answers; not if none was answered twice.
 
         Args:
             tolerance: Relative difference that still counts as equal.
         """
         kind, floor, known = self.kind, self.floor, self.precision
-        for asked, again in self.repeats.items():
-            before = self.values.get(asked)
-            if before is None:
-                continue
+        for asked, again in self.repeated.items():
+            before = self.values[asked]
             difference = answer_distance(again, before, kind, floor=floor)
             size = float(answer_size(before, kind, floor=floor))
             least = known.least_distance(np.concatenate([before[None], again]))
             if not (difference <= max(tolerance * size, least)).all():
                 return False
-        return True
+        return bool(self.repeated)
 
     def write(self, path: Path) -> None:
         """Writes the answers as one file, whole or not at all.
@@ -178,7 +186,7 @@ def ask(suspect: Suspect, questions: Questions, *, progress: Progress = silent) 
     Args:
         suspect: Whom to ask.
         questions: Of the suspect's own input domain.
-        progress: Called after each batch.
+        progress: Called after each batch; what it raises is raised.
 
     Returns:
         What was answered. Where the suspect fails, by an exception or by answers of the wrong
@@ -195,26 +203,22 @@ def ask(suspect: Suspect, questions: Questions, *, progress: Progress = silent) 
         )
     before = suspect.queries
     suspect.prepare(questions)
-    place = {asked: index for index, asked in enumerate(questions.ids)}
-    again = [(asked, questions.inputs[[place[asked]]]) for asked in questions.repeated]
     values: dict[str, NDArray[np.float32]] = {}
     repeats: dict[str, NDArray[np.float32]] = {}
-    total = len(questions.ids) + len(again)
+    total = len(questions.ids) + len(questions.repeated)
     failure = ""
-    try:
-        for ids, rows in _batches(suspect, questions):
-            values.update(
-                (asked, row) for asked, row in zip(ids, rows, strict=True) if np.isfinite(row).all()
-            )
-            progress("asking", place[ids[-1]] + 1, total)
-        for asked, one in again:
-            row = _answered(suspect, one)
-            repeats[asked] = np.concatenate([repeats.get(asked, row[:0]), row])
-        progress("asking", total, total)
-    except (InputRefused, UsageError):
-        raise
-    except Exception as error:  # a suspect may fail in any way; what it answered is kept
-        failure = first_line(error)
+    steps = _asking(suspect, questions, values, repeats)
+    while True:
+        try:
+            done = next(steps, None)
+        except (InputRefused, UsageError):
+            raise
+        except Exception as error:  # a suspect may fail in any way; what it answered is kept
+            failure = first_line(error)
+            break
+        if done is None:
+            break
+        progress("asking", done, total)
     failure = suspect.failure or failure
     if failure:
         failure = f"{len(values)} of {len(questions.ids)} questions were answered: {failure}"
@@ -229,21 +233,33 @@ def ask(suspect: Suspect, questions: Questions, *, progress: Progress = silent) 
     )
 
 
-def _batches(
-    suspect: Suspect, questions: Questions
-) -> Iterator[tuple[tuple[str, ...], NDArray[np.float32]]]:
+def _asking(
+    suspect: Suspect,
+    questions: Questions,
+    values: dict[str, NDArray[np.float32]],
+    repeats: dict[str, NDArray[np.float32]],
+) -> Iterator[int]:
+    """Asks everything, fills in what is answered, and says after each batch how much was asked."""
+    kind = suspect.output.kind
     for begin in range(0, len(questions.ids), suspect.batch):
         chosen = slice(begin, begin + suspect.batch)
-        yield questions.ids[chosen], _answered(suspect, questions.inputs[chosen])
+        ids, rows = questions.ids[chosen], suspect.answer(questions.inputs[chosen])
+        there = answered(rows, kind)
+        values.update(
+            (asked, row) for asked, row, known in zip(ids, rows, there, strict=True) if known
+        )
+        yield begin + len(ids)
+    place = {asked: index for index, asked in enumerate(questions.ids)}
+    for count, asked in enumerate(questions.repeated, start=len(questions.ids) + 1):
+        row = _or_nothing(suspect.answer(questions.inputs[[place[asked]]]), kind)
+        repeats[asked] = np.concatenate([repeats.get(asked, row[:0]), row])
+        yield count
 
 
-def _answered(suspect: Suspect, inputs: NDArray[Any]) -> NDArray[np.float32]:
-    """Answers, NaN where there is none: a top-k answer that names no class is none."""
-    rows = suspect.answer(inputs)
-    if suspect.output.kind == "top-k":
-        there = named(rows).any(axis=-1, keepdims=True)
-        rows = np.where(there, rows, np.float32(np.nan))
-    return rows
+def _or_nothing(rows: NDArray[np.float32], kind: AnswerKind) -> NDArray[np.float32]:
+    """Rows of answers, NaN where there is none."""
+    given: NDArray[np.float32] = np.where(answered(rows, kind)[..., None], rows, np.float32(np.nan))
+    return given
 
 
 def _parsed(

@@ -26,7 +26,15 @@ from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
 
-__all__ = ["answer_distance", "answer_size", "comparable", "named", "precision", "top_k"]
+__all__ = [
+    "answer_distance",
+    "answer_size",
+    "answered",
+    "comparable",
+    "named",
+    "precision",
+    "top_k",
+]
 
 Array = NDArray[np.float64]
 
@@ -104,6 +112,20 @@ def answer_size(answers: NDArray[np.floating], kind: str, *, floor: float | None
 def named(answers: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Which classes top-k answers name: those of positive probability. Same shape."""
     return np.asarray(answers) > 0
+
+
+def answered(answers: NDArray[np.floating], kind: str) -> NDArray[np.bool_]:
+    """Which rows are answers: finite, and if they are top-k they name a class.
+
+    Args:
+        answers: Shape ``(..., classes)``.
+        kind: What they are.
+
+    Returns:
+        Shape ``(...)``.
+    """
+    there: NDArray[np.bool_] = np.isfinite(answers).all(axis=-1)
+    return there & named(answers).any(axis=-1) if kind == "top-k" else there
 
 
 def top_k(answers: NDArray[Any], k: int | NDArray[np.integer]) -> NDArray[Any]:

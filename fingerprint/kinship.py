@@ -67,6 +67,21 @@ class Kinship:
             ancestors |= fresh
         return frozenset(self._descendants(ancestors) - own)
 
+    def descendants(self, name: str) -> frozenset[str]:
+        """Returns what descends from a model or from a copy of it, as declared, copies included.
+
+        A suspect that matches one of these has to do with this model as well, whatever it answers.
+        """
+        return frozenset(self._descendants({name}) - {name})
+
+    def has_no_parent(self, name: str) -> bool:
+        """Whether it is stated of these weights that they were trained from scratch.
+
+        A parent that is declared of them, or of a copy, contradicts it: then nothing is known.
+        """
+        copies = self._copies({name})
+        return bool(copies & self.from_scratch) and not copies & self.parents.keys()
+
     def _names(self) -> list[str]:
         found = dict.fromkeys(self.digests)
         found |= dict.fromkeys(one for pair in self.parents.items() for one in pair)

@@ -30,6 +30,10 @@ _HALF_STEPS = 4.0
 _MOST_DECIMALS = 5
 _TELLING = 0.05
 """Of one unit in the last decimal: what float32 may be off by for the decimal to be seen."""
+_CLEAR = 64.0
+"""Steps of float32, at the largest answer, that a grid's own must have to be told apart."""
+_MOST_PARTS = 8
+"""How many steps the two closest of all answers may lie apart."""
 _HAIR = 1.001
 """So that an answer one step away has not moved on one machine and moved on another."""
 
@@ -64,9 +68,11 @@ def differ(
         tolerance: Share of the largest answer that is no difference either.
 
     Returns:
-        Whether any entry does; NaN differs from everything, also from itself.
+        Whether any entry does; what is not finite differs from everything, also from itself.
     """
     one, other = first.double(), second.double()
+    if not (bool(one.isfinite().all()) and bool(other.isfinite().all())):
+        return True
     size = max((float(t.abs().max()) for t in (one, other) if t.numel()), default=0.0)
     limit = max(rounding(size, first.dtype), tolerance * size)
     return not bool(((one - other - shift).abs() <= limit).all())
@@ -79,7 +85,8 @@ class Precision:
     Attributes:
         kind: ``logits``, ``probabilities``, ``top-k`` or ``labels``.
         dtype: The coarsest floating-point type that holds all of them.
-        step: One unit in their last decimal; 0 where they are not rounded to decimals.
+        step: Of the coarsest grid that holds all of them, such as one unit in their last decimal or
+            1/255; 0 where there is none that float32 can show.
     """
 
     kind: str
@@ -90,8 +97,9 @@ class Precision:
     def of(cls, answers: NDArray[np.floating], kind: str) -> Precision:
         """Finds the precision of float32 answers of shape ``(..., classes)``, NaN left out."""
         values = np.asarray(answers, np.float32)
-        values = values[np.isfinite(values)]
-        return cls(kind, _dtype(values), _decimal_step(values))
+        finite = values[np.isfinite(values)]
+        decimal, grid = _decimal_step(finite), _grid_step(values, kind)
+        return cls(kind, _dtype(finite), grid if grid > 1.01 * decimal else decimal)
 
     def least_distance(self, answers: NDArray[Any]) -> float:
         """Returns the distance, as ``answer_distance`` has it, that is no movement yet.
@@ -101,8 +109,8 @@ class Precision:
                 finite are left out.
 
         Returns:
-            What rounding explains where it strikes all classes, or one unit in the last decimal
-            of the largest answer, whichever is more; 0 for labels, which are exact. In
+            What rounding explains where it strikes all classes, or one step of the largest answer's
+            grid, whichever is more; 0 for labels, which are exact. In
             probabilities both are those of their logarithms.
         """
         return max(self.float_distance(answers), self._decimal_distance(answers))
@@ -158,3 +166,49 @@ def _decimal_step(values: NDArray[np.float32]) -> float:
         if bool((np.abs(scaled - np.round(scaled)) <= error).all()):
             return float(10.0**-decimals)
     return 0.0
+
+
+def _grid_step(values: NDArray[np.float32], kind: str) -> float:
+    """Step of the uniform grid that holds all values, whatever it is; 0 if there is none to see.
+
+    Quantised networks answer in multiples of a number of their own, endpoints in 255ths. Of logits
+    only differences within a row are looked at: what is subtracted from a row says nothing.
+    """
+    rows = _finite(values)
+    if rows.size == 0:
+        return 0.0
+    least_seen = float(np.finfo(np.float32).eps) * float(np.abs(rows).max())
+    if kind == "logits":
+        rows = rows.max(axis=-1, keepdims=True) - rows
+    points = np.unique(rows)
+    apart = np.unique(np.concatenate([np.diff(points), points - points[0]]))
+    # What float32 takes for one point may come out as several.
+    apart = apart[apart > 4 * least_seen]
+    for parts in range(1, _MOST_PARTS + 1):
+        if apart.size == 0 or apart[0] < parts * _CLEAR * least_seen:
+            break
+        step = _divisor(apart, parts, 2 * least_seen)
+        if step > 0:
+            return step
+    return 0.0
+
+
+def _divisor(apart: NDArray[np.float64], parts: int, off: float) -> float:
+    """A part of the least of ascending distances if all are multiples of it; 0 if one is not.
+
+    Each may be wrong by ``off``. The larger ones tell the divisor more precisely, so it is refined
+    on the way; one too large for what is known of it by then tells nothing either way.
+    """
+    step, told = float(apart[0]) / parts, float(parts)
+    while apart.size:
+        near = apart <= 4 * step * told
+        if not near.any():
+            near[0] = True
+        times = np.round(apart[near] / step)
+        wrong = off * (1 + times / told)
+        if wrong.max() > step / 4 or (np.abs(apart[near] - times * step) > wrong).any():
+            return 0.0
+        told = float(times.max())
+        step = float(apart[near].max()) / told
+        apart = apart[~near]
+    return step

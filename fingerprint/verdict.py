@@ -38,6 +38,8 @@ _ORDER = {"same": 0, "derived": 1, "inconclusive": 2, "independent": 3}
 _LEAST_POWER = 0.5
 """Share of the bound that the source itself must be able to fall below, for a ratio above it to
 say that a suspect is not derived from it."""
+_LEAST_ANSWERED = 0.75
+"""Share of each kind of probe that must have been answered for anybody to be independent."""
 _NOTHING_KNOWN = Kinship()
 _NOTHING_MEASURED = Calibration()
 
@@ -81,7 +83,8 @@ class _Tested:
 
     def rejects(self, alpha: float) -> bool:
         # Label-only answers have no interval; their exact test decides alone.
-        clear = self.high < self.margin.tested or self.high == float("inf")
+        exact = bool(self.finding.detail.get("exact", False))
+        clear = self.high < self.margin.tested or exact
         return self.p_value <= alpha and clear
 
 
@@ -131,7 +134,7 @@ def judge(
         alpha=alpha,
         answer_kind=answers.kind,
         trouble=_trouble(answers, repeatable=answers.repeatable(tolerance)),
-        from_scratch=kinship.from_scratch,
+        kinship=kinship,
         identical=[
             name
             for name, fingerprint in fingerprints.items()
@@ -140,7 +143,7 @@ def judge(
     )
     verdict, reason, best = _overall(
         [candidate for candidate in ranked if candidate.name not in kinship.references],
-        family - fingerprints.keys() - set(not_asked),
+        family - fingerprints.keys() - set(not_asked) - kinship.references,
     )
     return Verification(
         suspect=answers.suspect,
@@ -162,7 +165,7 @@ def weigh(
     alpha: float,
     answer_kind: str = "logits",
     trouble: str = "",
-    from_scratch: Collection[str] = (),
+    kinship: Kinship = _NOTHING_KNOWN,
     identical: Collection[str] = (),
 ) -> tuple[Candidate, ...]:
     """Turns findings into verdicts.
@@ -173,7 +176,7 @@ def weigh(
         alpha: Accepted rate of false claims over all of them.
         answer_kind: What the answers are.
         trouble: Why the answers as a whole are no evidence; empty if they may be.
-        from_scratch: Candidates whose owners state that they have no parent.
+        kinship: What is declared of the models.
         identical: Candidates whose weights the suspect declares to have.
 
     Returns:
@@ -190,11 +193,40 @@ def weigh(
             family=family,
             answer_kind=answer_kind,
             identical=name in identical,
-            from_scratch=name in from_scratch,
+            from_scratch=kinship.has_no_parent(name),
+            reference=name in kinship.references,
         ).candidate()
         for name, found in findings.items()
     ]
-    return tuple(sorted(judged, key=_rank))
+    return tuple(sorted(_reconciled(judged, kinship), key=_rank))
+
+
+def _reconciled(candidates: Sequence[Candidate], kinship: Kinship) -> list[Candidate]:
+    """Takes independence back from whoever has a declared descendant that the suspect matches.
+
+    The descendant's kin are kin of its ancestors. That the ancestor's own probes do not show it,
+    as after a hard fine-tune, is no evidence against what its owner declared.
+    """
+    matching = [one.name for one in candidates if one.verdict in ("same", "derived")]
+    judged = []
+    for candidate in candidates:
+        below = kinship.descendants(candidate.name)
+        witness = next((name for name in matching if name in below), None)
+        if candidate.verdict != "independent" or witness is None:
+            judged.append(candidate)
+            continue
+        weights = kinship.digests.get(candidate.name)
+        copied = weights is not None and kinship.digests.get(witness) == weights
+        how = "has its weights" if copied else "is declared to descend from it"
+        judged.append(
+            replace(
+                candidate,
+                verdict="inconclusive",
+                reason=f"{clean(witness)!r}, which {how}, matches",
+                findings=tuple(replace(one, decides="nothing") for one in candidate.findings),
+            )
+        )
+    return judged
 
 
 def _corrected(
@@ -227,7 +259,11 @@ def _trouble(answers: Answers, *, repeatable: bool) -> str:
             f"asking ended early, {answers.failure}; with --journal FILE only what is missing is "
             "asked the next time"
         )
-    return "" if repeatable else "the same input got different answers"
+    if repeatable or not answers.values:
+        return ""
+    if not answers.repeated:
+        return "no input was answered twice, so that nothing shows whether answers repeat"
+    return "the same input got different answers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,6 +280,7 @@ class _Case:
         answer_kind: What the answers are.
         identical: Whether the suspect declares this candidate's weights.
         from_scratch: Whether its owner states that it has no parent.
+        reference: Whether it is a public model that nobody is accused of being.
     """
 
     name: str
@@ -255,6 +292,7 @@ class _Case:
     answer_kind: str
     identical: bool
     from_scratch: bool
+    reference: bool
 
     def candidate(self) -> Candidate:
         """Decides, and says why in one sentence."""
@@ -282,6 +320,7 @@ class _Case:
             answer_kind=self.answer_kind,
             label_agreement=self._equality.detail["label_agreement"] if self._equality else None,
             identical_weights=self.identical,
+            reference=self.reference,
             findings=tuple(self._with_part(finding, verdict) for finding in self.findings),
         )
 
@@ -295,6 +334,16 @@ class _Case:
         if self.trouble or self.tests:
             return self.trouble
         return next((one.missing for one in self.findings if one.missing), "nothing was measured")
+
+    @property
+    def _unanswered(self) -> str:
+        """Which answers are missing for anybody to be independent; empty if enough are there."""
+        harms = [one for one in self.findings if one.test == _HARM]
+        sparse = next((one for one in harms if not _mostly_answered(one)), None)
+        if sparse is None:
+            return ""
+        answered, probes = sparse.detail["answered"], sparse.detail["probes"]
+        return f"{probes - answered} of {probes} answers are missing ({sparse.depth} probes)"
 
     def _decided(self) -> tuple[Verdict, str]:
         if self._missing:
@@ -313,7 +362,7 @@ class _Case:
         if self.identical and not (equality and equality.detail["explained"]):
             return "inconclusive", (
                 f"the weights are those of {clean(self.name)}, the answers are not: check --mean, "
-                "--std, --input-size, --arch"
+                "--std, --input-size, --arch, --output"
             )
         usable = [test for test in rejecting if test.margin.usable]
         if usable:
@@ -329,6 +378,8 @@ class _Case:
                     "the answers are too coarse: even the source would show a harm ratio of "
                     f"{lowest.least:.2g}; ask for more decimals"
                 )
+            if self._unanswered:
+                return "inconclusive", self._unanswered
             return "independent", (
                 "perturbations solved for the source change its answers about as much as the "
                 f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
@@ -363,7 +414,7 @@ class _Case:
 
     def _deciding(self, verdict: Verdict) -> _Tested | None:
         """The test the report quotes: the most significant one, or the lowest interval."""
-        if not self.tests:
+        if self._missing:
             return None
         if verdict in ("same", "derived"):
             claims = [test for test in self.tests if test.rejects(self.alpha)]
@@ -379,9 +430,15 @@ class _Case:
             return finding
         if test.rejects(self.alpha) and (test.margin.usable or verdict == "same"):
             return replace(finding, decides="kin")
-        if test.low >= test.margin.bound and test.least <= _LEAST_POWER * test.margin.bound:
+        powerful = test.least <= _LEAST_POWER * test.margin.bound and _mostly_answered(finding)
+        if test.low >= test.margin.bound and powerful:
             return replace(finding, decides="independent")
         return finding
+
+
+def _mostly_answered(finding: Finding) -> bool:
+    answered, probes = finding.detail.get("answered", 0), finding.detail.get("probes", 0)
+    return bool(answered >= _LEAST_ANSWERED * probes)
 
 
 def _rank(candidate: Candidate) -> tuple[int, float, str]:

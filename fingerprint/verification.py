@@ -32,7 +32,7 @@ _RELATIONS: dict[str | None, Relation | None] = {
 class Candidate:
     """What the answers say about one registered model.
 
-    The numbers are those of the harm finding that decided, None where there is none.
+    The numbers are those of the harm finding that decided, None where none is evidence.
 
     Attributes:
         name: The registered model.
@@ -52,6 +52,8 @@ class Candidate:
         label_agreement: Share of probes on which suspect and source name the same class; None
             when the label spaces differ.
         identical_weights: Whether the suspect declares the candidate's very weights.
+        reference: Whether it is a public model that explains and calibrates: it is never the
+            verdict, and no policy on another model waits for it.
         findings: What each test says, with uncorrected p-values.
     """
 
@@ -69,6 +71,7 @@ class Candidate:
     answer_kind: str = "logits"
     label_agreement: float | None = None
     identical_weights: bool = False
+    reference: bool = False
     findings: tuple[Finding, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +92,7 @@ class Candidate:
             "answer_kind": self.answer_kind,
             "label_agreement": self.label_agreement,
             "identical_weights": self.identical_weights,
+            "reference": self.reference,
             "findings": [finding.to_dict() for finding in self.findings],
         }
 
@@ -113,6 +117,7 @@ class Candidate:
             answer_kind=str(values["answer_kind"]),
             label_agreement=number_of(values["label_agreement"]),
             identical_weights=bool(values.get("identical_weights", False)),
+            reference=bool(values.get("reference", False)),
             findings=_of_schema_1(values)
             if findings is None
             else tuple(Finding.from_dict(finding) for finding in findings),
@@ -164,7 +169,14 @@ class Verification:
     verification: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain JSON values, with the keys of the documented contract (schema 2)."""
+        """Returns plain JSON values, with the keys of the documented contract (schema 2).
+
+        Beyond the contract there are ``reason`` (of the verdict over all) and ``seconds``; of a
+        candidate ``margin_pairs``, ``margin_floor``, ``identical_weights`` and ``reference``; of
+        a finding ``least_p_value`` (the least its probes could have given) and ``bound`` (above
+        which its interval must lie for *independent*). All numbers of a candidate but
+        ``margin_pairs`` and ``margin_floor`` are null where there is no evidence.
+        """
         return {
             "schema": 2,
             "suspect": dict(self.suspect),

@@ -161,6 +161,7 @@ def _declare(
         raise AlreadyDeclared(row.name, _stated(before), _stated(parent))
     if parent is not None and _descends(session, parent, row):
         raise AlreadyDeclared(row.name, f"as an ancestor of {parent.name!r}", _stated(parent))
+    _check_copies(session, row, parent, from_scratch=from_scratch)
     row.parent_id, row.from_scratch = parent_id, from_scratch
     payload = {
         "name": row.name,
@@ -169,6 +170,20 @@ def _declare(
         "from_scratch": from_scratch,
     }
     ledger.append(session, "declare", payload, seed=seed, written=[row])
+
+
+def _check_copies(
+    session: Session, row: ModelRow, parent: ModelRow | None, *, from_scratch: bool
+) -> None:
+    """Refuses what contradicts a statement on the same weights: they have a parent or none."""
+    if parent is None and not from_scratch:
+        return
+    for copy in session.scalars(select(ModelRow).where(ModelRow.digest == row.digest)):
+        if copy.id != row.id and (
+            copy.from_scratch if parent is not None else copy.parent_id is not None
+        ):
+            above = session.get(ModelRow, copy.parent_id) if copy.parent_id is not None else None
+            raise AlreadyDeclared(copy.name, _stated(above), _stated(parent))
 
 
 def _stated(parent: ModelRow | None) -> str:
@@ -200,10 +215,12 @@ def add_model(
 
     Raises:
         NameTaken: A model has this name.
+        AlreadyDeclared: A copy of its weights is registered with another origin.
     """
     name = checked_name(model.name)
     check_free(session, name)
     row, fingerprint = rows_of(model, parent_id=parent.id if parent is not None else None)
+    _check_copies(session, row, parent, from_scratch=row.from_scratch)
     session.add(row)
     session.flush()
     fingerprint.model_id = row.id

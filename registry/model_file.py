@@ -31,7 +31,7 @@ from fingerprint.text import clean, listed
 from registry.engine import LARGEST_VALUE
 from registry.ledger import Books, Entry, origin
 from registry.names import checked_name
-from registry.registration import Peer, facts_of, load_options_of
+from registry.registration import Peer, facts_of
 from registry.tables import ModelRow
 from registry.values import RegisteredModel
 
@@ -164,10 +164,10 @@ def _read(content: bytes) -> tuple[RegisteredModel, bytes, str | None]:
         input=given.to_dict(),
         output=found.output.to_dict(),
         domain=given.domain,
-        load_options=load_options_of(architecture, given, field),
+        load_options={"arch": architecture, **given.load_options, "output": field},
         origin=source,
         commitment=commitment,
-        facts=facts_of(found, version=_version(blob), method=_text(document["method"], 200)),
+        facts=facts_of(found, method=_text(document["method"], 200)),
         warnings=tuple(warnings),
     )
     return model, blob, None if parent is None else _hex(parent)
@@ -187,12 +187,6 @@ def _parts(content: bytes) -> tuple[dict[str, Any], bytes]:
     if not isinstance(document, dict):
         raise MalformedFile(f"expected a document, got {type(document).__name__}")
     return document, content[_PREFIX + length :]
-
-
-def _version(blob: bytes) -> int:
-    from fingerprint.probes.codec import MAGIC as PROBES
-
-    return blob[len(PROBES)]
 
 
 def _check_bases(found: Any) -> None:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["CURRENT", "fingerprint_of", "registered", "rows_of", "verified"]
 
 CURRENT = 1
-"""Version of the probes that this release makes. It is the codec's; a test holds that, for
-importing the codec takes seconds that listing a registry has no use for."""
+"""Version of the stored probes from which they are those that this release makes; the codec's
+second version writes the same probes another way. Importing the codec takes seconds that listing
+a registry has no use for."""
 
 
 def rows_of(model: RegisteredModel, *, parent_id: int | None) -> tuple[ModelRow, FingerprintRow]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from fingerprint.canonical import plain, sha256_of, utc_now
 from fingerprint.errors import FingerprintError, InputRefused, UsageError
+from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.progress import Progress, silent
 from registry.engine import LARGEST_VALUE
 from registry.pairs import related_warnings
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.network.model import Model
-    from fingerprint.network.spec import InputSpec
     from fingerprint.probes.probe import Fingerprint
 
 __all__ = [
@@ -39,11 +39,9 @@ __all__ = [
     "Options",
     "Peer",
     "Result",
-    "Settings",
     "Task",
     "facts_of",
     "finished",
-    "load_options_of",
     "measure_missing",
     "run",
 ]
@@ -73,22 +71,6 @@ class Options(TypedDict, total=False):
     probes: int
     start: str
     decoys: int
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Settings:
-    """What shapes a model's probes; see :class:`Options`."""
-
-    images: NDArray[Any] | None = None
-    probes: int = 24
-    start: str = "auto"
-    decoys: int = 2
-
-    @property
-    def method(self) -> str:
-        """What the probes are asked to be; decoys bound a margin and change none of them."""
-        bases = "colours" if self.images is None else sha256_of(self.images.tobytes())[:16]
-        return f"probes={self.probes} start={self.start} bases={bases}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,7 +115,7 @@ class Peer:
         if known.file_path is None:
             raise InputRefused("it was not registered from a file here")
         source = known.architecture.partition(":")[0]
-        if source not in ("timm", *code):
+        if source not in ("timm", "transformers", *code):
             raise InputRefused(
                 f"its architecture {known.architecture!r} is code, which is not run unasked"
             )
@@ -170,7 +152,7 @@ class Task:
     parent: str | None = None
     from_scratch: bool = False
     seed: str
-    settings: Settings = field(default_factory=Settings)
+    settings: ExtractionSettings = field(default_factory=ExtractionSettings)
     model_digest: str
     known: str | None = None
     screen: tuple[Peer, ...] = ()
@@ -225,7 +207,7 @@ def run(task: Task, model: Model, progress: Progress = silent) -> Result:
         InputRefused: The model carries no information, or does not fit.
         UsageError: The task is another model's, or a setting is out of range.
     """
-    import fingerprint as library
+    from fingerprint.probes.extraction import extract_with
 
     if task.model_digest != model.digest:
         raise UsageError(
@@ -236,15 +218,12 @@ def run(task: Task, model: Model, progress: Progress = silent) -> Result:
         return Result(task=task)
     code = (model.architecture.partition(":")[0],)
     others, linear, warnings = _at_hand(task.screen, code, str(model.device), progress)
-    fingerprint = library.extract(
+    fingerprint = extract_with(
+        task.settings,
         model,
         seed=task.seed,
-        probes=task.settings.probes,
-        start=task.settings.start,
         others=others,
         other_linear=linear,
-        images=task.settings.images,
-        decoys=task.settings.decoys,
         progress=progress,
     )
     asked = []
@@ -280,7 +259,7 @@ def finished(
         UsageError: The fingerprint is not this model's or not of this seed, has no probe, or is
             too large to be kept.
     """
-    from fingerprint.probes.codec import VERSION, encode
+    from fingerprint.probes.codec import encode
 
     if fingerprint.model_digest != model.digest or fingerprint.input.domain != model.input.domain:
         raise UsageError(
@@ -317,48 +296,36 @@ def finished(
         domain=model.input.domain,
         load_options=model.load_options,
         commitment=fingerprint.commitment(sha256_of(blob), created),
-        facts=facts_of(fingerprint, version=VERSION, method=task.settings.method),
+        facts=facts_of(fingerprint, method=task.settings.method),
         warnings=tuple(dict.fromkeys(lines)),
     )
     return Result(task=task, model=described, blob=blob, pairs=tuple(pairs))
 
 
-def load_options_of(architecture: str, given: InputSpec, pick: str | int | None) -> dict[str, Any]:
-    """Returns what ``load_model`` needs to load a model again, as JSON values."""
-    return {
-        "arch": architecture,
-        "input_size": list(given.shape),
-        "mean": list(given.mean),
-        "std": list(given.std),
-        # Pixels have their bounds by nature; stating them would make the input a float one.
-        "bounds": None if given.kind == "pixels" else list(given.bounds),
-        "output": pick,
-    }
-
-
 _ELSEWHERE = ("model_digest", "input", "output", "per_probe", "warnings")
 
 
-def facts_of(fingerprint: Fingerprint, *, version: int, method: str) -> dict[str, Any]:
+def facts_of(fingerprint: Fingerprint, *, method: str) -> dict[str, Any]:
     """Returns what is kept of a fingerprint beside its bytes, plain JSON values."""
     import numpy as np
 
+    from fingerprint.probes.kinds import KINDS
+
     facts = {key: one for key, one in fingerprint.to_dict().items() if key not in _ELSEWHERE}
-    ranks = {space.kind: space.rank for space in fingerprint.spaces}
     depths = []
     for kind in dict.fromkeys(probe.kind for probe in fingerprint.probes):
         probes = [probe for probe in fingerprint.probes if probe.kind == kind]
         depths.append(
             {
                 "layer": kind,
-                "width": fingerprint.output.classes if kind == "network" else ranks.get(kind),
+                "width": KINDS[kind].width(fingerprint.output, fingerprint.spaces),
                 "probes": len(probes),
                 "residual": float(np.median([probe.residual for probe in probes])),
                 "source_harm_ratio": float(np.median([probe.harm_ratio for probe in probes])),
             }
         )
     document: dict[str, Any] = plain(
-        {**facts, "depths": depths, "version": version, "method": method}
+        {**facts, "depths": depths, "version": fingerprint.version, "method": method}
     )
     return document
 

@@ -25,6 +25,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fingerprint.errors import InputRefused, UsageError
+from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.progress import Progress, silent
 from registry import changes, pairs
 from registry.catalogue import Catalogue
@@ -36,7 +37,7 @@ from registry.names import checked_name, default_name
 from registry.opening import open_registry
 from registry.planning import planned
 from registry.records import fingerprint_of, registered, verified
-from registry.registration import Options, Result, Settings, Task, measure_missing, run
+from registry.registration import Options, Result, Task, measure_missing, run
 from registry.servers import shown
 from registry.session import reading, writing
 from registry.tables import (
@@ -199,14 +200,24 @@ class Registry:
             NameTaken: Another model has this name.
             UnknownParent: The parent is not registered.
             UsageError: A name cannot be one, or a parent is given to a model without any.
+            InputRefused: The model has no weights that could name it.
             RegistryReadOnly: Nothing can be registered here.
             RegistryCorrupt: A model that takes part is not what was registered.
         """
+        from fingerprint.network.digest import has_weights
+
         self.require_writable()
+        if not has_weights(model.module.state_dict()):
+            raise InputRefused(
+                f"{model.architecture}: expected floating-point weights in its state_dict, got "
+                "none; keep them as parameters or buffers, else nobody can tell which network it is"
+            )
         wish: dict[str, Any] = dict(options)
         name, parent = wish.pop("name", None), wish.pop("parent", None)
         from_scratch = bool(wish.pop("from_scratch", False))
-        settings = Settings(**wish)
+        if "decoys" in wish:
+            wish["surrogates"] = wish.pop("decoys")
+        settings = ExtractionSettings(**wish)
         name = checked_name(name) if name is not None else default_name(model)
         if parent is not None and from_scratch:
             raise UsageError("parent: expected none for a model that was trained from scratch")

@@ -127,16 +127,11 @@ def _opened(suspect: Model | nn.Module | Suspect, named: Sequence[ModelRow]) -> 
     from torch import nn
 
     import fingerprint as library
+    from fingerprint.network.spec import InputSpec
 
     if isinstance(suspect, library.Suspect):
         return suspect
     if isinstance(suspect, nn.Module):
-        options = dict(named[0].load_options) if named else {}
-        suspect = library.load_model(
-            suspect,
-            input_size=options.get("input_size"),
-            mean=options.get("mean"),
-            std=options.get("std"),
-            bounds=options.get("bounds"),
-        )
+        options = InputSpec.from_dict(named[0].input).load_options if named else {}
+        suspect = library.load_model(suspect, **options)
     return library.ModelSuspect(suspect)

@@ -35,11 +35,13 @@ from fingerprint.evidence.statistics import permutation_test
 from fingerprint.files import write_whole
 from fingerprint.lab.data import Data
 from fingerprint.network.run import run
-from fingerprint.probes.controls import turned
-from fingerprint.probes.decoys import train_decoys
-from fingerprint.probes.derivatives import MILD, SEVERE, Severity, simulated_derivatives
+from fingerprint.probes.controls import symmetry_controls
+from fingerprint.probes.kinds import AgreementDepth, NetworkProbes, agreement
+from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.public import MAX_BASES, public_bases, start_input
-from fingerprint.probes.solving import Depth, Solver, Wish
+from fingerprint.probes.simulated import MILD, SEVERE, Severity, simulated_modifications
+from fingerprint.probes.solving import Solver
+from fingerprint.probes.surrogates import train_surrogates
 
 __all__ = ["DESIGNS", "Design", "main"]
 
@@ -65,20 +67,20 @@ class Design:
         candidates: How many times as many candidates are solved; those are kept to which other
             simulated copies react least.
         weighted: Whether probes count by how little simulated copies react to them.
-        decoys: Whether ratios are read relative to the decoys' lowest.
+        surrogates: Whether ratios are read relative to the surrogates' lowest.
     """
 
     name: str
     what: str
     start: str = "binary"
-    depth: Depth = "features"
+    depth: AgreementDepth = "features"
     severity: Severity | None = SEVERE
     contrast: float = 1.0
     bases: str = "colours"
     control: str = "turned"
     candidates: int = 1
     weighted: bool = False
-    decoys: bool = True
+    surrogates: bool = True
 
 
 RELEASED = Design(
@@ -90,7 +92,7 @@ DESIGNS = (
     replace(RELEASED, name="invariance of the logits", depth="logits", what="not the features"),
     replace(RELEASED, name="no changed copies", severity=None, what="solved for the source alone"),
     replace(RELEASED, name="mildly changed copies", severity=MILD, what="5 % noise, 6 bit, 20 %"),
-    replace(RELEASED, name="no decoys", decoys=False, what="one margin for all sources"),
+    replace(RELEASED, name="no decoys", surrogates=False, what="one margin for all sources"),
     replace(RELEASED, name="public noise as control", control="noise", what="not turned probes"),
     replace(RELEASED, name="all controls upside down", control="mirror", what="one symmetry"),
     replace(RELEASED, name="uniform starts", start="uniform", what="not black and white"),
@@ -121,7 +123,7 @@ class Workbench:
         self.related = [as_model(member.network(), size) for member in related]
         self.independent = [as_model(member.network(), size) for member in independent]
         self.images = data.test_images
-        self.decoys = train_decoys(self.model, seed=SEED, count=2)
+        self.surrogates = train_surrogates(self.model, seed=SEED, count=2)
         self.fresh = _fresh_copies(self.model)
         self._solved: dict[Design, _Solved] = {}
 
@@ -129,13 +131,13 @@ class Workbench:
         """Returns the log harm ratios of related and independent models, and seconds spent."""
         solved = self._solve(design)
         asked = _Asked(self.model, design, solved)
-        weights = self._weights(design, asked, solved.wishes)
+        weights = self._weights(design, asked, solved.requests)
 
         def mean(model: Model) -> float:
             return float(np.average(asked.logs(model), weights=weights))
 
-        imitators = self.decoys if design.decoys else ()
-        floor = math.log(margin_from((), [math.exp(mean(decoy)) for decoy in imitators]).value)
+        imitators = self.surrogates if design.surrogates else ()
+        floor = math.log(margin_from((), [math.exp(mean(one)) for one in imitators]).value)
         related = np.array([mean(model) for model in self.related]) - floor
         independent = np.array([mean(model) for model in self.independent]) - floor
         return related, independent, solved.seconds
@@ -146,7 +148,7 @@ class Workbench:
 
     def _solve(self, design: Design) -> _Solved:
         """Solves a design's candidates; designs that only read them otherwise share them."""
-        key = replace(design, control="", weighted=False, decoys=False, name="", what="")
+        key = replace(design, control="", weighted=False, surrogates=False, name="", what="")
         if key not in self._solved:
             self._solved[key] = self._candidates(design)
         return self._solved[key]
@@ -155,30 +157,35 @@ class Workbench:
         began = time.perf_counter()
         images = self.images if design.bases == "images" else None
         bases = public_bases(self.model.input, SEED, MAX_BASES, images)
-        copies = simulated_derivatives(self.model, design.severity) if design.severity else ()
+        agreed = None
+        if design.severity:
+            copies = simulated_modifications(self.model, design.severity)
+            agreed = agreement(self.model, copies, bases, deepest=design.depth)
         solver = _Contrasted(
             self.model,
             seed=SEED,
             start=design.start,
             bases=bases,
-            companions=copies,
-            depth=design.depth,
+            kinds=(NetworkProbes(self.model, agreed),),
         )
         solver.contrast = design.contrast
         count = design.candidates * _PROBES
-        wishes = [Wish("network", place % MAX_BASES, place // MAX_BASES) for place in range(count)]
-        harmless = solver.solve(wishes).harmless
-        return _Solved(tuple(wishes), bases, harmless, time.perf_counter() - began)
+        requests = [
+            ProbeRequest(NetworkProbes.name, place % MAX_BASES, place // MAX_BASES)
+            for place in range(count)
+        ]
+        harmless = np.stack([solved.harmless for solved in solver.solve(requests)])
+        return _Solved(tuple(requests), bases, harmless, time.perf_counter() - began)
 
-    def _weights(self, design: Design, asked: _Asked, wishes: Sequence[Wish]) -> Array:
+    def _weights(self, design: Design, asked: _Asked, requests: Sequence[ProbeRequest]) -> Array:
         """Weights of the candidates: all alike, or by how fresh copies react to them."""
         if design.candidates == 1 and not design.weighted:
-            return np.ones(len(wishes))
+            return np.ones(len(requests))
         reaction = np.mean([asked.logs(copy) for copy in self.fresh], axis=0)
         if design.weighted:
             return 1.0 / (1.0 + np.exp(4 * (reaction - np.median(reaction))))
-        weights = np.zeros(len(wishes))
-        rows = np.array([wish.base for wish in wishes])
+        weights = np.zeros(len(requests))
+        rows = np.array([request.base for request in requests])
         for base in range(MAX_BASES):
             places = np.flatnonzero(rows == base)
             weights[places[np.argsort(reaction[places])][: len(places) // design.candidates]] = 1.0
@@ -189,7 +196,7 @@ class Workbench:
 class _Solved:
     """Candidates of a design, with what they were solved from and how long that took."""
 
-    wishes: tuple[Wish, ...]
+    requests: tuple[ProbeRequest, ...]
     bases: NDArray[Any]
     harmless: NDArray[Any]
     seconds: float
@@ -200,8 +207,9 @@ class _Contrasted(Solver):
 
     contrast = 1.0
 
-    def _start(self, wish: Wish) -> NDArray[Any]:
-        start = super()._start(wish).astype(np.float64)
+    def start_of(self, request: ProbeRequest) -> NDArray[Any]:
+        """Returns the start, drawn towards grey."""
+        start = super().start_of(request).astype(np.float64)
         return np.round(127.5 + self.contrast * (start - 127.5)).astype(np.uint8)
 
 
@@ -210,21 +218,28 @@ class _Asked:
 
     def __init__(self, model: Model, design: Design, solved: _Solved) -> None:
         spec = model.input
-        self.rows = np.array([wish.base for wish in solved.wishes])
+        self.rows = np.array([request.base for request in solved.requests])
         self.origin = solved.bases[self.rows]
         self.harmless = solved.harmless
         if design.control != "noise":
-            places = [0 if design.control == "mirror" else wish.symmetry for wish in solved.wishes]
-            self.controls = turned(self.harmless, places)
-            self.control_origin = turned(self.origin, places)
+            places = [
+                0 if design.control == "mirror" else request.symmetry for request in solved.requests
+            ]
+            self.controls = symmetry_controls(self.harmless, places)
+            self.control_origin = symmetry_controls(self.origin, places)
             return
         self.control_origin = self.origin
         self.controls = np.stack(
             [
                 start_input(
-                    spec, SEED, design.start, model_digest="public", base=wish.base, draw=wish.draw
+                    spec,
+                    SEED,
+                    design.start,
+                    model_digest="public",
+                    base=request.base,
+                    draw=request.draw,
                 )
-                for wish in solved.wishes
+                for request in solved.requests
             ]
         )
 
@@ -287,7 +302,7 @@ def stopped_early(benches: Sequence[Workbench]) -> dict[str, Any]:
 def _fresh_copies(model: Model) -> tuple[Model, ...]:
     """Returns changed copies that no probe was solved for: other noise, other severities."""
     other = Severity(noise=0.15, bits=5, pruned=0.6)
-    return simulated_derivatives(model, other)
+    return simulated_modifications(model, other)
 
 
 def measured(design: Design, benches: Sequence[Workbench]) -> dict[str, Any]:

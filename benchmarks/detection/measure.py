@@ -199,7 +199,7 @@ def _source(source: Source) -> dict[str, Any]:
         "architecture": source.member.architecture,
         "start": fingerprint.start,
         "depth": fingerprint.parameters["depth"],
-        "decoys": [_rounded(ratio) for ratio in fingerprint.parameters["decoys"]],
+        "decoys": [_rounded(ratio) for ratio in fingerprint.surrogate_ratios],
         "method": fingerprint.parameters["method"],
         "probes": ours.DEFAULT_PROBES,
         "seconds": _rounded(fingerprint.cost["seconds"]),

@@ -7,7 +7,7 @@ Pure functions on arrays; a higher score means "more likely derived".
   set no threshold either: the pair is left out, and :class:`Split` tells how many were.
 * **Threshold.** The lowest one that at most ``floor(f n)`` of the n independent scores exceed, one
   for all sources. Below ``n = 1 / f`` that is the largest independent score, and a false-positive
-  rate of f is not resolved: :func:`resolved` says so.
+  rate of f is not resolved.
 * **Dependence.** Pairs that share a network are no independent draws: a fingerprint that happens
   to be close to one network is close to all its copies. Intervals therefore come from a bootstrap
   that draws *networks*: the sources, and apart from them the base networks the suspects descend
@@ -37,7 +37,6 @@ __all__ = [
     "detection_rate",
     "network_weights",
     "pair_weights",
-    "resolved",
     "split",
     "threshold",
     "upper_bound",
@@ -257,11 +256,6 @@ def _hull(low: float, high: float, draws: Array, confidence: float) -> tuple[flo
         return low, high
     ends = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return min(low, float(ends[0])), max(high, float(ends[1]))
-
-
-def resolved(independent: int, rate: float) -> bool:
-    """Says whether so many independent scores can show a false-positive rate this small."""
-    return independent * rate >= 1 - 1e-9
 
 
 def threshold(independent: Array, rate: float) -> float | None:

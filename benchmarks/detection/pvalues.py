@@ -38,7 +38,6 @@ class Uniformity:
 
     Attributes:
         p_values: Sorted, shape ``(n,)``.
-        excluded: Pairs without a p-value.
         band: Half-width of the simultaneous band.
         levels: Levels t asked about.
         counts: How many p-values are at most t.
@@ -46,25 +45,15 @@ class Uniformity:
         upper: Exact upper bound of P(p <= t) at each level.
         tails: Chance of as many or more p-values below t if they were uniform: the exact
             binomial test, far sharper than the band where t is small.
-        within: Whether the share is at most t + band, level by level.
-        excess: Largest amount by which the empirical CDF lies above the diagonal anywhere.
     """
 
     p_values: Array
-    excluded: int
     band: float
     levels: tuple[float, ...]
     counts: tuple[int, ...]
     shares: tuple[float, ...]
     upper: tuple[float, ...]
     tails: tuple[float, ...]
-    within: tuple[bool, ...]
-    excess: float
-
-    @property
-    def conservative(self) -> bool:
-        """Says whether nothing contradicts P(p <= t) <= t: inside the band at every t."""
-        return self.excess <= self.band
 
 
 def uniformity(
@@ -80,14 +69,12 @@ def uniformity(
         confidence: Of the band and of each upper bound.
     """
     values = np.sort([p for p in p_values if p is not None and not math.isnan(p)]).astype(float)
-    count, band = len(values), dkw_band(len(values), confidence)
+    count = len(values)
     below = [int(np.searchsorted(values, level, side="right")) for level in levels]
     shares = [hits / count if count else 0.0 for hits in below]
-    steps = np.searchsorted(values, values, side="right") / max(count, 1)
     return Uniformity(
         p_values=values,
-        excluded=len(p_values) - count,
-        band=band,
+        band=dkw_band(count, confidence),
         levels=tuple(levels),
         counts=tuple(below),
         shares=tuple(shares),
@@ -96,8 +83,6 @@ def uniformity(
             float(stats.binom.sf(hits - 1, count, level))
             for hits, level in zip(below, levels, strict=True)
         ),
-        within=tuple(share <= level + band for share, level in zip(shares, levels, strict=True)),
-        excess=max(0.0, float((steps - values).max())) if count else 0.0,
     )
 
 

@@ -10,17 +10,13 @@ the work with ``--part 1/2`` and ``--part 2/2``.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 import json
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 from safetensors.torch import load_file, save
 from torch import nn
 
@@ -204,28 +200,14 @@ def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seco
     write_whole(card, lambda stream: stream.write(text.encode()))
 
 
-@contextlib.contextmanager
-def _shown() -> Iterator[Progress]:
-    """Shows progress as one bar on a terminal, as lines otherwise."""
-    if not sys.stdout.isatty():
-        began = time.monotonic()
+def _shown() -> Progress:
+    """Returns what prints progress as lines with the time that has passed."""
+    began = time.monotonic()
 
-        def lines(stage: str, done: int, total: int) -> None:
-            print(f"[{done:3d}/{total}] {time.monotonic() - began:6.0f} s  {stage}", flush=True)
+    def lines(stage: str, done: int, total: int) -> None:
+        print(f"[{done:3d}/{total}] {time.monotonic() - began:6.0f} s  {stage}", flush=True)
 
-        yield lines
-        return
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.description}"),
-    )
-    with Bar(*columns) as bar:
-        task = bar.add_task("zoo")
-        yield lambda stage, done, total: bar.update(
-            task, description=stage, completed=done, total=total
-        )
+    return lines
 
 
 def _part(recipes: Sequence[Recipe], part: str) -> list[Recipe]:
@@ -247,15 +229,14 @@ def main() -> None:
     torch.set_num_threads(1)
     data = load_data(options.data)
     recipes = [r for r in _part(plan(data, options.data), options.part) if options.only in r.name]
-    with _shown() as progress:
-        built = build(
-            data,
-            options.work,
-            folder=options.data,
-            minutes=options.budget,
-            recipes=recipes,
-            progress=progress,
-        )
+    built = build(
+        data,
+        options.work,
+        folder=options.data,
+        minutes=options.budget,
+        recipes=recipes,
+        progress=_shown(),
+    )
     for member in built:
         print(f"{member.accuracy:.3f}  {member.seconds:6.1f} s  {member.name}")
 

@@ -133,7 +133,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 "responses per unit length": {
                     "least harmful": float(found.singular_values[0]),
                     "noise": response,
-                    "method": found.method,
                 },
             },
         ),

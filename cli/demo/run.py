@@ -177,7 +177,7 @@ def run_demo(
         )
         for name, network in ((_SOURCE, source), (_OTHER, other)):
             model = workshop.model(network, key=name, factory=name)
-            registry.register(model, name=name, start=_START, progress=progress)
+            registry.register(model, name=name, start=_START, from_scratch=True, progress=progress)
         rows = []
         for subject in _subjects(source, independent, workshop.data):
             suspect = workshop.model(subject.network, key=subject.key, factory=subject.factory)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,23 @@ from torch import Tensor, nn
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.text import clean, listed
 
-__all__ = ["Architecture", "KeyDifference", "fit", "key_difference", "parse_architecture"]
+__all__ = [
+    "MAX_TEXT",
+    "Architecture",
+    "KeyDifference",
+    "fit",
+    "key_difference",
+    "parse_architecture",
+    "require_fit",
+    "shape_text",
+]
 
-_MAX_TEXT = 1000
-_WAY_OUT = "use timm:NAME or package.module:factory, each with optional ,key=value"
+MAX_TEXT = 1000
+"""Longest text of an architecture."""
+
+_WAY_OUT = (
+    "use timm:NAME, transformers:CLASS or package.module:factory, each with optional ,key=value"
+)
 _PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -30,8 +43,8 @@ class Architecture:
     """A parsed ``--arch``.
 
     Attributes:
-        source: ``timm``, or the module that holds the factory.
-        name: The timm name, or the factory's name.
+        source: ``timm``, ``transformers``, or the module that holds the factory.
+        name: The timm name, transformers' class, or the factory's name.
         options: Keyword arguments, simple literals.
     """
 
@@ -56,7 +69,7 @@ def parse_architecture(text: str) -> Architecture:
     name, _, options = rest.partition(",")
     is_timm = source == "timm"
     known = bool(name) and (is_timm or bool(_PATH.fullmatch(source) and name.isidentifier()))
-    if not colon or not known or len(text) > _MAX_TEXT:
+    if not colon or not known or len(text) > MAX_TEXT:
         raise UsageError(f"arch: '{clean(text)}' is not an architecture; {_WAY_OUT}")
     return Architecture(source=source, name=name.strip(), options=_options(options, text))
 
@@ -112,7 +125,10 @@ class KeyDifference:
         if self.unexpected:
             parts.append(f"unexpected {listed(self.unexpected)}")
         if self.shapes:
-            texts = (f"{name} {_shape(got)} for {_shape(want)}" for name, got, want in self.shapes)
+            texts = (
+                f"{name} {shape_text(got)} for {shape_text(want)}"
+                for name, got, want in self.shapes
+            )
             parts.append(f"other shape {listed(texts)}")
         return "; ".join(parts)
 
@@ -161,11 +177,7 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
     Raises:
         IncompatibleModel: Names, shapes or kinds of number do not fit.
     """
-    difference = key_difference(module, tensors)
-    if difference:
-        raise IncompatibleModel(
-            f"the weights do not fit {clean(name)}: {difference}; choose another --arch"
-        )
+    require_fit(module, tensors, name)
     own = module.state_dict()
     for key, tensor in tensors.items():
         if own[key].is_floating_point() and not tensor.is_floating_point():
@@ -181,6 +193,19 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
         ) from error
 
 
+def require_fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
+    """Refuses weights whose names or shapes are not a module's, which may be without memory.
+
+    Raises:
+        IncompatibleModel: They differ.
+    """
+    difference = key_difference(module, tensors)
+    if difference:
+        raise IncompatibleModel(
+            f"the weights do not fit {clean(name)}: {difference}; choose another --arch"
+        )
+
+
 def _same_constant(own: Tensor | None, given: Tensor) -> bool:
     """Whether the file repeats a table that the network computes itself."""
     return own is not None and not own.is_meta and torch.equal(own.cpu(), given.cpu().to(own.dtype))
@@ -190,5 +215,6 @@ def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _shape(shape: tuple[int, ...] | torch.Size) -> str:
+def shape_text(shape: Sequence[int]) -> str:
+    """Returns a shape as messages show it, such as ``64x3x7x7``."""
     return "x".join(map(str, shape)) or "scalar"

@@ -48,11 +48,17 @@ def build(
         UsageError: The architecture does not exist, or cannot be built as asked.
         IncompatibleModel: The weights do not fit it.
     """
-    module = _construct(architecture, tensors, input_size)
-    aligned = align(module, tensors)
-    if (aligned.prefix or aligned.notes) and key_difference(module, aligned.tensors):
-        # The number of classes is read from the weights, whose names are known only now.
-        module = _construct(architecture, aligned.tensors, input_size)
+    if architecture.source == "transformers":
+        from fingerprint.architectures.transformers_models import build_transformers
+
+        module, tensors = build_transformers(architecture, tensors)
+        aligned = align(module, tensors)
+    else:
+        module = _construct(architecture, tensors, input_size)
+        aligned = align(module, tensors)
+        if (aligned.prefix or aligned.notes) and key_difference(module, aligned.tensors):
+            # The number of classes is read from the weights, whose names are known only now.
+            module = _construct(architecture, aligned.tensors, input_size)
     fit(module, aligned.tensors, architecture.text)
     return Built(module=module, notes=aligned.notes)
 

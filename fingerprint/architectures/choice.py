@@ -6,6 +6,7 @@ choice = choose_architecture(weights.entries[0].tensors, weights.config, arch=No
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from fingerprint.architectures.architecture import Architecture, parse_architecture
+from fingerprint.architectures.near_miss import transformers_name
 from fingerprint.architectures.recognition import recognise
 from fingerprint.formats.folder import PREPROCESSOR
 from fingerprint.text import listed
@@ -57,6 +59,8 @@ def choose_architecture(
     """
     if arch is not None:
         parsed = parse_architecture(arch)
+        if parsed.source == "transformers":
+            return _of_transformers(parsed, config)
         settings = _settings(config)
         open_timm = parsed.source == "timm" and not settings
         return Choice(
@@ -65,6 +69,13 @@ def choose_architecture(
     name = config.get("architecture")
     if isinstance(name, str):
         return _configured(name, config)
+    kind = config.get("model_type")
+    if (
+        isinstance(kind, str)
+        and transformers_name(list(tensors)) is not None
+        and importlib.util.find_spec("transformers") is not None
+    ):
+        return _of_transformers(Architecture(source="transformers", name=kind, options={}), config)
     found = recognise(tensors)
     warnings = []
     if found.others:
@@ -78,6 +89,13 @@ def choose_architecture(
         fits=(found.name, *found.others),
         warnings=tuple(warnings),
     )
+
+
+def _of_transformers(asked: Architecture, config: Mapping[str, Any]) -> Choice:
+    # It imports transformers, which takes seconds.
+    from fingerprint.architectures.transformers_models import architecture_of
+
+    return Choice(architecture=architecture_of(asked, config), settings=_settings(config))
 
 
 def _configured(name: str, config: Mapping[str, Any]) -> Choice:
@@ -100,7 +118,8 @@ def _configured(name: str, config: Mapping[str, Any]) -> Choice:
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the size, mean and deviation a folder states, timm's words before others'.
 
-    timm writes them under ``pretrained_cfg``, and once wrote them beside ``architecture``.
+    timm writes them under ``pretrained_cfg``, and once wrote them beside ``architecture``;
+    transformers writes ``image_size``, and the rest into ``preprocessor_config.json``.
     """
     settings = config.get("pretrained_cfg")
     stated = settings if isinstance(settings, Mapping) else config
@@ -109,7 +128,9 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
         for key in ("input_size", "mean", "std")
         if _is_flat(stated.get(key)) and stated[key]
     }
-    return {**_preprocessor(config.get(PREPROCESSOR)), **found}
+    size = _height_and_width(config.get("image_size"))
+    stated_size = {} if size is None else {"input_size": (3, *size)}
+    return {**stated_size, **_preprocessor(config.get(PREPROCESSOR)), **found}
 
 
 def _preprocessor(stated: Any) -> dict[str, Any]:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from fingerprint.architectures.alignment import align
-from fingerprint.architectures.architecture import KeyDifference, key_difference
+from fingerprint.architectures.architecture import KeyDifference, key_difference, shape_text
 from fingerprint.errors import IncompatibleModel
 from fingerprint.text import listed
 
-__all__ = ["describe_difference", "outline", "transformers_name"]
+__all__ = ["TRANSFORMERS_CLASSES", "describe_difference", "outline", "transformers_name"]
 
 _POOLS = ("avg", "token", "max", "avgmax", "map", "")
 _SIZES = (32, 64, 96, 112, 128, 160, 192, 224, 240, 256, 288, 320, 384, 448, 512, 28, 16)
@@ -46,6 +46,12 @@ _TRANSFORMERS = {
     "hiera.": "HieraForImageClassification",
     "vision_model.embeddings": "CLIPVisionModel",
 }  # fmt: skip
+
+TRANSFORMERS_CLASSES = frozenset(_TRANSFORMERS.values()) - {"CLIPVisionModel"} | {
+    "DeiTForImageClassificationWithTeacher",
+    "LevitForImageClassificationWithTeacher",
+}
+"""The image classifiers of transformers that are built: none of them wraps other libraries."""
 
 
 def transformers_name(names: Sequence[str]) -> str | None:
@@ -115,7 +121,7 @@ def _told(difference: KeyDifference) -> str:
     if difference.missing or difference.unexpected:
         return str(difference)
     texts = (
-        f"{key} has another size ({_sizes(got)} for {_sizes(want)})"
+        f"{key} has another size ({shape_text(got)} for {shape_text(want)})"
         for key, got, want in difference.shapes
     )
     return listed(texts)
@@ -157,7 +163,3 @@ def _way_out(name: str, settings: Mapping[str, Any], options: Mapping[str, Any])
     return f"{text} and --input-size {channels or default[0]},{side},{side}" + (
         "" if size else " (or the size it was trained with)"
     )
-
-
-def _sizes(shape: Sequence[int]) -> str:
-    return "x".join(map(str, shape)) or "scalar"

@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import importlib.util
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,12 @@ from torch import Tensor
 
 from fingerprint.architectures.alignment import align
 from fingerprint.architectures.architecture import key_difference
-from fingerprint.architectures.near_miss import describe_difference, outline, transformers_name
+from fingerprint.architectures.near_miss import (
+    TRANSFORMERS_CLASSES,
+    describe_difference,
+    outline,
+    transformers_name,
+)
 from fingerprint.architectures.sketch import Likeness, likeness, query
 from fingerprint.errors import AmbiguousArchitecture, EnvironmentFailure, UnknownArchitecture
 from fingerprint.formats.restored import restored
@@ -155,8 +161,8 @@ def _by_likeness(tensors: Mapping[str, Tensor]) -> Recognised:
     foreign = transformers_name(list(shapes))
     if foreign is not None:
         raise UnknownArchitecture(
-            f"the names are those of transformers' {foreign}, not timm's; give --arch "
-            "package.module:factory with a function that builds it and returns its logits"
+            f"the names are those of transformers ({foreign}), not timm's: {_way_to(foreign)}, or "
+            "--arch package.module:factory with a function that builds it and returns its logits"
         )
     others = [(likeness(one["sketch"], asked), one["name"]) for one in _index().others]
     other, name = max(others, default=(Likeness(0.0, 0.0, 0.0), ""))
@@ -171,6 +177,18 @@ def _by_likeness(tensors: Mapping[str, Tensor]) -> Recognised:
         raise UnknownArchitecture(unknown)
     named = next((name for names in ranked[0][2]["functions"] for name in names), "")
     raise UnknownArchitecture(describe_difference(named, tensors))
+
+
+def _way_to(name: str) -> str:
+    """Says what makes a network of transformers be read."""
+    if name not in TRANSFORMERS_CLASSES:
+        return "give a folder of its image classifier with its config.json"
+    if importlib.util.find_spec("transformers") is None:
+        return "pip install transformers and give the folder with its config.json"
+    return (
+        "the weights do not say everything, such as the number of heads; give the folder with "
+        "their config.json"
+    )
 
 
 def _fitted(entry: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Recognised | None:

@@ -143,7 +143,7 @@ class Calibration:
             and pair.depth in (None, depth)
             and _SAYS.get(pair.answer_kind, 0) >= _SAYS[answer_kind]
         ]
-        return margin_from(pairs, fingerprint.parameters.get("decoys", ()))
+        return margin_from(pairs, fingerprint.surrogate_ratios)
 
 
 def margin_from(

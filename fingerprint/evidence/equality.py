@@ -1,7 +1,9 @@
 """Equality: do the answers to the harmless inputs equal those recorded at registration?
 
 They do within the tolerance that was measured at registration, or within the answers' own
-precision where they were rounded: then no answer tells more than that.
+precision where they were rounded: then no answer tells more than that. Answers that hardly say
+more than a label, because they are coarse or saturated, are equal for many networks: they explain
+what was recorded, and prove no identity.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from scipy.special import softmax
 from fingerprint.distances import answer_distance, answer_size, named, precision, top_k
 from fingerprint.evidence.calibration import Calibration
 from fingerprint.evidence.finding import Finding
+from fingerprint.network.spec import AnswerKind
 from fingerprint.precision import Precision
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ __all__ = ["Equality"]
 
 _COARSEST = 0.01
 """Step of rounded answers above which they say little more than a label does."""
+_LEAST_TELLING = 4
+"""Recorded answers that must say more than their label for equal ones to prove anything."""
 
 
 class Equality:
@@ -44,16 +49,19 @@ class Equality:
         if not answered.any():
             return ()
         recorded = np.stack([probe.answer for probe in fingerprint.probes])
-        deviation, rounding, within = float("inf"), None, False
+        deviation, rounding, within, telling = float("inf"), None, False, 0
         if answered.all():
             told, kept, kind = _comparable(given, recorded, answers.kind, fingerprint.output.kind)
             deviation = _deviation(told, kept, kind, answers.floor)
-            step = answers.precision.step
+            step = _coarser(answers.precision, recorded, fingerprint.output.kind)
             if kind == answers.kind != "labels" and step > 0:
                 rounding = step
                 within = bool((abs(told - kept) <= 0.51 * step).all())
+            if kind != "labels":
+                shown = answers.precision.step if kind == answers.kind else 0.0
+                telling = _telling(kept, kind, shown, answers.floor)
         close = deviation <= fingerprint.tolerance
-        fine = rounding is not None and rounding <= _COARSEST
+        proves = telling >= _LEAST_TELLING and (rounding is None or rounding <= _COARSEST)
         agreement = (given.argmax(-1) == recorded.argmax(-1))[answered].mean()
         return (
             Finding(
@@ -62,10 +70,11 @@ class Equality:
                 statistic=deviation,
                 used=int(answered.sum()),
                 detail={
-                    "equal": close or (within and fine),
+                    "equal": (close or within) and proves,
                     "explained": close or within,
                     "tolerance": fingerprint.tolerance,
                     "rounded_to": rounding,
+                    "telling": telling,
                     "label_agreement": float(agreement),
                 },
             ),
@@ -89,6 +98,31 @@ def _comparable(
     if kind == "logits":
         given = softmax(given, axis=-1)
     return given, recorded, "probabilities"
+
+
+def _coarser(given: Precision, recorded: NDArray[np.float32], kind: AnswerKind) -> float:
+    """The step that answers are rounded to; 0 where the recorded ones are no finer by nature."""
+    own = Precision.of(recorded, kind).step if kind == given.kind else 0.0
+    return given.step if given.step > 1.01 * own else 0.0
+
+
+def _telling(kept: NDArray[np.float32], kind: str, step: float, floor: float | None) -> int:
+    """How many recorded answers say more than their label, as the suspect would have given them.
+
+    Those do that give two classes a value one can tell from the least: from zero in probabilities,
+    from the lowest class in logits. Of two logits only the difference counts, and one that never
+    takes more than a single step is a label.
+    """
+    values = np.asarray(kept, np.float64)
+    least = 0.51 * step
+    if kind == "logits":
+        values = values - values.min(axis=-1, keepdims=True)
+        least = max(least, Precision(kind).float_distance(kept))
+        if values.shape[-1] == 2:
+            return int((values.max(axis=-1) > 3 * least).sum())
+    elif kind == "probabilities":
+        least = max(least, floor or 0.0)
+    return int(((values > least).sum(axis=-1) >= 2).sum())
 
 
 def _deviation(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.distances import answer_distance
 from fingerprint.evidence.calibration import Calibration
 from fingerprint.evidence.finding import Finding, finite
 from fingerprint.evidence.statistics import (
@@ -18,47 +17,15 @@ from fingerprint.evidence.statistics import (
     odds_of_margin,
     permutation_test,
 )
+from fingerprint.harm import LEAST_PROBES, Harms, enough, harms_of
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["HarmRatio", "Harms", "measured_harms"]
+__all__ = ["HarmRatio", "measured_harms"]
 
 Array = NDArray[np.float64]
-
-_LEAST_PROBES = 4
-_LEAST_BASES = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Harms:
-    """How far the probes of a fingerprint, and the same turned, move a suspect's answers.
-
-    Attributes:
-        harm: Of each probe, float64 of shape ``(N,)``, at least ``least``; not finite where an
-            answer is not.
-        control: Of its control, likewise.
-        least: What the answers can show of either, shape ``(N,)``; one value for a base.
-    """
-
-    harm: Array
-    control: Array
-    least: Array
-
-    @property
-    def answered(self) -> NDArray[np.bool_]:
-        """Probes whose answers and whose control's are all there."""
-        there: NDArray[np.bool_] = np.isfinite(self.harm) & np.isfinite(self.control)
-        return there
-
-    @property
-    def moved(self) -> NDArray[np.bool_]:
-        """Probes where either of the two moved the answer; of the others nothing is known."""
-        with np.errstate(invalid="ignore"):
-            seen = np.maximum(self.harm, self.control) > self.least
-        moved: NDArray[np.bool_] = self.answered & seen
-        return moved
 
 
 class HarmRatio:
@@ -77,7 +44,8 @@ class HarmRatio:
         per_probe = _per_probe(fingerprint, harms, usable)
         findings = []
         for kind in sorted(set(kinds.tolist())):
-            chosen = usable & (kinds == kind)
+            own = kinds == kind
+            chosen = usable & own
             margin = calibration.margin(
                 name, fingerprint, test=self.name, depth=kind, answer_kind=answers.kind
             )
@@ -86,16 +54,19 @@ class HarmRatio:
                 depth=kind,
                 margin=margin,
                 used=int(chosen.sum()),
-                detail={"per_probe": [per_probe[place] for place in np.flatnonzero(kinds == kind)]},
+                detail={
+                    "answered": int((harms.answered & own).sum()),
+                    "probes": int(own.sum()),
+                    "per_probe": [per_probe[place] for place in np.flatnonzero(own)],
+                },
             )
-            few = finding.used < _LEAST_PROBES or len(set(rows[chosen])) < _LEAST_BASES
-            if missing or few:
+            if missing or not enough(chosen, rows):
                 reason = missing or "too few probes were answered"
                 finding = replace(finding, detail={**finding.detail, "missing": reason})
             elif answers.kind == "labels":
                 finding = _with_labels(finding, *_by_base(harms, chosen, rows))
             else:
-                everything = harms.answered & (kinds == kind)
+                everything = harms.answered & own
                 finding = _with_ratio(finding, harms, chosen, everything, rows)
             findings.append(finding)
         return tuple(findings)
@@ -104,27 +75,20 @@ class HarmRatio:
 def measured_harms(fingerprint: Fingerprint, answers: Answers) -> Harms:
     """Measures how far each harmless input, and the same turned, moves a suspect's answer.
 
-    Rounded answers may not move at all. That is no harm of zero but one too small to be seen, so
-    probe and control alike count at least what the answers of their base can show: within a base
-    they stay exchangeable for whoever has nothing to do with the source.
-
     Args:
         fingerprint: The candidate, of N probes.
         answers: The suspect's answers to all its inputs.
     """
     rows = np.array([probe.base for probe in fingerprint.probes])
-    bases = answers.of(fingerprint.bases)
-    perturbed = answers.of(fingerprint.harmless)
-    floor = answers.floor
-    harm = answer_distance(perturbed, bases[rows], answers.kind, floor=floor)
-    controls = answers.of(fingerprint.controls)
-    origin = answers.of(fingerprint.control_bases)
-    control = answer_distance(controls, origin, answers.kind, floor=floor)
-    given = np.stack([bases[rows], perturbed, origin, controls], axis=1)  # (N, 4, classes)
-    known, least = answers.precision, np.zeros(len(rows))
-    for base in sorted(set(rows)):
-        least[rows == base] = known.least_distance(given[rows == base])
-    return Harms(np.maximum(harm, least), np.maximum(control, least), least)
+    return harms_of(
+        answers.of(fingerprint.harmless),
+        answers.of(fingerprint.bases)[rows],
+        answers.of(fingerprint.controls),
+        answers.of(fingerprint.control_bases),
+        rows=rows,
+        known=answers.precision,
+        floor=answers.floor,
+    )
 
 
 def _usable(harms: Harms, kind: str) -> tuple[NDArray[np.bool_], str]:
@@ -134,11 +98,11 @@ def _usable(harms: Harms, kind: str) -> tuple[NDArray[np.bool_], str]:
     that the probe or its control moved.
     """
     answered, moved = harms.answered, harms.moved
-    if int(answered.sum()) < _LEAST_PROBES:
+    if int(answered.sum()) < LEAST_PROBES:
         return answered, "the answers are missing or not finite"
     labels = kind == "labels"
     usable = answered if labels else moved
-    if int(moved.sum()) < (1 if labels else _LEAST_PROBES):
+    if int(moved.sum()) < (1 if labels else LEAST_PROBES):
         return usable, "the answers do not change with the input: a constant or dead network"
     return usable, ""
 
@@ -182,6 +146,7 @@ def _with_labels(finding: Finding, treated: list[Array], control: list[Array]) -
         interval=(0.0, float("inf")),
         p_value=discordance_test(treated, control, odds_of_margin(control, margin)),
         least_p=discordance_test(still, moved, odds_of_margin(moved, margin)),
+        detail={**finding.detail, "exact": True},
     )
 
 

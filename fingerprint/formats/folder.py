@@ -31,7 +31,7 @@ PREPROCESSOR = "preprocessor_config"
 
 _ENDINGS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _CONFIGURATIONS = ("config.json", f"{PREPROCESSOR}.json")
-_OF_HUBS = {"architecture", "architectures", "pretrained_cfg", PREPROCESSOR}
+_OF_HUBS = {"architecture", "architectures", "model_type", "pretrained_cfg", PREPROCESSOR}
 _NO_WEIGHTS = re.compile(r"(training_args|optimizer|scheduler|scaler|rng_state|random_states).*")
 _SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _MAX_CONFIG_BYTES = 2**20

@@ -29,15 +29,19 @@ from fingerprint.text import clean
 __all__ = ["Scan", "Storage", "Use", "scan"]
 
 _MAX_INSTRUCTIONS = 2_000_000
-_MAX_LOOKUPS = 20_000_000  # names by calls: torch goes through all names at each
-_MAX_VALUES = 100_000  # of one tuple, those inside it included
-_MAX_DEPTH = 100  # of tuples in tuples, which are hashed by recursion
-_MAX_REPEATED = 2**28  # bytes of texts that are named again, each time perhaps copied
-_MAX_UNUSUAL = 20_000  # keys whose hashes somebody can choose
-_SMALLEST_CHOSEN = 2**61 - 1  # whole numbers from here on have the hashes of smaller ones
-_HASHED_BY = ("builtins.set", "collections.OrderedDict", "collections.Counter")
-_OLD_PROTOCOL = 3  # the newest that torch's own reader follows
 _LONGEST_STRING = 1000  # longer ones name nothing
+_MOST_ODD_KEYS = 10_000
+"""Keys that are large numbers, tuples or what a call made: they can be chosen to share one hash,
+and n of them then take n² comparisons. Nothing that is saved beside weights has many."""
+_MOST_NAMES = 1000  # classes and functions; scripts leave a few dozen
+_MOST_LOOKUPS = 20_000_000  # names by calls: torch goes through all names at each
+_MOST_REPEATED = 2**28  # bytes that are named again, each time perhaps copied
+_LONGEST_KEY = 1000  # values of a tuple that is a key, those of tuples inside it included
+_DEEPEST = 500  # tuples in tuples
+_DEEPEST_KEY = 50  # tuples in tuples, which are hashed by recursion
+_SMALL = 2**60  # numbers below it are their own hash
+_SLACK = 2**20  # bytes that may be encoded more than the file holds
+_NEWEST_PROTOCOL = 3  # that torch's own reader of weights follows
 _OF_A_PART = ("builtins.getattr", "_operator.getitem")
 """Functions with which classes inside others, and generic types, are named."""
 
@@ -123,7 +127,7 @@ def _dotted(argument: str) -> str:
 
 def _strange(name: str, argument: Any) -> InputRefused | None:
     """Says so where an instruction is none of those that torch writes."""
-    if name == "PROTO" and argument > _OLD_PROTOCOL:
+    if name == "PROTO" and argument > _NEWEST_PROTOCOL:
         return IncompatibleModel(
             f"saved with pickle protocol {argument}, of which torch reads no weights safely; save "
             "it again with the default protocol: torch.save(model.state_dict(), path)"
@@ -164,7 +168,7 @@ class _Made:
 
 
 class _Tuple(tuple[Any, ...]):
-    """A tuple, with how many values it holds in all, how deeply, and how much text."""
+    """A tuple, with how many values it holds in all, how deeply, and how many bytes."""
 
     values: int
     depth: int
@@ -176,16 +180,10 @@ class _Tuple(tuple[Any, ...]):
         inner = [item for item in items if isinstance(item, _Tuple)]
         made.values = 1 + len(items) - len(inner) + sum(item.values for item in inner)
         made.depth = 1 + max((item.depth for item in inner), default=0)
+        if made.depth > _DEEPEST:
+            raise UnsafeFile(f"the pickle has nested or long tuples, more than {_DEEPEST} deep")
         made.size = sum(map(_size, items))
-        if made.values > _MAX_VALUES or made.depth > _MAX_DEPTH:
-            raise UnsafeFile(
-                f"the pickle makes a tuple of {made.values} values, {made.depth} deep; expected "
-                f"at most {_MAX_VALUES} and {_MAX_DEPTH}"
-            )
         return made
-
-
-_OPAQUE = object()
 
 
 def _size(value: Any) -> int:
@@ -194,17 +192,20 @@ def _size(value: Any) -> int:
     return value.size if isinstance(value, (_Made, _Tuple)) else 0
 
 
-def _chosen_hashes(values: Sequence[Any]) -> int:
-    """Counts values of which somebody could find many with one hash, as with text nobody can."""
-    count = 0
-    for value in values:
-        if isinstance(value, _Tuple):
-            count += value.values
-        elif isinstance(value, _Made) or (
-            isinstance(value, int) and abs(value) >= _SMALLEST_CHOSEN
-        ):
-            count += 1
-    return count
+_OPAQUE = object()
+_HASHING = ("builtins.set", "builtins.frozenset", "collections.OrderedDict",
+            "collections.Counter")  # fmt: skip
+"""What torch calls and what hashes the entries of a list that it is given."""
+
+
+def _odd(key: Any) -> bool:
+    """Whether a file can choose many such keys that share one hash."""
+    return isinstance(key, tuple | _Made) or (isinstance(key, int) and abs(key) >= _SMALL)
+
+
+def _deep(key: Any) -> bool:
+    """Whether hashing it could take long, or more stack than there is."""
+    return isinstance(key, _Tuple) and (key.values > _LONGEST_KEY or key.depth > _DEEPEST_KEY)
 
 
 class _Machine:
@@ -216,7 +217,11 @@ class _Machine:
         self._stack: list[Any] = []
         self._marks: list[list[Any]] = []
         self._memo: dict[int, Any] = {}
-        self._calls = self._repeated = self._keys = self._listed = 0
+        self._odd_keys = 0
+        self._elements = 0  # of lists, that would be odd keys if a list became a set
+        self._nested = False  # whether a list holds nested or long tuples
+        self._encoded = self._repeated = self._calls = 0
+        self._position = 0
         self._steps: dict[str, Callable[[Any], None]] = {
             **dict.fromkeys(_STRINGS, self._string),
             **dict.fromkeys(_NUMBERS, self._stack_push),
@@ -231,10 +236,10 @@ class _Machine:
             "TUPLE2": lambda _: self._tuple(2),
             "TUPLE3": lambda _: self._tuple(3),
             "MARK": self._mark,
-            "APPEND": lambda _: self._fill(self._pop(1), "elements"),
-            "APPENDS": lambda _: self._fill(self._to_mark(), "elements"),
-            "SETITEM": lambda _: self._fill(self._pop(2), "items"),
-            "SETITEMS": lambda _: self._fill(self._to_mark(), "items"),
+            "APPEND": lambda _: self._append(self._pop(1)),
+            "APPENDS": lambda _: self._append(self._to_mark()),
+            "SETITEM": lambda _: self._set(self._pop(2)),
+            "SETITEMS": lambda _: self._set(self._to_mark()),
             "MEMOIZE": lambda _: self._put(len(self._memo)),
             "GLOBAL": lambda argument: self._name(_dotted(argument)),
             "INST": self._instance,
@@ -244,7 +249,8 @@ class _Machine:
 
     def run(self, stream: BinaryIO) -> None:
         """Follows the instructions of one pickle."""
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        for count, (opcode, argument, position) in enumerate(pickletools.genops(stream)):
+            self._position = position or 0
             if count > _MAX_INSTRUCTIONS:
                 raise UnsafeFile(f"the pickle has more than {_MAX_INSTRUCTIONS} instructions")
             if self.strange is None:
@@ -256,10 +262,10 @@ class _Machine:
             else:
                 self._other(opcode)
 
-        if len(self.found.globals) * self._calls > _MAX_LOOKUPS:
+        if len(self.found.globals) * self._calls > _MOST_LOOKUPS:
             raise UnsafeFile(
-                f"the pickle uses {len(self.found.globals)} names in {self._calls} calls, more "
-                "than any checkpoint"
+                f"the pickle uses {len(self.found.globals)} classes and functions in {self._calls} "
+                "calls, more than any checkpoint"
             )
 
     def _other(self, opcode: pickletools.OpcodeInfo) -> None:
@@ -283,6 +289,8 @@ class _Machine:
     def _name(self, name: str) -> None:
         self._calls += 1
         self.found.globals.setdefault(name, Use())
+        if len(self.found.globals) > _MOST_NAMES:
+            raise UnsafeFile(f"the pickle imports more than {_MOST_NAMES} classes and functions")
         self._stack.append(_Named(name))
 
     def _put(self, place: Any) -> None:
@@ -291,9 +299,9 @@ class _Machine:
     def _get(self, place: Any) -> None:
         value = self._memo[int(place)]
         self._repeated += _size(value)
-        if self._repeated > _MAX_REPEATED:
+        if self._repeated > _MOST_REPEATED:
             raise UnsafeFile(
-                f"the pickle repeats more than {_MAX_REPEATED} bytes of what it holds once"
+                f"the pickle repeats more than {_MOST_REPEATED} bytes of what it holds once"
             )
         self._stack.append(value)
 
@@ -324,13 +332,27 @@ class _Machine:
         target = self._stack[-1]
         if items and isinstance(target, _Made):
             self.found.globals[target.name].filled.add(how)
-        if how == "items":
-            self._keys += _chosen_hashes(items[::2])
-        elif how == "elements":
-            self._listed += _chosen_hashes(items)
-        if self._keys > _MAX_UNUSUAL:
+
+    def _append(self, items: list[Any]) -> None:
+        """Fills a list, remembering whether a set could be made of it."""
+        self._elements += sum(map(_odd, items))
+        self._nested = self._nested or any(map(_deep, items))
+        self._fill(items, "elements")
+
+    def _set(self, items: list[Any]) -> None:
+        """Fills a dictionary, looking at its keys: hashing them is work that a file can choose."""
+        keys = items[::2]
+        self._hash(sum(map(_odd, keys)), nested=any(map(_deep, keys)))
+        self._fill(items, "items")
+
+    def _hash(self, odd: int, *, nested: bool) -> None:
+        self._odd_keys += odd
+        if nested:
+            raise UnsafeFile("the pickle has a key of nested or long tuples")
+        if self._odd_keys > _MOST_ODD_KEYS:
             raise UnsafeFile(
-                f"the pickle's dictionaries have more than {_MAX_UNUSUAL} keys that are no text"
+                f"the pickle has more than {_MOST_ODD_KEYS} keys that are large numbers, tuples or "
+                "objects"
             )
 
     def _instance(self, argument: str) -> None:
@@ -347,14 +369,14 @@ class _Machine:
         if name == "_codecs.encode":
             if len(given) != 2 or not isinstance(given[0], str) or given[1] != "latin1":
                 raise UnsafeFile("the pickle calls _codecs.encode for something else than bytes")
+            self._encoded += len(given[0])
+            if self._encoded > self._position + _SLACK:
+                raise UnsafeFile("the pickle encodes one text over and over")
         elif name == "builtins.bytearray":
             if any(isinstance(value, int) for value in given):
-                raise UnsafeFile(
-                    "the pickle calls builtins.bytearray for something else than bytes"
-                )
-        elif name in _HASHED_BY and given:
-            if self._listed + _chosen_hashes(given) > _MAX_UNUSUAL:
-                raise UnsafeFile(f"the pickle calls {name} for too many values that are no text")
+                raise UnsafeFile(f"the pickle calls {name} for something else than bytes")
+        elif name in _HASHING and arguments != ():
+            self._hash(self._elements, nested=self._nested or _deep(arguments))
         elif name in _OF_A_PART:
             part = _part(name, given)
             if part is not None:

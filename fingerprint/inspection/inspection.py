@@ -20,12 +20,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fingerprint.errors import IncompatibleModel, NoInformation, UsageError
-from fingerprint.formats.tensors import non_finite
+from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.inspection.affine import Budget, affine_facts
 from fingerprint.inspection.calls import LayerCall, Recording, record
 from fingerprint.inspection.facts import Inspection, LayerFacts, SegmentFacts, without_batch
 from fingerprint.inspection.nonlinear import freedom
+from fingerprint.network.checks import require_finite_weights
 from fingerprint.network.inputs import sample_inputs
 from fingerprint.network.model import Model
 from fingerprint.network.run import to_tensor
@@ -70,7 +70,7 @@ def inspect(
     """
     if values < 0:
         raise UsageError(f"values: expected a number of at least 0, got {values}")
-    _check_weights(model)
+    require_finite_weights(model, "ranks of such a network mean nothing")
     recording = _recorded(model, _input(model, input))
     chosen = _chosen(recording.calls, layer)
     budget = Budget() if layer is None else Budget.generous()
@@ -88,15 +88,6 @@ def inspect(
         unlisted=recording.unlisted,
         warnings=(*model.warnings, *_warnings(recording)),
     )
-
-
-def _check_weights(model: Model) -> None:
-    bad = non_finite(model.module.state_dict())
-    if bad:
-        raise NoInformation(
-            f"the weights hold NaN or infinity in '{clean(bad[0])}' ({len(bad)} tensors in "
-            "all): ranks of such a network mean nothing"
-        )
 
 
 def _input(model: Model, given: NDArray[Any] | None) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from fingerprint.inspection.spectrum import Spectrum, combined, decomposed, kronecker
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.composed import Product, Repeated, factors_of
-from fingerprint.operators.convolution import Convolution, PatchConvolution
+from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.dense import Dense
 from fingerprint.operators.entries import Diagonal
 from fingerprint.operators.pooling import Pooling
@@ -93,8 +93,10 @@ def ways(operator: LinearOperator, k: int) -> list[Way]:
         values = math.prod(min(factor.shape) for factor in inner.factors)
         flops = sum(_decomposition_flops(size, size) for size in sizes) + values
         return [Way(flops=flops, entries=values, run=lambda: kronecker(inner, k))]
-    if isinstance(inner, PatchConvolution):
-        return _of_blocks(inner.block(), inner.patches, k)
+    if isinstance(inner, Convolution) and inner.is_patchwise:
+        taps = math.prod(inner.weight.shape[1:])
+        blocks = inner.weight.reshape(inner.groups, -1, taps)
+        return _of_blocks(blocks, math.prod(inner.out_shape[1:]), k)
     if isinstance(inner, Dense):
         return _of_blocks(inner.matrix[None], 1, k)
     if isinstance(inner, Convolution):

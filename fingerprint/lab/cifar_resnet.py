@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["CifarResNet", "resnet20", "resnet32", "resnet44"]
+__all__ = ["CifarResNet", "resnet20", "resnet44"]
 
 
 class BasicBlock(nn.Module):
@@ -79,11 +79,6 @@ class CifarResNet(nn.Module):
 def resnet20(num_classes: int = 10) -> CifarResNet:
     """ResNet-20 for 32x32 images."""
     return CifarResNet(3, num_classes)
-
-
-def resnet32(num_classes: int = 10) -> CifarResNet:
-    """ResNet-32 for 32x32 images."""
-    return CifarResNet(5, num_classes)
 
 
 def resnet44(num_classes: int = 10) -> CifarResNet:

@@ -17,7 +17,15 @@ from fingerprint.network.model import Model
 from fingerprint.precision import differ
 from fingerprint.text import clean
 
-__all__ = ["check_informative", "deterministic", "require_deterministic"]
+__all__ = [
+    "check_informative",
+    "deterministic",
+    "require_deterministic",
+    "require_finite_weights",
+]
+
+_ROUNDING = 1e-5
+"""Share of the largest answer that is still rounding, where its dtype explains no more."""
 
 
 def check_informative(model: Model) -> None:
@@ -27,12 +35,7 @@ def check_informative(model: Model) -> None:
         NoInformation: The weights hold NaN or infinity, the answers do, or they are all equal
             but for rounding.
     """
-    bad = non_finite(model.module.state_dict())
-    if bad:
-        raise NoInformation(
-            f"the weights hold NaN or infinity in '{clean(bad[0])}' "
-            f"({len(bad)} tensors in all): such a network has no answers to compare"
-        )
+    require_finite_weights(model, "such a network has no answers to compare")
     answers = _answers(model)  # (4, classes)
     if not bool(torch.isfinite(answers).all()):
         raise NoInformation("the network answers NaN or infinity: there is nothing to compare")
@@ -45,20 +48,35 @@ def check_informative(model: Model) -> None:
         )
 
 
-def deterministic(model: Model, *, tolerance: float = 1e-5) -> bool:
-    """Returns whether the same inputs get the same answers twice, alone and in a batch.
+def require_finite_weights(model: Model, so: str) -> None:
+    """Refuses weights that are no numbers.
 
     Args:
-        model: The network, in evaluation mode.
-        tolerance: Share of the largest answer that is still rounding, where its dtype explains
-            no more. Alone, other kernels are used than in a batch, and a hundred times as much is.
+        model: The network.
+        so: What follows from that, for the message.
+
+    Raises:
+        NoInformation: The weights hold NaN or infinity.
+    """
+    bad = non_finite(model.module.state_dict())
+    if bad:
+        raise NoInformation(
+            f"the weights hold NaN or infinity in '{clean(bad[0])}' ({len(bad)} tensors in "
+            f"all): {so}"
+        )
+
+
+def deterministic(model: Model) -> bool:
+    """Returns whether the same inputs get the same answers twice, alone and in a batch.
+
+    Alone, other kernels are used than in a batch, and a hundred times as much is rounding.
     """
     inputs = _inputs(model)
     with torch.no_grad():
         first, second = model(inputs), model(inputs)
         single = torch.cat([model(one[None]) for one in inputs])
-    again = differ(first, second, tolerance=tolerance)
-    return not again and not differ(first, single, tolerance=100 * tolerance)
+    again = differ(first, second, tolerance=_ROUNDING)
+    return not again and not differ(first, single, tolerance=100 * _ROUNDING)
 
 
 def require_deterministic(model: Model) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fingerprint.formats.unwrap import strip_prefixes
 
-__all__ = ["weights_digest"]
+__all__ = ["has_weights", "weights_digest"]
 
 _VERSION = b"nullprint weights 1\n"
 
@@ -42,6 +42,14 @@ def weights_digest(state: Mapping[str, Tensor]) -> str:
         digest.update(json.dumps(header).encode() + b"\n")
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def has_weights(state: Mapping[str, Tensor]) -> bool:
+    """Whether a state_dict holds a floating-point number, so that its digest names a network.
+
+    Without any, all networks of one kind have the same digest, however they answer.
+    """
+    return any(tensor.is_floating_point() and tensor.numel() > 0 for tensor in state.values())
 
 
 def _canonical(tensor: Tensor) -> Tensor:

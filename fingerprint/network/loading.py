@@ -73,8 +73,9 @@ def load_model(
 
     Args:
         source: A weights file, a model folder, or a module in memory (which is copied).
-        arch: ``timm:NAME`` or ``package.module:factory``, each with optional ``,key=value``;
-            None to recognise a timm network from its keys and shapes.
+        arch: ``timm:NAME``, ``transformers:CLASS`` or ``package.module:factory``, each with
+            optional ``,key=value``; None to recognise a timm network from its keys and shapes,
+            and one of transformers from the configuration beside it.
         input_size: Shape of one input, such as ``(3, 32, 32)``; None to find it.
         mean: Per-channel mean the network expects to be subtracted.
         std: Per-channel deviation the network expects to be divided by.

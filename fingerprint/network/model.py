@@ -100,21 +100,15 @@ class Model:
     @property
     def load_options(self) -> dict[str, Any]:
         """Keyword arguments with which :func:`load_model` loads it again, as JSON values."""
-        options: dict[str, Any] = {
-            "arch": self.architecture,
-            "input_size": list(self.input.shape),
-            "mean": list(self.input.mean),
-            "std": list(self.input.std),
-            # Pixels have their bounds by nature; stating them would make the input a float one.
-            "bounds": None if self.input.kind == "pixels" else list(self.input.bounds),
-            "output": self.pick,
-        }
+        options = {"arch": self.architecture, **self.input.load_options, "output": self.pick}
         return options if self.key is None else {**options, "key": self.key}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts, without the weights, as plain JSON values."""
         return {
             "architecture": self.architecture,
+            "field": self.pick,
+            "dtype": str(self.dtype).removeprefix("torch."),
             "model_digest": self.digest,
             "file": self.file.path if self.file else None,
             "file_sha256": self.file.sha256 if self.file else None,

@@ -13,23 +13,19 @@ from torch import Tensor
 
 from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec
-from fingerprint.progress import Progress, silent
 
 __all__ = ["full_precision", "run", "to_inputs", "to_tensor"]
 
 BATCH = 16
 
 
-def run(
-    model: Model, inputs: NDArray[Any], *, batch: int = BATCH, progress: Progress = silent
-) -> NDArray[np.float32]:
+def run(model: Model, inputs: NDArray[Any], *, batch: int = BATCH) -> NDArray[np.float32]:
     """Answers inputs in evaluation mode, without gradients and without TensorFloat-32.
 
     Args:
         model: The model.
         inputs: Shape ``(N, *model.input.shape)``; uint8 for pixels, float32 otherwise.
         batch: Inputs a forward pass.
-        progress: Called after each batch.
 
     Returns:
         float32 answers of shape ``(N, classes)``.
@@ -39,7 +35,6 @@ def run(
         for begin in range(0, len(inputs), batch):
             values = to_tensor(inputs[begin : begin + batch], model.input, model.dtype)
             rows.append(model(values.to(model.device)).float().cpu().numpy())
-            progress("asking", min(begin + batch, len(inputs)), len(inputs))
     return np.concatenate(rows)
 
 

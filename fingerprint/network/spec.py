@@ -89,6 +89,17 @@ class InputSpec:
         std = torch.tensor(self.std or (1.0,), dtype=x.dtype, device=x.device).view(view)
         return (x - mean) / std
 
+    @property
+    def load_options(self) -> dict[str, Any]:
+        """Keyword arguments of ``load_model`` that state these inputs, as JSON values."""
+        return {
+            "input_size": list(self.shape),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            # Pixels have their bounds by nature; stating them would make the input a float one.
+            "bounds": None if self.kind == "pixels" else list(self.bounds),
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values; :meth:`from_dict` reads them back."""
         return {

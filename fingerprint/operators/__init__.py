@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from fingerprint.operators.base import DENSE_LIMIT, LinearOperator
 from fingerprint.operators.composed import Product, Repeated, Sum, compose, same_kernel, stacked
-from fingerprint.operators.convolution import Convolution, PatchConvolution, as_patches
+from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.dense import Dense
 from fingerprint.operators.entries import Diagonal, Entries
 from fingerprint.operators.linearized import Linearized
@@ -28,12 +28,10 @@ __all__ = [
     "Entries",
     "LinearOperator",
     "Linearized",
-    "PatchConvolution",
     "Pooling",
     "Product",
     "Repeated",
     "Sum",
-    "as_patches",
     "compose",
     "first_affine_segment",
     "from_arrays",

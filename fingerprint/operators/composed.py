@@ -19,7 +19,7 @@ from torch import Tensor
 
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
-from fingerprint.operators.convolution import Convolution, as_patches
+from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.dense import Dense
 from fingerprint.operators.entries import Diagonal, Entries, simplest
 from fingerprint.operators.pooling import Pooling
@@ -223,8 +223,7 @@ def compose(*factors: LinearOperator, out_shape: tuple[int, ...] | None = None) 
     """Multiplies operators, leftmost first, merging neighbours.
 
     Maps of entries go into each other and into the matrix behind them, a scale for each channel
-    and zero padding into the convolution behind them; convolutions without overlap become
-    patches.
+    and zero padding into the convolution behind them.
 
     Args:
         factors: At least one; nested products are opened.
@@ -240,7 +239,7 @@ def compose(*factors: LinearOperator, out_shape: tuple[int, ...] | None = None) 
     shape = product.out_shape if out_shape is None else out_shape
     done: list[LinearOperator] = []
     for factor in reversed(factors_of(product)):
-        current = as_patches(factor) if isinstance(factor, Convolution) else factor
+        current = factor
         while done and (merged := _merge(current, done[-1])) is not None:
             done.pop()
             current = merged
@@ -367,7 +366,7 @@ def _into_convolution(left: Convolution, right: Entries) -> Convolution | None:
         groups=left.groups,
     )
     # A window that padding behind adds would be one more output.
-    return as_patches(merged) if merged.out_shape == left.out_shape else None
+    return merged if merged.out_shape == left.out_shape else None
 
 
 def _same_numbers(name: str, operators: Sequence[LinearOperator]) -> None:

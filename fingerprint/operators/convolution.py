@@ -5,16 +5,12 @@
 
 Zero padding is part of the operator; circular, reflecting and replicating padding are entries
 moved in front of an unpadded convolution. Where windows do not overlap, as in the patch embedding
-of a vision transformer, the matrix is block diagonal with one repeated block, and a
-:class:`PatchConvolution` gives that:
-
-    as_patches(convolution).block()     # (groups, C_out/groups, C_in/groups · k)
+of a vision transformer, the matrix is block diagonal with one repeated block: the kernel.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -23,7 +19,7 @@ from torch.nn import functional
 from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
 
-__all__ = ["Convolution", "Padding", "PatchConvolution", "as_patches", "per_axis"]
+__all__ = ["Convolution", "Padding", "per_axis"]
 
 Padding = int | Sequence[int | tuple[int, int]]
 """One number, one per axis, or ``(before, after)`` per axis."""
@@ -116,7 +112,7 @@ class Convolution(LinearOperator):
 
     @property
     def is_patchwise(self) -> bool:
-        """Whether windows do not overlap and nothing is padded; see :func:`as_patches`."""
+        """Whether windows do not overlap and nothing is padded."""
         unpadded = all(pair == (0, 0) for pair in self.padding)
         apart = all(s >= e for s, e in zip(self.stride, self.extent, strict=True))
         return unpadded and apart
@@ -174,51 +170,3 @@ class Convolution(LinearOperator):
 def _last_axis_first(pairs: Sequence[tuple[int, int]]) -> list[int]:
     """Arranges ``(before, after)`` per axis as ``torch.nn.functional.pad`` takes it."""
     return [amount for pair in reversed(pairs) for amount in pair]
-
-
-class PatchConvolution(Convolution):
-    """A convolution with stride at least as large as the window, unpadded.
-
-    Takes the arguments of :class:`Convolution`.
-
-    Raises:
-        UsageError: Windows overlap or the input is padded.
-    """
-
-    @property
-    def patches(self) -> int:
-        """Number of windows."""
-        return math.prod(self.out_shape[1:])
-
-    def block(self) -> Tensor:
-        """Returns the repeated block, shape ``(groups, C_out/groups, C_in/groups · k)``."""
-        return self.weight.reshape(self.groups, -1, math.prod(self.weight.shape[1:]))
-
-    def _out_size(self, axis: int, size: int) -> int:
-        if not self.is_patchwise:
-            raise UsageError(
-                "patch convolution: expected no padding and a stride of at least the window "
-                f"{self.extent}, got padding {self.padding} and stride {self.stride}; "
-                "use Convolution"
-            )
-        return super()._out_size(axis, size)
-
-
-def as_patches(operator: Convolution) -> Convolution:
-    """Returns the same map as a :class:`PatchConvolution` where windows do not overlap.
-
-    Args:
-        operator: Any convolution.
-
-    Returns:
-        A patch convolution, or the operator itself where windows overlap.
-    """
-    if isinstance(operator, PatchConvolution) or not operator.is_patchwise:
-        return operator
-    return PatchConvolution(
-        operator.weight,
-        operator.in_shape,
-        stride=operator.stride,
-        dilation=operator.dilation,
-        groups=operator.groups,
-    )

@@ -48,15 +48,14 @@ class Linearized(LinearOperator):
         in_shape: tuple[int, ...],
         *,
         name: str = "function",
-        dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> None:
-        """Takes the function; differentiates it once, at zero."""
-        self._zero = torch.zeros(in_shape, dtype=dtype, device=device)
+        """Takes the function; differentiates it once, at zero, in float64."""
+        self._zero = torch.zeros(in_shape, dtype=torch.float64, device=device)
         with torch.enable_grad():
             found: tuple[Any, ...] = vjp(function, self._zero)
         value, self._pull = found
-        super().__init__(in_shape, tuple(value.shape), dtype=dtype, device=device)
+        super().__init__(in_shape, tuple(value.shape), device=device)
         self.function = function
         self.name = name
 

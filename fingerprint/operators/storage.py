@@ -35,7 +35,7 @@ from fingerprint.operators.composed import (
     factors_of,
     stacked,
 )
-from fingerprint.operators.convolution import Convolution, PatchConvolution
+from fingerprint.operators.convolution import Convolution
 from fingerprint.operators.dense import Dense
 from fingerprint.operators.entries import Diagonal, Entries, simplest
 from fingerprint.operators.pooling import Pooling
@@ -162,12 +162,12 @@ _SETTINGS: dict[str, dict[str, _Check]] = {
     "Pad": {"in_shape": _sizes, "amounts": _rows},
     "Select": {"in_shape": _sizes, "slices": _rows},
 }
-_SETTINGS["PatchConvolution"] = _SETTINGS["Convolution"]
+_RENAMED = {"PatchConvolution": "Convolution"}
+"""What earlier releases called kinds that are others now."""
 
 _TENSORS: dict[type[LinearOperator], str] = {
     Dense: "matrix",
     Convolution: "weight",
-    PatchConvolution: "weight",
     Diagonal: "scale",
     Pooling: "factors",
 }
@@ -266,7 +266,7 @@ class _Reader:
         self.nodes += 1
         if depth > _DEEPEST or self.nodes > _MOST_NODES or not isinstance(record, dict):
             raise _malformed("a tree of operators that is too deep, too large, or no tree")
-        kind = record["kind"]
+        kind = str(_RENAMED.get(record["kind"], record["kind"]))
         settings = {name: check(record[name]) for name, check in _SETTINGS[kind].items()}
         if kind in _MOVES:
             return self._moves(kind, **settings)

@@ -3,32 +3,40 @@
 Layout: the eight bytes ``NULLPRNT``, a version byte, then a safetensors document whose metadata
 holds one JSON text and whose tensors are the images, answers and linear part. Nothing is ever
 unpickled; sizes, types and finite values are checked before anything is used.
+
+The text is a document of its own, not what reports show: these bytes are hashed and committed to,
+and a report may say more tomorrow. Version 2 is canonical JSON, in which NaN and infinity are
+words. Version 1 was what reports showed at the time; it is read for good, and it holds the same.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from fingerprint.canonical import canonical
 from fingerprint.errors import FingerprintError, MalformedFile
 from fingerprint.network.spec import InputSpec, OutputSpec
-from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
+from fingerprint.probes.kinds import KINDS
+from fingerprint.probes.probe import CURRENT, Fingerprint, Probe, SpaceFacts
 
 __all__ = ["MAX_BLOB", "VERSION", "decode", "encode"]
 
 MAGIC = b"NULLPRNT"
-VERSION = 1
+VERSION = CURRENT
 MAX_BLOB = 2**30
 """Largest blob that is read (1 GiB)."""
 
 _LINEAR = "linear."
-_KINDS = ("network", "linear")
+_ROWS = {1: "per_probe", 2: "probes"}
+"""Where each version that is read keeps its probes."""
 _DAMAGE = (
     SafetensorError,
     ArithmeticError,
@@ -42,7 +50,7 @@ _DAMAGE = (
 
 
 def encode(fingerprint: Fingerprint) -> bytes:
-    """Writes a fingerprint as bytes; equal fingerprints give equal bytes."""
+    """Writes a fingerprint as bytes of the current version; equal ones give equal bytes."""
     probes = fingerprint.probes
     tensors = {
         "bases": fingerprint.bases,
@@ -52,23 +60,66 @@ def encode(fingerprint: Fingerprint) -> bytes:
         "control_answers": np.stack([probe.control_answer for probe in probes]),
     }
     tensors |= {_LINEAR + key: value for key, value in fingerprint.linear_part.items()}
-    document = fingerprint.to_dict()
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     contiguous = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
-    return MAGIC + bytes([VERSION]) + save(contiguous, metadata={"fingerprint": text})
+    metadata = {"fingerprint": canonical(_document(fingerprint))}
+    return MAGIC + bytes([VERSION]) + save(contiguous, metadata=metadata)
+
+
+def _document(fingerprint: Fingerprint) -> dict[str, Any]:
+    """Returns what is stored beside the arrays, field by field."""
+    given, answers = fingerprint.input, fingerprint.output
+    return {
+        "model_digest": fingerprint.model_digest,
+        "input": {
+            "shape": given.shape,
+            "kind": given.kind,
+            "bounds": given.bounds,
+            "mean": given.mean,
+            "std": given.std,
+        },
+        "output": {"classes": answers.classes, "kind": answers.kind},
+        "seed": fingerprint.seed,
+        "parameters": fingerprint.parameters,
+        "start": fingerprint.start,
+        "probes": [
+            {
+                "kind": probe.kind,
+                "base": probe.base,
+                "draw": probe.draw,
+                "residual": probe.residual,
+                "harm_ratio": probe.harm_ratio,
+                "converged": probe.converged,
+            }
+            for probe in fingerprint.probes
+        ],
+        "spaces": [
+            {
+                "kind": space.kind,
+                "dimension": space.dimension,
+                "input_dimension": space.input_dimension,
+                "rank": space.rank,
+                "note": space.note,
+            }
+            for space in fingerprint.spaces
+        ],
+        "tolerance": fingerprint.tolerance,
+        "device": fingerprint.device,
+        "screened_against": fingerprint.screened_against,
+        "redrawn": fingerprint.redrawn,
+        "cost": fingerprint.cost,
+        "warnings": fingerprint.warnings,
+    }
 
 
 def decode(blob: bytes) -> Fingerprint:
-    """Reads what :func:`encode` wrote.
+    """Reads what :func:`encode` wrote, in this release or an earlier one.
 
     Raises:
         MalformedFile: Wrong magic, another version, truncated, or values that do not fit.
     """
-    body = _body(blob)
+    version, body = _parts(blob)
     try:
-        tensors = load(body)
-        document = _metadata(body)
-        fingerprint = _fingerprint(document, tensors)
+        fingerprint = _fingerprint(_metadata(body, version), load(body), version)
     except FingerprintError as error:
         raise MalformedFile(f"probe set: {error}") from error
     except _DAMAGE as error:
@@ -79,29 +130,39 @@ def decode(blob: bytes) -> Fingerprint:
     return fingerprint
 
 
-def _body(blob: bytes) -> bytes:
+def _parts(blob: bytes) -> tuple[int, bytes]:
     if len(blob) > MAX_BLOB:
         raise MalformedFile(f"probe set: expected at most {MAX_BLOB} bytes, got {len(blob)}")
     if blob[: len(MAGIC)] != MAGIC or len(blob) <= len(MAGIC) + 9:
         raise MalformedFile("probe set: expected bytes starting with NULLPRNT, got something else")
     version = blob[len(MAGIC)]
-    if version != VERSION:
+    if version not in _ROWS:
         raise MalformedFile(
-            f"probe set: expected version {VERSION}, got {version}; use the release that wrote it"
+            f"probe set: expected version {' or '.join(map(str, _ROWS))}, got {version}; "
+            "use the release that wrote it"
         )
-    return blob[len(MAGIC) + 1 :]
+    return version, blob[len(MAGIC) + 1 :]
 
 
-def _metadata(body: bytes) -> dict[str, Any]:
-    # The library has already validated the header; its loader just does not return metadata.
+def _metadata(body: bytes, version: int) -> dict[str, Any]:
+    # The library validates the header as well; its loader just does not return metadata.
     length = int.from_bytes(body[:8], "little")
     header = json.loads(body[8 : 8 + length])
-    document: dict[str, Any] = json.loads(header["__metadata__"]["fingerprint"])
+    text = header["__metadata__"]["fingerprint"]
+    document: dict[str, Any] = (
+        json.loads(text) if version == 1 else json.loads(text, parse_constant=_no_number)
+    )
     return document
 
 
-def _fingerprint(document: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Fingerprint:
-    rows = document["per_probe"]
+def _no_number(word: str) -> Never:
+    raise ValueError(f"expected JSON, got {word}")
+
+
+def _fingerprint(
+    document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], version: int
+) -> Fingerprint:
+    rows = document[_ROWS[version]]
     columns = tensors["harmless"], tensors["answers"], tensors["control_answers"]
     if not rows or any(len(column) != len(rows) for column in columns):
         raise MalformedFile(f"expected one image and answer for each of {len(rows)} probes")
@@ -130,19 +191,20 @@ def _fingerprint(document: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> 
             if key.startswith(_LINEAR)
         },
         warnings=tuple(str(line) for line in document["warnings"]),
+        version=version,
     )
 
 
-def _probe_facts(row: dict[str, Any]) -> dict[str, Any]:
-    if row["kind"] not in _KINDS:
-        raise MalformedFile(f"expected a probe of kind {' or '.join(_KINDS)}, got {row['kind']!r}")
+def _probe_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads one probe's numbers; what else version 1 says of it is left out."""
+    if row["kind"] not in KINDS:
+        raise MalformedFile(f"expected a probe of kind {' or '.join(KINDS)}, got {row['kind']!r}")
     return {
         "kind": row["kind"],
         "base": int(row["base"]),
         "draw": int(row["draw"]),
         "residual": float(row["residual"]),
         "harm_ratio": float(row["harm_ratio"]),
-        "start_cosine": float(row["start_cosine"]),
         "converged": bool(row["converged"]),
     }
 

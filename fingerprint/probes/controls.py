@@ -1,4 +1,4 @@
-"""The control of a probe: itself, turned or mirrored.
+"""The symmetry control of a probe: itself, turned or mirrored.
 
 A probe solved for one network is told apart from noise by comparing it with noise that is like
 it in everything but the solving. Fresh noise is not: solving bends the noise it starts from
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["symmetries", "turned"]
+__all__ = ["symmetries", "symmetry_controls"]
 
 Images = NDArray[Any]
 Symmetry = Callable[[Images], Images]
@@ -55,7 +55,7 @@ def symmetries(shape: tuple[int, ...]) -> tuple[Symmetry, ...]:
     return (*_ACROSS, *_DIAGONAL) if shape[1] == shape[2] else _ACROSS
 
 
-def turned(inputs: Images, places: Sequence[int]) -> Images:
+def symmetry_controls(inputs: Images, places: Sequence[int]) -> Images:
     """Turns or mirrors each input by a symmetry of its own.
 
     Args:

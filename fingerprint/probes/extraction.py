@@ -10,45 +10,43 @@ registered models, and drawn again where they do not hold up.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fingerprint.canonical import plain
 from fingerprint.distances import answer_distance, answer_size
-from fingerprint.errors import NoInformation, UsageError
+from fingerprint.errors import NoInformation
+from fingerprint.harm import Harms, enough, mean_ratio
 from fingerprint.network.checks import check_informative, require_deterministic
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.precision import Precision
-from fingerprint.probes.decoys import train_decoys
-from fingerprint.probes.derivatives import SEVERE, simulated_derivatives
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
-from fingerprint.probes.probe import Fingerprint, Probe, ProbeKind
+from fingerprint.probes.kinds import KINDS, LinearProbes, NetworkProbes, ProbeKind, agreement
+from fingerprint.probes.probe import Fingerprint, Probe, ProbeRequest
 from fingerprint.probes.public import MAX_BASES, public_bases
 from fingerprint.probes.screening import FLOOR, Screen, measure
-from fingerprint.probes.solving import Candidates, Solver, Wish
-from fingerprint.probes.starts import choose_start
+from fingerprint.probes.settings import ExtractionSettings
+from fingerprint.probes.simulated import SEVERE, simulated_modifications
+from fingerprint.probes.solving import Solved, Solver
+from fingerprint.probes.starts import StartChoice, choose_start
+from fingerprint.probes.surrogates import train_surrogates
 from fingerprint.progress import Progress, silent
-from fingerprint.solvers.network import choose_method
-from fingerprint.solvers.noise import parse_start
 
-__all__ = ["extract"]
+__all__ = ["extract", "extract_with"]
 
 _ROUNDS = 4
 """Times a candidate is drawn at most."""
 
 _SOURCE_CEILING = 0.3
 """Harm ratio on the source above which a probe says too little about it."""
-
-_LEAST_PROBES = 6
-_MOST_PROBES = 480
-_MOST_DECOYS = 100
 
 
 def extract(
@@ -68,14 +66,12 @@ def extract(
     Args:
         model: The source.
         seed: Registry seed; the public inputs and all starts derive from it.
-        probes: How many probes, from 6 to 480.
-        start: Kind of start noise (see ``START_KINDS``), or ``auto`` to let the model choose by
-            how well it separates simulated derivatives from controls.
+        probes: See :class:`ExtractionSettings`, as for the other settings.
+        start: Kind of start noise, or ``auto``.
         others: Registered models to stay away from, by name; kin left out.
         other_linear: Stored linear parts of those whose weights are gone, by name.
-        images: Base inputs instead of plain colours, shape ``(N, *model.input.shape)``.
-        decoys: How many networks learn to imitate the model on noise, to bound its margin; only
-            for networks of few outputs, where that takes seconds to minutes. 0 to leave it out.
+        images: Base inputs instead of plain colours.
+        decoys: How many surrogates are trained.
         progress: Called as ``progress(stage, done, total)``.
 
     Returns:
@@ -86,38 +82,139 @@ def extract(
             found that it ignores.
         UsageError: A setting is out of range.
     """
+    settings = ExtractionSettings(probes=probes, start=start, images=images, surrogates=decoys)
+    return extract_with(
+        settings, model, seed=seed, others=others, other_linear=other_linear, progress=progress
+    )
+
+
+def extract_with(
+    settings: ExtractionSettings,
+    model: Model,
+    *,
+    seed: str,
+    others: Mapping[str, Model] | None = None,
+    other_linear: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+    progress: Progress = silent,
+) -> Fingerprint:
+    """Does what :func:`extract` does, with settings that were made before."""
     began = time.perf_counter()
-    if not _LEAST_PROBES <= probes <= _MOST_PROBES:
-        raise UsageError(f"probes: expected {_LEAST_PROBES} to {_MOST_PROBES}, got {probes}")
-    if not 0 <= decoys <= _MOST_DECOYS:
-        raise UsageError(f"decoys: expected 0 to {_MOST_DECOYS}, got {decoys}")
-    if start != "auto":
-        parse_start(start)
     check_informative(model)
     require_deterministic(model)
-    work = _Extraction(model, seed, probes, images, progress)
-    work.choose(start, others or {}, other_linear or {})
-    work.draw()
-    work.imitate(decoys)
-    return work.fingerprint(time.perf_counter() - began)
+    plan = _planned(settings, model, seed, others or {}, other_linear or {}, progress)
+    drawn = _drawn(plan, progress)
+    imitated = _imitated(plan, drawn, progress)
+    return _fingerprint(plan, drawn, imitated, time.perf_counter() - began)
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Plan:
+    """What is settled before the first probe is solved.
+
+    Attributes:
+        model: The source.
+        settings: What the caller chose.
+        seed: Registry seed.
+        bases: Public bases, shape ``(B, *input.shape)``.
+        spaces: The model's harmless spaces.
+        screen: The models to stay away from.
+        kinds: The kinds of probe, in the order in which rounds over the bases take turns.
+        solver: Solves all of them.
+        choice: How the start was chosen; None where the caller did.
+        pilot: What was solved in choosing, and need not be solved again.
+        modifications: How many modified copies probes are solved for as well.
+    """
+
+    model: Model
+    settings: ExtractionSettings
+    seed: str
+    bases: NDArray[Any]
+    spaces: HarmlessSpaces
+    screen: Screen
+    kinds: tuple[ProbeKind, ...]
+    solver: Solver
+    choice: StartChoice | None
+    pilot: Mapping[ProbeRequest, Solved]
+    modifications: int
+
+    @property
+    def network(self) -> NetworkProbes:
+        """How probes of the whole network are solved."""
+        (found,) = (kind for kind in self.kinds if isinstance(kind, NetworkProbes))
+        return found
+
+
+def _planned(
+    settings: ExtractionSettings,
+    model: Model,
+    seed: str,
+    others: Mapping[str, Model],
+    other_linear: Mapping[str, Mapping[str, NDArray[Any]]],
+    progress: Progress,
+) -> _Plan:
+    """Settles the bases, the harmless spaces, the screen, the start noise and the kinds."""
+    bases = public_bases(model.input, seed, min(MAX_BASES, settings.probes), settings.images)
+    progress("harmless spaces", 0, 1)
+    spaces = find_spaces(model)
+    linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
+    network = NetworkProbes(model)
+    choice = (
+        choose_start(model, seed, bases, network, progress) if settings.start == "auto" else None
+    )
+    pilot = choice.pilot if choice else ()
+    copies = simulated_modifications(model, SEVERE) if network.cheap else ()
+    if copies:
+        network = NetworkProbes(model, agreement(model, copies, bases))
+        pilot = ()  # Solved for the model alone.
+    kinds: tuple[ProbeKind, ...] = (network,)
+    if spaces.space is not None:
+        panel = _linear_parts(others, linear)
+        kinds = (network, LinearProbes(spaces.space, model.input.bounds, panel))
+    start = choice.start if choice else settings.start
+    return _Plan(
+        model=model,
+        settings=settings,
+        seed=seed,
+        bases=bases,
+        spaces=spaces,
+        screen=Screen(others, linear, model.input),
+        kinds=kinds,
+        solver=Solver(model, seed=seed, start=start, bases=bases, kinds=kinds),
+        choice=choice,
+        pilot={solved.request: solved for solved in pilot},
+        modifications=len(copies),
+    )
+
+
+def _linear_parts(
+    others: Mapping[str, Model], linear: Mapping[str, LinearOperator]
+) -> tuple[LinearOperator, ...]:
+    """Linear parts of the other models, whose harmless spaces linear probes stay out of."""
+    found = [linear_operator_of(other) for other in others.values()]
+    return (*(operator for operator in found if operator is not None), *linear.values())
+
+
+@dataclass(frozen=True, eq=False)
 class _Kept:
     """The candidate held for one place of the fingerprint."""
 
-    wish: Wish
+    request: ProbeRequest
     probe: Probe
     distance: float  # least harm ratio over the other models
 
     @property
+    def has_room(self) -> bool:
+        """Whether its base left it room to move."""
+        return KINDS[self.probe.kind].has_room(converged=self.probe.converged)
+
+    @property
     def usable(self) -> bool:
         """Whether it is harmless for the source, and not for want of room to move."""
-        room = self.probe.converged or self.probe.kind != "linear"
-        return room and self.probe.harm_ratio <= _SOURCE_CEILING
+        return self.has_room and self.probe.harm_ratio <= _SOURCE_CEILING
 
     @property
     def good(self) -> bool:
+        """Whether it need not be drawn again."""
         return self.usable and self.distance >= FLOOR
 
     @property
@@ -126,233 +223,213 @@ class _Kept:
         return (self.usable, min(self.distance, FLOOR), -self.probe.harm_ratio)
 
 
-@dataclass
-class _Extraction:
-    """The state of one extraction, in the order of its steps: choose, draw, fingerprint."""
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """Candidates, and what finding them took.
 
-    model: Model
-    seed: str
-    probes: int
-    images: NDArray[Any] | None
-    progress: Progress
-    kept: list[_Kept] = field(default_factory=list)
+    Attributes:
+        kept: One for each place.
+        passes: Forward-and-backward passes spent on them, and on those that were not kept.
+        redrawn: How many were drawn again.
+        given_up: Other models that probes could not be told apart from.
+    """
+
+    kept: tuple[_Kept, ...]
+    passes: float
+    given_up: frozenset[str]
     redrawn: int = 0
-    passes: float = 0.0
-    comparison: dict[str, float] = field(default_factory=dict)
-    pilot: Candidates | None = None
-    decoys: tuple[float, ...] = ()
-    decoys_failed: int = 0
 
-    def choose(
-        self,
-        start: str,
-        others: Mapping[str, Model],
-        other_linear: Mapping[str, Mapping[str, NDArray[Any]]],
-    ) -> None:
-        """Settles the harmless spaces, the start noise and the screen."""
-        self.bases = public_bases(
-            self.model.input, self.seed, min(MAX_BASES, self.probes), self.images
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """The probes held."""
+        return tuple(kept.probe for kept in self.kept)
+
+
+def _drawn(plan: _Plan, progress: Progress) -> _Drawn:
+    """Solves one candidate for each place, then again for those that do not hold up."""
+    requests = _first_requests(plan)
+    found = _candidates(plan, requests, frozenset(), progress)
+    following = {
+        base: 1 + max(one.draw for one in requests if one.base == base)
+        for base in {request.base for request in requests}
+    }
+    for _ in range(_ROUNDS - 1):
+        places = [place for place, kept in enumerate(found.kept) if not kept.good]
+        if not places:
+            break
+        again = []
+        for place in places:
+            kept = found.kept[place]
+            # A base on the edge of the box may have no room for a kind, whatever the draw.
+            kind = kept.request.kind if kept.has_room else plan.kinds[0].name
+            base = kept.request.base
+            again.append(ProbeRequest(kind, base, following[base]))
+            following[base] += 1
+        found = _better(found, places, _candidates(plan, again, found.given_up, progress))
+    usable = sum(probe.harm_ratio <= _SOURCE_CEILING for probe in found.probes)
+    if usable < len(found.probes) / 2:
+        raise NoInformation(
+            f"expected perturbations the network ignores, found {usable} of "
+            f"{len(found.probes)} probes below harm ratio {_SOURCE_CEILING}; "
+            "it has too few inputs for its outputs, or its gradients are blocked"
         )
-        self.progress("harmless spaces", 0, 1)
-        self.spaces: HarmlessSpaces = find_spaces(self.model)
-        linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
-        panel = self._panel(others, linear)
-        if start == "auto":
-            choice = choose_start(self.model, self.seed, self.bases, self.progress)
-            start, self.passes = choice.start, choice.passes / self.probes
-            self.comparison = choice.comparison
-            # Pilots are what the solver would find again, unless it solves with companions.
-            self.pilot = None if self._affordable() else choice.pilot
-        companions = simulated_derivatives(self.model, SEVERE) if self._affordable() else ()
-        self.solver = Solver(
-            self.model,
-            seed=self.seed,
-            start=start,
-            bases=self.bases,
-            space=self.spaces.space,
-            others=panel,
-            companions=companions,
-            progress=self.progress,
+    return found
+
+
+def _better(found: _Drawn, places: Sequence[int], fresh: _Drawn) -> _Drawn:
+    """Keeps the better of old and fresh candidates at some places."""
+    kept = list(found.kept)
+    for place, one in zip(places, fresh.kept, strict=True):
+        kept[place] = max(kept[place], one, key=lambda candidate: candidate.rank)
+    return _Drawn(
+        kept=tuple(kept),
+        passes=found.passes + fresh.passes,
+        given_up=fresh.given_up,
+        redrawn=found.redrawn + len(places),
+    )
+
+
+def _first_requests(plan: _Plan) -> list[ProbeRequest]:
+    """Deals the probes over bases, round by round; the kinds take turns at the rounds."""
+    requests = []
+    for place in range(plan.settings.probes):
+        turn, base = divmod(place, len(plan.bases))
+        kind = plan.kinds[turn % len(plan.kinds)]
+        requests.append(ProbeRequest(kind.name, base, turn))
+    return requests
+
+
+def _candidates(
+    plan: _Plan, requests: Sequence[ProbeRequest], given_up: frozenset[str], progress: Progress
+) -> _Drawn:
+    """Solves requests, and measures what they do to the model and the others."""
+    missing = [request for request in requests if request not in plan.pilot]
+    fresh = plan.solver.solve(missing, progress)
+    known = {**plan.pilot, **{solved.request: solved for solved in fresh}}
+    solved = [known[request] for request in requests]
+    harmless = np.stack([one.harmless for one in solved])
+    own = measure(plan.model, plan.bases, harmless, requests)
+    ratios = own.harms.ratios
+    screened = plan.screen.screened(plan.bases, harmless, requests, given_up)
+    kept = tuple(
+        _Kept(
+            request=one.request,
+            distance=float(screened.least[place]),
+            probe=Probe(
+                kind=one.request.kind,
+                base=one.request.base,
+                draw=one.request.draw,
+                harmless=one.harmless,
+                answer=own.answers[place],
+                control_answer=own.control_answers[place],
+                residual=one.residual,
+                harm_ratio=float(ratios[place]),
+                converged=one.converged,
+            ),
         )
-        self.screen = Screen(others, linear, self.model.input)
+        for place, one in enumerate(solved)
+    )
+    return _Drawn(kept, sum(one.passes for one in fresh), screened.given_up)
 
-    def _affordable(self) -> bool:
-        """Whether probes are solved jointly with changed copies: four times the work."""
-        spec, classes = self.model.input, self.model.output.classes
-        return choose_method(classes, spec.size) == "gauss-newton"
 
-    def _panel(
-        self, others: Mapping[str, Model], linear: Mapping[str, LinearOperator]
-    ) -> tuple[LinearOperator, ...]:
-        """Linear parts of the other models; needed only where this one has a linear space."""
-        if self.spaces.space is None:
-            return ()
-        found = [linear_operator_of(other) for other in others.values()]
-        return (*(operator for operator in found if operator is not None), *linear.values())
+@dataclass(frozen=True)
+class _Imitated:
+    """What mere imitation gets: least harm ratios of the surrogates, and how many have none."""
 
-    def draw(self) -> None:
-        """Solves one candidate for each place, then again for those that do not hold up."""
-        wishes = self._first_wishes()
-        self.kept = self._candidates(wishes)
-        used = [max(w.draw for w in wishes if w.base == wish.base) for wish in wishes]
-        following = {wish.base: last + 1 for wish, last in zip(wishes, used, strict=True)}
-        for _ in range(_ROUNDS - 1):
-            places = [place for place, kept in enumerate(self.kept) if not kept.good]
-            if not places:
-                break
-            again = []
-            for place in places:
-                wish = self.kept[place].wish
-                # A base on the edge of the box has no room for linear probes, whatever the draw.
-                stuck = wish.kind == "linear" and not self.kept[place].probe.converged
-                kind: ProbeKind = "network" if stuck else wish.kind
-                again.append(Wish(kind, wish.base, following[wish.base]))
-                following[wish.base] += 1
-            self.redrawn += len(again)
-            for place, fresh in zip(places, self._candidates(again), strict=True):
-                self.kept[place] = max(self.kept[place], fresh, key=lambda kept: kept.rank)
-        usable = sum(kept.probe.harm_ratio <= _SOURCE_CEILING for kept in self.kept)
-        if usable < len(self.kept) / 2:
-            raise NoInformation(
-                f"expected perturbations the network ignores, found {usable} of "
-                f"{len(self.kept)} probes below harm ratio {_SOURCE_CEILING}; "
-                "it has too few inputs for its outputs, or its gradients are blocked"
-            )
+    ratios: tuple[float, ...] = ()
+    failed: int = 0
 
-    def imitate(self, count: int) -> None:
-        """Trains decoys and asks them the probes: what mere imitation gets."""
-        if not self._affordable():
-            return
-        trained = train_decoys(self.model, seed=self.seed, count=count, progress=self.progress)
-        ratios = [self._ratio_on(decoy) for decoy in trained]
-        self.decoys = tuple(ratio for ratio in ratios if np.isfinite(ratio))
-        self.decoys_failed = count - len(self.decoys)
 
-    def _ratio_on(self, other: Model) -> float:
-        """Geometric mean harm ratio on another model, of the kind of probe where it is least."""
-        kinds = np.array([kept.wish.kind for kept in self.kept])
-        bases = self.bases[[kept.wish.base for kept in self.kept]]
-        harmless = np.stack([kept.probe.harmless for kept in self.kept])
-        places = [kept.wish.symmetry for kept in self.kept]
-        ratios = measure(other, bases, harmless, places).ratios
-        # Infinite: neither the probe nor its control moved the answer, which tells nothing.
-        told = [np.log(ratios[(kinds == kind) & ~np.isinf(ratios)]) for kind in set(kinds)]
-        means = [logs.mean() if len(logs) else np.inf for logs in told]
-        return float(np.exp(min(means)))
+def _imitated(plan: _Plan, drawn: _Drawn, progress: Progress) -> _Imitated:
+    """Trains surrogates and asks them the probes."""
+    if not plan.network.cheap:
+        return _Imitated()
+    count = plan.settings.surrogates
+    trained = train_surrogates(plan.model, seed=plan.seed, count=count, progress=progress)
+    requests = [kept.request for kept in drawn.kept]
+    harmless = np.stack([probe.harmless for probe in drawn.probes])
+    found = [
+        _least_ratio(measure(surrogate, plan.bases, harmless, requests).harms, requests)
+        for surrogate in trained
+    ]
+    ratios = tuple(ratio for ratio in found if ratio is not None)
+    return _Imitated(ratios, count - len(ratios))
 
-    def _first_wishes(self) -> list[Wish]:
-        """Deals the probes over bases; every second round is linear where there is a space."""
-        bases = len(self.bases)
-        wishes = []
-        for place in range(self.probes):
-            turn, base = divmod(place, bases)
-            linear = self.spaces.space is not None and turn % 2 == 1
-            kind: ProbeKind = "linear" if linear else "network"
-            wishes.append(Wish(kind, base, turn))
-        return wishes
 
-    def _candidates(self, wishes: list[Wish]) -> list[_Kept]:
-        solved = self._solved(wishes)
-        bases = self.bases[[wish.base for wish in wishes]]
-        places = [wish.symmetry for wish in wishes]
-        own = measure(self.model, bases, solved.harmless, places)
-        distances = self.screen.worst(bases, solved.harmless, places)
-        return [
-            _Kept(
-                wish=wish,
-                distance=float(distances[place]),
-                probe=Probe(
-                    kind=wish.kind,
-                    base=wish.base,
-                    draw=wish.draw,
-                    harmless=solved.harmless[place],
-                    answer=own.answers[place],
-                    control_answer=own.control_answers[place],
-                    residual=float(solved.residual[place]),
-                    harm_ratio=float(own.ratios[place]),
-                    start_cosine=float(solved.cosine[place]),
-                    converged=bool(solved.converged[place]),
-                ),
-            )
-            for place, wish in enumerate(wishes)
-        ]
+def _least_ratio(harms: Harms, requests: Sequence[ProbeRequest]) -> float | None:
+    """Returns the mean harm ratio of the kind where it is least, of those that can be tested."""
+    kinds = np.array([request.kind for request in requests])
+    rows = np.array([request.base for request in requests])
+    chosen = [harms.moved & (kinds == kind) for kind in sorted(set(kinds.tolist()))]
+    return min((mean_ratio(harms, one) for one in chosen if enough(one, rows)), default=None)
 
-    def _solved(self, wishes: list[Wish]) -> Candidates:
-        """Solves wishes, taking the pilots of the chosen start where they are the same."""
-        pilot = self.pilot
-        ready = [pilot is not None and wish == Wish("network", wish.base, 0) for wish in wishes]
-        if pilot is None or not any(ready):
-            solved = self.solver.solve(wishes)
-            self.passes += float(solved.passes.sum()) / self.probes
-            return solved
-        known = [wish.base for wish, done in zip(wishes, ready, strict=True) if done]
-        parts = [pilot.take(np.array(known))]
-        missing = [wish for wish, done in zip(wishes, ready, strict=True) if not done]
-        if missing:
-            parts.append(self.solver.solve(missing))
-            self.passes += float(parts[-1].passes.sum()) / self.probes
-        order = np.argsort(np.argsort(~np.array(ready), kind="stable"), kind="stable")
-        return Candidates.joined(parts).take(order)
 
-    def fingerprint(self, seconds: float) -> Fingerprint:
-        """Puts the result together."""
-        probes = tuple(kept.probe for kept in self.kept)
-        return Fingerprint(
-            model_digest=self.model.digest,
-            input=self.model.input,
-            output=self.model.output,
-            seed=self.seed,
-            parameters=self._parameters(),
-            start=self.solver.start,
-            bases=self.bases,
-            base_answers=run(self.model, self.bases),
-            probes=probes,
-            spaces=self.spaces.facts,
-            tolerance=_tolerance(self.model, self.bases, probes),
-            device=_device_facts(self.model),
-            screened_against=(*self.screen.models, *self.screen.linear),
-            redrawn=self.redrawn,
-            cost={"seconds": seconds, "passes_per_probe": self.passes},
-            linear_part=to_arrays(self.spaces.operator) if self.spaces.operator else {},
-            warnings=self._warnings(probes),
-        )
+def _fingerprint(plan: _Plan, drawn: _Drawn, imitated: _Imitated, seconds: float) -> Fingerprint:
+    """Puts the result together."""
+    model, probes = plan.model, drawn.probes
+    spent = drawn.passes + (plan.choice.passes if plan.choice else 0.0)
+    return Fingerprint(
+        model_digest=model.digest,
+        input=model.input,
+        output=model.output,
+        seed=plan.seed,
+        parameters=_parameters(plan, imitated),
+        start=plan.solver.start,
+        bases=plan.bases,
+        base_answers=run(model, plan.bases),
+        probes=probes,
+        spaces=plan.spaces.facts,
+        tolerance=_tolerance(model, plan.bases, probes),
+        device=_device_facts(model),
+        screened_against=plan.screen.names,
+        redrawn=drawn.redrawn,
+        cost={"seconds": seconds, "passes_per_probe": spent / plan.settings.probes},
+        linear_part=to_arrays(plan.spaces.operator) if plan.spaces.operator else {},
+        warnings=_warnings(plan, drawn, imitated),
+    )
 
-    def _parameters(self) -> dict[str, Any]:
-        return {
-            "method": self.solver.method,
-            "companions": len(self.solver.companions),
-            "depth": self.solver.depth,
-            "decoys": list(self.decoys),
-            "probes": self.probes,
-            "start": self.solver.start,
-            "control": "turned",
-            "start_comparison": self.comparison,
-            "bases": "images" if self.images is not None else "colours",
+
+def _parameters(plan: _Plan, imitated: _Imitated) -> dict[str, Any]:
+    agreed = plan.network.agreement
+    parameters: dict[str, Any] = plain(
+        {
+            "method": plan.network.method,
+            "modifications": plan.modifications,
+            "depth": agreed.depth if agreed else "logits",
+            "surrogates": imitated.ratios,
+            "probes": plan.settings.probes,
+            "start": plan.solver.start,
+            "control": "symmetry",
+            "start_comparison": plan.choice.comparison if plan.choice else {},
+            "bases": "colours" if plan.settings.images is None else "images",
             "screening_floor": FLOOR,
         }
+    )
+    return parameters
 
-    def _warnings(self, probes: tuple[Probe, ...]) -> tuple[str, ...]:
-        lines = [*self.model.warnings, *self.spaces.warnings]
-        stuck = sum(not probe.converged for probe in probes)
-        if stuck:
-            worst = max(probe.residual for probe in probes if not probe.converged)
-            lines.append(
-                f"the solver did not converge on {stuck} of {len(probes)} probes "
-                f"(largest relative residual {worst:.2g}); their harm on the source is recorded"
-            )
-        if self.decoys_failed:
-            lines.append(
-                f"{self.decoys_failed} of {self.decoys_failed + len(self.decoys)} decoys could "
-                "not be trained: they do not bound the margin"
-            )
-        lines += [
-            f"its probes act on {name!r} as on itself: declare kinship with --parent if it is kin"
-            for name in sorted(self.screen.given_up)
-        ]
-        close = sum(kept.distance < FLOOR for kept in self.kept)
-        if close:
-            lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
-        return tuple(lines)
+
+def _warnings(plan: _Plan, drawn: _Drawn, imitated: _Imitated) -> tuple[str, ...]:
+    probes = drawn.probes
+    lines = [*plan.model.warnings, *plan.spaces.warnings]
+    stuck = [probe.residual for probe in probes if not probe.converged]
+    if stuck:
+        lines.append(
+            f"the solver did not converge on {len(stuck)} of {len(probes)} probes "
+            f"(largest relative residual {max(stuck):.2g}); their harm on the source is recorded"
+        )
+    if imitated.failed:
+        lines.append(
+            f"{imitated.failed} of {plan.settings.surrogates} surrogates could not be trained: "
+            "they do not bound the margin"
+        )
+    lines += [
+        f"its probes act on {name!r} as on itself: declare kinship with --parent if it is kin"
+        for name in sorted(drawn.given_up)
+    ]
+    close = sum(kept.distance < FLOOR for kept in drawn.kept)
+    if close:
+        lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
+    return tuple(lines)
 
 
 def _tolerance(model: Model, bases: NDArray[Any], probes: tuple[Probe, ...]) -> float:

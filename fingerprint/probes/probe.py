@@ -1,8 +1,7 @@
-"""The values a registration leaves behind: probes, their a fingerprint."""
+"""The values a registration leaves behind: probes, and the fingerprint they make up."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,12 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fingerprint.canonical import canonical, sha256_of
 from fingerprint.network.spec import InputSpec, OutputSpec
-from fingerprint.probes.controls import turned
+from fingerprint.probes.controls import symmetry_controls
 
-__all__ = ["Fingerprint", "Probe", "SpaceFacts", "symmetry_of"]
+__all__ = ["CURRENT", "Fingerprint", "Probe", "ProbeRequest", "SpaceFacts", "symmetry_of"]
 
-ProbeKind = Literal["network", "linear"]
+CURRENT = 2
+"""Version of the document that new fingerprints are stored as; the first holds the same probes."""
 
 
 def symmetry_of(base: int, draw: int) -> int:
@@ -26,26 +27,39 @@ def symmetry_of(base: int, draw: int) -> int:
 Images = NDArray[Any]  # uint8 for pixels, float32 otherwise
 
 
+@dataclass(frozen=True)
+class ProbeRequest:
+    """A probe that is wanted: its kind, its base, and which draw of the start to use."""
+
+    kind: str
+    base: int
+    draw: int
+
+    @property
+    def symmetry(self) -> int:
+        """Which symmetry makes its control: another one for each draw of a base."""
+        return symmetry_of(self.base, self.draw)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Probe:
     """One harmless input of the source model, with what the source answered.
 
     Attributes:
         kind: ``network`` (solved through the whole network) or ``linear`` (null space of the
-            first affine segment).
+            first affine segment); see :mod:`fingerprint.probes.kinds`.
         base: Index of its base among the fingerprint's bases.
         draw: Which draw of the start noise it grew from; higher than its place when earlier
             draws were thrown away by screening.
         harmless: The input ``x + δ``, shape ``input.shape``, uint8 for pixels, else float32.
         answer: The source's answer to ``harmless``, shape ``(classes,)``, float32.
         residual: ``‖f(x+δ) − f(x)‖ / ‖f(x)‖`` the solver reached before rounding.
-        control_answer: The source's answer to the probe's control, the probe turned.
+        control_answer: The source's answer to the probe's control, the probe turned or mirrored.
         harm_ratio: Harm of δ over that of its control, on the source, after rounding.
-        start_cosine: Cosine between δ and the start it was solved from.
         converged: Whether the solver met its tolerance.
     """
 
-    kind: ProbeKind
+    kind: str
     base: int
     draw: int
     harmless: Images
@@ -53,7 +67,6 @@ class Probe:
     control_answer: NDArray[np.float32]
     residual: float
     harm_ratio: float
-    start_cosine: float
     converged: bool
 
     @property
@@ -69,7 +82,6 @@ class Probe:
             "draw": self.draw,
             "residual": self.residual,
             "harm_ratio": self.harm_ratio,
-            "start_cosine": self.start_cosine,
             "converged": self.converged,
         }
 
@@ -124,10 +136,11 @@ class Fingerprint:
         device: What the tolerance was measured on.
         screened_against: Names (or digests) of the models the probes were screened against.
         redrawn: How many candidates the screening threw away.
-        cost: Work spent: ``seconds`` and ``passes`` (forward-and-backward passes per probe).
+        cost: Work spent: ``seconds``, and ``passes_per_probe`` (forward and backward).
         linear_part: Matrix-free description of the first affine segment, for screening later
             models when the weights are gone; empty when it has no harmless space.
         warnings: One line each.
+        version: Of the document it was read from, which decides how it is committed to.
     """
 
     model_digest: str
@@ -147,6 +160,7 @@ class Fingerprint:
     cost: dict[str, float] = field(default_factory=dict)
     linear_part: dict[str, NDArray[Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    version: int = CURRENT
 
     @property
     def harmless(self) -> Images:
@@ -155,20 +169,29 @@ class Fingerprint:
 
     @property
     def controls(self) -> Images:
-        """The probes, each turned its own way, shape ``(N, *input.shape)``."""
-        return turned(self.harmless, [probe.symmetry for probe in self.probes])
+        """The symmetry control of each probe, shape ``(N, *input.shape)``."""
+        return symmetry_controls(self.harmless, [probe.symmetry for probe in self.probes])
 
     @property
     def control_bases(self) -> Images:
-        """What the controls' harm is measured from: their bases, turned with them."""
+        """What the controls' harm is measured from: their bases, moved with them."""
         bases = self.bases[[probe.base for probe in self.probes]]
-        return turned(bases, [probe.symmetry for probe in self.probes])
+        return symmetry_controls(bases, [probe.symmetry for probe in self.probes])
 
     @property
     def source_harm_ratio(self) -> dict[str, float]:
         """Median and maximum harm ratio of the probes on the source itself."""
         ratios = np.array([probe.harm_ratio for probe in self.probes])
         return {"median": float(np.median(ratios)), "max": float(ratios.max())}
+
+    @property
+    def surrogate_ratios(self) -> tuple[float | None, ...]:
+        """What the probes did to surrogates: harm ratios, of networks that imitate the source.
+
+        The first stored fingerprints call surrogates decoys.
+        """
+        known = self.parameters.get("surrogates", self.parameters.get("decoys", ()))
+        return tuple(known)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts, without images and answers, as plain JSON values."""
@@ -200,5 +223,7 @@ class Fingerprint:
             "probes_sha256": blob_sha256,
             "seed": self.seed,
         }
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        if self.version == 1:
+            # What was committed to then stays checkable: NaN was written as JSON has no word for.
+            return sha256_of(json.dumps(document, sort_keys=True, separators=(",", ":")))
+        return sha256_of(canonical(document))

@@ -17,7 +17,6 @@ from fingerprint.spaces.matrix_free import MatrixFreeSubspace, ProjectionWarning
 from fingerprint.spaces.null_space import generic_dimension, null_space
 from fingerprint.spaces.subspace import (
     CoordinateSubspace,
-    DenseSubspace,
     Subspace,
     TrivialSubspace,
     WholeSpace,
@@ -26,7 +25,6 @@ from fingerprint.spaces.windows import frobenius_norm
 
 __all__ = [
     "CoordinateSubspace",
-    "DenseSubspace",
     "LeastHarmful",
     "MatrixFreeSubspace",
     "OutsideSample",

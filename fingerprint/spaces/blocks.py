@@ -23,7 +23,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from fingerprint.spaces.kernel import MatrixKernel, matrix_kernel
-from fingerprint.spaces.subspace import Subspace, check_basis_fits
+from fingerprint.spaces.subspace import Subspace
 from fingerprint.spaces.windows import Windows
 
 __all__ = ["Block", "PatchSubspace", "decomposed_blocks", "disjoint_blocks", "merge_windows"]
@@ -152,27 +152,6 @@ class PatchSubspace(Subspace):
         for kernel, columns in zip(self.kernels, self.columns, strict=True):
             projected[:, columns] = kernel.project(rows[:, columns])
         return projected
-
-    def basis(self) -> Tensor:
-        """Returns an orthonormal basis, shape ``(n, dimension)``; for small inputs.
-
-        Raises:
-            UsageError: It would not fit in memory.
-        """
-        assert self.dimension is not None  # ranks are known
-        check_basis_fits(self.n, self.dimension)
-        basis = torch.zeros(self.n, self.dimension, dtype=self.dtype, device=self.device)
-        free = torch.ones(self.n, dtype=torch.bool, device=self.device)
-        done = 0
-        for kernel, columns in zip(self.kernels, self.columns, strict=True):
-            free[columns.reshape(-1)] = False
-            small = kernel.basis()
-            for place in columns:
-                basis[place, done : done + small.shape[1]] = small
-                done += small.shape[1]
-        alone = free.nonzero().squeeze(1)
-        basis[alone, torch.arange(done, done + len(alone), device=self.device)] = 1.0
-        return basis
 
 
 def decomposed_blocks(blocks: Sequence[Block], dtype: torch.dtype) -> list[MatrixKernel]:

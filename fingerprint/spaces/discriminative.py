@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -36,94 +35,60 @@ a layer answer with rounding errors, 1e-14; the mildest quantisation with 1e-3."
 _REMOVAL_STEPS = 30
 """Any number removes the intersection exactly; more only balance what remains."""
 
+_ASCENT_STEPS = 20
+_CLOSENESS = 0.9
+"""Least cosine between the result and the mixture without intersections."""
+
+_ROUNDS = 200
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OutsideSample:
     """A perturbation in a harmless space, away from the harmless spaces of other models.
 
     Attributes:
-        status: ``outside``; ``shared`` when every other null space contains this one (same
-            first layer), so no harmless perturbation tells them apart; ``partly shared`` when
-            some do, and the sample is outside the rest; ``trivial`` when the space is {0};
-            ``alone`` when there is no other model.
-        delta: Shape ``in_shape``, as long as the start; zero when trivial, the projected start
-            when shared or alone.
-        responses: Relative response of each other operator, 1 for white noise.
-        start_responses: The same for the projected start, to compare.
-        cosine: Cosine between ``delta`` and the start as given.
-        shared: Which of the others cannot be told apart.
-        steps: Steps of ascent that improved the least response.
+        delta: Shape ``in_shape``, as long as the start; zero when the space is {0}, the projected
+            start when no other model can be told apart or there is none.
+        shared: Which of the others cannot be told apart: their null spaces contain this one (same
+            first layer), so no harmless perturbation tells them apart. The sample is outside the
+            rest.
     """
 
-    status: Literal["outside", "partly shared", "shared", "trivial", "alone"]
     delta: Tensor
-    responses: tuple[float, ...]
-    start_responses: tuple[float, ...]
-    cosine: float
-    shared: tuple[int, ...]
-    steps: int
+    shared: tuple[int, ...] = ()
 
 
-def outside(
-    space: Subspace,
-    others: Sequence[LinearOperator],
-    start: Tensor,
-    *,
-    steps: int = 20,
-    closeness: float = 0.9,
-) -> OutsideSample:
+def outside(space: Subspace, others: Sequence[LinearOperator], start: Tensor) -> OutsideSample:
     """Moves a start into a harmless space and away from those of other models.
 
     First the component in each intersection is removed, which leaves one candidate for each
     other model, and the mixture of them with the largest least response is taken. Then
-    gradient steps raise the least response further, as far as ``closeness`` allows. All of it
+    gradient steps raise the least response further, within a given angle of that. All of it
     uses products with the operators and projections only.
 
     Args:
         space: The harmless space of the source.
         others: Linear parts of the other models, same input shape.
         start: Noise to begin with, shape ``in_shape``, not zero.
-        steps: Steps of ascent; 0 only removes the intersections.
-        closeness: Least cosine between the result and the mixture without intersections.
 
     Returns:
-        The sample, what it achieves, and whether it was possible at all.
+        The sample, and whom it does not tell apart.
 
     Raises:
-        UsageError: Shapes differ, the start is zero or not finite, or ``closeness`` is not
-            within [0, 1].
+        UsageError: Shapes differ, or the start is zero or not finite.
     """
-    _check(space, others, start, closeness)
+    _check(space, others, start)
     size = float(start.to(torch.float64).norm())
     projected = space.project(start)
     if space.dimension == 0 or float(projected.norm()) <= 1e-9 * size:
-        return OutsideSample(
-            status="trivial",
-            delta=torch.zeros_like(projected),
-            responses=(0.0,) * len(others),
-            start_responses=(0.0,) * len(others),
-            cosine=0.0,
-            shared=(),
-            steps=0,
-        )
+        return OutsideSample(delta=torch.zeros_like(projected))
     panel = [_Other(operator, space.rough()) for operator in others]
     shared = tuple(place for place, other in enumerate(panel) if other.is_shared)
     able = [other for other in panel if not other.is_shared]
-    begin = projected / projected.norm()
-    best, taken = begin, 0
+    best = projected / projected.norm()
     if able:
-        best, taken = _ascend(_removed(begin, able), able, steps, closeness)
-        best = space.project(best)
-    delta = best * (size / float(best.norm()))
-    return OutsideSample(
-        status=_status(len(others), len(able)),
-        delta=delta,
-        responses=tuple(other.response(best) for other in panel),
-        start_responses=tuple(other.response(begin) for other in panel),
-        cosine=float((delta * start.to(delta.device, delta.dtype)).sum()) / size**2,
-        shared=shared,
-        steps=taken,
-    )
+        best = space.project(_ascended(_removed(best, able), able))
+    return OutsideSample(delta=best * (size / float(best.norm())), shared=shared)
 
 
 class _Other(LinearOperator):
@@ -182,7 +147,7 @@ def _removed(begin: Tensor, able: Sequence[_Other]) -> Tensor:
     return mixed
 
 
-def _best_mixture(inner: Tensor, grams: Sequence[Tensor], rounds: int = 200) -> Tensor:
+def _best_mixture(inner: Tensor, grams: Sequence[Tensor]) -> Tensor:
     """Finds weights ``w >= 0`` with the largest ``min_j wᵀG_j w / wᵀI w``.
 
     The problem has one dimension for each model, so plain multiplicative updates do: whoever
@@ -195,7 +160,7 @@ def _best_mixture(inner: Tensor, grams: Sequence[Tensor], rounds: int = 200) -> 
 
     weights = torch.full((len(grams),), 1.0 / len(grams)).to(inner)
     best, least = weights, float(quotients(weights).min())
-    for number in range(rounds):
+    for number in range(_ROUNDS):
         worst = int(quotients(weights).argmin())
         slope = grams[worst] @ weights
         step = 1.0 / math.sqrt(1.0 + number)
@@ -207,24 +172,22 @@ def _best_mixture(inner: Tensor, grams: Sequence[Tensor], rounds: int = 200) -> 
     return best
 
 
-def _ascend(
-    begin: Tensor, able: Sequence[_Other], steps: int, closeness: float
-) -> tuple[Tensor, int]:
+def _ascended(begin: Tensor, able: Sequence[_Other]) -> Tensor:
     """Raises the least response by gradient steps on the unit sphere, near the beginning."""
-    current, least, taken, stride = begin, _least(begin, able), 0, 0.5
-    for _ in range(steps):
+    current, least, stride = begin, _least(begin, able), 0.5
+    for _ in range(_ASCENT_STEPS):
         direction = _uphill(current, able)
         while stride > 1e-3:
-            moved = _into_cap(current + stride * direction, begin, closeness)
+            moved = _into_cap(current + stride * direction, begin)
             value = _least(moved, able)
             if value > least:
                 break
             stride /= 2
         else:
             break
-        current, least, taken = moved, value, taken + 1
+        current, least = moved, value
         stride = min(2 * stride, 1.0)
-    return current, taken
+    return current
 
 
 def _least(x: Tensor, able: Sequence[_Other]) -> float:
@@ -246,35 +209,23 @@ def _uphill(x: Tensor, able: Sequence[_Other]) -> Tensor:
     return slope / norm if float(norm) > 0.0 else slope
 
 
-def _into_cap(x: Tensor, centre: Tensor, closeness: float) -> Tensor:
-    """Returns the unit vector nearest to ``x`` with a cosine to ``centre`` of ``closeness``."""
+def _into_cap(x: Tensor, centre: Tensor) -> Tensor:
+    """Returns the unit vector nearest to ``x`` with a cosine to ``centre`` of ``_CLOSENESS``."""
     unit: Tensor = x / x.norm()
     along = float((unit * centre).sum())
-    if along >= closeness:
+    if along >= _CLOSENESS:
         return unit
     aside = unit - along * centre
-    turned: Tensor = closeness * centre + math.sqrt(1.0 - closeness**2) * aside / aside.norm()
+    turned: Tensor = _CLOSENESS * centre + math.sqrt(1.0 - _CLOSENESS**2) * aside / aside.norm()
     return turned
 
 
-def _status(others: int, able: int) -> Literal["outside", "partly shared", "shared", "alone"]:
-    if others == 0:
-        return "alone"
-    if able == 0:
-        return "shared"
-    return "outside" if able == others else "partly shared"
-
-
-def _check(
-    space: Subspace, others: Sequence[LinearOperator], start: Tensor, closeness: float
-) -> None:
+def _check(space: Subspace, others: Sequence[LinearOperator], start: Tensor) -> None:
     shapes = {tuple(start.shape), *(operator.in_shape for operator in others)}
     if shapes != {space.in_shape}:
         raise UsageError(
             f"sampling outside: expected inputs of shape {space.in_shape} everywhere, "
             f"got {sorted(shapes)}"
         )
-    if not 0.0 <= closeness <= 1.0:
-        raise UsageError(f"closeness: expected a cosine within [0, 1], got {closeness}")
     if not bool(torch.isfinite(start).all()) or not bool(start.any()):
         raise UsageError("sampling outside: expected a finite start that is not zero")

@@ -15,14 +15,14 @@ from fingerprint.errors import UsageError
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.composed import Product, same_kernel, stacked
 from fingerprint.operators.entries import Diagonal
-from fingerprint.spaces.null_space import MAX_DENSE, as_it_is, check_finite, null_space
+from fingerprint.spaces.null_space import as_it_is, check_finite, null_space
 from fingerprint.spaces.subspace import Subspace
 from fingerprint.spaces.windows import frobenius_norm
 
 __all__ = ["intersection"]
 
 
-def intersection(operators: Sequence[LinearOperator], *, max_dense: int = MAX_DENSE) -> Subspace:
+def intersection(operators: Sequence[LinearOperator]) -> Subspace:
     """Computes the intersection of the null spaces of several operators.
 
     Each operator is brought to the same mean singular value first, so that weights of different
@@ -31,7 +31,6 @@ def intersection(operators: Sequence[LinearOperator], *, max_dense: int = MAX_DE
 
     Args:
         operators: At least one, all with the same input shape.
-        max_dense: See :func:`~fingerprint.spaces.null_space.null_space`.
 
     Returns:
         The subspace that all of them map to zero.
@@ -55,5 +54,5 @@ def intersection(operators: Sequence[LinearOperator], *, max_dense: int = MAX_DE
             )
             members.append(Product(Diagonal(scale, simple.out_shape), simple))
     if len(members) < 2:
-        return null_space(members[0] if members else stacked(operators), max_dense=max_dense)
-    return as_it_is(stacked(members), max_dense, values=True)
+        return null_space(members[0] if members else stacked(operators))
+    return as_it_is(stacked(members), values=True)

@@ -59,14 +59,6 @@ class MatrixKernel:
         assert self.row_basis is not None  # one of both is always there
         return rows - (rows @ self.row_basis) @ self.row_basis.T
 
-    def basis(self) -> Tensor:
-        """Returns orthonormal columns that span the null space, shape ``(n, n - rank)``."""
-        if self.null_basis is not None:
-            return self.null_basis
-        assert self.row_basis is not None
-        complete: Tensor = torch.linalg.qr(self.row_basis, mode="complete").Q
-        return complete[:, self.rank :]
-
 
 def matrix_kernel(
     matrix: Tensor,

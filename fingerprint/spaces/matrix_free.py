@@ -97,21 +97,10 @@ class MatrixFreeSubspace(Subspace):
             max_iterations=self.max_iterations,
         )
 
-    def solve(self, x: Tensor) -> IterativeProjection:
-        """Projects and says how well: ``x`` of shape ``(..., *in_shape)``.
-
-        Raises:
-            UsageError: ``x`` has another shape or is not finite.
-        """
-        return self._solve(self._rows(x))
-
-    def _solve(self, rows: Tensor) -> IterativeProjection:
-        return row_space_part(
+    def _project(self, rows: Tensor) -> Tensor:
+        found = row_space_part(
             self.operator, rows, tolerance=self.tolerance, max_iterations=self.max_iterations
         )
-
-    def _project(self, rows: Tensor) -> Tensor:
-        found = self._solve(rows)
         if not found.converged:
             warnings.warn(
                 f"projection: expected a relative response of {self.tolerance:.1e}, reached "

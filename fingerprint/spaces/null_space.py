@@ -39,10 +39,10 @@ from fingerprint.spaces.subspace import (
 )
 from fingerprint.spaces.windows import windows
 
-__all__ = ["MAX_DENSE", "as_it_is", "check_finite", "generic_dimension", "null_space"]
+__all__ = ["as_it_is", "check_finite", "generic_dimension", "null_space"]
 
 MAX_DENSE = 2**26
-"""Most float64 entries of any matrix that is held by default (512 MiB)."""
+"""Most float64 entries of any matrix that is built (512 MiB); larger spaces are matrix-free."""
 
 MAX_GRAM_SIDE = 8192
 """A Cholesky factorisation of this side takes half a minute on one core."""
@@ -51,7 +51,7 @@ MAX_SVD_SIDE = 4096
 """A singular value decomposition of this side takes over a minute on one core."""
 
 
-def null_space(operator: LinearOperator, *, max_dense: int = MAX_DENSE) -> Subspace:
+def null_space(operator: LinearOperator) -> Subspace:
     """Computes the null space of a linear operator.
 
     Cost: milliseconds for patches; a few seconds for 3 x 32 x 32 inputs of full rank and about
@@ -60,8 +60,6 @@ def null_space(operator: LinearOperator, *, max_dense: int = MAX_DENSE) -> Subsp
 
     Args:
         operator: The layer seen as a map ``(n,) -> (m,)``.
-        max_dense: Most entries of a matrix that may be built; above it the space is matrix-free
-            unless structure helps.
 
     Returns:
         A subspace of dimension ``n - rank``.
@@ -74,20 +72,19 @@ def null_space(operator: LinearOperator, *, max_dense: int = MAX_DENSE) -> Subsp
         return _trivial(operator, "the layer is injective by its structure")
     if not bool(answer.any()):
         return WholeSpace(operator.in_shape, note="the operator is zero", device=operator.device)
-    return as_it_is(same_kernel(operator), max_dense)
+    return as_it_is(same_kernel(operator))
 
 
-def as_it_is(operator: LinearOperator, max_dense: int, *, values: bool = False) -> Subspace:
+def as_it_is(operator: LinearOperator, *, values: bool = False) -> Subspace:
     """Computes the null space of an operator that is not simplified any more.
 
     Args:
         operator: Finite and not zero.
-        max_dense: See :func:`null_space`.
         values: Whether factors on the left that lose nothing weigh in what counts as zero.
     """
     return (
         _by_structure(operator, values=values)
-        or _by_decomposition(operator, max_dense)
+        or _by_decomposition(operator)
         or _by_iteration(operator)
     )
 
@@ -144,16 +141,16 @@ def _by_structure(operator: LinearOperator, *, values: bool) -> Subspace | None:
     return _simplest(space)
 
 
-def _by_decomposition(operator: LinearOperator, max_dense: int) -> Subspace | None:
+def _by_decomposition(operator: LinearOperator) -> Subspace | None:
     m, n = operator.shape
-    if m >= n and n <= MAX_GRAM_SIDE and n * n <= max_dense:
+    if m >= n and n <= MAX_GRAM_SIDE and n * n <= MAX_DENSE:
         gram = gram_matrix(operator)
         if proves_full_rank(gram, operator.shape, operator.dtype):
             return _trivial(operator, "full column rank, proven by the Gram matrix")
         if n > MAX_SVD_SIDE:
             return None
         kernel = kernel_from_gram(operator, gram)
-    elif m < n and m <= MAX_SVD_SIDE and m * n <= max_dense:
+    elif m < n and m <= MAX_SVD_SIDE and m * n <= MAX_DENSE:
         kernel = matrix_kernel(operator.to_dense().to(torch.float64), operator.dtype)
     else:
         return None

@@ -6,7 +6,7 @@
 
 A perturbation splits in exactly one way into a part inside a subspace and a part orthogonal to
 it (Theorem 4 of the paper), so :meth:`Subspace.project` is all that a kind of subspace has to
-define. Bases are for the small: a 3 x 224 x 224 input has 150528 dimensions, and a basis of its
+define. There are no bases: a 3 x 224 x 224 input has 150528 dimensions, and a basis of its
 harmless space would take 10² GB.
 """
 
@@ -19,12 +19,10 @@ import torch
 from torch import Tensor
 
 from fingerprint.errors import UsageError
-from fingerprint.operators.base import DENSE_LIMIT
 from fingerprint.spaces.rank import membership_tolerance
 
 __all__ = [
     "CoordinateSubspace",
-    "DenseSubspace",
     "Subspace",
     "TrivialSubspace",
     "WholeSpace",
@@ -34,8 +32,8 @@ __all__ = [
 class Subspace(ABC):
     """A linear subspace of the inputs of an operator.
 
-    Subclasses must define :meth:`_project`, and :meth:`basis` where one is affordable. Checks,
-    conversions and reshaping happen once, in the public methods.
+    Subclasses must define :meth:`_project`. Checks, conversions and reshaping happen once, in the
+    public methods.
 
     Attributes:
         in_shape: Shape of one vector, such as ``(3, 224, 224)``.
@@ -69,18 +67,7 @@ class Subspace(ABC):
     def _project(self, rows: Tensor) -> Tensor:
         """Projects each row orthogonally: ``(B, n)`` -> ``(B, n)``."""
 
-    # ---- worth overriding where a basis is affordable ----
-
-    def basis(self) -> Tensor:
-        """Returns an orthonormal basis, shape ``(n, dimension)``.
-
-        Raises:
-            UsageError: The basis would not fit in memory, or the dimension is unknown.
-        """
-        raise UsageError(
-            f"basis: expected a space with an explicit basis, got {self!r}; "
-            "use project() and complement()"
-        )
+    # ---- worth overriding ----
 
     def rough(self) -> Subspace:
         """Returns the same space with cheaper, rougher projections where that makes sense."""
@@ -117,22 +104,20 @@ class Subspace(ABC):
         rows = self._rows(x)
         return (rows - self._project(rows)).reshape(x.shape)
 
-    def contains(self, x: Tensor, *, rtol: float | None = None) -> Tensor:
+    def contains(self, x: Tensor) -> Tensor:
         """Says for each vector whether it lies in the subspace.
 
         Args:
             x: Shape ``(..., *in_shape)``.
-            rtol: Largest norm of the part outside, relative to ``x``; by default what rounding
-                in the dtype of ``x`` explains.
 
         Returns:
-            Booleans of shape ``(...)``. The zero vector lies in every subspace.
+            Booleans of shape ``(...)``: whether the part outside is what rounding in the dtype of
+            ``x`` explains. The zero vector lies in every subspace.
 
         Raises:
             UsageError: ``x`` has another shape or is not finite.
         """
-        if rtol is None:
-            rtol = max(membership_tolerance(self.n, x.dtype, self.dtype), self.accuracy)
+        rtol = max(membership_tolerance(self.n, x.dtype, self.dtype), self.accuracy)
         rows = self._rows(x)
         outside = (rows - self._project(rows)).norm(dim=-1)
         inside: Tensor = outside <= rtol * rows.norm(dim=-1)
@@ -170,18 +155,6 @@ class CoordinateSubspace(Subspace):
     def _project(self, rows: Tensor) -> Tensor:
         return rows * self.free
 
-    def basis(self) -> Tensor:
-        """Returns unit vectors, shape ``(n, dimension)``.
-
-        Raises:
-            UsageError: They would not fit in memory.
-        """
-        places = self.free.nonzero().squeeze(1)
-        check_basis_fits(self.n, len(places))
-        basis = torch.zeros(self.n, len(places), dtype=self.dtype, device=self.device)
-        basis[places, torch.arange(len(places), device=self.device)] = 1.0
-        return basis
-
 
 class TrivialSubspace(CoordinateSubspace):
     """Only the zero vector: nothing is harmless."""
@@ -201,38 +174,3 @@ class WholeSpace(CoordinateSubspace):
     ) -> None:
         free = torch.ones(math.prod(in_shape), dtype=torch.bool, device=device)
         super().__init__(free, in_shape, note=note)
-
-
-class DenseSubspace(Subspace):
-    """The span of a few orthonormal columns.
-
-    Args:
-        basis: Orthonormal columns, shape ``(n, d)``.
-        in_shape: Shape of one vector, ``prod(in_shape) == n``.
-        note: How it was found.
-    """
-
-    def __init__(self, basis: Tensor, in_shape: tuple[int, ...], *, note: str = "") -> None:
-        d = basis.shape[1]
-        super().__init__(in_shape, d, note=note, dtype=basis.dtype, device=basis.device)
-        self._basis = basis
-
-    def _project(self, rows: Tensor) -> Tensor:
-        return (rows @ self._basis) @ self._basis.T
-
-    def basis(self) -> Tensor:
-        """Returns the orthonormal basis, shape ``(n, dimension)``."""
-        return self._basis
-
-
-def check_basis_fits(n: int, columns: int) -> None:
-    """Refuses a basis that is too large to build.
-
-    Raises:
-        UsageError: More than ``DENSE_LIMIT`` entries.
-    """
-    if n * columns > DENSE_LIMIT:
-        raise UsageError(
-            f"basis: expected at most {DENSE_LIMIT} entries, got {n} x {columns}; "
-            "use project() and complement()"
-        )

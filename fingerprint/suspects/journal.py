@@ -6,8 +6,9 @@
     verify(suspect, fingerprints)     # ends early; what was answered is in the file
     verify(suspect, fingerprints)     # asks only what is missing
 
-The file is data: a line of JSON that says who was asked what, then one for each answer, written
-through to the disk after each batch. A line that a crash cut short is dropped.
+The file is data: a line of JSON that says who was asked what, then one for each answer, and for
+each batch one that counts the queries that brought none, written through to the disk after each
+batch. A line that a crash cut short is dropped.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.canonical import canonical, sha256_of
+from fingerprint.distances import answered
 from fingerprint.errors import (
     EnvironmentFailure,
     InputRefused,
@@ -34,12 +36,13 @@ from fingerprint.errors import (
 from fingerprint.files import write_whole
 from fingerprint.formats.file_bytes import read_file
 from fingerprint.questions import Questions, question_id
-from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.text import clean, first_line
 
 __all__ = ["Journal"]
 
 _MAX_FILE = 2**32
+_DAMAGE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class Journal(Suspect):
@@ -58,7 +61,8 @@ class Journal(Suspect):
             earlier run asked; by default there is no limit.
 
     Raises:
-        UsageError: A number is impossible.
+        UsageError: A number is impossible, or a file is to be kept of a suspect that does not say
+            who it is, so that nobody could tell whose answers are in it.
     """
 
     def __init__(
@@ -79,12 +83,18 @@ class Journal(Suspect):
         ):
             if value is not None and not value >= least:
                 raise UsageError(f"{name}: expected at least {least}, got {value}")
+        if path is not None and suspect.identity == Identity():
+            raise UsageError(
+                "journal: expected a suspect that says who it is, got one without an identity; "
+                "give it a label, such as the address it is asked at"
+            )
         super().__init__(suspect.input, suspect.output, identity=suspect.identity)
         self.suspect, self.path = suspect, path
         self.batch = suspect.batch if batch is None else batch
         self.retries, self.pause, self.max_queries = retries, pause, max_queries
         self._known: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
         self._asked: Counter[str] = Counter()
+        self._lost = 0
         self._begun_at = suspect.queries
         self._failure = ""
 
@@ -111,7 +121,8 @@ class Journal(Suspect):
         self._begun_at = self.suspect.queries
         if self.path is not None:
             self._open(self.path, questions)
-        self.queries += sum(len(self._known.get(asked, ())) for asked in questions.ids)
+        known = sum(len(self._known.get(asked, ())) for asked in questions.ids)
+        self.queries += known + self._lost
 
     def _open(self, path: Path, questions: Questions) -> None:
         header = {
@@ -121,6 +132,7 @@ class Journal(Suspect):
         }
         line = canonical(header) + "\n"
         self._known.clear()
+        self._lost = 0
         if _is_new(path):
             write_whole(path, lambda stream: stream.write(line.encode()))
         else:
@@ -153,11 +165,12 @@ class Journal(Suspect):
             if not chosen:
                 self._failure = f"the budget of {self.max_queries} queries is spent"
                 break
-            answered = self._tried(inputs[chosen])
-            if answered is None:
-                break
-            rows[chosen] = answered
-            self._record([ids[place] for place in chosen], answered)
+            before = self.suspect.queries
+            answers = self._tried(inputs[chosen])
+            if answers is not None:
+                rows[chosen] = answers
+            spent = self.suspect.queries - before
+            self._record([ids[place] for place in chosen], rows[chosen], spent)
             missing = missing[len(chosen) :]
         return rows
 
@@ -183,14 +196,18 @@ class Journal(Suspect):
         self._failure = reason
         return None
 
-    def _record(self, ids: list[str], rows: NDArray[np.float32]) -> None:
+    def _record(self, ids: list[str], rows: NDArray[np.float32], spent: int) -> None:
         """Writes answers through to the disk; what is no answer is asked again the next time."""
         lines = []
-        for asked, row in zip(ids, rows, strict=True):
-            if _finite(row):
+        for asked, row, there in zip(ids, rows, answered(rows, self.output.kind), strict=True):
+            if there:
                 self._known[asked].append(row)
                 text = base64.b64encode(row.astype("<f4").tobytes()).decode()
                 lines.append(canonical({"id": asked, "answer": text}) + "\n")
+        lost = spent - len(lines)
+        if lost > 0:
+            self._lost += lost
+            lines.append(canonical({"unanswered": lost}) + "\n")
         if self.path is None:
             return
         try:
@@ -209,20 +226,24 @@ class Journal(Suspect):
         for number, line in enumerate(lines, start=2):
             try:
                 entry = json.loads(line)
+                if entry.keys() == {"unanswered"}:
+                    self._lost += _count(entry["unanswered"])
+                    continue
                 asked, answer = entry["id"], base64.b64decode(entry["answer"], validate=True)
                 row = np.frombuffer(answer, "<f4").astype(np.float32)
-            except (ValueError, LookupError, TypeError, RecursionError) as error:
+            except _DAMAGE as error:
                 raise MalformedFile(
                     f"{clean(path)}: line {number}: expected an answer, got damaged data; cut the "
                     "file there, or begin a new journal"
                 ) from error
             known = isinstance(asked, str) and asked in ids
-            if not known or row.shape != (self.output.classes,) or not _finite(row):
+            if not known or row.shape != (self.output.classes,) or not np.isfinite(row).all():
                 raise MalformedFile(
                     f"{clean(path)}: line {number}: expected {self.output.classes} finite values "
                     "that answer one of the questions, got something else; begin a new journal"
                 )
-            self._known[asked].append(row)
+            if answered(row, self.output.kind):
+                self._known[asked].append(row)
         kept = data.rfind(b"\n") + 1
         if kept < len(data):
             try:
@@ -243,9 +264,11 @@ def _is_new(path: Path) -> bool:
 
 
 def _who(suspect: Suspect) -> dict[str, Any]:
-    """Everything a suspect says of itself, but for where its file lay."""
+    """Everything a suspect says of itself, and its class, but for where its file lay."""
     facts = {key: value for key, value in suspect.facts().items() if key != "file"}
+    kind = type(suspect)
     return {
+        "class": f"{kind.__module__}.{kind.__qualname__}",
         "identity": suspect.identity.to_dict(),
         "input": suspect.input.to_dict(),
         "output": suspect.output.to_dict(),
@@ -278,5 +301,7 @@ def _check_header(path: Path, line: bytes, expected: dict[str, Any]) -> None:
         )
 
 
-def _finite(row: NDArray[np.float32]) -> bool:
-    return bool(np.isfinite(row).all())
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ValueError(f"expected a number of queries, got {value!r}")
+    return value

@@ -11,14 +11,14 @@ is all of P. Where one perturbation is lost says
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.func import jvp, vmap
+from torch.func import vmap
 
 from fingerprint.errors import UsageError
+from fingerprint.operators.linearized import slope
 from fingerprint.spaces.rank import numerical_rank
 from fingerprint.theory.definition import Layer
 
@@ -80,13 +80,9 @@ def _pushed(layer: Layer, point: Tensor, tangents: Tensor) -> Tensor:
     """Returns the derivatives of a layer's answer ``(1, ...)`` along ``(n, 1, ...)``."""
 
     def along(tangent: Tensor) -> Tensor:
-        slope: Tensor = jvp(lambda z: layer(z * 1.0), (point,), (tangent,))[1]
-        return slope
+        return slope(lambda z: layer(z * 1.0), (point,), (tangent,))
 
-    with warnings.catch_warnings():
-        # Torch compiles some of its derivatives by a way of its own that it warns of.
-        warnings.filterwarnings("ignore", ".*torch.jit", FutureWarning)
-        found: Tensor = vmap(along, chunk_size=_BATCH)(tangents)
+    found: Tensor = vmap(along, chunk_size=_BATCH)(tangents)
     return found
 
 

@@ -17,11 +17,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from fingerprint.errors import UsageError
 from fingerprint.operators.dense import Dense
 from fingerprint.operators.segment import linear_operator
 from fingerprint.spaces.null_space import null_space
-from fingerprint.spaces.rank import membership_tolerance, relative_cutoff
+from fingerprint.spaces.rank import membership_tolerance
 from fingerprint.spaces.subspace import Subspace
 from fingerprint.theory.harmless_set import HarmlessSet
 from fingerprint.theory.layers import harmless_set
@@ -68,31 +67,6 @@ class PulledBack(HarmlessSet):
         unread = (self.matrix == 0).all(dim=0).reshape(self.shape)
         high = torch.where(unread, torch.inf, torch.zeros_like(self.z))
         return -high, high
-
-    def preimage(self, features: Tensor) -> Tensor:
-        """Finds a perturbation of the input that the first layer turns into one of features.
-
-        Args:
-            features: ``δ₁``, of the shape of the first layer's answer.
-
-        Returns:
-            The smallest δ with ``A δ = δ₁``, of the shape of x, float64.
-
-        Raises:
-            UsageError: There is none, as ``δ₁`` is not in the column space of A.
-        """
-        wanted = features.detach().reshape(-1).to(self.matrix)
-        m, n = self.matrix.shape
-        cutoff = relative_cutoff((m, n), torch.float64)
-        found: Tensor = torch.linalg.pinv(self.matrix, rtol=cutoff) @ wanted
-        missed = float((self.matrix @ found - wanted).norm())
-        rounding = membership_tolerance(max(m, n), features.dtype, torch.float64)
-        if missed > rounding * float(wanted.norm()):
-            raise UsageError(
-                f"preimage: expected features in the column space of a matrix ({m}, {n}), "
-                f"got some that miss it by {missed:.3g}"
-            )
-        return found.reshape(self.shape)
 
     def holds(self, delta: Tensor, slack: Tensor | None) -> Tensor:
         """Decides each of ``(B, *shape)`` by where A takes it."""

@@ -2,8 +2,9 @@
 
     python -m tests.cli.fake_fp SECONDS verify x.pt      # the work takes so many seconds
 
-It imports neither torch nor the registry, so that tests of signals, pipes and locales can
-start many of them.
+It does not import torch, nor the registry unless models are listed, so that tests of signals,
+pipes and locales can start many of them. Its values are real ones, and its registry is typed as
+the real one.
 """
 
 from __future__ import annotations
@@ -12,49 +13,52 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import typer
 
 from cli import session
+from cli.options import ModelOptions
+from fingerprint.progress import Progress, silent
+from fingerprint.verification import Candidate, Verification
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fingerprint.network import Model
+    from fingerprint.suspects import Suspect
+    from registry import RegisteredModel, Registry
+else:
+    Registry = object
 
 _NAMES = ("ours", "theirs")
-_MODEL: dict[str, Any] = {
-    "architecture": "my_networks:small",
-    "input": {"shape": [3, 32, 32], "kind": "pixels"},
-    "output": {"classes": 10, "kind": "logits"},
+_FACTS = {
+    "spaces": [],
+    "depths": [],
     "probes": 24,
-    "parent": None,
-    "from_scratch": False,
-    "current": True,
-    "aliases": (),
-    "registered": "2026-01-02T03:04:05+00:00",
+    "source_harm_ratio": {"median": 0.001, "max": 0.0034},
+    "screened_against": [],
+    "redrawn": 0,
+    "cost": {},
 }
-_CANDIDATE: dict[str, Any] = {
-    "name": "ours",
-    "verdict": "derived",
-    "harm_ratio": 0.3,
-    "harm_ratio_ci": (0.2, 0.4),
-    "p_value": 1e-6,
-    "relation": "descends",
-    "identical_weights": False,
-    "findings": (),
-    "label_agreement": None,
-    "answer_kind": "logits",
-    "margin": 0.7,
-    "margin_source": "default",
-    "margin_pairs": 0,
-    "margin_floor": 1.0,
-}
+_CANDIDATE = Candidate(
+    name="ours",
+    verdict="derived",
+    relation="descends",
+    reason="a reason",
+    harm_ratio=0.3,
+    harm_ratio_ci=(0.2, 0.4),
+    p_value=1e-6,
+    margin=0.7,
+    margin_source="default",
+    answer_kind="logits",
+)
 
 
-class _Value(SimpleNamespace):
-    def to_dict(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "candidates"}
-
-
-class _Registry:
+class _Registry(Registry):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
@@ -64,35 +68,58 @@ class _Registry:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def models(self) -> list[_Value]:
-        return [_Value(name=name, **_MODEL) for name in _NAMES]
+    def models(self) -> list[RegisteredModel]:
+        from registry import RegisteredModel
 
-    def model(self, name: str) -> _Value:
+        return [
+            RegisteredModel(
+                name=name,
+                registered="2026-01-02T03:04:05+00:00",
+                model_digest="ab" * 32,
+                architecture="my_networks:small",
+                input={"shape": [3, 32, 32], "kind": "pixels"},
+                output={"classes": 10, "kind": "logits"},
+                domain="pixels:3x32x32:0.0,1.0",
+                load_options={},
+                commitment="ef" * 32,
+                facts=_FACTS,
+            )
+            for name in _NAMES
+        ]
+
+    def model(self, name: str) -> RegisteredModel:
         if name not in _NAMES:
             raise typer.BadParameter(f"no registered model is named {name}")
-        return _Value(name=name, **_MODEL)
+        # Of a model that is named, only its names are asked for.
+        return cast("RegisteredModel", SimpleNamespace(name=name, aliases=()))
 
     def remove(self, name: str) -> None:
         pass
 
-    def verify(self, suspect: object, *, progress: Any, **options: object) -> _Value:
+    def verify(
+        self,
+        suspect: Model | nn.Module | Suspect,
+        *,
+        against: Sequence[str] = (),
+        alpha: float = 0.001,
+        progress: Progress = silent,
+    ) -> Verification:
         progress("solving", 1, 2)
         if self.seconds:
             print("working", file=sys.stderr, flush=True)
             time.sleep(self.seconds)
-        return _Value(
+        return Verification(
+            suspect={},
             verdict="derived",
             reason="a reason",
             best="ours",
             queries=54,
+            candidates=(_CANDIDATE,),
             seconds=1.0,
-            warnings=(),
-            not_asked=(),
-            candidates=(_Value(**_CANDIDATE),),
         )
 
 
-def _load(path: object, options: object) -> SimpleNamespace:
+def _load(path: Path, options: ModelOptions) -> Model:
     """Loads nothing; with ``FP_TEST_NOISE`` it prints in every way that a network's code may."""
     if os.environ.get("FP_TEST_NOISE"):
         print("printed")
@@ -100,15 +127,17 @@ def _load(path: object, options: object) -> SimpleNamespace:
         print("around the stream", file=sys.__stdout__, flush=True)
         os.write(1, b"around Python\n")
         subprocess.run(["echo", "another program"], check=True)
-    return SimpleNamespace(warnings=())
+    return cast("Model", SimpleNamespace(warnings=()))
 
 
 def _main() -> int:
     seconds = float(sys.argv.pop(1))
-    vars(session).update(
-        open_registry=lambda url, *, writing=False: _Registry(seconds),
-        load=_load,
-    )
+
+    def open_registry(url: str | None, *, writing: bool = False) -> Registry:
+        return _Registry(seconds)
+
+    session.open_registry = open_registry
+    session.load = _load
     from cli.__main__ import main
 
     return main()

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any, ClassVar, Unpack
 
 from torch import nn
 
 from fingerprint.evidence.calibration import Margin
 from fingerprint.evidence.finding import Finding
+from fingerprint.network import load_model
 from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec
 from fingerprint.probes.probe import Fingerprint
@@ -213,9 +214,14 @@ class FakeRegistry(Registry):
         self.script.work("remove", name=name)
 
 
-def _load_model(source: Any, **arguments: Any) -> Any:
+_LOADING = inspect.signature(load_model)
+
+
+def _load_model(source: str | os.PathLike[str] | nn.Module, **arguments: Any) -> Model:
+    """Takes what the real one takes, by its signature, and loads nothing."""
+    _LOADING.bind(source, **arguments)
     FakeRegistry.script.calls.append(("load", {"source": source, **arguments}))
-    return SimpleNamespace(input=InputSpec(shape=(3, 32, 32)), warnings=())
+    return make_model(shape=(3, 32, 32))
 
 
 def install(script: Script, patch: Any = setattr) -> Script:
@@ -228,7 +234,10 @@ def install(script: Script, patch: Any = setattr) -> Script:
     import fingerprint.network
     import registry
 
+    # What is replaced decides the type, so that a stand-in which no longer fits is an error.
+    opened, loading = Registry, load_model
+    opened, loading = FakeRegistry, _load_model
     patch(FakeRegistry, "script", script)
-    patch(registry, "Registry", FakeRegistry)
-    patch(fingerprint.network, "load_model", _load_model)
+    patch(registry, "Registry", opened)
+    patch(fingerprint.network, "load_model", loading)
     return script

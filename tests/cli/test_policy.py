@@ -80,7 +80,7 @@ def test_a_common_origin_neither_passes_nor_accuses_and_says_how_to_settle_it() 
         assert judged.code == 4
         (reason,) = judged.reasons
         assert "the suspect shares an origin with it" in reason
-        assert "name it with --parent, or state 'fp register ours --from-scratch'" in reason
+        assert "'fp register MODEL --name ours --from-scratch'" in reason
 
 
 def test_who_has_the_very_weights_of_a_forbidden_model_fails_whatever_it_answers() -> None:
@@ -99,3 +99,12 @@ def test_a_limited_comparison_answers_policies_on_the_models_it_was_limited_to()
     assert judge(result, expect=["ours"]).code == 1
     doubtful = verification(candidate("theirs", "inconclusive"), candidate("ours", "independent"))
     assert judge(doubtful, forbid=["ours"]).code == 4
+
+
+def test_a_reference_that_a_suspect_derives_from_leaves_no_policy_open() -> None:
+    public = candidate("public", "derived", reference=True)
+    ours = candidate("ours", "independent")
+    result = verification(public, ours, verdict="inconclusive", best=None)
+    assert judge(result, forbid=["ours"]).code == 0
+    assert judge(result, expect=["ours"]).code == 1
+    assert judge(result).code == 4

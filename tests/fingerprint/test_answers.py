@@ -10,14 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
+from torch import nn
 
 from fingerprint.answers import Answers, ask
 from fingerprint.errors import EnvironmentFailure, IncompatibleModel, InputRefused, MalformedFile
+from fingerprint.network.digest import weights_digest
 from fingerprint.network.model import Model
 from fingerprint.network.spec import AnswerKind, OutputSpec
-from fingerprint.questions import questions_for
+from fingerprint.questions import question_id, questions_for
 from fingerprint.suspects import Identity, ModelSuspect, Suspect
 from fingerprint.verdict import judge
 from tests.support.fingerprints import make_fingerprint, make_model
@@ -137,6 +140,18 @@ def test_a_suspect_says_who_it_is() -> None:
     assert answers.suspect == MODEL.to_dict()
 
 
+@pytest.mark.parametrize("buffers", [{}, {"steps": torch.tensor(3)}, {"none": torch.zeros(0)}])
+def test_who_has_no_weights_says_nothing_of_them(buffers: dict[str, torch.Tensor]) -> None:
+    """All such networks have one digest."""
+    module = nn.Flatten().eval()
+    for name, value in buffers.items():
+        module.register_buffer(name, value)
+    model = replace(MODEL, module=module, digest=weights_digest(module.state_dict()))
+    assert ModelSuspect(model).identity.model_digest is None
+    module.register_buffer("shift", torch.zeros(1))
+    assert ModelSuspect(model).identity.model_digest == model.digest
+
+
 class Fixed(Suspect):
     """Answers every input with one row."""
 
@@ -166,6 +181,29 @@ def test_what_is_no_answer_is_missing_and_one_named_class_is_a_label(
     assert (answers.kind, bool(answers.values)) == (found, answered)
 
 
+def test_a_progress_bar_that_fails_is_no_failure_of_the_suspect() -> None:
+    def broken(stage: str, done: int, total: int) -> None:
+        raise BrokenPipeError("nobody reads")
+
+    with pytest.raises(BrokenPipeError):
+        ask(ModelSuspect(MODEL), QUESTIONS, progress=broken)
+
+
+@pytest.mark.parametrize("answered", ["neither", "first", "second"])
+def test_where_no_input_was_answered_twice_nothing_shows_that_answers_repeat(answered: str) -> None:
+    whole = ask(ModelSuspect(MODEL), QUESTIONS)
+    (name,) = QUESTIONS.repeated
+    values, repeats = dict(whole.values), dict(whole.repeats)
+    if answered in ("neither", "second"):
+        del values[name]
+    if answered in ("neither", "first"):
+        repeats = {name: np.full((1, 5), np.nan, np.float32)}
+    answers = replace(whole, values=values, repeats=repeats)
+    assert not answers.repeatable(1.0)
+    result = judge({"one": FINGERPRINT}, answers)
+    assert result.reason.startswith("no evidence: no input was answered twice")
+
+
 # Files.
 
 
@@ -193,6 +231,20 @@ def test_answers_are_read_as_they_were_written(tmp_path: Path, empty: bool) -> N
         assert list(found) == list(kept)
         for asked, rows in kept.items():
             np.testing.assert_array_equal(found[asked], rows)
+
+
+def test_a_row_of_a_file_that_names_no_class_is_no_answer(tmp_path: Path) -> None:
+    output = OutputSpec(classes=5, kind="top-k")
+    rows = {name: np.eye(5, dtype=np.float32)[0] for name in QUESTIONS.ids}
+    nothing = question_id(FINGERPRINT.bases[0])
+    rows[nothing] = np.zeros(5, np.float32)
+    Answers(output=output, values=rows, repeats={nothing: rows[nothing][None]}).write(
+        tmp_path / "answers"
+    )
+    read = Answers.read(tmp_path / "answers")
+    assert np.isnan(read.of(FINGERPRINT.bases[:1])).all()
+    assert np.isfinite(read.of(FINGERPRINT.harmless)).all()
+    assert not read.repeatable(1.0)
 
 
 def rewritten(**changes: Any) -> Callable[[bytes], bytes]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from fingerprint.kinship import Kinship
@@ -41,7 +43,45 @@ def test_relatives_are_ancestors_and_their_other_descendants(
     assert FAMILY.relatives(name) == relatives
 
 
+@pytest.mark.parametrize(
+    ("name", "descendants"),
+    [
+        ("base", {"a", "copy", "a1", "a2", "b", "b1"}),
+        ("a", {"copy", "a1", "a2"}),
+        ("copy", {"a", "a1", "a2"}),
+        ("b1", set()),
+        ("unheard of", set()),
+    ],
+)
+def test_descendants_are_those_of_copies_as_well(name: str, descendants: set[str]) -> None:
+    assert FAMILY.descendants(name) == descendants
+
+
+@pytest.mark.parametrize(
+    ("stated", "name", "parentless"),
+    [
+        ({"base"}, "base", True),
+        (set(), "base", False),
+        ({"a"}, "a", False),
+        ({"copy"}, "copy", False),
+        ({"copy"}, "a", False),
+        ({"alone"}, "alone", True),
+        ({"alone"}, "unheard of", False),
+    ],
+)
+def test_a_declared_parent_outweighs_a_statement_that_there_is_none(
+    stated: set[str], name: str, parentless: bool
+) -> None:
+    assert replace(FAMILY, from_scratch=frozenset(stated)).has_no_parent(name) is parentless
+
+
+def test_what_is_stated_of_weights_is_stated_of_their_copies() -> None:
+    twins = Kinship(digests={"a": "ab", "b": "ab"}, from_scratch=frozenset({"a"}))
+    assert twins.has_no_parent("b")
+
+
 def test_a_circle_of_parents_ends() -> None:
     circle = Kinship(parents={"a": "b", "b": "a", "c": "b"})
     assert circle.relatives("c") == {"a", "b"}
     assert circle.relatives("a") == set()
+    assert circle.descendants("a") == {"b", "c"}

@@ -49,9 +49,13 @@ def test_what_some_processors_round_to_zero_is_no_difference() -> None:
     assert rounding(0.0) > 0
 
 
-def test_what_is_no_number_differs_from_itself() -> None:
-    answers = torch.tensor([1.0, float("nan")])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_differs_from_itself_and_from_everything(value: float) -> None:
+    answers, finite = torch.tensor([1.0, value]), torch.tensor([1.0, 2.0])
     assert differ(answers, answers)
+    assert differ(answers, finite)
+    assert differ(finite, answers)
+    assert differ(answers, finite, tolerance=0.1)
 
 
 @pytest.mark.parametrize("decimals", range(6))
@@ -70,6 +74,36 @@ def test_decimals_are_seen_in_logits(decimals: int) -> None:
     assert Precision.of(exact.astype(np.float32), "logits").step == 0.0
     rounded = np.round(exact, decimals).astype(np.float32)
     assert Precision.of(rounded, "logits").step == pytest.approx(10.0**-decimals)
+
+
+GRIDS = [1 / 255, 1 / 100, 1 / 1024, 1 / 20000, np.pi / 40, 0.3, 2.0]
+
+
+@pytest.mark.parametrize("shape", [(24, 5), (300, 2), (200, 1000)])
+@pytest.mark.parametrize("step", GRIDS)
+def test_any_uniform_grid_is_seen(step: float, shape: tuple[int, int]) -> None:
+    draws = np.random.default_rng(1)
+    levels = np.round(draws.normal(scale=max(3.0, 0.2 / step), size=shape))
+    rows = step * (levels - levels.min())
+    noisy = draws.uniform(-0.3, 0.3, size=shape) * step + rows
+    shift = draws.normal(size=(len(rows), 1)) * step
+    for kind, given in (("probabilities", rows), ("logits", rows), ("logits", rows + shift)):
+        found = Precision.of(given.astype(np.float32), kind).step
+        assert found >= step * 0.999
+        assert found / step == pytest.approx(round(found / step), rel=1e-3)
+    assert Precision.of(noisy.astype(np.float32), "logits").step == 0.0
+
+
+def test_one_answer_off_the_grid_shows_that_there_is_none() -> None:
+    rows = np.arange(60).reshape(12, 5) * np.pi / 40
+    assert Precision.of(rows.astype(np.float32), "logits").step == pytest.approx(np.pi / 40)
+    rows[3, 2] += 0.01
+    assert Precision.of(rows.astype(np.float32), "logits").step == 0.0
+
+
+def test_equal_answers_and_none_have_no_grid() -> None:
+    assert Precision.of(np.full((4, 3), np.pi, np.float32), "logits").step == 0.0
+    assert Precision.of(np.full((4, 3), np.nan, np.float32), "logits").step == 1.0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])

@@ -10,14 +10,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fingerprint.answers import Answers, Identity
+from cli import policy
+from fingerprint.answers import Answers, Identity, ask
 from fingerprint.evidence.calibration import LEAST_MARGIN, Margin, margin_from
 from fingerprint.evidence.finding import Finding
 from fingerprint.evidence.statistics import holm
 from fingerprint.kinship import Kinship
 from fingerprint.network.spec import OutputSpec
+from fingerprint.questions import questions_for
+from fingerprint.suspects import ModelSuspect
 from fingerprint.verdict import judge, weigh
-from fingerprint.verification import Candidate
+from fingerprint.verification import Candidate, Verification
+from tests.support.extracted import fingerprint_of, model_of
 from tests.support.fingerprints import make_fingerprint, make_model
 
 ALPHA = 0.001
@@ -59,6 +63,12 @@ HIGH = a_test(0.95, 0.85, 1.05, 0.9)
 SILENT = Finding(test="harm_ratio", depth="network", detail={"missing": "they are not finite"})
 
 
+def still(kind: str, *, answered: int) -> Finding:
+    """A kind of probe without evidence: nothing moved, or nothing was answered."""
+    detail = {"missing": "there is none", "answered": answered, "probes": 24}
+    return Finding(test="harm_ratio", depth=kind, detail=detail)
+
+
 def judged(
     *tests: Finding,
     deviation: float | None = 1.0,
@@ -91,8 +101,9 @@ def judged(
         (a_test(0.65, 0.62, 0.68, 1e-9), "derived"),
         (a_test(0.65, 0.62, 0.68, 0.5), "inconclusive"),
         (a_test(0.75, 0.72, 0.8, 0.5), "independent"),
-        (a_test(0.1, 0.0, INF, 1e-9), "derived"),
-        (a_test(0.1, 0.0, INF, 0.01), "inconclusive"),
+        (a_test(0.1, 0.0, INF, 1e-9, detail={"exact": True}), "derived"),
+        (a_test(0.1, 0.0, INF, 0.01, detail={"exact": True}), "inconclusive"),
+        (a_test(0.1, 0.0, INF, 1e-9), "inconclusive"),
         (a_test(INF, 0.0, INF, 1.0), "inconclusive"),
     ],
 )
@@ -108,13 +119,26 @@ def test_one_kind_of_probe_decides_by_p_value_and_interval(test: Finding, verdic
         ((HIGH, a_test(0.65, 0.62, 0.68, 0.5, "linear")), "inconclusive"),
         ((a_test(0.85, 0.705, 1.0, 0.5), a_test(0.65, 0.62, 0.68, 0.5, "linear")), "inconclusive"),
         ((HIGH, a_test(1.2, 1.1, 1.3, 1.0, "linear")), "independent"),
-        ((HIGH, replace(SILENT, depth="linear")), "independent"),
+        ((HIGH, still("linear", answered=24)), "independent"),
+        ((HIGH, still("linear", answered=0)), "inconclusive"),
+        ((LOW, still("linear", answered=0)), "derived"),
     ],
 )
 def test_one_kind_is_enough_for_descent_and_all_that_speak_are_needed_for_independence(
     tests: tuple[Finding, ...], verdict: str
 ) -> None:
     assert judged(*tests).verdict == verdict
+
+
+@pytest.mark.parametrize(("answered", "verdict"), [(18, "independent"), (17, "inconclusive")])
+def test_nobody_is_independent_whose_answers_are_missing(answered: int, verdict: str) -> None:
+    detail = {"answered": answered, "probes": 24}
+    candidate = judged(replace(HIGH, detail=detail))
+    assert candidate.verdict == verdict
+    assert candidate.findings[0].decides == ("independent" if answered == 18 else "nothing")
+    if verdict == "inconclusive":
+        assert candidate.reason == "7 of 24 answers are missing (network probes)"
+    assert judged(replace(LOW, detail=detail)).verdict == "derived"
 
 
 @pytest.mark.parametrize(("least", "verdict"), [(0.35, "independent"), (0.36, "inconclusive")])
@@ -159,7 +183,9 @@ def test_trouble_with_the_answers_outweighs_every_test(test: Finding) -> None:
     assert candidate.verdict == "inconclusive"
     assert candidate.reason == "no evidence: the line went dead"
     assert {finding.decides for finding in candidate.findings} == {"nothing"}
-    assert candidate.harm_ratio == test.statistic
+    numbers = (candidate.harm_ratio, candidate.harm_ratio_ci, candidate.p_value, candidate.margin)
+    assert numbers == (None, None, None, None)
+    assert candidate.findings[0].statistic == test.statistic
 
 
 def test_without_tests_there_is_no_number_to_quote() -> None:
@@ -258,9 +284,12 @@ def test_the_candidate_says_what_its_margin_rests_on() -> None:
 
 
 def test_only_a_model_trained_from_scratch_is_descended_from() -> None:
-    from_scratch, unknown = judged(LOW, from_scratch=["ours"]), judged(LOW)
+    stated = Kinship(from_scratch=frozenset({"ours"}))
+    from_scratch, unknown = judged(LOW, kinship=stated), judged(LOW)
     assert (from_scratch.relation, unknown.relation) == ("descends", "shares_origin")
     assert unknown.reason.endswith("one descends from the other, or both from a third")
+    contradicted = replace(stated, parents={"ours": "theirs"})
+    assert judged(LOW, kinship=contradicted).relation == "shares_origin"
     for candidate in (judged(HIGH), judged(LOW, deviation=0.0), judged(SILENT)):
         assert candidate.relation is None
 
@@ -275,6 +304,55 @@ def test_the_very_weights_with_other_answers_are_inconclusive_and_say_what_to_ch
     assert judged(LOW, deviation=0.0, identical=True).verdict == "same"
     assert judged(LOW, identical=True, trouble="cut off").reason == "no evidence: cut off"
     assert judged(LOW, deviation=0.0, identical=True, answer_kind="labels").verdict == "derived"
+
+
+def kin(**declared: Any) -> dict[str, Candidate]:
+    """A suspect that answers as the child does, and as if it had nothing to do with the parent."""
+    found = weigh(
+        {"parent": [HIGH, *equality(1.0)], "child": [LOW, *equality(0.0)], "other": [HIGH]},
+        family=3,
+        alpha=ALPHA,
+        kinship=Kinship(**declared),
+    )
+    assert [one.verdict for one in found] == sorted(
+        (one.verdict for one in found), key=["same", "inconclusive", "independent"].index
+    )
+    return {one.name: one for one in found}
+
+
+@pytest.mark.parametrize(
+    ("declared", "how"),
+    [
+        ({"parents": {"child": "parent"}}, "is declared to descend from it"),
+        ({"parents": {"child": "m", "m": "parent"}}, "is declared to descend from it"),
+        ({"digests": {"child": "ab", "parent": "ab"}}, "has its weights"),
+    ],
+    ids=["child", "grandchild", "copy"],
+)
+def test_nobody_is_independent_of_the_ancestor_of_a_model_that_matches(
+    declared: dict[str, Any], how: str
+) -> None:
+    found = kin(**declared)
+    assert (found["child"].verdict, found["other"].verdict) == ("same", "independent")
+    parent = found["parent"]
+    assert (parent.verdict, parent.reason) == ("inconclusive", f"'child', which {how}, matches")
+    assert {finding.decides for finding in parent.findings} == {"nothing"}
+    result = Verification(
+        suspect={},
+        verdict="same",
+        reason="",
+        best="child",
+        queries=1,
+        candidates=(*found.values(),),
+    )
+    assert policy.judge(result, forbid=["parent"]).code == 4
+    assert policy.judge(result, expect=["parent"]).code == 4
+    assert policy.judge(result, expect=["child"]).code == 0
+
+
+def test_a_parent_that_matches_says_nothing_of_its_child() -> None:
+    found = kin(parents={"parent": "child"})
+    assert found["parent"].verdict == "independent"
 
 
 # Many candidates.
@@ -335,3 +413,19 @@ def test_references_are_judged_but_never_the_verdict() -> None:
     result = overall(kinship=Kinship(references=frozenset("ab")))
     assert len(result.candidates) == 2
     assert result.reason == "there is no registered model to compare with"
+
+
+def test_references_that_were_not_asked_leave_nothing_open_and_still_count() -> None:
+    fingerprint = fingerprint_of("cnn")
+    answers = ask(ModelSuspect(model_of("cnn", 1)), questions_for({"ours": fingerprint}))
+
+    def result(*references: str) -> Verification:
+        return judge(
+            {"ours": fingerprint},
+            answers,
+            kinship=Kinship(references=frozenset(references)),
+            compatible=["ours", "public"],
+        )
+
+    assert (result().verdict, result("public").verdict) == ("inconclusive", "independent")
+    assert result().candidates == result("public").candidates

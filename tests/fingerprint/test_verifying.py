@@ -99,7 +99,7 @@ def test_without_decoys_a_perceptron_of_another_seed_is_not_claimed() -> None:
 @pytest.mark.parametrize("kind", ["cnn", "mlp", "vit"])
 def test_with_decoys_strangers_are_not_claimed_and_copies_are(kind: str) -> None:
     fingerprint = extract(model_of(kind), seed=SEED)
-    assert len(fingerprint.parameters["decoys"]) == 2
+    assert len(fingerprint.surrogate_ratios) == 2
     strangers = [verify(model_of(kind, seed), fingerprint) for seed in (1, 2, 3)]
     assert [result.best for result in strangers] == [None] * 3
     copies = [quantised(network(kind)), fine_tuned(network(kind), digits(), seed=1)]
@@ -213,8 +213,8 @@ def known_pairs(**ratios: list[float]) -> Calibration:
 
 def test_each_candidate_has_the_margin_of_its_own_decoys() -> None:
     plain = replace(fingerprint_of("cnn"), parameters={})
-    fooled = replace(plain, parameters={**plain.parameters, "decoys": [0.9, 0.05, None]})
-    close = replace(plain, parameters={**plain.parameters, "decoys": [0.67]})
+    fooled = replace(plain, parameters={**plain.parameters, "surrogates": [0.9, 0.05, None]})
+    close = replace(plain, parameters={**plain.parameters, "surrogates": [0.67]})
     suspect = loaded(quantised(network("cnn")))
     result = verify(suspect, {"plain": plain, "fooled": fooled, "close": close})
     found = {candidate.name: candidate for candidate in result.candidates}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -24,19 +25,32 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "registry.db"
 
 
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that ``registry`` and ``family`` begin as: made once, and copied for each test."""
+    folder = tmp_path_factory.mktemp("registries")
+    Registry(folder / "empty.db").close()
+    with Registry(folder / "family.db") as registry:
+        put(registry, "source", 0)
+        put(registry, "derived", 1, parent="source")
+        put(registry, "other", 2)
+    return folder
+
+
 @pytest.fixture
-def registry(path: Path) -> Iterator[Registry]:
+def registry(path: Path, made: Path) -> Iterator[Registry]:
+    """An empty registry."""
+    shutil.copy(made / "empty.db", path)
     with Registry(path) as opened:
         yield opened
 
 
 @pytest.fixture
-def family(registry: Registry) -> Registry:
+def family(path: Path, made: Path) -> Iterator[Registry]:
     """A registry with ``source``, its child ``derived`` and the stranger ``other``."""
-    put(registry, "source", 0)
-    put(registry, "derived", 1, parent="source")
-    put(registry, "other", 2)
-    return registry
+    shutil.copy(made / "family.db", path)
+    with Registry(path) as opened:
+        yield opened
 
 
 def result_of(

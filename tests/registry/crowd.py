@@ -21,10 +21,9 @@ from typing import NoReturn
 
 from registry import Registry, RegistryError
 from tests.registry.conftest import result_of
-from tests.support.fingerprints import make_fingerprint, make_model
+from tests.support.fingerprints import make_model
 
 MODELS = [make_model(seed, path=f"/models/{seed}.safetensors") for seed in range(8)]
-make_fingerprint(MODELS[0])  # imports what the children need
 
 
 def together(jobs: list[Callable[[], None]]) -> list[str]:
@@ -141,6 +140,14 @@ def after_kill(path: Path, name: str, wrong: list[str]) -> bool:
         return False
 
 
+def prepare() -> None:
+    """Imports what the children need, once for all of them."""
+    with Registry("sqlite://") as registry:
+        registry.commit(result_of(registry, "first", MODELS[0]))
+        registry.check()
+
+
 if __name__ == "__main__":
+    prepare()
     work = {"crowd": crowd, "kill": kill, "server": server}[sys.argv[1]]
     print(json.dumps(work(Path(sys.argv[2]))))

@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,7 @@ from tests.support.fingerprints import make_model
 SEED = "5e" * 32
 
 
-def chain_of(*payloads: dict[str, object]) -> list[Entry]:
+def chain_of(*payloads: dict[str, Any]) -> list[Entry]:
     entries: list[Entry] = []
     head = origin(SEED)
     for payload in payloads:
@@ -44,7 +45,7 @@ def problems(entries: list[Entry], head: str) -> tuple[str, ...]:
     return broken(entries, seed=SEED, head=head)
 
 
-FIVE = chain_of(*({"name": f"model {index}"} for index in range(5)))
+FIVE = chain_of(*[{"name": f"model {index}"} for index in range(5)])
 HEAD = head_of(FIVE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,25 @@ from tests.registry.test_registration import QUICK, saved
 from tests.support.fingerprints import make_model
 
 
+@pytest.fixture(scope="module")
+def exported(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    Registry(folder / "elsewhere.db").close()
+    with Registry(made / "family.db") as family:
+        family.export_model("derived", folder / "derived.model")
+    return folder
+
+
 @pytest.fixture
-def file(family: Registry, tmp_path: Path) -> Path:
+def file(exported: Path, tmp_path: Path) -> Path:
     """``derived``, as the family's registry exports it."""
-    family.export_model("derived", tmp_path / "derived.model")
-    return tmp_path / "derived.model"
+    return Path(shutil.copy(exported / "derived.model", tmp_path))
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Registry:
-    return Registry(tmp_path / "elsewhere.db")
+def elsewhere(exported: Path, tmp_path: Path) -> Registry:
+    """An empty registry of another seed."""
+    return Registry(shutil.copy(exported / "elsewhere.db", tmp_path))
 
 
 def parts(file: Path) -> tuple[dict[str, Any], bytes]:

@@ -215,7 +215,7 @@ def test_a_full_disk_is_an_environment_error_and_leaves_no_half_row(
 
 def fill(registry: Registry) -> None:
     for index in range(20):
-        put(registry, f"model {index}", index)
+        put(registry, f"model {index}", 1 + index)  # 0 is the first again, an alias
 
 
 def test_a_file_that_may_not_grow_is_an_environment_error(path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sqlalchemy.exc
-from sqlalchemy import select, text
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from registry import (
     NotARegistry,
+    Registry,
     RegistryCorrupt,
     RegistryError,
     RegistryLocked,
@@ -20,6 +23,7 @@ from registry import (
 from registry.engine import connect_to, locate
 from registry.session import ours, reading, writing
 from registry.tables import SettingRow
+from tests.registry.conftest import put, tamper
 
 RESULTS = [
     "SQLITE_ERROR", "SQLITE_INTERNAL", "SQLITE_PERM", "SQLITE_ABORT", "SQLITE_BUSY",
@@ -112,46 +116,37 @@ def test_other_errors_pass_as_they_are() -> None:
         _ = 1 / 0
 
 
-def test_a_failing_statement_becomes_ours_and_is_undone(path: Path) -> None:
-    from registry import Registry
-
-    Registry(path).close()
-    engine = connect_to(locate(path))
-
-    def change() -> None:
-        with writing(engine, str(path)) as session:
-            session.add(SettingRow(key="half", value="done"))
-            session.flush()
-            session.execute(text("SELECT * FROM nothing"))
-
-    with pytest.raises(RegistryError):
-        change()
-    with reading(engine, str(path)) as session:
-        assert session.scalar(select(SettingRow).where(SettingRow.key == "half")) is None
+def failing(session: Session) -> None:
+    session.execute(text("SELECT * FROM nothing"))
 
 
-def test_an_interrupt_undoes_the_change_and_is_passed_on(path: Path) -> None:
-    from registry import Registry
+def interrupted(session: Session) -> None:
+    raise KeyboardInterrupt
 
-    Registry(path).close()
-    engine = connect_to(locate(path))
+
+@pytest.mark.parametrize(
+    ("ending", "kind"), [(failing, RegistryError), (interrupted, KeyboardInterrupt)]
+)
+def test_a_change_that_does_not_end_is_undone(
+    registry: Registry, ending: Callable[[Session], None], kind: type[BaseException]
+) -> None:
+    """A failing statement becomes ours, and an interrupt is passed on."""
+    assert registry.path is not None
+    engine, where = connect_to(locate(registry.path)), str(registry.path)
 
     def change() -> None:
-        with writing(engine, str(path)) as session:
+        with writing(engine, where) as session:
             session.add(SettingRow(key="half", value="done"))
             session.flush()
-            raise KeyboardInterrupt
+            ending(session)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(kind):
         change()
-    with reading(engine, str(path)) as session:
+    with reading(engine, where) as session:
         assert session.get(SettingRow, "half") is None
 
 
 def test_text_that_is_not_utf8_is_damage(path: Path) -> None:
-    from registry import Registry
-    from tests.registry.conftest import put, tamper
-
     with Registry(path) as registry:
         put(registry, "model")
     tamper(path, "UPDATE models SET architecture = CAST(x'ff' AS TEXT)")

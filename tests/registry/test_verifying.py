@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,18 @@ import pytest
 from numpy.typing import NDArray
 from sqlalchemy import event
 
+from cli import policy
 from fingerprint import Kinship, ModelSuspect, Suspect, Verification
 from fingerprint.errors import IncompatibleModel
+from fingerprint.lab.modifications import fine_tuned
+from fingerprint.lab.training import Settings
 from fingerprint.suspects import Identity
 from registry import Registry, RegistryCorrupt, UnknownModel
+from registry.registration import Result, finished
 from registry.verifying import Grounds, grounds
 from tests.registry.conftest import put, result_of, tamper
+from tests.support.digits import digits, network
+from tests.support.extracted import fingerprint_of, loaded, model_of
 from tests.support.fingerprints import make_model
 
 
@@ -161,6 +168,28 @@ def test_a_verification_takes_two_transactions_however_many_models_there_are(
     registry.verify(Noting())
     assert len(opened) == 2
     assert set(asked) == {1}
+
+
+@pytest.mark.parametrize(
+    ("stated", "expect", "forbid"), [(True, 0, 1), (False, 4, 4)], ids=["from scratch", "unstated"]
+)
+def test_what_its_owner_states_settles_whether_a_fine_tune_descends_from_a_model(
+    registry: Registry, stated: bool, expect: int, forbid: int
+) -> None:
+    model = model_of("cnn")
+    fingerprint = replace(fingerprint_of("cnn"), seed=registry.seed)
+    registry.commit(finished(registry.plan(model, name="ours"), model, fingerprint))
+    if stated:  # later, as the message of the policy says
+        registry.commit(Result(task=registry.plan(model, name="ours", from_scratch=True)))
+    tuned = fine_tuned(network("cnn"), digits(), Settings(epochs=1, lr=5e-4), seed=3)
+    result = registry.verify(loaded(tuned))
+    (candidate,) = result.candidates
+    assert (result.best, candidate.verdict) == ("ours", "derived")
+    assert candidate.relation == ("descends" if stated else "shares_origin")
+    judged = policy.judge(result, expect=["ours"])
+    assert judged.code == expect
+    assert policy.judge(result, forbid=["ours"]).code == forbid
+    assert all("--from-scratch" in reason for reason in judged.reasons)
 
 
 def test_no_verdict_rests_on_a_damaged_registry(family: Registry) -> None:

@@ -31,7 +31,7 @@ _FACTORIES: dict[str, Callable[[], nn.Module]] = {
 
 
 @cache
-def digits() -> data.Digits:
+def digits() -> data.Data:
     """Returns the digits at the lab's size."""
     return data.digits()
 

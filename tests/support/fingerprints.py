@@ -16,7 +16,7 @@ from torch import nn
 from fingerprint.formats.file_bytes import FileFacts
 from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec, OutputSpec
-from fingerprint.probes.controls import turned
+from fingerprint.probes.controls import symmetry_controls
 from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts, symmetry_of
 
 __all__ = ["make_fingerprint", "make_model", "small"]
@@ -105,14 +105,13 @@ def make_fingerprint(
                 control_answer=control,
                 residual=1e-6,
                 harm_ratio=0.01 * (index + 1),
-                start_cosine=0.9,
                 converged=True,
             )
             for index, (image, answer, control) in enumerate(
                 zip(
                     harmless,
                     _answers(model, harmless),
-                    _answers(model, turned(harmless, symmetries)),
+                    _answers(model, symmetry_controls(harmless, symmetries)),
                     strict=True,
                 )
             )

@@ -42,12 +42,6 @@ def test_the_detection_rate_is_the_best_point_of_the_roc_curve(independent, rate
     assert (others > metrics.threshold(others, rate)).mean() <= rate
 
 
-def test_a_rate_is_resolved_only_with_enough_independents():
-    assert metrics.resolved(100, 0.01)
-    assert not metrics.resolved(99, 0.01)
-    assert metrics.resolved(20, 0.05)
-
-
 @pytest.mark.parametrize(("hits", "total"), [(0, 10), (3, 10), (10, 10), (5, 317)])
 def test_the_exact_interval_is_that_of_scipy(hits, total):
     judge = stats.binomtest(hits, total).proportion_ci(0.95, method="exact")
@@ -84,7 +78,7 @@ def test_nothing_measured_claims_nothing():
     assert metrics.clustered_counts([], []) == (0, 0)
     assert held_out_undercuts([], []) == (0, 0)
     nothing = uniformity([None, None])
-    assert (nothing.excluded, nothing.band, nothing.upper) == (2, 1.0, (1.0,) * 4)
+    assert (len(nothing.p_values), nothing.band, nothing.upper) == (0, 1.0, (1.0,) * 4)
 
 
 def test_perfect_separation_still_has_an_uncertainty():
@@ -151,20 +145,10 @@ def test_a_cluster_with_one_wrong_pair_is_one_wrong_trial():
     assert metrics.clustered_counts(wrong, ["ab", "ab", "ab", "ac"]) == (1, 2)
 
 
-def test_uniform_p_values_stay_inside_the_band_and_small_ones_leave_it():
-    generator = np.random.default_rng(2)
-    uniform = generator.random(400)
-    assert uniformity(uniform).conservative
-    assert uniformity(np.sqrt(uniform)).conservative
-    liberal = uniformity(uniform**2)
-    assert not liberal.conservative
-    assert liberal.tails[1] < 1e-6
-
-
-def test_the_largest_excess_is_the_one_sided_kolmogorov_statistic():
-    values = np.random.default_rng(3).random(57) ** 1.3
-    judge = stats.kstest(values, "uniform", alternative="greater").statistic
-    assert uniformity(values.tolist()).excess == pytest.approx(judge)
+def test_p_values_that_are_too_small_show_at_every_level():
+    uniform = np.random.default_rng(2).random(400)
+    assert min(uniformity(uniform).tails) > 0.01
+    assert uniformity(uniform**2).tails[1] < 1e-6
 
 
 def test_the_band_holds_everywhere_at_once_as_often_as_it_says():
@@ -178,7 +162,6 @@ def test_shares_at_the_levels_are_counted_with_their_own_exact_bounds():
     found = uniformity([0.0005, 0.02, 0.02, 0.5, None], levels=(0.001, 0.02))
     assert found.counts == (1, 3)
     assert found.shares == (0.25, 0.75)
-    assert found.excluded == 1
     assert found.upper[0] == pytest.approx(metrics.upper_bound(1, 4))
     judge = stats.binomtest(3, 4, 0.02, alternative="greater").pvalue
     assert found.tails[1] == pytest.approx(judge)

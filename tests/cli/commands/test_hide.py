@@ -234,9 +234,12 @@ def test_hostile_names_reach_no_terminal(capsys: pytest.CaptureFixture[str]) -> 
     import sys
 
     alike = Similarity(mse=0.25, ssim=None, ssim_inverted=None, haarpsi=None, note="too small")
-    image = {"similarity": alike.to_dict(), "recovered": {"regression": alike.to_dict()}}
+    image: dict[str, Any] = {
+        "similarity": alike.to_dict(),
+        "recovered": {"regression": alike.to_dict()},
+    }
     image |= {"name": HOSTILE, **_hidden(_effect(after=4)).to_dict()}
-    document = {"images": [image], "kept": 0, "same_label": 0}
+    document: dict[str, Any] = {"images": [image], "kept": 0, "same_label": 0}
     document |= {"accuracy_before": 1.0, "accuracy_after": 0.0}
     console(sys.stdout).print(hiding(document))
     text = capsys.readouterr().out

@@ -12,8 +12,8 @@ from PIL import Image
 
 
 def test_its_options_reach_the_registry(fp: Any, script: Any) -> None:
-    options = ("--name", "mine", "--parent", "ours", "--probes", "12", "--start", "uniform")
-    options += ("--decoys", "0")
+    options = [*("--name", "mine", "--parent", "ours", "--probes", "12"), *("--start", "uniform")]
+    options += ["--decoys", "0"]
     assert fp("register", "x.pt", *options).exit_code == 0
     (asked,) = script.named("register")
     assert asked["images"] is None

@@ -13,6 +13,7 @@ from fingerprint.evidence.calibration import Calibration
 from fingerprint.evidence.equality import Equality
 from fingerprint.evidence.finding import Finding
 from fingerprint.network.spec import AnswerKind, OutputSpec
+from fingerprint.probes.probe import Fingerprint
 from fingerprint.questions import question_id
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -26,7 +27,19 @@ def softmax(rows: Rows) -> Rows:
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def measured(rows: Rows, kind: AnswerKind = "logits") -> tuple[Finding, ...]:
+def recording(rows: Rows) -> Fingerprint:
+    """The fingerprint of a source that gave these answers to the harmless inputs."""
+    probes = tuple(
+        replace(probe, answer=row.astype(np.float32))
+        for probe, row in zip(FINGERPRINT.probes, rows, strict=True)
+    )
+    output = OutputSpec(classes=rows.shape[1])
+    return replace(FINGERPRINT, probes=probes, output=output)
+
+
+def measured(
+    rows: Rows, kind: AnswerKind = "logits", fingerprint: Fingerprint = FINGERPRINT
+) -> tuple[Finding, ...]:
     """The finding on a suspect that gives these answers to the harmless inputs."""
     answered = np.isfinite(rows).all(axis=1)
     values = {
@@ -35,7 +48,7 @@ def measured(rows: Rows, kind: AnswerKind = "logits") -> tuple[Finding, ...]:
         if there
     }
     answers = Answers(output=OutputSpec(classes=rows.shape[1], kind=kind), values=values)
-    return Equality().measure("ours", FINGERPRINT, answers, Calibration())
+    return Equality().measure("ours", fingerprint, answers, Calibration())
 
 
 def equal(rows: Rows, kind: AnswerKind = "logits") -> bool:
@@ -66,6 +79,50 @@ def test_rounded_answers_are_equal_as_far_as_they_tell(decimals: int) -> None:
 def test_one_decimal_says_too_little_to_be_equal_by(decimals: int) -> None:
     (finding,) = measured(np.round(softmax(RECORDED), decimals), "probabilities")
     assert (finding.detail["equal"], finding.detail["explained"]) == (False, True)
+
+
+@pytest.mark.parametrize("size", [1e3, 1e4])
+def test_answers_that_are_coarse_and_close_for_being_saturated_prove_nothing(size: float) -> None:
+    """A saturated source answers as a relative of other weights does, when both are rounded."""
+    logits = size * RECORDED
+    for decimals in (0, 1, 2, 6):
+        (finding,) = measured(
+            np.round(softmax(logits), decimals), "probabilities", recording(logits)
+        )
+        assert (finding.detail["equal"], finding.detail["explained"]) == (False, True)
+        assert finding.detail["telling"] < 4
+
+
+def test_coarse_answers_prove_nothing_even_within_the_tolerance() -> None:
+    fingerprint = replace(recording(1e3 * RECORDED), tolerance=1e-3)
+    (finding,) = measured(np.round(1e3 * RECORDED), "logits", fingerprint)
+    assert finding.statistic is not None
+    assert finding.statistic <= fingerprint.tolerance
+    assert (finding.detail["equal"], finding.detail["explained"]) == (False, True)
+
+
+def test_a_source_of_few_levels_equals_itself_where_these_say_more_than_a_label() -> None:
+    coarse = np.round(RECORDED / 0.3) * 0.3
+    (finding,) = measured(coarse, "logits", recording(coarse))
+    assert (finding.detail["equal"], finding.detail["rounded_to"]) == (True, None)
+    hard = np.eye(5)[RECORDED.argmax(axis=1)]
+    assert not measured(hard, "logits", recording(hard))[0].detail["equal"]
+
+
+def test_two_logits_tell_by_their_difference() -> None:
+    two = RECORDED[:, :2]
+    assert measured(two, "logits", recording(two))[0].detail["equal"]
+    signs = np.sign(two - two.mean(axis=1, keepdims=True))
+    assert not measured(signs, "logits", recording(signs))[0].detail["equal"]
+
+
+@pytest.mark.parametrize(("telling", "proves"), [(3, False), (4, True)])
+def test_four_answers_must_say_more_than_their_label(telling: int, proves: bool) -> None:
+    logits = RECORDED.copy()
+    logits[telling:] *= 1e4
+    shares = softmax(logits)
+    (finding,) = measured(np.round(shares, 3), "probabilities", recording(logits))
+    assert (finding.detail["telling"], finding.detail["equal"]) == (telling, proves)
 
 
 def test_labels_and_another_label_space() -> None:

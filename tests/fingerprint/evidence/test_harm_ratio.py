@@ -164,6 +164,30 @@ def test_strangers_with_one_digit_are_not_rejected_more_often_than_alpha(
     assert_kept((0.05, 0.01), p_values)
 
 
+def test_strangers_on_any_grid_are_not_rejected_more_often_than_alpha() -> None:
+    """Quantised logits, and probabilities in 255ths, of strangers exactly at the margin."""
+    ratio = margin = DEFAULT_MARGIN
+    cases: list[tuple[AnswerKind, float, float]] = [
+        ("logits", 0.1 * np.pi, 0.05),
+        ("logits", 0.1 * np.pi, 0.1),
+        ("probabilities", 1 / 255, 0.005),
+        ("probabilities", 1 / 255, 0.02),
+    ]
+    draws = np.random.default_rng(5)
+    p_values = []
+    for kind, grid, scale in 200 * cases:
+        origin = draws.normal(scale=3, size=(BASES, CLASSES))
+        moves = draws.normal(scale=scale, size=(2, PROBES, CLASSES))
+        moves *= np.exp(0.5 * draws.normal(size=(2, PROBES, 1)))
+        table = laid_down(origin, ratio * moves[0], moves[1])
+        shown = {
+            key: softmax(row) if kind == "probabilities" else row for key, row in table.items()
+        }
+        table = {key: grid * np.round(row / grid) for key, row in shown.items()}
+        p_values.append(found_in(table, kind, margin).p_value or 1.0)
+    assert_kept((0.05, 0.01), p_values)
+
+
 def test_a_probe_counts_if_it_or_its_control_moved_and_not_if_neither_did() -> None:
     table = moved(lambda place: [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0), (0.0, 0.0)][place // BASES])
     found = found_in(table, "logits", DEFAULT_MARGIN)

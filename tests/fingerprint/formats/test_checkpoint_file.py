@@ -390,25 +390,8 @@ def test_text_encodings_cannot_be_chained_into_a_bomb(write: Callable[..., str])
         read_weights(write(data))
 
 
-PRIME = 2**61 - 1  # whole numbers that differ by it have one hash
-
-
-def number(value: int) -> bytes:
-    data = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
-    return b"\x8a" + bytes([len(data)]) + data
-
-
 def text(value: bytes) -> bytes:
     return b"X" + struct.pack("<I", len(value)) + value
-
-
-def of_one_hash(count: int, then: bytes = b"") -> bytes:
-    return b"".join(number(times * PRIME) + then for times in range(1, count))
-
-
-def complex_of_one_hash(count: int) -> bytes:
-    parts = (struct.pack(">cdcd", b"G", -1000003.0 * k, b"G", k) for k in range(1, count))
-    return b"".join(b"h\x01" + part + b"\x86RN" for part in parts)
 
 
 LARGE = b"J\xff\xff\xff\x7f\x85R"
@@ -421,21 +404,15 @@ ARRAY = (
     b"(K\x01J" + struct.pack("<i", 2**20) + b"\x85h\x04\x89h\x03tb"
 )
 BOMBS: dict[str, Callable[[], bytes]] = {
-    "a key that doubles": lambda: b"})" + b"q\x01h\x01\x86" * 60 + b"Ns",
-    "a key too deep to hash": lambda: b"})" + b"\x85" * 500_000 + b"Ns",
-    "whole numbers of one hash": lambda: b"}(" + of_one_hash(200_000, b"N") + b"u",
-    "complex numbers of one hash": lambda: (
-        b"}(cbuiltins\ncomplex\nq\x01N" + complex_of_one_hash(100_000) + b"u"
+    "a count of one hash": lambda: (
+        b"ccollections\nCounter\n](" + b"".join(_Bomb.numbers(20_000)) + b"e\x85R"
     ),
-    "a set of one hash": lambda: b"cbuiltins\nset\n](" + of_one_hash(200_000) + b"e\x85R",
-    "pairs of one hash": lambda: (
-        b"ccollections\nOrderedDict\n](" + of_one_hash(200_000, b"N\x86") + b"e\x85R"
-    ),
-    "a name for each call": lambda: (
-        b"](" + b"".join(b"cmine%d\nC\n" % place for place in range(100_000)) + b"e"
-    ),
-    "bytes copied again and again": lambda: (
-        b"](" + BYTES + b"c_codecs\nencode\nh\x01h\x02\x86R" * 1000 + b"e"
+    "many names for many calls": lambda: (
+        b"]("
+        + b"".join(map(_named, range(500)))
+        + b"cmine\nC\nq\x01"
+        + b"h\x01)\x81" * 50_000
+        + b"e"
     ),
     "arrays of the same bytes": lambda: (
         b"](" + BYTES + b"q\x03" + FLOATS + b"q\x04" + ARRAY * 1000 + b"e"
@@ -454,6 +431,63 @@ def test_a_small_pickle_cannot_ask_for_much(write: Callable[..., str], name: str
     with pytest.raises(UnsafeFile):
         read_weights(path)
     assert time.process_time() - begun < 10
+
+
+class _Bomb:
+    """Pickles as the given instructions of protocol 2."""
+
+    MODULUS = 2**61 - 1  # numbers that differ by it share one hash
+
+    @staticmethod
+    def number(value: int) -> bytes:
+        digits = value.to_bytes((value.bit_length() + 8) // 8, "little", signed=True)
+        return b"\x8a" + bytes([len(digits)]) + digits
+
+    @classmethod
+    def numbers(cls, count: int) -> list[bytes]:
+        return [cls.number(index * cls.MODULUS) for index in range(1, count)]
+
+
+def _named(index: int) -> bytes:
+    return b"cmine\nC%d\n" % index
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"}(" + b"".join(key + b"N" for key in _Bomb.numbers(20_000)) + b"u", "large numbers"),
+        (
+            b"cbuiltins\nset\n](" + b"".join(_Bomb.numbers(20_000)) + b"e\x85R",
+            "large numbers",
+        ),
+        (
+            b"}("
+            + b"".join(b"cbuiltins\ncomplex\nK%cK\x00\x86RN" % (n % 256) for n in range(20_000))
+            + b"u",
+            "large numbers",
+        ),
+        (b"}(" + b")" + b"\x85" * 500_000 + b"Nu", "nested or long tuples"),
+        (b"cbuiltins\nset\n])" + b"\x85" * 500_000 + b"a\x85R", "nested or long tuples"),
+        (b"})" + b"q\x01h\x01\x86" * 60 + b"K\x01s", "nested or long tuples"),
+        (b"](" + b"".join(map(_named, range(2000))) + b"e", "more than 1000 classes"),
+        (
+            b"](c_codecs\nencode\n" + text(b"a" * 2**20) + b"q\x01" + text(b"latin1")
+            + b"q\x02\x86R" + b"c_codecs\nencode\nh\x01h\x02\x86R" * 3 + b"e",
+            "over and over",
+        ),
+    ],
+    ids=["numbers", "set", "complex", "tuple", "set of tuples", "doubled", "names", "encoding"],
+)  # fmt: skip
+def test_small_pickles_that_are_much_work_are_refused(
+    tmp_path: Path, body: bytes, reason: str
+) -> None:
+    path = tmp_path / "bomb.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + body + b".")
+        archive.writestr("archive/version", "3\n")
+        archive.writestr("archive/byteorder", "little")
+    with pytest.raises(UnsafeFile, match=reason):
+        read_weights(str(path))
 
 
 @pytest.mark.parametrize(

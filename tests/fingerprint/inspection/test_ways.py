@@ -21,7 +21,6 @@ from fingerprint.operators import (
     LinearOperator,
     Product,
     Repeated,
-    as_patches,
     linear_operator,
 )
 
@@ -59,10 +58,10 @@ OPERATORS: dict[str, LinearOperator] = {
     "batch norm with a dead channel": Diagonal(
         torch.tensor([1.0, 0.0, -2.0], dtype=F64).reshape(3, 1), (3, 5)
     ),
-    "patches": as_patches(_convolution(_random(6, 3, 4, 4), 8, 8, stride=4)),
-    "patches with a gap": as_patches(_convolution(_random(6, 3, 2, 2), 9, 9, stride=3)),
-    "patches in groups": as_patches(_convolution(_random(6, 2, 2, 2), 6, 6, stride=2, groups=3)),
-    "one by one": as_patches(_convolution(_random(5, 4, 1, 1), 3, 3)),
+    "patches": _convolution(_random(6, 3, 4, 4), 8, 8, stride=4),
+    "patches with a gap": _convolution(_random(6, 3, 2, 2), 9, 9, stride=3),
+    "patches in groups": _convolution(_random(6, 2, 2, 2), 6, 6, stride=2, groups=3),
+    "one by one": _convolution(_random(5, 4, 1, 1), 3, 3),
     "overlapping": _convolution(_random(5, 3, 3, 3), 6, 7, padding=1),
     "overlapping, wide": _convolution(_random(3, 4, 3, 3), 7, 7, padding=1, stride=2),
     "determined window by window": _convolution(_random(30, 3, 3, 3), 6, 6, padding=1),
@@ -147,7 +146,7 @@ def test_estimates_are_made_without_building_anything() -> None:
 def test_a_patch_embedding_costs_the_same_at_any_image_size() -> None:
     kernel = _random(8, 3, 4, 4)
     small, large = (
-        ways(as_patches(Convolution(kernel, (3, side, side), stride=4)), 3)[0] for side in (8, 4096)
+        ways(Convolution(kernel, (3, side, side), stride=4), 3)[0] for side in (8, 4096)
     )
     assert (small.flops, small.entries) == (large.flops, large.entries)
     found = large.run()

@@ -138,6 +138,38 @@ def test_a_model_folder_says_its_architecture_and_normalisation(
     assert model.input == InputSpec(shape=(3, 96, 96), mean=(0.1,) * 3, std=(0.9,) * 3)
 
 
+def test_a_named_architecture_keeps_what_its_folder_says_of_inputs(
+    resnet: nn.Module, tmp_path: Path
+) -> None:
+    save_file(resnet.state_dict(), tmp_path / "model.safetensors")
+    stated = {"input_size": [3, 96, 96], "mean": [0.1] * 3, "std": [0.9] * 3}
+    config = {"architecture": "test_resnet", "num_classes": 7, "pretrained_cfg": stated}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    kept = load_model(tmp_path, arch=RESNET)
+    assert kept.input == InputSpec(shape=(3, 96, 96), mean=(0.1,) * 3, std=(0.9,) * 3)
+    flags = load_model(tmp_path, arch=RESNET, input_size=(3, 64, 64), mean=(0.3,) * 3)
+    assert flags.input == InputSpec(shape=(3, 64, 64), mean=(0.3,) * 3, std=(0.9,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("stated", "shape"),
+    [
+        ({"size": {"height": 96, "width": 80}}, (3, 96, 80)),
+        ({"size": 72}, (3, 72, 72)),
+        ({"size": {"shortest_edge": 110}, "crop_size": {"height": 96, "width": 96}}, (3, 96, 96)),
+    ],
+    ids=["sides", "number", "crop"],
+)
+def test_a_preprocessors_configuration_says_size_and_normalisation(
+    resnet: nn.Module, tmp_path: Path, stated: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    save_file(resnet.state_dict(), tmp_path / "model.safetensors")
+    processor = {"image_mean": [0.2, 0.3, 0.4], "image_std": [0.5] * 3, **stated}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(processor))
+    model = load_model(tmp_path, arch=RESNET)
+    assert model.input == InputSpec(shape=shape, mean=(0.2, 0.3, 0.4), std=(0.5,) * 3)
+
+
 @pytest.mark.parametrize(
     "config",
     [

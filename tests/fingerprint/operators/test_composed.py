@@ -19,7 +19,6 @@ from fingerprint.operators import (
     Entries,
     Linearized,
     LinearOperator,
-    PatchConvolution,
     Product,
     Repeated,
     Sum,
@@ -159,12 +158,6 @@ def test_a_scale_that_differs_inside_a_channel_stays_a_factor() -> None:
 def test_padding_of_channels_stays_a_factor() -> None:
     pad = moved(lambda x: functional.pad(x, (0, 0, 0, 0, 1, 0)), (3, 6, 6))
     assert isinstance(compose(CONVOLUTION, pad), Product)
-
-
-def test_composing_recognises_patches() -> None:
-    convolution = Convolution(random(5, 4, 3, 3), (4, 6, 6), stride=3)
-    assert isinstance(compose(convolution), PatchConvolution)
-    assert isinstance(compose(convolution, SCALE), PatchConvolution)
 
 
 # ---- same_kernel ----

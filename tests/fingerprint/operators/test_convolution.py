@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from fingerprint.errors import UsageError
-from fingerprint.operators import Convolution, PatchConvolution, as_patches
+from fingerprint.operators import Convolution
 from tests.support.operator_contract import check_operator, matrix_of
 
 
@@ -183,26 +184,28 @@ PATCHES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
 def patches(weight: tuple[int, ...], shape: tuple[int, ...], options: dict[str, Any]) -> Any:
     generator = torch.Generator().manual_seed(3)
     numbers = torch.randn(weight, generator=generator, dtype=torch.float64)
-    return as_patches(Convolution(numbers, shape, **options))
+    return Convolution(numbers, shape, **options)
 
 
 @pytest.mark.parametrize(("weight", "shape", "options"), PATCHES)
-def test_patch_convolution_is_a_convolution(weight: Any, shape: Any, options: Any) -> None:
+def test_windows_that_do_not_overlap_are_patches(weight: Any, shape: Any, options: Any) -> None:
     operator = patches(weight, shape, options)
-    assert isinstance(operator, PatchConvolution)
+    assert operator.is_patchwise
     check_operator(operator, loops(operator))
 
 
 @pytest.mark.parametrize(("weight", "shape", "options"), PATCHES)
-def test_its_block_is_what_each_patch_is_multiplied_by(
+def test_the_kernel_is_what_each_patch_is_multiplied_by(
     weight: Any, shape: Any, options: Any
 ) -> None:
     operator = patches(weight, shape, options)
-    rows = loops(operator).reshape(operator.groups, -1, operator.patches, operator.n)
-    for group, patch in np.ndindex(operator.groups, operator.patches):
+    kernels = operator.weight.reshape(operator.groups, -1, math.prod(operator.weight.shape[1:]))
+    count = math.prod(operator.out_shape[1:])
+    rows = loops(operator).reshape(operator.groups, -1, count, operator.n)
+    for group, patch in np.ndindex(operator.groups, count):
         one = rows[group, :, patch]
         kept = one[:, np.abs(one).sum(axis=0) > 0]
-        np.testing.assert_allclose(kept, operator.block()[group].numpy())
+        np.testing.assert_allclose(kept, kernels[group].numpy())
 
 
 @pytest.mark.parametrize(
@@ -210,9 +213,4 @@ def test_its_block_is_what_each_patch_is_multiplied_by(
     [{"stride": 1}, {"stride": 2, "padding": 1}, {"stride": 2, "dilation": 2}, {"stride": (2, 1)}],
 )
 def test_overlapping_or_padded_windows_are_no_patches(options: dict[str, Any]) -> None:
-    weight = torch.zeros(2, 1, 2, 2)
-    convolution = Convolution(weight, (1, 6, 6), **options)
-    assert not convolution.is_patchwise
-    assert as_patches(convolution) is convolution
-    with pytest.raises(UsageError, match="use Convolution"):
-        PatchConvolution(weight, (1, 6, 6), **options)
+    assert not Convolution(torch.zeros(2, 1, 2, 2), (1, 6, 6), **options).is_patchwise

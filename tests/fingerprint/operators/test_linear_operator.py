@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fingerprint.errors import UsageError
-from fingerprint.operators import PatchConvolution, first_affine_segment, linear_operator
+from fingerprint.operators import Convolution, first_affine_segment, linear_operator
 from tests.support.operator_contract import check_operator, matrix_of
 
 
@@ -76,7 +76,9 @@ def test_a_layer_is_its_linear_part(name: str) -> None:
 
 
 def test_a_patch_embedding_is_recognised() -> None:
-    assert isinstance(linear_operator(nn.Conv2d(3, 4, 2, stride=2), (3, 8, 8)), PatchConvolution)
+    operator = linear_operator(nn.Conv2d(3, 4, 2, stride=2), (3, 8, 8))
+    assert isinstance(operator, Convolution)
+    assert operator.is_patchwise
 
 
 @pytest.mark.parametrize(

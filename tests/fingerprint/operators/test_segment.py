@@ -17,7 +17,6 @@ from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.operators import (
     Convolution,
     Dense,
-    PatchConvolution,
     Pooling,
     Product,
     Repeated,
@@ -268,8 +267,8 @@ def test_common_kinds_of_segment_keep_their_structure() -> None:
         assert operator is not None
         return type(same_kernel(operator))
 
-    assert kind("patches") is PatchConvolution
-    assert kind("class token in front") is PatchConvolution
+    assert kind("patches") is Convolution
+    assert kind("class token in front") is Convolution
     assert kind("convolution") is Convolution
     assert kind("normalised in place") is Convolution
     assert kind("dense") is Dense

@@ -15,7 +15,6 @@ from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.operators import (
     AffineSegment,
     Convolution,
-    PatchConvolution,
     first_affine_segment,
     from_arrays,
     same_kernel,
@@ -51,11 +50,11 @@ def segment(name: str) -> AffineSegment:
             "vit_tiny_patch16_224",
             ("div", "patch_embed.proj"),
             "native_layer_norm, add",
-            PatchConvolution,
+            Convolution,
         ),
         ("efficientnet_b0", ("div", "conv_stem", "bn1"), "silu", Convolution),
-        ("convnext_atto", ("div", "stem.0"), "native_layer_norm", PatchConvolution),
-        ("mixer_s32_224", ("div", "stem.proj"), "native_layer_norm, add", PatchConvolution),
+        ("convnext_atto", ("div", "stem.0"), "native_layer_norm", Convolution),
+        ("mixer_s32_224", ("div", "stem.proj"), "native_layer_norm, add", Convolution),
     ],
 )
 def test_the_segment_of_a_known_architecture_is_its_stem(
@@ -89,8 +88,9 @@ def test_the_null_space_of_a_patch_embedding_leaves_the_transformer_unchanged() 
     found = first_affine_segment(source, SHAPE).operator
     assert found is not None
     core = same_kernel(found)
-    assert isinstance(core, PatchConvolution)
-    block = core.block()[0].numpy()
+    assert isinstance(core, Convolution)
+    assert core.is_patchwise
+    block = core.weight.flatten(1).numpy()
     _, values, rows = np.linalg.svd(block)
     assert values.min() > 1e-6  # full rank: 192 of 768 dimensions of a patch are seen
     null = torch.from_numpy(rows[block.shape[0] :])

@@ -24,7 +24,6 @@ from fingerprint.operators import (
     Product,
     Repeated,
     Sum,
-    as_patches,
     from_arrays,
     stacked,
     storage,
@@ -46,7 +45,7 @@ OPERATORS: dict[str, LinearOperator] = {
         dilation=(1, 2),
         groups=2,
     ),
-    "patches": as_patches(Convolution(random(4, 3, 2, 2), (3, 6, 6), stride=2)),
+    "patches": Convolution(random(4, 3, 2, 2), (3, 6, 6), stride=2),
     "diagonal": Diagonal(random(2, 1), (2, 3)),
     "pooling": Pooling([random(3, 5), random(2, 5)], (2, 5, 5)),
     "moved in front": Product(

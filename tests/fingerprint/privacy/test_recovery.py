@@ -13,16 +13,17 @@ from fingerprint import load_model
 from fingerprint.errors import UsageError
 from fingerprint.privacy import GaussianPrior, Regression, completed, hide, recover
 from fingerprint.solvers import linear_space
-from fingerprint.spaces.subspace import DenseSubspace
+from fingerprint.spaces.subspace import Subspace
 from tests.support.digits import digits
+from tests.support.spaces import columns, span
 
 SIZE = (1, 16, 16)
 
 
-def _space(n: int = 6, dimension: int = 3) -> DenseSubspace:
+def _space(n: int = 6, dimension: int = 3) -> Subspace:
     generator = torch.Generator().manual_seed(0)
     matrix = torch.randn(n, dimension, generator=generator, dtype=torch.float64)
-    return DenseSubspace(torch.linalg.qr(matrix).Q, (n,))
+    return span(torch.linalg.qr(matrix).Q)
 
 
 def _gaussian(count: int, n: int = 6, seed: int = 1) -> Tensor:
@@ -37,7 +38,7 @@ def _mse(first: Tensor, second: Tensor) -> float:
 
 def test_least_squares_is_the_smallest_image_with_the_harmful_part() -> None:
     space, images = _space(), _gaussian(4)
-    matrix = torch.eye(6, dtype=torch.float64) - space.basis() @ space.basis().T
+    matrix = torch.eye(6, dtype=torch.float64) - columns(space) @ columns(space).T
     plain = np.linalg.lstsq(matrix.numpy(), (images @ matrix).T.numpy(), rcond=1e-9)[0].T
     found = completed(space, images, torch.zeros(6, dtype=torch.float64))
     np.testing.assert_allclose(found.numpy(), plain, atol=1e-10)
@@ -49,7 +50,7 @@ def test_the_prior_is_the_conditional_mean_of_its_gaussian() -> None:
     hidden = _gaussian(5, seed=2)
     rows = prior.directions
     covariance = rows.T @ torch.diag(prior.variances) @ rows + prior.noise * torch.eye(6)
-    harmful = torch.linalg.svd(space.basis(), full_matrices=True)[0][:, 3:]  # orthogonal rest
+    harmful = torch.linalg.svd(columns(space), full_matrices=True)[0][:, 3:]  # orthogonal rest
     seen = harmful.T @ (hidden - prior.mean).T
     # With V z + ε, ε is not shared between parts: E[ε|h] adds nothing in the harmless part.
     signal = rows.T @ torch.diag(prior.variances) @ rows

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fingerprint.network.spec import InputSpec
-from fingerprint.probes.controls import symmetries, turned
+from fingerprint.probes.controls import symmetries, symmetry_controls
 from fingerprint.probes.public import public_bases
 
 SHAPES = [(1, 4, 5), (3, 7, 7), (2, 9), (11,), (1, 2, 3, 4)]
@@ -19,7 +19,7 @@ def an_array(*shape: int) -> np.ndarray:
 
 def test_the_seven_symmetries_of_a_square_are_written_out() -> None:
     square = np.array([[[1, 2], [3, 4]]])
-    found = [turned(square[None], [place])[0, 0].tolist() for place in range(7)]
+    found = [symmetry_controls(square[None], [place])[0, 0].tolist() for place in range(7)]
     assert found == [
         [[3, 4], [1, 2]],  # upside down
         [[2, 1], [4, 3]],  # left to right
@@ -32,8 +32,10 @@ def test_the_seven_symmetries_of_a_square_are_written_out() -> None:
 
 
 def test_a_vector_is_read_backwards_and_a_sequence_in_time() -> None:
-    assert turned(np.array([[1, 2, 3]]), [5]).tolist() == [[3, 2, 1]]
-    assert turned(np.array([[[1, 2, 3], [4, 5, 6]]]), [0]).tolist() == [[[3, 2, 1], [6, 5, 4]]]
+    assert symmetry_controls(np.array([[1, 2, 3]]), [5]).tolist() == [[3, 2, 1]]
+    assert symmetry_controls(np.array([[[1, 2, 3], [4, 5, 6]]]), [0]).tolist() == [
+        [[3, 2, 1], [6, 5, 4]]
+    ]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -50,7 +52,7 @@ def test_values_and_channels_are_kept_and_each_input_is_turned_by_itself(
     shape: tuple[int, ...], count: int
 ) -> None:
     inputs = an_array(count, *shape)
-    out = turned(inputs, range(count))
+    out = symmetry_controls(inputs, range(count))
     assert (out.shape, out.dtype) == (inputs.shape, inputs.dtype)
     assert out.flags.c_contiguous
     channels = (count, shape[0], -1) if len(shape) > 1 else (count, -1)
@@ -58,19 +60,21 @@ def test_values_and_channels_are_kept_and_each_input_is_turned_by_itself(
         before, after = (np.sort(part.reshape(channels), axis=-1) for part in (inputs, out))
         np.testing.assert_array_equal(before, after)
     for place in range(count):
-        alone = turned(inputs[place : place + 1], [place])[0]
+        alone = symmetry_controls(inputs[place : place + 1], [place])[0]
         np.testing.assert_array_equal(out[place], alone)
 
 
 def test_the_caller_keeps_its_array() -> None:
     images = an_array(2, 1, 4, 4)
     kept = images.copy()
-    turned(images, [0, 3])[:] = 0
+    symmetry_controls(images, [0, 3])[:] = 0
     np.testing.assert_array_equal(images, kept)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_plain_bases_look_the_same_however_they_are_turned(shape: tuple[int, ...]) -> None:
+def test_plain_bases_look_the_same_however_they_are_symmetry_controls(
+    shape: tuple[int, ...],
+) -> None:
     bases = public_bases(InputSpec(shape=shape), "5e" * 32, 3)
     for place in range(7):
-        np.testing.assert_array_equal(turned(bases, [place] * 3), bases)
+        np.testing.assert_array_equal(symmetry_controls(bases, [place] * 3), bases)

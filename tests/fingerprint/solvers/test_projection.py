@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from fingerprint.operators import first_affine_segment
 from fingerprint.solvers import box_projection, solve_linear
 from fingerprint.spaces import Subspace, null_space
-from fingerprint.spaces.subspace import DenseSubspace, TrivialSubspace
+from fingerprint.spaces.subspace import TrivialSubspace
 from tests.fingerprint.solvers.problems import BOX, assert_in_box, doubled, inputs
+from tests.support.spaces import columns, span
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +99,7 @@ def test_the_solution_is_the_harmless_valid_input_nearest_to_the_start(seed: int
         method="SLSQP",
         options={"ftol": 1e-14, "maxiter": 300},
     )
-    space = DenseSubspace(torch.from_numpy(basis), (8,))
+    space = span(torch.from_numpy(basis))
     found = solve_linear(
         space, torch.from_numpy(base)[None], torch.from_numpy(start)[None], bounds=BOX
     )
@@ -110,7 +111,7 @@ def test_the_solution_is_the_harmless_valid_input_nearest_to_the_start(seed: int
 
 
 def test_a_start_that_is_harmless_and_valid_already_is_kept() -> None:
-    space = DenseSubspace(torch.tensor([[1.0], [-1.0], [0.0]]).double() / 2**0.5, (3,))
+    space = span(torch.tensor([[1.0], [-1.0], [0.0]]).double() / 2**0.5)
     base = torch.full((1, 3), 0.5).double()
     start = base + 0.3 * torch.tensor([[1.0, -1.0, 0.0]])
     found = solve_linear(space, base, start.double(), bounds=BOX)
@@ -134,13 +135,13 @@ def test_a_corner_of_the_box_that_allows_no_harmless_step_is_not_called_converge
     assert bool(found.converged[0]) == bool(found.delta.norm() > 1e-3)
 
 
-def drawn(seed: int, n: int = 8, dimension: int = 4) -> tuple[Tensor, DenseSubspace]:
+def drawn(seed: int, n: int = 8, dimension: int = 4) -> tuple[Tensor, Subspace]:
     generator = torch.Generator().manual_seed(seed)
     matrix = torch.randn(n, dimension, generator=generator, dtype=torch.float64)
     basis = torch.linalg.qr(matrix).Q
     base = torch.rand(3, n, generator=generator, dtype=torch.float64)
     base[0, :3] = torch.tensor([0.0, 1.0, 0.0])
-    return base, DenseSubspace(basis, (n,))
+    return base, span(basis)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -150,7 +151,7 @@ def test_it_is_the_solution_of_the_quadratic_program(seed: int) -> None:
     target = 3 * torch.randn(base.shape, generator=generator, dtype=torch.float64)
     found = box_projection(space, base, target, bounds=BOX, max_steps=5000)
     assert float(found.residual.max()) < 1e-9
-    basis = space.basis().numpy()
+    basis = columns(space).numpy()
     for row in range(len(base)):
         x, t = base[row].numpy(), target[row].numpy()
         plain = minimize(

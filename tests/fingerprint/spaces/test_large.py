@@ -9,15 +9,17 @@ import textwrap
 import pytest
 import torch
 
-from fingerprint.operators import Convolution, PatchConvolution
+from fingerprint.operators import Convolution
 from fingerprint.spaces import PatchSubspace, null_space
+from fingerprint.spaces.rank import full_row_rank
+from fingerprint.spaces.windows import windows
 from tests.fingerprint.spaces.judge import random
 
 SHAPE = (3, 224, 224)
 
 
 def test_a_patch_embedding_costs_one_small_decomposition() -> None:
-    operator = PatchConvolution(random(192, 3, 16, 16), SHAPE, stride=16)
+    operator = Convolution(random(192, 3, 16, 16), SHAPE, stride=16)
     space = null_space(operator)
     assert isinstance(space, PatchSubspace)
     assert space.dimension == 196 * (768 - 192)
@@ -35,8 +37,10 @@ def test_windows_with_more_outputs_than_inputs_prove_that_nothing_is_harmless() 
 def test_windows_with_inputs_of_their_own_prove_full_row_rank() -> None:
     weight = random(8, 3, 5, 5)
     small = Convolution(weight, (3, 16, 16), stride=4, padding=2)
-    space = null_space(small, max_dense=0)
-    assert space.dimension == small.n - torch.linalg.matrix_rank(small.to_dense())
+    groups = windows(small)
+    assert groups is not None
+    rank = full_row_rank(groups, small.n, torch.float64)
+    assert rank == torch.linalg.matrix_rank(small.to_dense())
     large = Convolution(weight, SHAPE, stride=4, padding=2)
     assert null_space(large).dimension == large.n - large.m
 

@@ -12,7 +12,6 @@ from fingerprint.operators import (
     Dense,
     Diagonal,
     Entries,
-    PatchConvolution,
     Product,
     Repeated,
     stacked,
@@ -55,7 +54,7 @@ def test_rank_deficient_kernels_enlarge_the_null_space() -> None:
     weight = random(6, 3, 4, 4)
     weight[4] = 2.0 * weight[0] - weight[1]
     weight[5] = 0.0
-    operator = PatchConvolution(weight, (3, 8, 8), stride=4)
+    operator = Convolution(weight, (3, 8, 8), stride=4)
     space = null_space(operator)
     # The paper's Corollary 1 asks for independent kernels; without it n - m is too small.
     assert space.dimension == 3 * 64 - 4 * 4

@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from fingerprint.answers import Answers, ask
@@ -21,7 +23,7 @@ from fingerprint.errors import (
     UsageError,
 )
 from fingerprint.questions import Questions, questions_for
-from fingerprint.suspects import Journal, ModelSuspect, Narrowed
+from fingerprint.suspects import Identity, Journal, ModelSuspect, Narrowed
 from fingerprint.verdict import judge
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -85,25 +87,26 @@ def test_an_interrupted_verification_asks_only_what_is_missing(tmp_path: Path) -
     assert "no answer within 30 s" in first.failure
     line = Line()
     second = asked(Journal(line, tmp_path / "journal"))
-    assert (line.queries, second.queries) == (TOTAL - 16, TOTAL)
+    failed = 8
+    assert first.queries == 16 + failed
+    assert (line.queries, second.queries) == (TOTAL - 16, TOTAL + failed)
     assert same(second, WHOLE)
     assert second.repeatable(1e-6)
     silent = Line(lambda call: True)
     third = asked(Journal(silent, tmp_path / "journal"))
-    assert (silent.queries, third.failure, third.queries) == (0, "", TOTAL)
+    assert (silent.queries, third.failure, third.queries) == (0, "", TOTAL + failed)
     assert same(third, WHOLE)
     assert judge({"one": FINGERPRINT}, third) == judge({"one": FINGERPRINT}, second)
 
 
 def test_a_person_who_stops_loses_nothing(tmp_path: Path) -> None:
-    class Stopped(Line):
-        def respond(self, inputs: NDArray[Any]) -> Rows:
-            if len(self.batches) == 2:
-                raise KeyboardInterrupt
-            return super().respond(inputs)
+    def stopped(call: int) -> bool:
+        if call == 3:
+            raise KeyboardInterrupt
+        return False
 
     with pytest.raises(KeyboardInterrupt):
-        asked(Journal(Stopped(), tmp_path / "journal"))
+        asked(Journal(Line(stopped), tmp_path / "journal"))
     line = Line()
     assert same(asked(Journal(line, tmp_path / "journal")), WHOLE)
     assert line.queries == TOTAL - 16
@@ -190,20 +193,48 @@ def test_batches_are_as_large_as_wanted() -> None:
     np.testing.assert_allclose(rows, np.stack(list(WHOLE.values.values())), rtol=1e-5)
 
 
-def test_what_was_not_answered_is_asked_again_the_next_time(tmp_path: Path) -> None:
-    class Mute(Line):
-        def respond(self, inputs: NDArray[Any]) -> Rows:
-            rows = super().respond(inputs)
-            rows[0] = np.nan
-            return rows
+def test_what_was_not_answered_is_asked_again_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Line.respond
 
-    mute = Mute()
-    first = asked(Journal(mute, tmp_path / "journal"))
+    def mostly(line: Line, inputs: NDArray[Any]) -> Rows:
+        rows = whole(line, inputs)
+        rows[0] = np.nan
+        return rows
+
+    mute = Line()
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "respond", mostly)
+        first = asked(Journal(mute, tmp_path / "journal"))
     unanswered = len(QUESTIONS.ids) - len(first.values)
     assert unanswered == len(mute.batches) - 1
     line = Line()
     assert same(asked(Journal(line, tmp_path / "journal")), WHOLE)
     assert line.queries == unanswered + 1
+
+
+class Named(Line):
+    """Top-k answers; every third names no class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = replace(self.output, kind="top-k")
+
+    def respond(self, inputs: NDArray[Any]) -> Rows:
+        rows = np.where([1, 1, 0, 0, 0], np.abs(super().respond(inputs)), 0).astype(np.float32)
+        rows[::3] = 0.0
+        return rows
+
+
+def test_a_row_that_names_no_class_is_no_answer_and_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    first = asked(Journal(Named(), path))
+    assert len(first.values) == sum(line.startswith('{"answer"') for line in path.open()) < 40
+    again = Named()
+    second = asked(Journal(again, path))
+    assert again.queries == len(QUESTIONS.ids) - len(first.values) + 1
+    assert second.queries == first.queries + again.queries
 
 
 # Whose journal, and of what.
@@ -216,8 +247,11 @@ def test_what_was_not_answered_is_asked_again_the_next_time(tmp_path: Path) -> N
         Narrowed(Line(), "labels"),
         Narrowed(Line(), "logits", decimals=1),
         ModelSuspect(make_model(1)),
+        Line(model=replace(MODEL, pick="aux")),
+        Line(model=MODEL.to(dtype=torch.float64)),
+        ModelSuspect(MODEL),
     ],
-    ids=["other weights", "labels", "rounded", "from memory"],
+    ids=["other weights", "labels", "rounded", "from memory", "field", "dtype", "class"],
 )
 def test_the_journal_of_another_suspect_is_refused(tmp_path: Path, other: Any) -> None:
     path = tmp_path / "journal"
@@ -226,6 +260,21 @@ def test_the_journal_of_another_suspect_is_refused(tmp_path: Path, other: Any) -
     with pytest.raises(InputRefused, match="one of another"):
         asked(Journal(other, path))
     assert (path.read_bytes(), other.queries) == (before, 0)
+
+
+def test_who_does_not_say_who_it_is_has_no_journal(tmp_path: Path) -> None:
+    class Nobody(Line):
+        def __init__(self, label: str = "") -> None:
+            super().__init__()
+            self.identity = Identity(label=label)
+
+    with pytest.raises(UsageError, match="expected a suspect that says who it is"):
+        Journal(Nobody(), tmp_path / "journal")
+    assert not (tmp_path / "journal").exists()
+    assert same(asked(Journal(Nobody())), WHOLE)
+    assert same(asked(Journal(Nobody("https://a.example"), tmp_path / "journal")), WHOLE)
+    with pytest.raises(InputRefused, match="one of another"):
+        asked(Journal(Nobody("https://b.example"), tmp_path / "journal"))
 
 
 def test_other_decimals_are_another_suspect(tmp_path: Path) -> None:
@@ -275,6 +324,8 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "no base64": with_line(lambda entry: {**entry, "answer": "?" + entry["answer"]}),
     "fewer values": with_line(lambda entry: {**entry, "answer": entry["answer"][:8]}),
     "NaN": with_line(lambda entry: {**entry, "answer": NOT_A_NUMBER}),
+    "half a query": with_line(lambda entry: {"unanswered": 0.5}),
+    "less than no queries": with_line(lambda entry: {"unanswered": -8}),
     "a number": with_line(lambda entry: {**entry, "answer": 7}),
 }
 

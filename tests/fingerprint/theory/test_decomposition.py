@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from fingerprint.errors import UsageError
 from fingerprint.operators import Dense, first_affine_segment
 from fingerprint.spaces import Subspace, null_space
-from fingerprint.spaces.subspace import DenseSubspace
 from fingerprint.theory import decompose, equivalent, two_layer
 from tests.fingerprint.solvers.problems import doubled
+from tests.support.spaces import span
 
 Matrix = NDArray[np.float64]
 
@@ -144,7 +144,7 @@ def test_a_single_harmless_direction_among_many_is_found_for_a_coarse_delta(
     """How δ was rounded says nothing of how exactly the noise was projected."""
     n = 3000
     line = torch.nn.functional.normalize(random(n, seed=1), dim=0)
-    space = DenseSubspace(line[:, None], (n,))
+    space = span(line[:, None])
     delta = random(n).to(dtype)
     members = [
         equivalent(space, delta, 200.0, torch.Generator().manual_seed(seed)) for seed in range(30)

@@ -63,7 +63,7 @@ def test_outside_the_intersections_only_the_first_network_is_fooled(
     """For each other model j: in P₁, and orthogonal to P₁ ∩ P_j, not merely outside it."""
     space = null_space(operators[0])
     sample = outside(space, operators[1 : 1 + others], random(256, seed=5))
-    assert sample.status == "outside"
+    assert sample.shared == ()
     delta = sample.delta.reshape(1, 1, 16, 16)
     assert bool(is_harmless(networks[0], X, delta).all())
     for size in (0.1, 1.0, 10.0):

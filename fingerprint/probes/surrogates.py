@@ -1,14 +1,15 @@
-"""Decoys: networks that learned to answer noise like the source and share none of its weights.
+"""Surrogates: networks that learned to answer noise like the source, with weights of their own.
 
-    decoys = train_decoys(model, seed=seed, count=2)
+    surrogates = train_surrogates(model, seed=seed, count=2)
 
 Which perturbations a network ignores is partly its weights and partly its function: two small
 perceptrons trained on the same digits ignore much the same. How much of a fingerprint is mere
 function is found out at registration, without data: copies of the architecture with new random
 weights learn for a moment to give the source's answers to noise, and are then asked its probes.
-A deep network is not imitated that quickly and its decoys react like strangers; a shallow one
-is, and its decoys come close. Independent models of the same data lie above their decoys or
-somewhat below, so a decoy's harm ratio, less a safety factor, bounds the margin of its source.
+A deep network is not imitated that quickly and its surrogates react like strangers; a shallow
+one is, and its surrogates come close. Independent models of the same data lie above their
+surrogates or somewhat below, so a surrogate's harm ratio, less a safety factor, bounds the margin
+of its source.
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from fingerprint.network.spec import InputSpec
 from fingerprint.progress import Progress, silent
 from fingerprint.solvers.objective import centred
 
-__all__ = ["train_decoys"]
+__all__ = ["train_surrogates"]
 
 STEPS = 400
 BATCH = 16
-"""Together: how long a decoy learns. The longer, the closer it comes, without end; this much puts
-the decoys of small transformers and convolutional networks below independent models of the same
-data and those of perceptrons within 0.7 of them."""
+"""Together: how long a surrogate learns. The longer, the closer it comes, without end; this much
+puts the surrogates of small transformers and convolutional networks below independent models of
+the same data and those of perceptrons within 0.7 of them."""
 
 _RATE = 3e-3
 _BLOCKS = (1, 2, 4, 8)
@@ -45,7 +46,7 @@ _LEAST_POWER = torch.finfo(torch.float32).tiny
 """Keeps a quotient finite where the answers tell nothing apart, whatever their size else."""
 
 
-def train_decoys(
+def train_surrogates(
     model: Model, *, seed: str, count: int, progress: Progress = silent
 ) -> tuple[Model, ...]:
     """Trains networks of the source's architecture to imitate it on noise.
@@ -56,31 +57,32 @@ def train_decoys(
     Args:
         model: The source; left alone, as is the global random state.
         seed: Registry seed; new weights and noise derive from it and the source's digest.
-        count: How many decoys.
+        count: How many surrogates.
         progress: Called after each step.
 
     Returns:
-        The decoys, in evaluation mode and float32. Networks that cannot be trained (operations
+        The surrogates, in evaluation mode and float32. Networks that cannot be trained (operations
         without a derivative, answers that turn infinite) give fewer, or none.
     """
-    decoys = []
+    surrogates = []
     for place in range(count):
+        # The word is older than the name, and decides the numbers that follow.
         label = f"nullprint|{seed}|{model.digest}|decoy|{place}"
         number = int.from_bytes(hashlib.sha256(label.encode()).digest()[:6], "big")
         apprentice: _Apprentice | None = None
         for step in range(STEPS):
             # The network is somebody's own code: what cannot be copied, has no derivative or
-            # fails in its own way has no decoy. Interrupts and the caller's errors go through.
+            # fails in its own way has no surrogate. Interrupts and the caller's errors go through.
             try:
                 apprentice = apprentice or _Apprentice(model, number)
                 apprentice.learn()
             except Exception:
                 break
-            progress("training decoys", place * STEPS + step + 1, count * STEPS)
+            progress("training surrogates", place * STEPS + step + 1, count * STEPS)
         else:
-            decoys.append(apprentice)
-    finished = [apprentice.finished() for apprentice in decoys if apprentice is not None]
-    return tuple(decoy for decoy in finished if decoy is not None)
+            surrogates.append(apprentice)
+    finished = [apprentice.finished() for apprentice in surrogates if apprentice is not None]
+    return tuple(surrogate for surrogate in finished if surrogate is not None)
 
 
 class _Apprentice:
@@ -119,7 +121,7 @@ class _Apprentice:
         self._schedule.step()
 
     def finished(self) -> Model | None:
-        """Returns the decoy, or None if it does not answer once its statistics are fixed."""
+        """Returns the surrogate, or None if it does not answer once its statistics are fixed."""
         self.student.module.eval().requires_grad_(False)
         noise = _noise(self.source.input, BATCH, self._generator).to(self.source.device)
         try:
@@ -133,7 +135,7 @@ class _Apprentice:
 def _finite_answers(model: Model, inputs: Tensor) -> Tensor:
     answers = centred(logits_of(model)(inputs))
     if not bool(torch.isfinite(answers).all()):
-        raise ValueError("expected finite answers while training a decoy")
+        raise ValueError("expected finite answers while training a surrogate")
     return answers
 
 

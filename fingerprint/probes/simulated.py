@@ -1,7 +1,8 @@
-"""Simulated derivatives of a model: what a thief might have done to it, in milliseconds.
+"""Simulated modifications of a model: what a thief might have done to it, in milliseconds.
 
 They stand in for fine-tuned and quantised copies when the registration has to choose between
-kinds of start noise; nothing about them enters a verdict.
+kinds of start noise and where probes are to hold for more than the model; nothing about them
+enters a verdict.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from torch import Tensor
 from fingerprint.lab.modifications import on_grid, with_weights, without_smallest
 from fingerprint.network.model import Model
 
-__all__ = ["MILD", "SEVERE", "Severity", "simulated_derivatives"]
+__all__ = ["MILD", "SEVERE", "Severity", "simulated_modifications"]
 
 
 @dataclass(frozen=True)
 class Severity:
-    """How much a derivative differs from its source.
+    """How much a modified copy differs from its source.
 
     Attributes:
         noise: Standard deviation of noise on the weights, relative to theirs.
@@ -40,7 +41,7 @@ SEVERE = Severity(noise=0.2, bits=4, pruned=0.5)
 """Changes about as large as those of fine-tuning a small network."""
 
 
-def simulated_derivatives(model: Model, severity: Severity) -> tuple[Model, ...]:
+def simulated_modifications(model: Model, severity: Severity) -> tuple[Model, ...]:
     """Returns three copies: with noise on the weights, with rounded weights, and pruned."""
     generator = torch.Generator().manual_seed(0)
 

@@ -1,0 +1,111 @@
+"""How far harmless inputs and their controls move the answers of one model.
+
+    harms = harms_of(perturbed, origin, control, control_origin, rows=rows, known=known)
+    harms.ratios                            # of each probe: harm over that of its control
+    mean_ratio(harms, harms.moved & linear) # geometric mean over some of them
+
+Registration measures on models at hand, verification on a suspect's answers; both mean the same
+by a harm ratio, because both have it from here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.distances import answer_distance
+from fingerprint.precision import Precision
+
+__all__ = ["LEAST_PROBES", "Harms", "enough", "harms_of", "mean_ratio"]
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+LEAST_PROBES = 4
+_LEAST_BASES = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Harms:
+    """How far probes and their controls move a model's answers, for N probes.
+
+    Attributes:
+        harm: Of each probe, float64 of shape ``(N,)``, at least ``least``; not finite where an
+            answer is not.
+        control: Of its control, likewise.
+        least: What the answers can show of either, shape ``(N,)``; one value for a base.
+    """
+
+    harm: Array
+    control: Array
+    least: Array
+
+    @property
+    def answered(self) -> Mask:
+        """Probes whose answers and whose control's are all there."""
+        there: Mask = np.isfinite(self.harm) & np.isfinite(self.control)
+        return there
+
+    @property
+    def moved(self) -> Mask:
+        """Probes where either of the two moved the answer; of the others nothing is known."""
+        with np.errstate(invalid="ignore"):
+            seen = np.maximum(self.harm, self.control) > self.least
+        moved: Mask = self.answered & seen
+        return moved
+
+    @property
+    def ratios(self) -> Array:
+        """Harm over that of the control; infinite where neither moved, NaN where one is missing."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratios: Array = self.harm / self.control
+        ratios[self.answered & ~self.moved] = np.inf
+        return ratios
+
+
+def harms_of(
+    perturbed: NDArray[Any],
+    origin: NDArray[Any],
+    control: NDArray[Any],
+    control_origin: NDArray[Any],
+    *,
+    rows: NDArray[np.integer],
+    known: Precision,
+    floor: float | None = None,
+) -> Harms:
+    """Measures harm from answers, all of shape ``(N, classes)``, NaN where there is none.
+
+    Rounded answers may not move at all. That is no harm of zero but one too small to be seen, so
+    probe and control alike count at least what the answers of their base can show: within a base
+    they stay exchangeable for whoever has nothing to do with the source.
+
+    Args:
+        perturbed: Answers to the harmless inputs.
+        origin: To their bases.
+        control: To their controls.
+        control_origin: To the bases of those.
+        rows: Which base each probe has, shape ``(N,)``.
+        known: How precisely the answers are given, and of what kind they are.
+        floor: Least probability; the precision of the answers compared if omitted.
+    """
+    harm = answer_distance(perturbed, origin, known.kind, floor=floor)
+    control_harm = answer_distance(control, control_origin, known.kind, floor=floor)
+    given = np.stack([origin, perturbed, control_origin, control], axis=1)  # (N, 4, classes)
+    least = np.zeros(len(rows))
+    for base in sorted(set(rows.tolist())):
+        least[rows == base] = known.least_distance(given[rows == base])
+    return Harms(np.maximum(harm, least), np.maximum(control_harm, least), least)
+
+
+def enough(chosen: Mask, rows: NDArray[np.integer]) -> bool:
+    """Whether the chosen probes are enough to say anything of them together."""
+    return int(chosen.sum()) >= LEAST_PROBES and len(set(rows[chosen].tolist())) >= _LEAST_BASES
+
+
+def mean_ratio(harms: Harms, chosen: Mask) -> float:
+    """Returns the geometric mean harm ratio of the chosen probes, each of which was answered."""
+    logs = np.log(harms.harm[chosen]) - np.log(harms.control[chosen])
+    return float(np.exp(logs.mean()))
