@@ -20,13 +20,14 @@ from __future__ import annotations
 import json
 import re
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fingerprint.canonical import canonical, sha256_of
 from fingerprint.errors import EnvironmentFailure, FingerprintError, MalformedFile, UsageError
 from fingerprint.files import write_whole
-from fingerprint.text import clean
+from fingerprint.text import clean, listed
 from registry.engine import LARGEST_VALUE
 from registry.ledger import Books, Entry, origin
 from registry.names import checked_name
@@ -144,16 +145,18 @@ def _read(content: bytes) -> tuple[RegisteredModel, bytes, str | None]:
     _check_bases(found)
     source = _origin(document, seed=found.seed, commitment=commitment)
     field = document["output_field"]
-    if not isinstance(field, str | int | None):
+    if isinstance(field, bool) or not isinstance(field, str | int | None):
         raise MalformedFile(f"expected a field of the output, got {type(field).__name__}")
+    if isinstance(field, str):
+        field = _text(field, _LONGEST_TEXT)
     warnings = [_text(line, _LONGEST_TEXT) for line in _list(document["warnings"])]
     parent = document["parent_digest"]
     given = found.input
     architecture = _text(document["architecture"], _LONGEST_TEXT)
     model = RegisteredModel(
         name=checked_name(document["name"]),
-        role="reference" if document["role"] == "reference" else "model",
-        from_scratch=document["from_scratch"] is True,
+        role=_one_of(document["role"], ("model", "reference")),
+        from_scratch=_one_of(document["from_scratch"], (False, True)),
         registered=registered,
         model_digest=found.model_digest,
         architecture=architecture,
@@ -207,6 +210,8 @@ def _origin(document: dict[str, Any], *, seed: str, commitment: str) -> dict[str
     if entry.computed_digest != _hex(entry.digest) or entry.payload["commitment"] != commitment:
         raise MalformedFile("its entry in the chain does not hash to what was recorded")
     head = _text(given["head"], 100)
+    if entry.payload.get("file_sha256", document["file_sha256"]) != document["file_sha256"]:
+        raise MalformedFile("its file is not the one that its entry in the chain names")
     if type(entry.seq) is not int:
         raise MalformedFile("expected a number for its entry in the chain")
     return {"registry": given["registry"], "head": head, "seq": entry.seq, "entry": entry.digest}
@@ -215,7 +220,16 @@ def _origin(document: dict[str, Any], *, seed: str, commitment: str) -> dict[str
 def _text(value: object, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest:
         raise MalformedFile(f"expected a text of at most {longest} characters")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise MalformedFile(f"expected a text, got halves of characters in '{clean(value)}'")
     return value
+
+
+def _one_of(value: object, known: Sequence[Any]) -> Any:
+    for choice in known:
+        if type(value) is type(choice) and value == choice:
+            return choice
+    raise MalformedFile(f"expected {listed(map(str, known))}, got {clean(value)}")
 
 
 def _hex(value: object) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from fingerprint.architectures.architecture import key_difference
-from fingerprint.formats.restored import restored
+from fingerprint.formats.restored import restored, unmasked
 from fingerprint.formats.unwrap import AVERAGED
 from fingerprint.text import listed
 
@@ -67,7 +67,7 @@ def align(module: nn.Module, tensors: Mapping[str, Tensor]) -> Aligned:
         return Aligned(tensors=dict(tensors))
     own = _Own.of(module)
     direct = _under_prefix(own, tensors)
-    if direct is not None and own.accepts_kinds(direct.tensors):
+    if direct is not None and own.accepts_kinds(direct.tensors) and not unmasked(tensors):
         return direct
     plain, notes = restored(tensors)
     computed = _under_prefix(own, plain) if notes else None

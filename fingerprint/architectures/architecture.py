@@ -183,7 +183,7 @@ def fit(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
         if own[key].is_floating_point() and not tensor.is_floating_point():
             raise IncompatibleModel(
                 f"tensor '{clean(key)}': expected real weights, got {_short(tensor.dtype)} without "
-                "its scale (a quantised export?); save the dequantised state_dict"
+                "its scale or zero point (a quantised export?); save the dequantised state_dict"
             )
     try:
         module.load_state_dict(dict(tensors), strict=False)

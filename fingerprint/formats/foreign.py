@@ -54,6 +54,9 @@ _MAGIC = (
 _ONNX = re.compile(rb"\x08[\x01-\x1f](\x12|\x1a|\x22|\x2a|\x32|\x3a|\x42)", re.S)
 """A protobuf that begins with a small number in field 1 and a text or part in the next."""
 
+_ONNX_UNSIGNED = re.compile(rb"\x08[\x01-\x1f]\x3a", re.S)
+"""The same with the graph at once, as of a network whose maker left no name."""
+
 _ONNX_MAKERS = (b"pytorch", b"tf2onnx", b"onnx", b"keras2onnx", b"skl2onnx", b"paddle", b"CNTK",
                 b"ORT", b"ai.onnx", b"graph", b"torch")  # fmt: skip
 
@@ -67,10 +70,11 @@ def foreign_kind(data: bytes) -> str | None:
     for offset, magic, kind in _MAGIC:
         if data[offset : offset + len(magic)] == magic:
             return kind
-    if _ONNX.match(data) and any(maker in data[:_HEAD] for maker in _ONNX_MAKERS):
-        return "an ONNX network"
-    if data[:2] == b"\x08\x01" and b"CoreML" in data[:_HEAD]:
+    if _ONNX.match(data) and b"coreml" in data[:_HEAD].lower():
         return "a Core ML network"
+    signed = _ONNX.match(data) and any(maker in data[:_HEAD] for maker in _ONNX_MAKERS)
+    if signed or _ONNX_UNSIGNED.match(data):
+        return "an ONNX network"
     return _text_kind(data)
 
 

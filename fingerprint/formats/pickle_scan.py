@@ -9,17 +9,21 @@ A pickle is a program. Its instructions are followed here one by one on a stack 
 values but names, strings and numbers; nothing is imported, called or allocated. What passes is
 then loaded by torch with ``weights_only=True``, so two independent readers have to agree that a
 file is data.
+
+A few instructions can also ask for much: a tuple of tuples of itself has no end of values, bytes
+can be copied as often as they are named, and keys can be chosen so that a table of them takes for
+ever to fill. All of that is counted here, and refused long before it costs anything.
 """
 
 from __future__ import annotations
 
 import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from fingerprint.errors import InputRefused, MalformedFile, UnsafeFile
+from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, UnsafeFile
 from fingerprint.text import clean
 
 __all__ = ["Scan", "Storage", "Use", "scan"]
@@ -30,9 +34,17 @@ _MOST_ODD_KEYS = 10_000
 """Keys that are large numbers, tuples or what a call made: they can be chosen to share one hash,
 and n of them then take n² comparisons. Nothing that is saved beside weights has many."""
 _MOST_NAMES = 1000  # classes and functions; scripts leave a few dozen
-_LONGEST_KEY = 16  # entries of a tuple that is a key
+_MOST_LOOKUPS = 20_000_000  # names by calls: torch goes through all names at each
+_MOST_REPEATED = 2**28  # bytes that are named again, each time perhaps copied
+_LONGEST_KEY = 1000  # values of a tuple that is a key, those of tuples inside it included
+_DEEPEST = 500  # tuples in tuples
+_DEEPEST_KEY = 50  # tuples in tuples, which are hashed by recursion
 _SMALL = 2**60  # numbers below it are their own hash
 _SLACK = 2**20  # bytes that may be encoded more than the file holds
+_NEWEST_PROTOCOL = 3  # that torch's own reader of weights follows
+_OF_A_PART = ("builtins.getattr", "_operator.getitem")
+"""Functions with which classes inside others, and generic types, are named."""
+
 _STRINGS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING",
             "SHORT_BINSTRING")  # fmt: skip
 _NUMBERS = ("BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1")
@@ -51,7 +63,8 @@ class Use:
 
     Attributes:
         called: It is called, or an instance of it is made.
-        filled: What is then put into the result: ``items`` by key, or ``elements`` in order.
+        filled: What is then put into the result: ``items`` by key, ``elements`` in order, or a
+            ``state``.
     """
 
     called: bool = False
@@ -112,6 +125,29 @@ def _dotted(argument: str) -> str:
     return f"{IMPORT_MAPPING.get(module, module)}.{name}"
 
 
+def _strange(name: str, argument: Any) -> InputRefused | None:
+    """Says so where an instruction is none of those that torch writes."""
+    if name == "PROTO" and argument > _NEWEST_PROTOCOL:
+        return IncompatibleModel(
+            f"saved with pickle protocol {argument}, of which torch reads no weights safely; save "
+            "it again with the default protocol: torch.save(model.state_dict(), path)"
+        )
+    if name not in _OF_TORCH:
+        return UnsafeFile(f"the pickle uses {name}, which no saved state_dict does")
+    return None
+
+
+def _part(name: str, given: Sequence[Any]) -> str | None:
+    """Returns the name of a class inside another, or of a generic type; None for anything else."""
+    if len(given) != 2 or not isinstance(given[0], (_Named, _Made)):
+        return None
+    whole, part = given[0].name, given[1]
+    if name == "_operator.getitem":
+        return whole if whole.startswith("typing.") else None
+    plain = isinstance(part, str) and part.isidentifier() and not part.startswith("_")
+    return f"{whole}.{part}" if plain else None
+
+
 def _text(argument: Any) -> str:
     return argument.decode("latin1") if isinstance(argument, bytes) else str(argument)
 
@@ -125,13 +161,40 @@ class _Named:
 
 @dataclass(frozen=True)
 class _Made:
-    """The result of calling it."""
+    """The result of calling it, and how many bytes it holds where that is known."""
 
     name: str
+    size: int = 0
+
+
+class _Tuple(tuple[Any, ...]):
+    """A tuple, with how many values it holds in all, how deeply, and how many bytes."""
+
+    values: int
+    depth: int
+    size: int
+
+    @classmethod
+    def of(cls, items: Sequence[Any]) -> _Tuple:
+        made = cls(items)
+        inner = [item for item in items if isinstance(item, _Tuple)]
+        made.values = 1 + len(items) - len(inner) + sum(item.values for item in inner)
+        made.depth = 1 + max((item.depth for item in inner), default=0)
+        if made.depth > _DEEPEST:
+            raise UnsafeFile(f"the pickle has nested or long tuples, more than {_DEEPEST} deep")
+        made.size = sum(map(_size, items))
+        return made
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    return value.size if isinstance(value, (_Made, _Tuple)) else 0
 
 
 _OPAQUE = object()
-_HASHING = ("builtins.set", "builtins.frozenset", "collections.OrderedDict")
+_HASHING = ("builtins.set", "builtins.frozenset", "collections.OrderedDict",
+            "collections.Counter")  # fmt: skip
 """What torch calls and what hashes the entries of a list that it is given."""
 
 
@@ -142,9 +205,7 @@ def _odd(key: Any) -> bool:
 
 def _deep(key: Any) -> bool:
     """Whether hashing it could take long, or more stack than there is."""
-    if not isinstance(key, tuple):
-        return False
-    return len(key) > _LONGEST_KEY or any(isinstance(entry, tuple) for entry in key)
+    return isinstance(key, _Tuple) and (key.values > _LONGEST_KEY or key.depth > _DEEPEST_KEY)
 
 
 class _Machine:
@@ -159,7 +220,7 @@ class _Machine:
         self._odd_keys = 0
         self._elements = 0  # of lists, that would be odd keys if a list became a set
         self._nested = False  # whether a list holds nested or long tuples
-        self._encoded = 0
+        self._encoded = self._repeated = self._calls = 0
         self._position = 0
         self._steps: dict[str, Callable[[Any], None]] = {
             **dict.fromkeys(_STRINGS, self._string),
@@ -168,9 +229,9 @@ class _Machine:
             **dict.fromkeys(("BINGET", "LONG_BINGET", "GET"), self._get),
             **dict.fromkeys(("REDUCE", "NEWOBJ"), self._call),
             "NEWOBJ_EX": self._call_with_keywords,
-            "BUILD": lambda _: self._drop(1),
-            "EMPTY_TUPLE": lambda _: self._stack.append(()),
-            "TUPLE": lambda _: self._stack_push(tuple(self._to_mark())),
+            "BUILD": self._build,
+            "EMPTY_TUPLE": lambda _: self._stack.append(_Tuple.of(())),
+            "TUPLE": lambda _: self._stack_push(_Tuple.of(self._to_mark())),
             "TUPLE1": lambda _: self._tuple(1),
             "TUPLE2": lambda _: self._tuple(2),
             "TUPLE3": lambda _: self._tuple(3),
@@ -192,16 +253,20 @@ class _Machine:
             self._position = position or 0
             if count > _MAX_INSTRUCTIONS:
                 raise UnsafeFile(f"the pickle has more than {_MAX_INSTRUCTIONS} instructions")
-            if opcode.name not in _OF_TORCH and self.strange is None:
+            if self.strange is None:
                 # Noted, not raised: what follows may be worse, and is better told.
-                self.strange = UnsafeFile(
-                    f"the pickle uses {opcode.name}, which no saved state_dict does"
-                )
+                self.strange = _strange(opcode.name, argument)
             step = self._steps.get(opcode.name)
             if step is not None:
                 step(argument)
             else:
                 self._other(opcode)
+
+        if len(self.found.globals) * self._calls > _MOST_LOOKUPS:
+            raise UnsafeFile(
+                f"the pickle uses {len(self.found.globals)} classes and functions in {self._calls} "
+                "calls, more than any checkpoint"
+            )
 
     def _other(self, opcode: pickletools.OpcodeInfo) -> None:
         """Does to the stack what Python's own table says that the instruction does."""
@@ -222,6 +287,7 @@ class _Machine:
         self._stack.append(text)
 
     def _name(self, name: str) -> None:
+        self._calls += 1
         self.found.globals.setdefault(name, Use())
         if len(self.found.globals) > _MOST_NAMES:
             raise UnsafeFile(f"the pickle imports more than {_MOST_NAMES} classes and functions")
@@ -231,7 +297,13 @@ class _Machine:
         self._memo[int(place)] = self._stack[-1]
 
     def _get(self, place: Any) -> None:
-        self._stack.append(self._memo[int(place)])
+        value = self._memo[int(place)]
+        self._repeated += _size(value)
+        if self._repeated > _MOST_REPEATED:
+            raise UnsafeFile(
+                f"the pickle repeats more than {_MOST_REPEATED} bytes of what it holds once"
+            )
+        self._stack.append(value)
 
     def _mark(self, _: Any) -> None:
         self._marks.append(self._stack)
@@ -249,11 +321,12 @@ class _Machine:
         del self._stack[len(self._stack) - count :]
         return items
 
-    def _drop(self, count: int) -> None:
-        self._pop(count)
+    def _build(self, _: Any) -> None:
+        self._calls += 1
+        self._fill(self._pop(1), "state")
 
     def _tuple(self, size: int) -> None:
-        self._stack.append(tuple(self._pop(size)))
+        self._stack.append(_Tuple.of(self._pop(size)))
 
     def _fill(self, items: list[Any], how: str) -> None:
         target = self._stack[-1]
@@ -288,31 +361,42 @@ class _Machine:
         self._made()
 
     def _call(self, _: Any) -> None:
-        """Forgets a call; text encodings are looked at, since they can be chained to explode."""
+        """Forgets a call, but for those that torch really makes, which can be made to explode."""
         arguments = self._pop(1)[0]
         function = self._stack[-1]
-        if isinstance(function, _Named) and function.name == "_codecs.encode":
-            plain = isinstance(arguments, tuple) and len(arguments) == 2
-            if not plain or not isinstance(arguments[0], str) or arguments[1] != "latin1":
+        name = function.name if isinstance(function, _Named) else ""
+        given = arguments if isinstance(arguments, tuple) else ()
+        if name == "_codecs.encode":
+            if len(given) != 2 or not isinstance(given[0], str) or given[1] != "latin1":
                 raise UnsafeFile("the pickle calls _codecs.encode for something else than bytes")
-            self._encoded += len(arguments[0])
+            self._encoded += len(given[0])
             if self._encoded > self._position + _SLACK:
                 raise UnsafeFile("the pickle encodes one text over and over")
-        if isinstance(function, _Named) and function.name in _HASHING and arguments != ():
+        elif name == "builtins.bytearray":
+            if any(isinstance(value, int) for value in given):
+                raise UnsafeFile(f"the pickle calls {name} for something else than bytes")
+        elif name in _HASHING and arguments != ():
             self._hash(self._elements, nested=self._nested or _deep(arguments))
-        self._made()
+        elif name in _OF_A_PART:
+            part = _part(name, given)
+            if part is not None:
+                self._stack.pop()
+                self._name(part)
+                return
+        self._made(sum(map(_size, given)))
 
     def _call_with_keywords(self, _: Any) -> None:
-        self._drop(1)
+        self._pop(1)
         self._call(None)
 
-    def _made(self) -> None:
+    def _made(self, size: int = 0) -> None:
+        self._calls += 1
         function = self._pop(1)[0]
         if not isinstance(function, _Named):
             self._stack.append(_OPAQUE)
             return
         self.found.globals[function.name].called = True
-        self._stack.append(_Made(function.name))
+        self._stack.append(_Made(function.name, size))
 
     def _persistent(self, _: Any) -> None:
         """Records ``('storage', class, key, location, numel[, view])``."""

@@ -6,6 +6,7 @@ What torch's pruning, weight norm and spectral norm save, and what quantisers sa
 tensors, is plain arithmetic on plain tensors::
 
     weight_orig, weight_mask                      weight = orig * mask
+    weight, weight_mask (of zeros and ones)       weight = weight * mask
     weight_g, weight_v                            weight = g * v / |v|
     weight_orig, weight_u[, weight_v]             weight = orig / sigma
     parametrizations.weight.original0, original1  weight norm
@@ -16,7 +17,7 @@ tensors, is plain arithmetic on plain tensors::
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -24,12 +25,15 @@ from torch import Tensor
 from fingerprint.errors import IncompatibleModel
 from fingerprint.text import clean, listed
 
-__all__ = ["restored", "scaled"]
+__all__ = ["restored", "scaled", "unmasked"]
 
 _PACKED = re.compile(
     r"(^|\.)(qweight|qzeros|weight\.(absmax|quant_map|quant_state\b.*)|.*_packed)$"
 )
 _PARAMETRISED = re.compile(r"(?P<owner>(?:.*\.)?)parametrizations\.(?P<leaf>[^.]+)\.(?P<part>.+)")
+_INTEGER_LEAVES = {"qweight", "q_weight", "int_weight", "quantized_weight", "quant_weight"}
+"""What integers are called in the place of ``weight``."""
+
 _INTEGERS = ("_int8", "_int", "_q", "_quant", "_quantized", "._data", ".int_data", ".data",
              ".int_repr", ".q", "")  # fmt: skip
 _SCALES = ("{name}_scale", "{name}_scales", "{name}.scale", "{name}.scales", "{name}._scale",
@@ -71,6 +75,17 @@ def restored(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[st
     return left, tuple(notes)
 
 
+def unmasked(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a weight lies beside a mask that hides some of what it holds."""
+    for key in [key for key in tensors if key.endswith("_mask")]:
+        weight, mask = tensors.get(key.removesuffix("_mask")), tensors[key]
+        if weight is None or weight.shape != mask.shape or not _is_mask(mask):
+            continue
+        if bool((weight * mask != weight).any()):
+            return True
+    return False
+
+
 def scaled(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """Returns tensors with 8-bit floats multiplied by the scales that lie beside them.
 
@@ -96,11 +111,17 @@ def _is_small_float(tensor: Tensor) -> bool:
 def _masked(left: dict[str, Tensor]) -> list[str]:
     found = []
     for name in [key.removesuffix("_mask") for key in left if key.endswith("_mask")]:
-        original, mask = left.get(f"{name}_orig"), left.get(f"{name}_mask")
-        if original is not None and mask is not None and mask.shape == original.shape:
+        original, mask = left.get(f"{name}_orig"), left[f"{name}_mask"]
+        if original is None and _is_mask(mask):
+            original = left.get(name)
+        if original is not None and mask.shape == original.shape:
             _replace(left, name, original * mask, f"{name}_orig", f"{name}_mask")
             found.append(name)
     return found
+
+
+def _is_mask(mask: Tensor) -> bool:
+    return bool(((mask == 0) | (mask == 1)).all())
 
 
 def _weight_norms(left: dict[str, Tensor]) -> list[str]:
@@ -152,15 +173,19 @@ def _of_parts(parts: Mapping[str, Tensor]) -> Tensor | None:
         ({"original0", "original1"}, lambda: _weight_norm(parts["original0"], parts["original1"])),
         ({"original", "0._u", "0._v"},
          lambda: _spectral_norm(parts["original"], parts["0._u"], parts["0._v"])),
-        ({"original", "0.mask"}, lambda: parts["original"] * parts["0.mask"]),
+        ({"original", "0.mask"}, lambda: _product(parts["original"], parts["0.mask"])),
         ({"original"}, lambda: _normalised(parts["original"])),
     )  # fmt: skip
     return next((compute() for names, compute in kinds if parts.keys() == names), None)
 
 
+def _product(original: Tensor, mask: Tensor) -> Tensor | None:
+    return original * mask if original.shape == mask.shape else None
+
+
 def _normalised(original: Tensor) -> Tensor | None:
     """Spectral norm of a vector keeps no buffers: it is the vector at length one."""
-    if original.ndim != 1:
+    if original.ndim != 1 or not original.is_floating_point():
         return None
     normalised: Tensor = torch.nn.functional.normalize(original, dim=0)
     return normalised
@@ -168,6 +193,8 @@ def _normalised(original: Tensor) -> Tensor | None:
 
 def _weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor | None:
     """Returns ``g * v / |v|``, the norm taken over the axes along which ``g`` has size 1."""
+    if not (magnitude.is_floating_point() and direction.is_floating_point()):
+        return None
     if magnitude.numel() == 1:
         whole: Tensor = magnitude.reshape(()) * direction / torch.linalg.vector_norm(direction)
         return whole
@@ -186,18 +213,19 @@ def _weight_norm(magnitude: Tensor, direction: Tensor) -> Tensor | None:
 def _spectral_norm(original: Tensor, u: Tensor, v: Tensor | None) -> Tensor | None:
     """Divides by the largest singular value, as the stored vectors estimate it."""
     axis = next((axis for axis, size in enumerate(original.shape) if size == u.numel()), None)
-    if axis is None:
+    real = all(part is None or part.is_floating_point() for part in (original, u, v))
+    if axis is None or not real or u.ndim != 1 or original.ndim < 2:
         return None
     matrix = original.movedim(axis, 0).flatten(1)  # (len(u), others)
     if v is None:
         v = torch.nn.functional.normalize(matrix.T @ u, dim=0)
-    if v.numel() != matrix.shape[1]:
+    if v.shape != matrix.shape[1:]:
         return None
     return original / torch.dot(u, matrix @ v)
 
 
 def _dequantised(left: dict[str, Tensor], kinds: tuple[torch.dtype, ...]) -> list[str]:
-    packed = next((key for key in left if _PACKED.search(key)), None)
+    packed = next((key for key in left if _PACKED.search(key) and not _one_each(key, left)), None)
     if packed is not None:
         raise IncompatibleModel(
             f"tensor '{clean(packed)}' holds several quantised weights in one number, which is "
@@ -205,9 +233,8 @@ def _dequantised(left: dict[str, Tensor], kinds: tuple[torch.dtype, ...]) -> lis
         )
     found = []
     for key in [key for key, tensor in left.items() if tensor.ndim and tensor.dtype in kinds]:
-        for suffix in _INTEGERS:
-            name = key.removesuffix(suffix)
-            parts = _scale_of(name, left) if key.endswith(suffix) else None
+        for name in _names_of(key):
+            parts = _scale_of(name, left) if key in left else None
             if parts is None or key in parts:
                 continue
             weight = _scaled(left, key, *parts)
@@ -216,6 +243,21 @@ def _dequantised(left: dict[str, Tensor], kinds: tuple[torch.dtype, ...]) -> lis
                 found.append(name)
                 break
     return found
+
+
+def _one_each(key: str, left: Mapping[str, Tensor]) -> bool:
+    """Whether integers that are called as packed ones are hold one weight each."""
+    owner, _, leaf = key.rpartition(".")
+    unpacked = left[key].dtype in (torch.int8, torch.uint8)
+    return leaf == "qweight" and unpacked and f"{owner}.qzeros".lstrip(".") not in left
+
+
+def _names_of(key: str) -> Iterator[str]:
+    """Yields what a weight may be called whose integers are called ``key``."""
+    owner, dot, leaf = key.rpartition(".")
+    if leaf in _INTEGER_LEAVES:
+        yield f"{owner}{dot}weight"
+    yield from (key.removesuffix(suffix) for suffix in _INTEGERS if key.endswith(suffix))
 
 
 def _scale_of(name: str, left: Mapping[str, Tensor]) -> tuple[str, str] | None:
@@ -237,6 +279,8 @@ def _scaled(left: Mapping[str, Tensor], key: str, scale: str, zero: str) -> Tens
         return None
     if scale.endswith("SCB"):
         factor = factor / 127
+    if not zero and left[key].dtype == torch.uint8:
+        return None  # without a sign, these are shifted by what the file does not say
     if zero:
         shift = _spread(left[zero].float(), values)
         if shift is None:
@@ -256,14 +300,15 @@ def _spread(parts: Tensor, values: Tensor) -> Tensor | None:
         parts = parts.reshape([len(parts) if at == axis else 1 for at in range(values.ndim)])
     while parts.ndim > values.ndim and parts.shape[-1] == 1:
         parts = parts.squeeze(-1)
-    if parts.ndim < values.ndim and parts.shape == values.shape[: parts.ndim]:
+    rows = values.shape[:1] + (1,) * (parts.ndim - 1)
+    if parts.ndim < values.ndim and parts.shape in (values.shape[: parts.ndim], rows):
         parts = parts.reshape(*parts.shape, *[1] * (values.ndim - parts.ndim))
     if parts.ndim != values.ndim:
         return None
     for axis, size in enumerate(values.shape):
         blocks = parts.shape[axis]
         if blocks not in (1, size):
-            if size % blocks:
+            if not blocks or size % blocks:
                 return None
             parts = parts.repeat_interleave(size // blocks, dim=axis)
     return parts

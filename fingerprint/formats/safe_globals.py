@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,12 +50,12 @@ class Inert:
 
 
 class PlainDict:
-    """Becomes an empty plain dictionary, which may then be filled."""
+    """Becomes an empty ordered dictionary, which may then be filled and given a state."""
 
-    def __new__(cls, *args: Any) -> dict[Any, Any]:  # type: ignore[misc]
+    def __new__(cls, *args: Any) -> OrderedDict[Any, Any]:  # type: ignore[misc]
         """Ignores the arguments."""
         del args
-        return {}
+        return OrderedDict()
 
 
 class PlainList:
@@ -66,13 +67,37 @@ class PlainList:
         return []
 
 
+class ListWithState(list[Any]):
+    """Becomes an empty list that may be filled, and forgets its state."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        del args
+
+    def __setstate__(self, state: Any) -> None:
+        """Ignores the state."""
+        del state
+
+
+class Part:
+    """Becomes the class of inert objects, whatever part of whatever class is asked for."""
+
+    def __new__(cls, *args: Any) -> type[Inert]:  # type: ignore[misc]
+        """Ignores the arguments."""
+        del args
+        return Inert
+
+
 _TORCH = {
     "_codecs.encode", "builtins.set", "collections.OrderedDict", "torch.Size", "torch.device",
     "torch._utils._rebuild_parameter", "torch._utils._rebuild_tensor",
     "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3",
-    "torch.storage.UntypedStorage",
+    "builtins.bytearray", "builtins.complex", "torch.serialization._get_layout",
 }  # fmt: skip
 """What torch's own reader of weights rebuilds tensors with."""
+
+_TYPES = {"torch.Tensor", "torch.storage.UntypedStorage"}
+"""Types that may be named; called, they would allocate what they are told to."""
 
 _STORAGE = re.compile(r"torch\.[A-Za-z0-9]+Storage")
 _ARRAYS: dict[str, type] = {
@@ -84,15 +109,23 @@ _ARRAYS: dict[str, type] = {
 _DICTIONARIES = ("collections.Counter", "collections.defaultdict")
 _KNOWN = re.compile(
     r"argparse\.Namespace|types\.SimpleNamespace|typing\.\w+|functools\.partial|enum\.\w+"
-    r"|builtins\.(bool|bytes|complex|dict|float|frozenset|int|list|object|range|slice|str|tuple"
-    r"|type)"
-    r"|collections\.\w+|datetime\.(date|datetime|time|timedelta)|decimal\.Decimal"
+    r"|builtins\.(bool|bytes|dict|float|frozenset|int|list|object|range|slice|str|tuple|type"
+    r"|Ellipsis|NotImplemented)"
+    r"|collections\.\w+|datetime\.(date|datetime|time|timedelta|timezone)|decimal\.Decimal"
     r"|fractions\.Fraction|uuid\.UUID|pathlib\.(_local\.)?(Pure)?(Posix|Windows)?Path|re\.Pattern"
+    r"|re\._compile|types\.GenericAlias|zoneinfo\.ZoneInfo|logging\.(getLogger|Logger)"
     r"|numpy\.(dtypes\.\w+|bool_?|[a-z]+\d+|_?core\.multiarray\.scalar|_core\.multiarray\.scalar"
-    r"|random\._pickle\.__\w+_ctor)"
+    r"|random\._pickle\.__\w+_ctor|random\._(mt19937|pcg64|philox|sfc64|generator)\.\w+"
+    r"|random\.bit_generator\.\w+|random\.mtrand\.RandomState)"
     r"|torch\.torch_version\.TorchVersion"
 )
 """Names of which an instance is commonly left in a checkpoint, classes in small letters too."""
+
+_FUNCTIONS = re.compile(
+    r"builtins\.(abs|getattr|len|max|min|round|sorted|sum)|_operator\.(eq|ge|getitem|gt|le|lt|ne)"
+    r"|numpy\.\w+|torch\._C\._VariableFunctionsClass(\.\w+)?"
+)
+"""Functions of which the mere name is commonly left in a checkpoint, such as an activation's."""
 
 _LEFT_BESIDE = ("torch.nn.", "torch.optim.", "torch.distributions.", "torch.utils.data.",
                 "torch.amp.", "torch.cuda.amp.", "torch._C._nn.")  # fmt: skip
@@ -110,7 +143,8 @@ _REFUSED_TENSORS = {
     "torch._utils._rebuild_qtensor": "a quantised tensor",
     "torch._utils._rebuild_meta_tensor_no_storage": "a tensor on the meta device, without values",
     "torch._utils._rebuild_wrapper_subclass": "a tensor subclass",
-    "torch._tensor._rebuild_from_type_v2": "a tensor subclass",
+    "torch._tensor._rebuild_from_type_v2": "a tensor subclass, or attributes of a tensor",
+    "torch._utils._rebuild_parameter_with_state": "attributes of a parameter",
     "torch.distributed.tensor.DTensor": "a tensor spread over devices",
     "torch.ao.nn.quantized": "a quantised layer",
 }
@@ -123,7 +157,9 @@ def stand_ins(names: Mapping[str, Use]) -> list[Any]:
     Args:
         names: What a pickle imports, after :func:`require_allowed`.
     """
-    return [(_stand_in(name, use), name) for name, use in names.items() if not _torchs_own(name)]
+    own = [(_stand_in(name, use), name) for name, use in names.items() if not _torchs_own(name)]
+    # Of what a part is, instances may be made: the class that stands for it has to be known too.
+    return [*own, (Inert, f"{Inert.__module__}.{Inert.__qualname__}")]
 
 
 def holds_layers(names: Mapping[str, Use]) -> bool:
@@ -160,18 +196,26 @@ def _stand_in(name: str, use: Use) -> type:
         return _ARRAYS[name]
     if name in _DICTIONARIES or "items" in use.filled:
         return PlainDict
-    return PlainList if "elements" in use.filled else Inert
+    if name == "builtins.getattr":
+        return Part
+    if "elements" in use.filled:
+        return ListWithState if "state" in use.filled else PlainList
+    return Inert
 
 
 def _torchs_own(name: str) -> bool:
-    if name in _TORCH or _STORAGE.fullmatch(name):
+    if name in _TORCH or name in _TYPES or _STORAGE.fullmatch(name):
         return True
     module, _, leaf = name.rpartition(".")
     return module == "torch" and isinstance(getattr(torch, leaf, None), torch.dtype)
 
 
 def _allowed(name: str, use: Use) -> bool:
-    if _torchs_own(name) or name in _ARRAYS or _KNOWN.fullmatch(name):
+    if name in _ARRAYS or _KNOWN.fullmatch(name):
+        return True
+    if name in _TYPES or _FUNCTIONS.fullmatch(name):
+        return not use.called
+    if _torchs_own(name):
         return True
     is_class = name.rpartition(".")[2].lstrip("_")[:1].isupper()
     if use.called and not is_class:

@@ -7,7 +7,7 @@ What the caller states is used as stated. Images (1, 3 or 4 channels, no bounds 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.network.spec import InputSpec
-from fingerprint.text import first_line
+from fingerprint.text import clean, first_line
 
 __all__ = ["CANDIDATE_SIZES", "MAX_INPUT_SIZE", "check_normalisation", "describe_input"]
 __all__ += ["sample_inputs"]
@@ -73,9 +73,11 @@ def describe_input(
 
     Raises:
         UsageError: A value is out of range.
-        IncompatibleModel: No size was found that the network accepts.
+        IncompatibleModel: No size was found that the network accepts, or what the metadata say
+            in place of the caller cannot be.
     """
     warnings: list[str] = []
+    _check_metadata(settings, {"input_size": input_size, "mean": mean, "std": std})
     shape = _shape(module, settings, input_size, warnings)
     if not shape or min(shape) < 1:
         raise UsageError(f"input size: expected positive sizes such as 3,32,32, got {shape}")
@@ -116,6 +118,22 @@ def describe_input(
         std=tuple(map(float, std)),
     )
     return spec, tuple(warnings)
+
+
+def _check_metadata(settings: Mapping[str, Any], stated: Mapping[str, object]) -> None:
+    """Refuses metadata that no network can have, where the caller states nothing himself."""
+    possible: dict[str, Callable[[Any], bool]] = {
+        "input_size": lambda size: type(size) is int and size > 0,
+        "mean": math.isfinite,
+        "std": lambda deviation: math.isfinite(deviation) and deviation > 0,
+    }
+    for key, holds in possible.items():
+        values = list(settings.get(key) or ())
+        if stated[key] is None and not all(map(holds, values)):
+            raise IncompatibleModel(
+                f"the model's metadata: {key} cannot be {clean(values)}; "
+                f"set --{key.replace('_', '-')}"
+            )
 
 
 def check_normalisation(

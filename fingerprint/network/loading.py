@@ -185,6 +185,11 @@ def _of_file(
         except (IncompatibleModel, UnknownArchitecture) as error:
             refusals.append(error)
             continue
+        except UsageError as error:
+            if arch is not None:
+                raise
+            # Nobody but the file's metadata named that architecture.
+            raise IncompatibleModel(f"the model's metadata: {error}; or give --arch") from error
         others = [
             other.key or "the file itself"
             for other in weights.entries[index + 1 :]

@@ -7,10 +7,14 @@ import enum
 import fractions
 import functools
 import io
+import ipaddress
+import logging
 import pathlib
 import pickle
 import re
+import struct
 import time
+import typing
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -178,8 +182,32 @@ class Names(list):  # type: ignore[type-arg]
     """A list of the user's own."""
 
 
+class Attributed(dict):  # type: ignore[type-arg]
+    """A dictionary whose entries are attributes too, as configurations often are."""
+
+    def __init__(self, **entries: Any) -> None:
+        super().__init__(entries)
+        self.__dict__.update(entries)
+
+
+class Callbacks(list):  # type: ignore[type-arg]
+    """A list with something beside its elements."""
+
+    def __init__(self, *elements: Any) -> None:
+        super().__init__(elements)
+        self.called = 0
+
+
 class Colour(enum.Enum):
     RED = 1
+
+
+class Outer:
+    class Inner:
+        """A class inside another."""
+
+    def method(self) -> None:
+        """A method."""
 
 
 BESIDE: dict[str, Callable[[], Any]] = {
@@ -196,6 +224,25 @@ BESIDE: dict[str, Callable[[], Any]] = {
     "a list of one's own": lambda: Names(["a", "b"]),
     "a choice": lambda: Colour.RED,
     "a fraction": lambda: fractions.Fraction(1, 3),
+    "a class inside another": lambda: Outer.Inner,
+    "an object of a class inside another": Outer.Inner,
+    "a bound method": lambda: Outer().method,
+    "an activation": lambda: torch.relu,
+    "a function of Python's": lambda: max,
+    "a function of NumPy's": lambda: np.mean,
+    "attributes": lambda: Attributed(a=1, b=Config()),
+    "a list with attributes": lambda: Callbacks("a", Config()),
+    "a time with its zone": lambda: datetime.datetime.now(datetime.UTC),
+    "an expression": lambda: re.compile("a+"),
+    "a type of elements": lambda: typing.Literal["a"],
+    "a generic type": lambda: list[int],
+    "bytes that change": lambda: bytearray(b"abc"),
+    "an ellipsis": lambda: ...,
+    "a type of tensors": lambda: torch.Tensor,
+    "a layout": lambda: torch.strided,
+    "a generator": lambda: np.random.default_rng(0),
+    "a generator of old": lambda: np.random.RandomState(0),
+    "a log": lambda: logging.getLogger("training"),
     "a state of NumPy's": lambda: np.random.default_rng(0).bit_generator.state,
 }
 
@@ -239,9 +286,34 @@ def test_names_that_only_harm_needs_are_refused_by_name(
         read_weights(write(data))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"cposix\nsystem\nX\x08\0\0\0__call__\x86R",
+        b"cmine\nnet\nX\x0b\0\0\0__globals__\x86R",
+        b"cmine\nnet\n]\x86R",
+    ],
+    ids=["of a harmful one", "of Python's own", "of no text"],
+)
+def test_parts_are_named_only_of_what_may_be_named(write: Callable[..., str], text: bytes) -> None:
+    call = b"\x80\x02cbuiltins\ngetattr\n" + text + b"."
+    data = rewritten(saved({"w": torch.ones(2)}), lambda n, c: call if n.endswith(".pkl") else c)
+    with pytest.raises(UnsafeFile, match=r"builtins\.getattr|posix\.system"):
+        read_weights(write(data))
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_a_newer_protocol_is_refused_with_the_way_out(
+    write: Callable[..., str], protocol: int
+) -> None:
+    path = write(saved(small().state_dict(), pickle_protocol=protocol))
+    with pytest.raises(IncompatibleModel, match=f"protocol {protocol}.*default protocol"):
+        read_weights(path)
+
+
 def test_another_class_is_refused_with_its_exact_type(write: Callable[..., str]) -> None:
-    content = {"state_dict": small().state_dict(), "zone": datetime.UTC}
-    with pytest.raises(UnsafeFile, match=r"datetime\.timezone"):
+    content = {"state_dict": small().state_dict(), "at": ipaddress.ip_address("::1")}
+    with pytest.raises(UnsafeFile, match=r"ipaddress\.IPv6Address"):
         read_weights(write(saved(content)))
 
 
@@ -318,6 +390,49 @@ def test_text_encodings_cannot_be_chained_into_a_bomb(write: Callable[..., str])
         read_weights(write(data))
 
 
+def text(value: bytes) -> bytes:
+    return b"X" + struct.pack("<I", len(value)) + value
+
+
+LARGE = b"J\xff\xff\xff\x7f\x85R"
+BYTES = b"c_codecs\nencode\n" + text(b"a" * 2**22) + b"q\x01" + text(b"latin1") + b"q\x02\x86R"
+FLOATS = b"cnumpy\ndtype\n" + text(b"f4") + b"K\x00K\x01\x87R(K\x03" + text(b">") + (
+    b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+)  # fmt: skip
+ARRAY = (
+    b"cnumpy._core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b") + b"\x87R"
+    b"(K\x01J" + struct.pack("<i", 2**20) + b"\x85h\x04\x89h\x03tb"
+)
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "a count of one hash": lambda: (
+        b"ccollections\nCounter\n](" + b"".join(_Bomb.numbers(20_000)) + b"e\x85R"
+    ),
+    "many names for many calls": lambda: (
+        b"]("
+        + b"".join(map(_named, range(500)))
+        + b"cmine\nC\nq\x01"
+        + b"h\x01)\x81" * 50_000
+        + b"e"
+    ),
+    "arrays of the same bytes": lambda: (
+        b"](" + BYTES + b"q\x03" + FLOATS + b"q\x04" + ARRAY * 1000 + b"e"
+    ),
+    "a storage out of nothing": lambda: b"ctorch.storage\nUntypedStorage\n" + LARGE,
+    "a tensor out of nothing": lambda: b"ctorch\nTensor\n" + LARGE,
+    "bytes out of nothing": lambda: b"cbuiltins\nbytearray\n" + LARGE,
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_pickle_cannot_ask_for_much(write: Callable[..., str], name: str) -> None:
+    pickled = b"\x80\x02" + BOMBS[name]() + b"."
+    data = rewritten(saved({"w": torch.ones(2)}), lambda n, c: pickled if n.endswith(".pkl") else c)
+    path, begun = write(data), time.process_time()
+    with pytest.raises(UnsafeFile):
+        read_weights(path)
+    assert time.process_time() - begun < 10
+
+
 class _Bomb:
     """Pickles as the given instructions of protocol 2."""
 
@@ -335,10 +450,6 @@ class _Bomb:
 
 def _named(index: int) -> bytes:
     return b"cmine\nC%d\n" % index
-
-
-def _text(text: bytes) -> bytes:
-    return b"X" + len(text).to_bytes(4, "little") + text
 
 
 @pytest.mark.parametrize(
@@ -360,7 +471,7 @@ def _text(text: bytes) -> bytes:
         (b"})" + b"q\x01h\x01\x86" * 60 + b"K\x01s", "nested or long tuples"),
         (b"](" + b"".join(map(_named, range(2000))) + b"e", "more than 1000 classes"),
         (
-            b"](c_codecs\nencode\n" + _text(b"a" * 2**20) + b"q\x01" + _text(b"latin1")
+            b"](c_codecs\nencode\n" + text(b"a" * 2**20) + b"q\x01" + text(b"latin1")
             + b"q\x02\x86R" + b"c_codecs\nencode\nh\x01h\x02\x86R" * 3 + b"e",
             "over and over",
         ),

@@ -18,6 +18,8 @@ FOREIGN = {
     "gguf": (b"GGUF\x03\0\0\0" + PAD, "GGUF"),
     "onnx": (b"\x08\x08\x12\x07pytorch" + PAD, "ONNX"),
     "onnx of another tool": (b"\x08\x07\x12\x0cskl2onnx.ai." + PAD, "ONNX"),
+    "onnx of nobody": (b"\x08\x07:\xa0\x01" + PAD, "ONNX"),
+    "a newer core ml network": (b"\x08\x04\x12\x10\n\x0ecom.apple.CoreML" + PAD, "Core ML"),
     "onnx without a maker": (b"\x08\x03:\xff\x01\n\x05graph" + PAD, "ONNX"),
     "tflite": (b"\x1c\0\0\0TFL3" + PAD, "TensorFlow Lite"),
     "executorch": (b"\0\0\0\0ET12" + PAD, "ExecuTorch"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,9 @@ def test_a_preprocessors_configuration_says_size_and_normalisation(
         {"architecture": "test_resnet", "model_args": {"pretrained": True}},
         {"architecture": "test_resnet", "pretrained_cfg": {"input_size": [3, 10**7, 10**7]}},
         {"architecture": "test_resnet", "pretrained_cfg": {"input_size": [3, 0, 0]}},
+        {"architecture": "test_resnet", "pretrained_cfg": {"input_size": [3, 32.5, 32.5]}},
+        {"architecture": "test_resnet", "pretrained_cfg": {"input_size": [3, math.inf, 32]}},
+        {"architecture": "test_resnet", "pretrained_cfg": {"mean": [math.nan] * 3}},
         {"architecture": "test_resnet", "pretrained_cfg": {"std": [0, 0, 0]}},
     ],
     ids=str,
@@ -187,8 +191,20 @@ def test_a_hostile_configuration_fetches_nothing_and_is_refused(
 ) -> None:
     save_file(resnet.state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises((UsageError, InputRefused)):
+    with pytest.raises(InputRefused, match=r"metadata|input size"):
         load_model(tmp_path)
+
+
+def test_a_configuration_that_cannot_be_does_not_matter_where_the_caller_says_better(
+    resnet: nn.Module, tmp_path: Path
+) -> None:
+    save_file(resnet.state_dict(), tmp_path / "model.safetensors")
+    wrong = {"input_size": [3, math.inf, 32], "mean": [math.nan] * 3, "std": [0] * 3}
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architecture": "test_resnet", "pretrained_cfg": wrong})
+    )
+    model = load_model(tmp_path, input_size=(3, 32, 32), mean=(0.5,), std=(0.5,))
+    assert model.input == InputSpec(shape=(3, 32, 32), mean=(0.5,), std=(0.5,))
 
 
 @pytest.mark.parametrize(

@@ -291,6 +291,20 @@ def test_parametrised_weights_are_computed_and_said(how: str, prefix: str, tmp_p
     assert any("and computed: " in warning for warning in model.warnings)
 
 
+@pytest.mark.parametrize("prefix", ["", "model."])
+def test_masks_beside_weights_are_applied_where_they_hide_something(
+    prefix: str, tmp_path: Path
+) -> None:
+    network = net()
+    mask = (torch.arange(network.fc.weight.numel()) % 2).view_as(network.fc.weight)
+    state = {**network.state_dict(), "fc.weight_mask": mask.float()}
+    model = load(prefixed(prefix, state), tmp_path)
+    assert torch.equal(model.module.state_dict()["fc.weight"], network.fc.weight * mask)
+    assert any("masks" in warning for warning in model.warnings)
+    hidden = load(prefixed(prefix, {**state, "fc.weight": network.fc.weight * mask}), tmp_path)
+    assert hidden.digest == model.digest
+
+
 def test_a_parametrisation_that_tensors_do_not_tell_is_refused_by_name(tmp_path: Path) -> None:
     state, _ = parametrised(lambda n: parametrizations.orthogonal(n.fc))
     with pytest.raises(IncompatibleModel, match=r"fc\.weight.*remove_parametrizations"):
@@ -353,6 +367,9 @@ QUANTISED: dict[str, State] = {
     "renamed": pair("{n}_int8", "{n}_scale", by_row),
     "quanto": pair("{n}._data", "{n}._scale", by_row),
     "bitsandbytes": pair("{n}", "{o}.SCB", lambda w: (by_row(w)[0], by_row(w)[1] * 127)),
+    "a column of scales": pair("{n}", "{n}_scale", lambda w: (by_row(w)[0], by_row(w)[1][:, None])),
+    "unpacked": pair("{o}.qweight", "{o}.scales", by_row),
+    "integers of a name of their own": pair("{o}.int_weight", "{o}.weight_scale"),
     "zero points": quantised(with_zero_points),
     "blocks": quantised(in_blocks),
     "8-bit floats": pair("{n}", "{n}_scale", eight_bit_floats),
@@ -371,6 +388,12 @@ def test_small_numbers_with_scales_are_dequantised_and_said(
         error = (own[name].float() - tensor.float()).abs().max()
         assert error <= 0.05 * tensor.abs().max(), name
     assert any("dequantised" in warning for warning in model.warnings)
+
+
+def test_integers_without_sign_are_refused_without_their_zero_point(tmp_path: Path) -> None:
+    state = {k: v for k, v in QUANTISED["zero points"].items() if "zero_point" not in k}
+    with pytest.raises(IncompatibleModel):
+        load(state, tmp_path)
 
 
 def test_integers_without_scales_are_refused(tmp_path: Path) -> None:
