@@ -65,7 +65,11 @@ def clean(text: object, limit: int = LIMIT) -> str:
 
 def first_line(error: BaseException, *, limit: int = 200) -> str:
     """Returns the first line of an error's message, or its class name when it has none."""
-    lines = str(error).strip().splitlines()
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        # An error class of somebody else's code, whose message fails in its turn.
+        lines = []
     return clean(lines[0] if lines else type(error).__name__, limit=limit)
 
 

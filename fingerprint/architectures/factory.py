@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from fingerprint.architectures.architecture import Architecture, key_difference
 from fingerprint.errors import UsageError
@@ -114,6 +115,11 @@ def _call(
     if not isinstance(module, nn.Module):
         raise UsageError(
             f"arch: {architecture.text}: expected a torch module, got {type(module).__name__}"
+        )
+    if any(map(is_lazy, (*module.parameters(), *module.buffers()))):
+        raise UsageError(
+            f"arch: {architecture.text}: expected layers of known sizes, got lazy ones; run the "
+            "network on one input before it is returned"
         )
     return module
 

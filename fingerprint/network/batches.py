@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fingerprint.errors import IncompatibleModel
+from fingerprint.network.model import run_module
 from fingerprint.text import clean, first_line
 
 __all__ = ["check_batches", "require_any_batch"]
@@ -45,7 +46,7 @@ def check_batches(
     def ask(count: int, order: Tensor) -> Tensor:
         try:
             with torch.no_grad():
-                answers = take(module(order))
+                answers = take(run_module(module, order))
         except Exception as error:
             # The network's own code: it took two inputs, so the number is what it minds.
             raise IncompatibleModel(
@@ -88,7 +89,7 @@ def require_any_batch(module: nn.Module, single: Tensor) -> None:
     for size in _OTHER_SIZES:
         try:
             with torch.no_grad():
-                module(single.repeat(size, *[1] * (single.ndim - 1)))
+                run_module(module, single.repeat(size, *[1] * (single.ndim - 1)))
         except Exception:
             # Any failure means only that this is not the number either.
             continue

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fingerprint.errors import IncompatibleModel, UsageError
+from fingerprint.network.model import run_module
 from fingerprint.network.spec import InputSpec
 from fingerprint.text import clean, first_line
 
@@ -250,7 +251,7 @@ def _try_shapes(module: nn.Module) -> tuple[int, ...]:
     for shape in _candidates(module):
         try:
             with torch.no_grad():
-                module(torch.zeros(2, *shape, device=_device(module)))
+                run_module(module, torch.zeros(2, *shape, device=_device(module)))
         except Exception as error:
             # Any failure means only that this shape is not the one.
             failure = error

@@ -32,7 +32,7 @@ from fingerprint.formats.weights_file import WeightsFile, read_weights
 from fingerprint.network.batches import check_batches, require_any_batch
 from fingerprint.network.digest import weights_digest
 from fingerprint.network.inputs import describe_input, sample_inputs
-from fingerprint.network.model import Model
+from fingerprint.network.model import Model, run_module
 from fingerprint.network.outputs import SINGLE, describe_output, pick_output, take
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.text import clean, first_line, listed
@@ -243,7 +243,7 @@ def _try(
         inputs = inputs.to(first.dtype)
     try:
         with torch.no_grad():
-            answers: Any = module(spec.normalise(inputs[:2]))
+            answers: Any = run_module(module, spec.normalise(inputs[:2]))
     except Exception as error:
         # The network's own code runs here; whatever it raises, the input does not fit it.
         require_any_batch(module, spec.normalise(inputs[:1]))

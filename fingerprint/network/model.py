@@ -16,7 +16,26 @@ from fingerprint.network.outputs import as_rows
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.text import first_line
 
-__all__ = ["Model"]
+__all__ = ["Model", "run_module"]
+
+
+def run_module(module: nn.Module, x: Tensor) -> Any:
+    """Runs a module, whose code must not end the program as if all were well.
+
+    Args:
+        module: The network.
+        x: Inputs as its first layer takes them.
+
+    Raises:
+        IncompatibleModel: Its code exits without an error. Another exit stays one, such as that
+            of a signal.
+    """
+    try:
+        return module(x)
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise
+        raise IncompatibleModel("its code ends the program instead of answering") from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +86,7 @@ class Model:
     def _run(self, x: Tensor) -> Any:
         """Runs the module; an error of its own code is one of the model, not of this program."""
         try:
-            return self.module(x)
+            return run_module(self.module, x)
         except (MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:

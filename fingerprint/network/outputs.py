@@ -45,9 +45,11 @@ def pick_output(answers: Any, output: str | int | None) -> str | int | None:
             raise UsageError(f"output: the network returns one tensor, it has no '{output}'")
         return None
     fields = _fields(answers)
-    if not fields:
+    if not any(isinstance(value, Tensor) for value in fields.values()):
+        inner = f" of {type(next(iter(fields.values()))).__name__}" if fields else ""
         raise IncompatibleModel(
-            f"expected the network to return a tensor of logits, got {type(answers).__name__}"
+            "expected the network to return a tensor of logits, got "
+            f"{type(answers).__name__}{inner}"
         )
     if output is not None:
         wanted = _as_key(output, fields)

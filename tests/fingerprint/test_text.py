@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fingerprint.text import LIMIT, clean
+from fingerprint.text import LIMIT, clean, first_line
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,11 @@ def test_escapes_count_towards_the_limit_and_are_never_cut_in_half() -> None:
 def test_no_text_at_all_gets_a_control_or_format_character_through(text: str) -> None:
     for character in clean(text, 10_000):
         assert character == " " or unicodedata.category(character)[0] in "LMNPS"
+
+
+def test_an_error_whose_message_fails_is_named_by_its_class() -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    assert first_line(Broken()) == "Broken"

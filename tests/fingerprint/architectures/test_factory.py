@@ -116,3 +116,14 @@ def test_an_exit_that_tells_of_a_signal_stays_one(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="143"):
         build("nets_terminated:tiny")
+
+
+def test_layers_of_unknown_sizes_are_a_usage_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nets_lazy.py").write_text(
+        "from torch import nn\ndef tiny(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="lazy ones; run the network on one input"):
+        build("nets_lazy:tiny")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -388,3 +389,28 @@ def exported() -> set[str]:
 def test_the_room_exports_its_public_names(exported: set[str]) -> None:
     assert exported >= {"FileFacts", "InputSpec", "Model", "OutputSpec", "load_model"}
     assert isinstance(load_model(small(), input_size=(3, 8, 8)), Model)
+
+
+class Exits(nn.Module):
+    """A network whose code ends the program, at once or when it has answered a few times."""
+
+    def __init__(self, code: int | None, after: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(192, 3)
+        self.code, self.left = code, after
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.left -= 1
+        if self.left < 0:
+            sys.exit(self.code)
+        y: Tensor = self.fc(x.flatten(1))
+        return y
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_a_network_that_exits_as_if_all_were_well_is_refused(after: int) -> None:
+    """An exit code of 0 would look like a verdict that passed."""
+    with pytest.raises(IncompatibleModel, match="ends the program"):
+        load_model(Exits(None, after), input_size=(3, 8, 8))(torch.zeros(1, 3, 8, 8))
+    with pytest.raises(SystemExit, match="143"):
+        load_model(Exits(143, after), input_size=(3, 8, 8))(torch.zeros(1, 3, 8, 8))

@@ -77,9 +77,11 @@ def test_the_question_lists_the_names() -> None:
         pick_output({"first": ROWS, "second": ROWS}, None)
 
 
-@pytest.mark.parametrize("answers", ["cat", ["cat", "dog"], None, 3, (), {}], ids=str)
+@pytest.mark.parametrize(
+    "answers", ["cat", ["cat", "dog"], {"out": {"logits": None}}, None, 3, (), {}], ids=str
+)
 def test_answers_without_a_tensor_are_incompatible(answers: Any) -> None:
-    with pytest.raises((IncompatibleModel, UsageError)):
+    with pytest.raises(IncompatibleModel):
         describe_output(take(answers, pick_output(answers, None)), batch=2)
 
 
