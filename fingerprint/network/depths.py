@@ -84,8 +84,8 @@ class Depth:
     numbers for each input.
 
     Attributes:
-        name: The module whose output it is, with ``#2`` behind it if that is its second one in a
-            pass; ``features`` or ``logits``.
+        name: The module whose output it is, with ``#2`` behind it if that is its second in a
+            pass; ``features`` or ``logits``. A module of such a name gets a ``#1``.
         width: Numbers for each input.
         share: How much of a whole pass's work is done up to there, in (0, 1]: floating-point
             operations in products and convolutions.
@@ -262,32 +262,60 @@ def _spread(places: Iterable[_Seen], beside: list[_Seen]) -> list[_Seen]:
 
 def _listed(model: Model, x: Tensor) -> list[_Seen]:
     """Runs the network once and lists the places that a gradient reaches, in their order."""
-    counter = FlopCounterMode(display=False)
-    calls: Counter[tuple[str, bool]] = Counter()
-    noted: list[tuple[Place, int, int]] = []
-
-    def note(name: str, reads: bool, value: Any) -> None:
-        calls[name, reads] += 1
-        if _is_rows(value, len(x)):
-            place = Place(name, calls[name, reads], reads)
-            noted.append((place, value[0].numel(), counter.get_total_flops()))
-
+    log = _Log(len(x))
     features = penultimate(model)
     with ExitStack() as hooks:
         for name, module in model.module.named_modules():
             if features is not None and module is features.layer:
-                hooks.callback(_hook(module, True, partial(note, name, True)).remove)
+                hooks.callback(_hook(module, True, partial(log.note, name, True)).remove)
             if name:  # what the whole gives are the answers
-                hooks.callback(_hook(module, False, partial(note, name, False)).remove)
-        with _plain_kernels(), counter, torch.enable_grad():
+                hooks.callback(_hook(module, False, partial(log.note, name, False)).remove)
+        with _plain_kernels(), log.counter, torch.enable_grad():
             model(x.clone().requires_grad_())
-    work = counter.get_total_flops()
-    last_read = max((k for k, (place, _, _) in enumerate(noted) if place.reads), default=None)
-    return [
-        _Seen(_name(place), place, width, done / work, order)
-        for order, (place, width, done) in enumerate(noted)
-        if done and (not place.reads or order == last_read)
-    ]
+    return log.places()
+
+
+class _Log:
+    """What hooks note during one pass.
+
+    Attributes:
+        counter: Counts the work while it is entered.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self.counter = FlopCounterMode(display=False)
+        self._rows = rows
+        self._calls: Counter[tuple[str, bool]] = Counter()
+        self._noted: list[tuple[Place, int, int]] = []
+        self._last: tuple[Tensor | None, int] = (None, 0)
+
+    def note(self, name: str, reads: bool, value: Any) -> None:
+        """Notes what a module reads or gives, once where several give the very same tensor."""
+        self._calls[name, reads] += 1
+        if not _is_rows(value, self._rows):
+            return
+        place = Place(name, self._calls[name, reads], reads)
+        last, version = self._last
+        same = last is not None and value is last and last._version == version
+        if not reads and same:
+            # A block gives what its last module gives; what gives what it read is no place.
+            if not self._noted[-1][0].module.startswith(f"{name}."):
+                return
+            self._noted.pop()
+        self._noted.append((place, value[0].numel(), self.counter.get_total_flops()))
+        self._last = (None if reads else value, value._version)
+
+    def places(self) -> list[_Seen]:
+        """Returns what was noted, with the last of what was read."""
+        work = self.counter.get_total_flops()
+        last_read = max(
+            (k for k, (place, _, _) in enumerate(self._noted) if place.reads), default=None
+        )
+        return [
+            _Seen(_name(place), place, width, done / work, order)
+            for order, (place, width, done) in enumerate(self._noted)
+            if done and (not place.reads or order == last_read)
+        ]
 
 
 def _is_rows(value: Any, count: int) -> bool:
@@ -307,7 +335,8 @@ def _is_rows(value: Any, count: int) -> bool:
 def _name(place: Place) -> str:
     if place.reads:
         return FEATURES
-    return place.module if place.call == 1 else f"{place.module}#{place.call}"
+    first = place.call == 1 and place.module not in (FEATURES, LOGITS)
+    return place.module if first else f"{place.module}#{place.call}"
 
 
 def _is_cut(model: Model, x: Tensor, exchanged: Tensor, seen: _Seen) -> bool:
@@ -387,8 +416,9 @@ def _unnoticed(model: Model) -> Iterator[None]:
 def _plain_kernels() -> Iterator[None]:
     """Runs a block without kernels that do in one call what is not counted as one."""
     with (
-        torch.backends.mkldnn.flags(enabled=False),
-        torch.backends.cudnn.flags(enabled=False),
+        # None leaves what a caller has set.
+        torch.backends.mkldnn.flags(enabled=False, allow_tf32=None, fp32_precision=None),
+        torch.backends.cudnn.flags(enabled=False, allow_tf32=False),
         sdpa_kernel(SDPBackend.MATH),
     ):
         yield
