@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fingerprint.distances import answer_distance
 from fingerprint.precision import Precision
 
-__all__ = ["LEAST_PROBES", "Harms", "enough", "harms_of", "mean_ratio"]
+__all__ = ["LEAST_PROBES", "Harms", "Orbits", "enough", "harms_of", "mean_ratio", "orbits_of"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -109,3 +109,79 @@ def mean_ratio(harms: Harms, chosen: Mask) -> float:
     """Returns the geometric mean harm ratio of the chosen probes, each of which was answered."""
     logs = np.log(harms.harm[chosen]) - np.log(harms.control[chosen])
     return float(np.exp(logs.mean()))
+
+
+@dataclass(frozen=True, eq=False)
+class Orbits:
+    """How far probes and their turns move a model's answers, for N probes of k turns each.
+
+    Attributes:
+        harm: Of each probe, then of its turns, float64 of shape ``(N, k + 1)``, at least
+            ``least``; not finite where an answer is not.
+        least: What the answers can show of any of them, shape ``(N,)``.
+    """
+
+    harm: Array
+    least: Array
+
+    @property
+    def answered(self) -> Mask:
+        """Probes whose answers and whose turns' are all there."""
+        there: Mask = np.isfinite(self.harm).all(axis=1)
+        return there
+
+    @property
+    def moved(self) -> Mask:
+        """Probes where any of the orbit moved the answer; of the others nothing is known."""
+        with np.errstate(invalid="ignore"):
+            moved: Mask = self.answered & (self.harm.max(axis=1, initial=0.0) > self.least)
+        return moved
+
+    @property
+    def logs(self) -> Array:
+        """Natural logarithms of ``harm``."""
+        with np.errstate(divide="ignore"):
+            logs: Array = np.log(self.harm)
+        return logs
+
+    @property
+    def ratios(self) -> Array:
+        """Harm of each probe over the geometric mean of its turns', shape ``(N,)``.
+
+        Infinite where nothing moved, NaN where an answer is missing.
+        """
+        logs = np.where(self.answered[:, None] & (self.harm > 0), self.logs, np.nan)
+        ratios: Array = np.exp(logs[:, 0] - logs[:, 1:].mean(axis=1))
+        ratios[self.answered & ~self.moved] = np.inf
+        return ratios
+
+
+def orbits_of(
+    perturbed: NDArray[Any],
+    origin: NDArray[Any],
+    controls: NDArray[Any],
+    *,
+    known: Precision,
+    floor: float | None = None,
+) -> Orbits:
+    """Measures harm from answers, NaN where there is none.
+
+    Args:
+        perturbed: Answers to the probes, shape ``(N, classes)``.
+        origin: To their bases, the same shape.
+        controls: To their turns, shape ``(N, k, classes)``.
+        known: How precisely the answers are given, and of what kind they are.
+        floor: Least probability; the precision of the answers compared if omitted.
+    """
+    members = np.concatenate([perturbed[:, None], controls], axis=1)
+    count = members.shape[1]
+    harm = np.stack(
+        [
+            answer_distance(members[:, place], origin, known.kind, floor=floor)
+            for place in range(count)
+        ],
+        axis=1,
+    )
+    given = np.concatenate([origin[:, None], members], axis=1)
+    least = np.array([known.least_distance(rows) for rows in given])
+    return Orbits(np.maximum(harm, least[:, None]), least)

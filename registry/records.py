@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CURRENT", "fingerprint_of", "registered", "rows_of", "verified"]
 
-CURRENT = 1
-"""Version of the stored probes from which they are those that this release makes; the codec's
-second version writes the same probes another way. Importing the codec takes seconds that listing
-a registry has no use for."""
+CURRENT = 3
+"""Version of the stored probes that this release makes. Importing the codec, which says so too,
+takes seconds that listing a registry has no use for."""
 
 
 def rows_of(model: RegisteredModel, *, parent_id: int | None) -> tuple[ModelRow, FingerprintRow]:

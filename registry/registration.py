@@ -57,11 +57,8 @@ class Options(TypedDict, total=False):
         name: By default the file's name without the suffix.
         parent: The registered model it was derived from; kin are not screened against.
         from_scratch: The owner states that it was trained from scratch: it has no parent.
-        images: Natural base images, shape ``(B, *input.shape)``; by default plain colours.
+        images: Natural base images, shape ``(B, *input.shape)``; by default dead leaves.
         probes: How many probes to make.
-        start: The kind of start noise; ``auto`` chooses for this model.
-        decoys: How many networks learn to imitate the model, to bound its margin; together
-            they take about as long as the probes. 0 for none.
     """
 
     name: str | None
@@ -69,8 +66,6 @@ class Options(TypedDict, total=False):
     from_scratch: bool
     images: NDArray[Any] | None
     probes: int
-    start: str
-    decoys: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -309,16 +304,18 @@ def facts_of(fingerprint: Fingerprint, *, method: str) -> dict[str, Any]:
     """Returns what is kept of a fingerprint beside its bytes, plain JSON values."""
     import numpy as np
 
-    from fingerprint.probes.kinds import KINDS
-
     facts = {key: one for key, one in fingerprint.to_dict().items() if key not in _ELSEWHERE}
     depths = []
+    known = {depth.name: depth for depth in fingerprint.depths}
     for kind in dict.fromkeys(probe.kind for probe in fingerprint.probes):
         probes = [probe for probe in fingerprint.probes if probe.kind == kind]
         depths.append(
             {
                 "layer": kind,
-                "width": KINDS[kind].width(fingerprint.output, fingerprint.spaces),
+                "width": known[kind].width if kind in known else None,
+                "share": known[kind].share if kind in known else None,
+                "speaks_for": known[kind].speaks_for if kind in known else None,
+                "contrast": known[kind].contrast if kind in known else None,
                 "probes": len(probes),
                 "residual": float(np.median([probe.residual for probe in probes])),
                 "source_harm_ratio": float(np.median([probe.harm_ratio for probe in probes])),

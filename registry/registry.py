@@ -215,8 +215,6 @@ class Registry:
         wish: dict[str, Any] = dict(options)
         name, parent = wish.pop("name", None), wish.pop("parent", None)
         from_scratch = bool(wish.pop("from_scratch", False))
-        if "decoys" in wish:
-            wish["surrogates"] = wish.pop("decoys")
         settings = ExtractionSettings(**wish)
         name = checked_name(name) if name is not None else default_name(model)
         if parent is not None and from_scratch:

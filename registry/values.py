@@ -69,7 +69,10 @@ class RegisteredModel:
     @property
     def passes(self) -> float | None:
         """Forward-and-backward passes through the whole network; None if nobody counted."""
-        passes = self.facts["cost"].get("passes_per_probe")
+        cost = self.facts["cost"]
+        if "passes" in cost:
+            return float(cost["passes"])
+        passes = cost.get("passes_per_probe")
         return None if passes is None else float(passes) * self.probes
 
     def to_dict(self) -> dict[str, Any]:
@@ -85,7 +88,7 @@ class RegisteredModel:
             "output": dict(self.output),
             "spaces": list(self.facts["spaces"]),
             "depths": list(self.facts["depths"]),
-            "panel": 0,
+            "panel": int(self.facts.get("panel", 0)),
             "probes": self.probes,
             "source_harm_ratio": self.facts["source_harm_ratio"],
             "screened_against": list(self.facts["screened_against"]),

@@ -40,22 +40,10 @@ FromScratch = Annotated[
 # The least that can be tested, and the most that a verification should ask; the library's own
 # numbers, known here so that a mistake is told before a model is loaded.
 Probes = Annotated[int, typer.Option(min=6, max=480, help="How many probes to make.")]
-Start = Annotated[
-    str, typer.Option(metavar="KIND", help="Kind of start noise; auto chooses for this model.")
-]
-Decoys = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        max=100,
-        help="How many networks learn to imitate the model, to bound its margin, where it has few "
-        "outputs. Two take about as long as the probes; 0 leaves them out.",
-    ),
-]
 Data = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Pictures to use as base inputs; by default plain colours are used."
+        metavar="DIR", help="Pictures to use as base inputs; by default textures from the registry's seed."
     ),
 ]
 
@@ -78,8 +66,6 @@ def register(
     parent: Parent = None,
     from_scratch: FromScratch = False,
     probes: Probes = 24,
-    start: Start = "auto",
-    decoys: Decoys = 2,
     data: Data = None,
     registry: options.RegistryUrl = None,
 ) -> None:
@@ -98,8 +84,6 @@ def register(
                 from_scratch=from_scratch,
                 images=images,
                 probes=probes,
-                start=start,
-                decoys=decoys,
                 progress=progress,
             )
     for warning in registered.warnings:

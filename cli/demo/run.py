@@ -36,10 +36,6 @@ _FINE_TUNING_SEED = 11
 _PERMUTATION_SEED = 12
 _SOURCE_SEED, _INDEPENDENT_SEED, _OTHER_SEED = 0, 1, 6
 
-# On images as small and grey as these, networks of one task respond to black-and-white noise
-# in much the same way, so independent ones would come close to derived ones.
-_START = "uniform"
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Subject:
@@ -177,7 +173,7 @@ def run_demo(
         )
         for name, network in ((_SOURCE, source), (_OTHER, other)):
             model = workshop.model(network, key=name, factory=name)
-            registry.register(model, name=name, start=_START, from_scratch=True, progress=progress)
+            registry.register(model, name=name, from_scratch=True, progress=progress)
         rows = []
         for subject in _subjects(source, independent, workshop.data):
             suspect = workshop.model(subject.network, key=subject.key, factory=subject.factory)

@@ -5,8 +5,9 @@ holds one JSON text and whose tensors are the images, answers and linear part. N
 unpickled; sizes, types and finite values are checked before anything is used.
 
 The text is a document of its own, not what reports show: these bytes are hashed and committed to,
-and a report may say more tomorrow. Version 2 is canonical JSON, in which NaN and infinity are
-words. Version 1 was what reports showed at the time; it is read for good, and it holds the same.
+and a report may say more tomorrow. It is canonical JSON, in which NaN and infinity are
+words. Version 1 was what reports showed at the time, version 2 knew neither depths nor a panel and
+one control of each probe; both are read for good.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from safetensors.numpy import load, save
 from fingerprint.canonical import canonical
 from fingerprint.errors import FingerprintError, MalformedFile
 from fingerprint.network.spec import InputSpec, OutputSpec
-from fingerprint.probes.kinds import KINDS
-from fingerprint.probes.probe import CURRENT, Fingerprint, Probe, SpaceFacts
+from fingerprint.probes.probe import CURRENT, DepthFacts, Fingerprint, Probe, SpaceFacts
+from fingerprint.probes.turns import turns_of
 
 __all__ = ["MAX_BLOB", "VERSION", "decode", "encode"]
 
@@ -35,8 +36,11 @@ MAX_BLOB = 2**30
 """Largest blob that is read (1 GiB)."""
 
 _LINEAR = "linear."
-_ROWS = {1: "per_probe", 2: "probes"}
+_ROWS = {1: "per_probe", 2: "probes", 3: "probes"}
 """Where each version that is read keeps its probes."""
+_OLD_KINDS = ("network", "linear")
+"""What the probes of the first two versions are harmless for."""
+_MOST_TURNS = 7
 _DAMAGE = (
     SafetensorError,
     ArithmeticError,
@@ -56,13 +60,18 @@ def encode(fingerprint: Fingerprint) -> bytes:
         "bases": fingerprint.bases,
         "base_answers": fingerprint.base_answers,
         "harmless": fingerprint.harmless,
-        "answers": np.stack([probe.answer for probe in probes]),
-        "control_answers": np.stack([probe.control_answer for probe in probes]),
+        "answers": _stacked([probe.answer for probe in probes]),
+        "control_answers": _stacked([probe.control_answers for probe in probes]),
+        "panel_answers": fingerprint.panel_answers,
     }
     tensors |= {_LINEAR + key: value for key, value in fingerprint.linear_part.items()}
     contiguous = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
     metadata = {"fingerprint": canonical(_document(fingerprint))}
     return MAGIC + bytes([VERSION]) + save(contiguous, metadata=metadata)
+
+
+def _stacked(answers: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.stack(answers) if answers else np.empty((0, 0), dtype=np.float32)
 
 
 def _document(fingerprint: Fingerprint) -> dict[str, Any]:
@@ -108,6 +117,9 @@ def _document(fingerprint: Fingerprint) -> dict[str, Any]:
         "redrawn": fingerprint.redrawn,
         "cost": fingerprint.cost,
         "warnings": fingerprint.warnings,
+        "depths": [depth.to_dict() for depth in fingerprint.depths],
+        "turns": fingerprint.turns,
+        "relatives": fingerprint.relatives,
     }
 
 
@@ -164,8 +176,11 @@ def _fingerprint(
 ) -> Fingerprint:
     rows = document[_ROWS[version]]
     columns = tensors["harmless"], tensors["answers"], tensors["control_answers"]
-    if not rows or any(len(column) != len(rows) for column in columns):
+    panel = tensors["panel_answers"] if version > 2 else np.empty((0, 0), dtype=np.float32)
+    if any(len(column) != len(rows) for column in columns) or not (rows or len(panel)):
         raise MalformedFile(f"expected one image and answer for each of {len(rows)} probes")
+    depths = tuple(_depth(facts) for facts in document["depths"]) if version > 2 else ()
+    kinds = tuple(depth.name for depth in depths) or _OLD_KINDS
     return Fingerprint(
         model_digest=str(document["model_digest"]),
         input=InputSpec.from_dict(document["input"]),
@@ -176,7 +191,12 @@ def _fingerprint(
         bases=tensors["bases"],
         base_answers=tensors["base_answers"],
         probes=tuple(
-            Probe(harmless=image, answer=answer, control_answer=control, **_probe_facts(row))
+            Probe(
+                harmless=image,
+                answer=answer,
+                control_answers=control if version > 2 else control[None],
+                **_probe_facts(row, kinds),
+            )
             for row, image, answer, control in zip(rows, *columns, strict=True)
         ),
         spaces=tuple(SpaceFacts(**space) for space in document["spaces"]),
@@ -192,13 +212,31 @@ def _fingerprint(
         },
         warnings=tuple(str(line) for line in document["warnings"]),
         version=version,
+        depths=depths,
+        turns=tuple(int(turn) for turn in document["turns"]) if version > 2 else (),
+        relatives=tuple(map(str, document["relatives"])) if version > 2 else (),
+        panel_answers=panel,
     )
 
 
-def _probe_facts(row: Mapping[str, Any]) -> dict[str, Any]:
+def _depth(facts: Mapping[str, Any]) -> DepthFacts:
+    """Reads what is known of a depth."""
+    depth = DepthFacts(
+        name=str(facts["name"]),
+        width=None if facts["width"] is None else int(facts["width"]),
+        share=float(facts["share"]),
+        speaks_for="individual" if facts["speaks_for"] == "individual" else "family",
+        contrast=float(facts["contrast"]),
+    )
+    if facts["speaks_for"] != depth.speaks_for or not 0 <= depth.share < math.inf:
+        raise MalformedFile(f"expected a depth, got {facts!r}")
+    return depth
+
+
+def _probe_facts(row: Mapping[str, Any], kinds: tuple[str, ...]) -> dict[str, Any]:
     """Reads one probe's numbers; what else version 1 says of it is left out."""
-    if row["kind"] not in KINDS:
-        raise MalformedFile(f"expected a probe of kind {' or '.join(KINDS)}, got {row['kind']!r}")
+    if row["kind"] not in kinds:
+        raise MalformedFile(f"expected a probe of kind {' or '.join(kinds)}, got {row['kind']!r}")
     return {
         "kind": row["kind"],
         "base": int(row["base"]),
@@ -213,7 +251,15 @@ def _check(fingerprint: Fingerprint) -> None:
     """Checks shapes, types and values against what the fingerprint says of itself."""
     shape, classes = fingerprint.input.shape, fingerprint.output.classes
     dtype = np.uint8 if fingerprint.input.kind == "pixels" else np.float32
-    count = len(fingerprint.bases)
+    count, turns = len(fingerprint.bases), fingerprint.turns
+    most = len(turns_of(shape))
+    if len(set(turns)) != len(turns) or not all(0 <= turn < most for turn in turns):
+        raise MalformedFile(f"probe set: expected turns below {most}, each once, got {turns}")
+    if bool(turns) != bool(fingerprint.depths) or (turns and not fingerprint.probes):
+        raise MalformedFile("probe set: expected depths, turns and probes together")
+    names = [depth.name for depth in fingerprint.depths]
+    if len(set(names)) != len(names):
+        raise MalformedFile("probe set: expected depths of different names")
     expected = [
         ("bases", fingerprint.bases, (count, *shape), dtype),
         ("base answers", fingerprint.base_answers, (count, classes), np.float32),
@@ -222,8 +268,16 @@ def _check(fingerprint: Fingerprint) -> None:
     for probe in fingerprint.probes:
         expected += [
             ("answer", probe.answer, (classes,), np.float32),
-            ("control answer", probe.control_answer, (classes,), np.float32),
+            (
+                "control answers",
+                probe.control_answers,
+                (len(turns) or 1, classes),
+                np.float32,
+            ),
         ]
+    if len(fingerprint.panel_answers):
+        wide = (len(fingerprint.panel_answers), classes)
+        expected.append(("panel answers", fingerprint.panel_answers, wide, np.float32))
     for name, array, wanted, kind in expected:
         if array.shape != wanted or array.dtype != kind or array.size == 0:
             raise MalformedFile(
@@ -232,7 +286,24 @@ def _check(fingerprint: Fingerprint) -> None:
             )
         if not np.isfinite(array).all():
             raise MalformedFile(f"probe set: expected finite {name}, got NaN or infinity")
+    if turns:
+        _check_room(fingerprint)
     if not all(0 <= probe.base < count for probe in fingerprint.probes):
         raise MalformedFile(f"probe set: expected bases below {count} in every probe")
     if not (math.isfinite(fingerprint.tolerance) and fingerprint.tolerance >= 0):
         raise MalformedFile(f"probe set: expected a tolerance, got {fingerprint.tolerance}")
+
+
+def _check_room(fingerprint: Fingerprint) -> None:
+    """Checks that every perturbation can be turned inside the bounds."""
+    low, high = (0, 255) if fingerprint.input.kind == "pixels" else fingerprint.input.bounds
+    bases = fingerprint.bases.astype(np.float64)
+    room = np.minimum(bases - low, high - bases).min()
+    for probe in fingerprint.probes:
+        if not 0 <= probe.base < len(bases):
+            raise MalformedFile(f"probe set: expected bases below {len(bases)} in every probe")
+        size = np.abs(probe.harmless.astype(np.float64) - bases[probe.base]).max()
+        if size > room * (1 + 1e-6):
+            raise MalformedFile(
+                f"probe set: expected perturbations of at most {room:g}, got one of {size:g}"
+            )

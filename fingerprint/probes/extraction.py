@@ -2,51 +2,64 @@
 
     fingerprint = extract(model, seed="...")
 
-The model is asked which kind of start noise suits it, candidates are solved from committed
-draws, rounded to inputs that can be sent, measured on the model itself and on the other
-registered models, and drawn again where they do not hold up.
+A pilot finds the early depth at which kin and strangers lie furthest apart; half of the probes are
+solved there, the others in what the last layer reads, outside the harmless sets of the model's
+relatives where there are any. Candidates start from committed draws, are rounded to inputs that can
+be sent, measured on the model itself and on the other registered models, and drawn again where they
+do not hold up.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fingerprint.canonical import plain
 from fingerprint.distances import answer_distance, answer_size
-from fingerprint.errors import NoInformation
-from fingerprint.harm import Harms, enough, mean_ratio
+from fingerprint.errors import FingerprintError, IncompatibleModel, NoInformation
 from fingerprint.network.checks import check_informative, require_deterministic
+from fingerprint.network.depths import LOGITS, Depth, depths_of
+from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.precision import Precision
+from fingerprint.probes.bases import dead_leaves
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
-from fingerprint.probes.kinds import KINDS, LinearProbes, NetworkProbes, ProbeKind, agreement
-from fingerprint.probes.probe import Fingerprint, Probe, ProbeRequest
-from fingerprint.probes.public import MAX_BASES, public_bases
+from fingerprint.probes.keeping import Keeper
+from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
+from fingerprint.probes.pilot import CONTRASTS, Pilot, early_kinds, pilot
+from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, ProbeRequest
+from fingerprint.probes.public import chosen_images
 from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
-from fingerprint.probes.simulated import SEVERE, simulated_modifications
-from fingerprint.probes.solving import Solved, Solver
-from fingerprint.probes.starts import StartChoice, choose_start
-from fingerprint.probes.surrogates import train_surrogates
+from fingerprint.probes.solving import Solver
+from fingerprint.probes.turns import turns_of
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with"]
 
-_ROUNDS = 4
+_ROUNDS = 2
 """Times a candidate is drawn at most."""
-
-_SOURCE_CEILING = 0.3
+_SOURCE_CEILING = 0.5
 """Harm ratio on the source above which a probe says too little about it."""
+_MOST_BASES = 12
+_ONE_DEPTH = 12
+"""Fewer probes than this are all of one depth."""
+_TURNS = 3
+"""Turns that each probe is held against: two depths of 12 give p-values down to 1e-7."""
+_LATE_PASSES = 20
+_MOST_RELATIVES = 2
+"""Relatives that individual probes are solved against; the others are screened against."""
 
 
 def extract(
@@ -54,11 +67,10 @@ def extract(
     *,
     seed: str,
     probes: int = 24,
-    start: str = "auto",
     others: Mapping[str, Model] | None = None,
     other_linear: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+    relatives: Mapping[str, Model] | None = None,
     images: NDArray[Any] | None = None,
-    decoys: int = 2,
     progress: Progress = silent,
 ) -> Fingerprint:
     """Solves for a model's probes and records its answers.
@@ -67,11 +79,10 @@ def extract(
         model: The source.
         seed: Registry seed; the public inputs and all starts derive from it.
         probes: See :class:`ExtractionSettings`, as for the other settings.
-        start: Kind of start noise, or ``auto``.
         others: Registered models to stay away from, by name; kin left out.
         other_linear: Stored linear parts of those whose weights are gone, by name.
-        images: Base inputs instead of plain colours.
-        decoys: How many surrogates are trained.
+        relatives: The model's ancestors and their other descendants, nearest first, by name.
+        images: Base inputs instead of dead leaves.
         progress: Called as ``progress(stage, done, total)``.
 
     Returns:
@@ -82,9 +93,14 @@ def extract(
             found that it ignores.
         UsageError: A setting is out of range.
     """
-    settings = ExtractionSettings(probes=probes, start=start, images=images, surrogates=decoys)
     return extract_with(
-        settings, model, seed=seed, others=others, other_linear=other_linear, progress=progress
+        ExtractionSettings(probes=probes, images=images),
+        model,
+        seed=seed,
+        others=others,
+        other_linear=other_linear,
+        relatives=relatives,
+        progress=progress,
     )
 
 
@@ -95,16 +111,27 @@ def extract_with(
     seed: str,
     others: Mapping[str, Model] | None = None,
     other_linear: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+    relatives: Mapping[str, Model] | None = None,
+    keep: Path | None = None,
     progress: Progress = silent,
 ) -> Fingerprint:
-    """Does what :func:`extract` does, with settings that were made before."""
+    """Does what :func:`extract` does, with settings that were made before.
+
+    Args:
+        settings: What shapes the fingerprint.
+        model: As for the other arguments, see :func:`extract`.
+        keep: A folder where solved probes are kept until all are, so that an extraction that was
+            interrupted goes on where it was.
+    """
     began = time.perf_counter()
     check_informative(model)
     require_deterministic(model)
-    plan = _planned(settings, model, seed, others or {}, other_linear or {}, progress)
-    drawn = _drawn(plan, progress)
-    imitated = _imitated(plan, drawn, progress)
-    return _fingerprint(plan, drawn, imitated, time.perf_counter() - began)
+    plan = _planned(settings, model, seed, others or {}, other_linear or {}, relatives or {}, progress)
+    keeper = Keeper(keep, model, plan.bases, [kind.name for kind in plan.kinds], seed)
+    drawn = _drawn(plan, keeper, progress)
+    found = _fingerprint(plan, drawn, time.perf_counter() - began)
+    keeper.forget()
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,11 +145,11 @@ class _Plan:
         bases: Public bases, shape ``(B, *input.shape)``.
         spaces: The model's harmless spaces.
         screen: The models to stay away from.
-        kinds: The kinds of probe, in the order in which rounds over the bases take turns.
-        solver: Solves all of them.
-        choice: How the start was chosen; None where the caller did.
-        pilot: What was solved in choosing, and need not be solved again.
-        modifications: How many modified copies probes are solved for as well.
+        kin: The relatives, which individual probes stay away from.
+        kinds: The kinds of probe, in the order of the network.
+        pilot: How the early depth was chosen.
+        turns: Which turns are controls.
+        solved_against: Names of the relatives in the solve.
     """
 
     model: Model
@@ -131,17 +158,11 @@ class _Plan:
     bases: NDArray[Any]
     spaces: HarmlessSpaces
     screen: Screen
+    kin: Screen
     kinds: tuple[ProbeKind, ...]
-    solver: Solver
-    choice: StartChoice | None
-    pilot: Mapping[ProbeRequest, Solved]
-    modifications: int
-
-    @property
-    def network(self) -> NetworkProbes:
-        """How probes of the whole network are solved."""
-        (found,) = (kind for kind in self.kinds if isinstance(kind, NetworkProbes))
-        return found
+    pilot: Pilot
+    turns: tuple[int, ...]
+    solved_against: tuple[str, ...]
 
 
 def _planned(
@@ -150,27 +171,31 @@ def _planned(
     seed: str,
     others: Mapping[str, Model],
     other_linear: Mapping[str, Mapping[str, NDArray[Any]]],
+    relatives: Mapping[str, Model],
     progress: Progress,
 ) -> _Plan:
-    """Settles the bases, the harmless spaces, the screen, the start noise and the kinds."""
-    bases = public_bases(model.input, seed, min(MAX_BASES, settings.probes), settings.images)
+    """Settles the bases, the harmless spaces, the screen and the depths."""
+    count = settings.probes if settings.probes < _ONE_DEPTH else -(-settings.probes // 2)
+    bases = _bases(settings, model, seed, min(count, _MOST_BASES))
     progress("harmless spaces", 0, 1)
     spaces = find_spaces(model)
+    depths = depths_of(model)
     linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
-    network = NetworkProbes(model)
-    choice = (
-        choose_start(model, seed, bases, network, progress) if settings.start == "auto" else None
+    turns = tuple(range(min(_TURNS, len(turns_of(model.input.shape)))))
+    tried = pilot(
+        model,
+        early_kinds(model, depths, spaces.space),
+        seed=seed,
+        bases=bases,
+        turns=turns,
+        progress=progress,
     )
-    pilot = choice.pilot if choice else ()
-    copies = simulated_modifications(model, SEVERE) if network.cheap else ()
-    if copies:
-        network = NetworkProbes(model, agreement(model, copies, bases))
-        pilot = ()  # Solved for the model alone.
-    kinds: tuple[ProbeKind, ...] = (network,)
-    if spaces.space is not None:
-        panel = _linear_parts(others, linear)
-        kinds = (network, LinearProbes(spaces.space, model.input.bounds, panel))
-    start = choice.start if choice else settings.start
+    contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
+    late, solved_against = _late(depths, relatives, contrast)
+    early = _full(tried.best, spaces, model, _linear_parts(others, linear))
+    kinds = (late,) if early is None else (early, late)
+    if settings.probes < _ONE_DEPTH:
+        kinds = kinds[-1:] if relatives else kinds[:1]
     return _Plan(
         model=model,
         settings=settings,
@@ -178,12 +203,62 @@ def _planned(
         bases=bases,
         spaces=spaces,
         screen=Screen(others, linear, model.input),
+        kin=Screen(relatives, {}, model.input),
         kinds=kinds,
-        solver=Solver(model, seed=seed, start=start, bases=bases, kinds=kinds),
-        choice=choice,
-        pilot={solved.request: solved for solved in pilot},
-        modifications=len(copies),
+        pilot=tried,
+        turns=turns,
+        solved_against=solved_against,
     )
+
+
+def _bases(settings: ExtractionSettings, model: Model, seed: str, count: int) -> NDArray[Any]:
+    if settings.images is None:
+        return dead_leaves(model.input, seed, count)
+    return chosen_images(model.input, settings.images, seed, count)
+
+
+def _late(
+    depths: Sequence[Depth], relatives: Mapping[str, Model], contrast: float
+) -> tuple[ProbeKind, tuple[str, ...]]:
+    """Returns the kind of the late probes: individual where a relative can be asked."""
+    late = depths[-1]
+    if len(depths) > 1 and depths[-2].name == "features":
+        late = depths[-2]
+    views: list[Callable[[Tensor], Tensor]] = []
+    names: list[str] = []
+    for name, relative in relatives.items():
+        if len(views) < _MOST_RELATIVES and relative.input.domain == late.model.input.domain:
+            views.append(_view(late, relative))
+            names.append(name)
+    if not views:
+        return FeatureProbes(late, contrast=contrast, passes=_LATE_PASSES), ()
+    return IndividualProbes(late, views, contrast=contrast), tuple(names)
+
+
+def _view(depth: Depth, relative: Model) -> Callable[[Tensor], Tensor]:
+    """Returns a relative's own features at a depth, else its logits."""
+    if depth.name == LOGITS:
+        return logits_of(relative)
+    try:
+        there = depth.of(relative)
+        there(torch.zeros(1, *relative.input.shape, dtype=relative.dtype, device=relative.device))
+    except FingerprintError:
+        return logits_of(relative)
+    return there
+
+
+def _full(
+    best: ProbeKind | None,
+    spaces: HarmlessSpaces,
+    model: Model,
+    others: Sequence[LinearOperator],
+) -> ProbeKind | None:
+    """Returns the kind that the pilot chose, with all the passes it may have."""
+    if isinstance(best, FeatureProbes):
+        return FeatureProbes(best.depth, contrast=best.contrast)
+    if isinstance(best, LinearProbes) and spaces.space is not None:
+        return LinearProbes(spaces.space, model.input, contrast=best.contrast, others=others)
+    return None
 
 
 def _linear_parts(
@@ -203,14 +278,9 @@ class _Kept:
     distance: float  # least harm ratio over the other models
 
     @property
-    def has_room(self) -> bool:
-        """Whether its base left it room to move."""
-        return KINDS[self.probe.kind].has_room(converged=self.probe.converged)
-
-    @property
     def usable(self) -> bool:
-        """Whether it is harmless for the source, and not for want of room to move."""
-        return self.has_room and self.probe.harm_ratio <= _SOURCE_CEILING
+        """Whether it is harmless for the source."""
+        return self.probe.harm_ratio <= _SOURCE_CEILING
 
     @property
     def good(self) -> bool:
@@ -229,7 +299,7 @@ class _Drawn:
 
     Attributes:
         kept: One for each place.
-        passes: Forward-and-backward passes spent on them, and on those that were not kept.
+        passes: Passes through the whole network spent, on those that were not kept as well.
         redrawn: How many were drawn again.
         given_up: Other models that probes could not be told apart from.
     """
@@ -245,35 +315,41 @@ class _Drawn:
         return tuple(kept.probe for kept in self.kept)
 
 
-def _drawn(plan: _Plan, progress: Progress) -> _Drawn:
+def _drawn(plan: _Plan, keeper: Keeper, progress: Progress) -> _Drawn:
     """Solves one candidate for each place, then again for those that do not hold up."""
     requests = _first_requests(plan)
-    found = _candidates(plan, requests, frozenset(), progress)
-    following = {
-        base: 1 + max(one.draw for one in requests if one.base == base)
-        for base in {request.base for request in requests}
-    }
-    for _ in range(_ROUNDS - 1):
-        places = [place for place, kept in enumerate(found.kept) if not kept.good]
+    found = _candidates(plan, keeper, requests, frozenset(), progress)
+    for draw in range(1, _ROUNDS):
+        # Where a whole depth does not hold, another draw will not either.
+        hopeless = _hopeless(found)
+        places = [
+            place
+            for place, kept in enumerate(found.kept)
+            if not kept.good and kept.request.kind not in hopeless
+        ]
         if not places:
             break
-        again = []
-        for place in places:
-            kept = found.kept[place]
-            # A base on the edge of the box may have no room for a kind, whatever the draw.
-            kind = kept.request.kind if kept.has_room else plan.kinds[0].name
-            base = kept.request.base
-            again.append(ProbeRequest(kind, base, following[base]))
-            following[base] += 1
-        found = _better(found, places, _candidates(plan, again, found.given_up, progress))
-    usable = sum(probe.harm_ratio <= _SOURCE_CEILING for probe in found.probes)
-    if usable < len(found.probes) / 2:
+        again = [replace(found.kept[place].request, draw=found.kept[place].request.draw + len(requests) * draw) for place in places]
+        fresh = _candidates(plan, keeper, again, found.given_up, progress)
+        found = _better(found, places, fresh)
+    usable = sum(kept.usable for kept in found.kept)
+    if usable < len(found.kept) / 2:
         raise NoInformation(
             f"expected perturbations the network ignores, found {usable} of "
-            f"{len(found.probes)} probes below harm ratio {_SOURCE_CEILING}; "
+            f"{len(found.kept)} probes below harm ratio {_SOURCE_CEILING}; "
             "it has too few inputs for its outputs, or its gradients are blocked"
         )
     return found
+
+
+def _hopeless(found: _Drawn) -> set[str]:
+    """Depths of which hardly any candidate holds."""
+    kinds = {kept.request.kind for kept in found.kept}
+    return {
+        kind
+        for kind in kinds
+        if not any(kept.good for kept in found.kept if kept.request.kind == kind)
+    }
 
 
 def _better(found: _Drawn, places: Sequence[int], fresh: _Drawn) -> _Drawn:
@@ -290,91 +366,77 @@ def _better(found: _Drawn, places: Sequence[int], fresh: _Drawn) -> _Drawn:
 
 
 def _first_requests(plan: _Plan) -> list[ProbeRequest]:
-    """Deals the probes over bases, round by round; the kinds take turns at the rounds."""
+    """Deals the probes over the kinds, and those of a kind over the bases."""
     requests = []
-    for place in range(plan.settings.probes):
-        turn, base = divmod(place, len(plan.bases))
-        kind = plan.kinds[turn % len(plan.kinds)]
-        requests.append(ProbeRequest(kind.name, base, turn))
+    for turn, kind in enumerate(plan.kinds):
+        share = len(range(turn, plan.settings.probes, len(plan.kinds)))
+        for place in range(share):
+            draw, base = divmod(place, len(plan.bases))
+            requests.append(ProbeRequest(kind.name, base, draw))
     return requests
 
 
 def _candidates(
-    plan: _Plan, requests: Sequence[ProbeRequest], given_up: frozenset[str], progress: Progress
+    plan: _Plan,
+    keeper: Keeper,
+    requests: Sequence[ProbeRequest],
+    given_up: frozenset[str],
+    progress: Progress,
 ) -> _Drawn:
     """Solves requests, and measures what they do to the model and the others."""
-    missing = [request for request in requests if request not in plan.pilot]
-    fresh = plan.solver.solve(missing, progress)
-    known = {**plan.pilot, **{solved.request: solved for solved in fresh}}
-    solved = [known[request] for request in requests]
-    harmless = np.stack([one.harmless for one in solved])
-    own = measure(plan.model, plan.bases, harmless, requests)
-    ratios = own.harms.ratios
-    screened = plan.screen.screened(plan.bases, harmless, requests, given_up)
-    kept = tuple(
-        _Kept(
-            request=one.request,
-            distance=float(screened.least[place]),
-            probe=Probe(
-                kind=one.request.kind,
-                base=one.request.base,
-                draw=one.request.draw,
-                harmless=one.harmless,
-                answer=own.answers[place],
-                control_answer=own.control_answers[place],
-                residual=one.residual,
-                harm_ratio=float(ratios[place]),
-                converged=one.converged,
-            ),
-        )
-        for place, one in enumerate(solved)
-    )
-    return _Drawn(kept, sum(one.passes for one in fresh), screened.given_up)
+    solver = Solver(plan.model, seed=plan.seed, bases=plan.bases, kinds=plan.kinds)
+    solved = keeper.solved(solver, requests, progress)
+    kept: list[_Kept] = []
+    for kind in plan.kinds:
+        own = [one for one in solved if one.request.kind == kind.name]
+        if not own:
+            continue
+        harmless = np.stack([one.harmless for one in own])
+        rows = [one.request.base for one in own]
+        measured = measure(plan.model, plan.bases, harmless, rows, plan.turns)
+        screened = plan.screen.screened(plan.bases, harmless, rows, plan.turns, given_up)
+        given_up = screened.given_up
+        distances = screened.least
+        if kind.speaks_for == "individual":
+            # Kin that fall for individual probes are no reason to give them up.
+            near = plan.kin.screened(plan.bases, harmless, rows, plan.turns, frozenset())
+            distances = np.minimum(distances, near.least)
+        for place, one in enumerate(own):
+            kept.append(
+                _Kept(
+                    request=one.request,
+                    distance=float(distances[place]),
+                    probe=Probe(
+                        kind=kind.name,
+                        base=one.request.base,
+                        draw=one.request.draw,
+                        harmless=one.harmless,
+                        answer=measured.answers[place],
+                        control_answers=measured.control_answers[place],
+                        residual=one.residual,
+                        harm_ratio=float(measured.orbits.ratios[place]),
+                        converged=one.converged,
+                    ),
+                )
+            )
+    order = {request: place for place, request in enumerate(requests)}
+    kept.sort(key=lambda one: order[one.request])
+    return _Drawn(tuple(kept), sum(one.passes for one in solved), given_up)
 
 
-@dataclass(frozen=True)
-class _Imitated:
-    """What mere imitation gets: least harm ratios of the surrogates, and how many have none."""
-
-    ratios: tuple[float, ...] = ()
-    failed: int = 0
-
-
-def _imitated(plan: _Plan, drawn: _Drawn, progress: Progress) -> _Imitated:
-    """Trains surrogates and asks them the probes."""
-    if not plan.network.cheap:
-        return _Imitated()
-    count = plan.settings.surrogates
-    trained = train_surrogates(plan.model, seed=plan.seed, count=count, progress=progress)
-    requests = [kept.request for kept in drawn.kept]
-    harmless = np.stack([probe.harmless for probe in drawn.probes])
-    found = [
-        _least_ratio(measure(surrogate, plan.bases, harmless, requests).harms, requests)
-        for surrogate in trained
-    ]
-    ratios = tuple(ratio for ratio in found if ratio is not None)
-    return _Imitated(ratios, count - len(ratios))
-
-
-def _least_ratio(harms: Harms, requests: Sequence[ProbeRequest]) -> float | None:
-    """Returns the mean harm ratio of the kind where it is least, of those that can be tested."""
-    kinds = np.array([request.kind for request in requests])
-    rows = np.array([request.base for request in requests])
-    chosen = [harms.moved & (kinds == kind) for kind in sorted(set(kinds.tolist()))]
-    return min((mean_ratio(harms, one) for one in chosen if enough(one, rows)), default=None)
-
-
-def _fingerprint(plan: _Plan, drawn: _Drawn, imitated: _Imitated, seconds: float) -> Fingerprint:
-    """Puts the result together."""
-    model, probes = plan.model, drawn.probes
-    spent = drawn.passes + (plan.choice.passes if plan.choice else 0.0)
+def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
+    """Puts the result together; a depth whose probes do not hold for the source is left out."""
+    model = plan.model
+    hopeless = _useless(drawn)
+    probes = tuple(kept.probe for kept in drawn.kept if kept.probe.kind not in hopeless)
+    kinds = [kind for kind in plan.kinds if kind.name not in hopeless]
     return Fingerprint(
         model_digest=model.digest,
         input=model.input,
         output=model.output,
         seed=plan.seed,
-        parameters=_parameters(plan, imitated),
-        start=plan.solver.start,
+        parameters=_parameters(plan),
+        start="uniform",
         bases=plan.bases,
         base_answers=run(model, plan.bases),
         probes=probes,
@@ -383,50 +445,58 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, imitated: _Imitated, seconds: float
         device=_device_facts(model),
         screened_against=plan.screen.names,
         redrawn=drawn.redrawn,
-        cost={"seconds": seconds, "passes_per_probe": spent / plan.settings.probes},
+        cost={"seconds": seconds, "passes": drawn.passes + plan.pilot.passes},
         linear_part=to_arrays(plan.spaces.operator) if plan.spaces.operator else {},
-        warnings=_warnings(plan, drawn, imitated),
+        warnings=_warnings(plan, drawn, hopeless),
+        depths=tuple(
+            DepthFacts(
+                name=kind.name,
+                width=kind.width,
+                share=kind.share,
+                speaks_for=kind.speaks_for,
+                contrast=kind.contrast,
+            )
+            for kind in kinds
+        ),
+        turns=plan.turns,
+        relatives=tuple(plan.kin.names) if any(k.speaks_for == "individual" for k in kinds) else (),
     )
 
 
-def _parameters(plan: _Plan, imitated: _Imitated) -> dict[str, Any]:
-    agreed = plan.network.agreement
+def _useless(drawn: _Drawn) -> set[str]:
+    """Depths half of whose probes do not hold for the source."""
+    kinds = {kept.request.kind for kept in drawn.kept}
+    usable = {
+        kind: [kept.usable for kept in drawn.kept if kept.request.kind == kind] for kind in kinds
+    }
+    return {kind for kind, held in usable.items() if sum(held) < len(held) / 2}
+
+
+def _parameters(plan: _Plan) -> dict[str, Any]:
     parameters: dict[str, Any] = plain(
         {
-            "method": plan.network.method,
-            "modifications": plan.modifications,
-            "depth": agreed.depth if agreed else "logits",
-            "surrogates": imitated.ratios,
             "probes": plan.settings.probes,
-            "start": plan.solver.start,
-            "control": "symmetry",
-            "start_comparison": plan.choice.comparison if plan.choice else {},
-            "bases": "colours" if plan.settings.images is None else "images",
+            "control": "turn on the same base",
+            "pilot": [one.to_dict() for one in plan.pilot.tried],
+            "bases": "dead leaves" if plan.settings.images is None else "images",
             "screening_floor": FLOOR,
+            "solved_against": plan.solved_against,
         }
     )
     return parameters
 
 
-def _warnings(plan: _Plan, drawn: _Drawn, imitated: _Imitated) -> tuple[str, ...]:
-    probes = drawn.probes
+def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:
     lines = [*plan.model.warnings, *plan.spaces.warnings]
-    stuck = [probe.residual for probe in probes if not probe.converged]
-    if stuck:
-        lines.append(
-            f"the solver did not converge on {len(stuck)} of {len(probes)} probes "
-            f"(largest relative residual {max(stuck):.2g}); their harm on the source is recorded"
-        )
-    if imitated.failed:
-        lines.append(
-            f"{imitated.failed} of {plan.settings.surrogates} surrogates could not be trained: "
-            "they do not bound the margin"
-        )
     lines += [
         f"its probes act on {name!r} as on itself: declare kinship with --parent if it is kin"
         for name in sorted(drawn.given_up)
     ]
-    close = sum(kept.distance < FLOOR for kept in drawn.kept)
+    lines += [
+        f"no perturbation was found that it ignores at depth {name!r}: there are no such probes"
+        for name in sorted(useless)
+    ]
+    close = sum(kept.distance < FLOOR for kept in drawn.kept if kept.probe.kind not in useless)
     if close:
         lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
     return tuple(lines)

@@ -12,11 +12,18 @@ from numpy.typing import NDArray
 from fingerprint.canonical import canonical, sha256_of
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.controls import symmetry_controls
+from fingerprint.probes.turns import turned
 
-__all__ = ["CURRENT", "Fingerprint", "Probe", "ProbeRequest", "SpaceFacts", "symmetry_of"]
+__all__ = [
+    "CURRENT",
+    "DepthFacts",
+    "Fingerprint", "Probe", "ProbeRequest", "SpaceFacts", "symmetry_of"]
 
-CURRENT = 2
-"""Version of the document that new fingerprints are stored as; the first holds the same probes."""
+CURRENT = 3
+"""Version of the document that new fingerprints are stored as.
+
+The first two hold probes of plain bases and a turned control of each, its base turned with it.
+"""
 
 
 def symmetry_of(base: int, draw: int) -> int:
@@ -46,15 +53,15 @@ class Probe:
     """One harmless input of the source model, with what the source answered.
 
     Attributes:
-        kind: ``network`` (solved through the whole network) or ``linear`` (null space of the
-            first affine segment); see :mod:`fingerprint.probes.kinds`.
+        kind: Name of its depth among the fingerprint's; of old ones ``network`` (solved through
+            the whole network) or ``linear`` (null space of the first affine segment).
         base: Index of its base among the fingerprint's bases.
         draw: Which draw of the start noise it grew from; higher than its place when earlier
             draws were thrown away by screening.
         harmless: The input ``x + δ``, shape ``input.shape``, uint8 for pixels, else float32.
         answer: The source's answer to ``harmless``, shape ``(classes,)``, float32.
         residual: ``‖f(x+δ) − f(x)‖ / ‖f(x)‖`` the solver reached before rounding.
-        control_answer: The source's answer to the probe's control, the probe turned or mirrored.
+        control_answers: The source's answers to the probe's k controls, shape ``(k, classes)``.
         harm_ratio: Harm of δ over that of its control, on the source, after rounding.
         converged: Whether the solver met its tolerance.
     """
@@ -64,14 +71,14 @@ class Probe:
     draw: int
     harmless: Images
     answer: NDArray[np.float32]
-    control_answer: NDArray[np.float32]
+    control_answers: NDArray[np.float32]
     residual: float
     harm_ratio: float
     converged: bool
 
     @property
     def symmetry(self) -> int:
-        """Which symmetry makes its control."""
+        """Which symmetry makes the one control of an old probe."""
         return symmetry_of(self.base, self.draw)
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,6 +90,36 @@ class Probe:
             "residual": self.residual,
             "harm_ratio": self.harm_ratio,
             "converged": self.converged,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthFacts:
+    """What is known of one depth that a fingerprint has probes at.
+
+    Attributes:
+        name: What its probes and findings call it.
+        width: How many numbers are to stay as they are there; None if unknown.
+        share: How much of a pass through the whole network a pass to it costs, in [0, 1].
+        speaks_for: ``family`` where kin may share its probes, ``individual`` where they were
+            solved outside the harmless sets of its relatives.
+        contrast: Size of the noise its probes were solved from, as a share of the input's range.
+    """
+
+    name: str
+    width: int | None
+    share: float
+    speaks_for: Literal["family", "individual"]
+    contrast: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return {
+            "name": self.name,
+            "width": self.width,
+            "share": self.share,
+            "speaks_for": self.speaks_for,
+            "contrast": self.contrast,
         }
 
 
@@ -136,11 +173,17 @@ class Fingerprint:
         device: What the tolerance was measured on.
         screened_against: Names (or digests) of the models the probes were screened against.
         redrawn: How many candidates the screening threw away.
-        cost: Work spent: ``seconds``, and ``passes_per_probe`` (forward and backward).
+        cost: Work spent: ``seconds`` and ``passes`` through the whole network, forward and
+            backward (old ones: ``passes_per_probe``).
         linear_part: Matrix-free description of the first affine segment, for screening later
             models when the weights are gone; empty when it has no harmless space.
         warnings: One line each.
         version: Of the document it was read from, which decides how it is committed to.
+        depths: What its probes are harmless at, in the order of the network; old ones have none.
+        turns: Which turns of δ are the controls of each probe, as places in
+            :func:`~fingerprint.probes.turns.turns_of`; old ones have none.
+        relatives: Names of the relatives whose harmless sets individual probes lie outside of.
+        panel_answers: The source's answers to the registry's panel, shape ``(P, classes)``.
     """
 
     model_digest: str
@@ -161,27 +204,46 @@ class Fingerprint:
     linear_part: dict[str, NDArray[Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     version: int = CURRENT
+    depths: tuple[DepthFacts, ...] = ()
+    turns: tuple[int, ...] = ()
+    relatives: tuple[str, ...] = ()
+    panel_answers: NDArray[np.float32] = field(
+        default_factory=lambda: np.empty((0, 0), dtype=np.float32)
+    )
 
     @property
     def harmless(self) -> Images:
         """The probes' inputs, shape ``(N, *input.shape)``."""
+        if not self.probes:
+            return self.bases[:0]
         return np.stack([probe.harmless for probe in self.probes])
 
     @property
     def controls(self) -> Images:
-        """The symmetry control of each probe, shape ``(N, *input.shape)``."""
+        """The controls, shape ``(N * k, *input.shape)``: those of the first probe first."""
+        if self.turns:
+            bases = self.bases[[probe.base for probe in self.probes]]
+            found = turned(bases, self.harmless, self.turns)
+            return found.reshape(-1, *self.input.shape)
         return symmetry_controls(self.harmless, [probe.symmetry for probe in self.probes])
 
     @property
     def control_bases(self) -> Images:
-        """What the controls' harm is measured from: their bases, moved with them."""
+        """What the controls' harm is measured from, shape ``(N, *input.shape)``.
+
+        A turned δ lies on the probe's own base; an old control is turned with its base.
+        """
         bases = self.bases[[probe.base for probe in self.probes]]
+        if self.turns:
+            return bases
         return symmetry_controls(bases, [probe.symmetry for probe in self.probes])
 
     @property
-    def source_harm_ratio(self) -> dict[str, float]:
-        """Median and maximum harm ratio of the probes on the source itself."""
+    def source_harm_ratio(self) -> dict[str, float | None]:
+        """Median and maximum harm ratio of the probes on the source itself; None without any."""
         ratios = np.array([probe.harm_ratio for probe in self.probes])
+        if not len(ratios):
+            return {"median": None, "max": None}
         return {"median": float(np.median(ratios)), "max": float(ratios.max())}
 
     @property
@@ -210,6 +272,10 @@ class Fingerprint:
             "screened_against": list(self.screened_against),
             "redrawn": self.redrawn,
             "cost": self.cost,
+            "depths": [depth.to_dict() for depth in self.depths],
+            "turns": list(self.turns),
+            "relatives": list(self.relatives),
+            "panel": len(self.panel_answers),
             "per_probe": [probe.to_dict() for probe in self.probes],
             "warnings": list(self.warnings),
         }

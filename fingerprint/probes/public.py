@@ -10,57 +10,30 @@ from numpy.typing import NDArray
 
 from fingerprint.errors import UsageError
 from fingerprint.network.spec import InputSpec
-from fingerprint.solvers.noise import base_input, start_noise
+from fingerprint.probes.bases import ROOM
+from fingerprint.solvers.noise import base_input
 
-__all__ = ["MAX_BASES", "public_bases", "start_input"]
-
-MAX_BASES = 6
+__all__ = ["chosen_images", "public_bases"]
 
 _DRAWS = 16
 
 
-def public_bases(
-    spec: InputSpec, seed: str, count: int, images: NDArray[Any] | None = None
-) -> NDArray[Any]:
-    """Derives bases from the registry's seed and the input domain.
+def public_bases(spec: InputSpec, seed: str, count: int) -> NDArray[Any]:
+    """Derives the plain bases of old fingerprints from the registry's seed and the input domain.
 
     Args:
         spec: What the network takes; only its domain matters, not its normalisation.
         seed: Registry seed.
         count: Number of bases.
-        images: Base inputs to take instead of plain colours, shape ``(N, *spec.shape)``,
-            uint8 for pixels; chosen by the seed when there are more than needed.
 
     Returns:
         Bases of shape ``(count, *spec.shape)``.
-
-    Raises:
-        UsageError: There are too few images, or they do not fit the input.
     """
     label = f"nullprint|{seed}|{spec.domain}"
-    if images is not None:
-        return _chosen_images(spec, images, label, count)
     bases: list[NDArray[Any]] = []
     for place in range(count):
         bases.append(_unlike(bases, spec, f"{label}|base|{place}"))
     return np.stack(bases)
-
-
-def start_input(
-    spec: InputSpec, seed: str, start: str, *, model_digest: str, base: int, draw: int
-) -> NDArray[Any]:
-    """Derives the input a probe is solved from: start noise that is the model's own.
-
-    Args:
-        spec: What the network takes.
-        seed: Registry seed.
-        start: Kind of noise.
-        model_digest: Content digest of the source, so that nobody can pick a start by hand.
-        base: Index of the base.
-        draw: Counts the starts of this base.
-    """
-    label = f"nullprint|{seed}|{spec.domain}|start|{start}|{model_digest}|{base}|{draw}"
-    return start_noise(spec, start, label)
 
 
 def _unlike(others: list[NDArray[Any]], spec: InputSpec, label: str) -> NDArray[Any]:
@@ -77,7 +50,24 @@ def _unlike(others: list[NDArray[Any]], spec: InputSpec, label: str) -> NDArray[
     return drawn
 
 
-def _chosen_images(spec: InputSpec, images: NDArray[Any], label: str, count: int) -> NDArray[Any]:
+def chosen_images(
+    spec: InputSpec, images: NDArray[Any], seed: str, count: int
+) -> NDArray[Any]:
+    """Chooses base inputs among given ones by the seed, with room for a perturbation.
+
+    Args:
+        spec: What the network takes.
+        images: Shape ``(N, *spec.shape)``, uint8 for pixels, else float32.
+        seed: Registry seed.
+        count: Number of bases.
+
+    Returns:
+        Shape ``(count, *spec.shape)``: the inputs with their contrast reduced, so that they stay
+        ``ROOM`` away from both bounds.
+
+    Raises:
+        UsageError: There are too few images, or they do not fit the input.
+    """
     wanted = np.uint8 if spec.kind == "pixels" else np.float32
     if images.shape[1:] != spec.shape or images.dtype != wanted:
         raise UsageError(
@@ -86,8 +76,12 @@ def _chosen_images(spec: InputSpec, images: NDArray[Any], label: str, count: int
         )
     if len(images) < count:
         raise UsageError(f"base images: expected at least {count}, got {len(images)}")
+    label = f"nullprint|{seed}|{spec.domain}".encode()
     order = sorted(
         range(len(images)),
-        key=lambda place: hashlib.sha256(label.encode() + images[place].tobytes()).digest(),
+        key=lambda place: hashlib.sha256(label + images[place].tobytes()).digest(),
     )
-    return np.stack([images[place] for place in order[:count]])
+    chosen = np.stack([images[place] for place in order[:count]])
+    low, high = (0, 255) if spec.kind == "pixels" else spec.bounds
+    shrunk = low + ROOM * (high - low) + (1 - 2 * ROOM) * (chosen.astype(np.float64) - low)
+    return np.round(shrunk).astype(np.uint8) if spec.kind == "pixels" else shrunk.astype(np.float32)

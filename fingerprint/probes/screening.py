@@ -1,8 +1,7 @@
 """Would another registered model fall for this probe? Measured, candidate by candidate.
 
 For other models whose weights are at hand the harm ratio of each candidate is measured; where
-only a linear part was stored, its response to δ is compared with its response to the symmetry
-control of δ. A candidate below the floor on any of them is thrown away and drawn again.
+only a linear part was stored, its response to δ is compared with its response to δ turned. A candidate below the floor on any of them is thrown away and drawn again.
 """
 
 from __future__ import annotations
@@ -15,14 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fingerprint.harm import Harms, harms_of
+from fingerprint.harm import Orbits, orbits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import run, to_tensor
 from fingerprint.network.spec import InputSpec
 from fingerprint.operators.base import LinearOperator
 from fingerprint.precision import Precision, rounding
-from fingerprint.probes.controls import symmetry_controls
-from fingerprint.probes.probe import ProbeRequest
+from fingerprint.probes.turns import turned
 
 __all__ = ["FLOOR", "Measured", "Screen", "Screened", "measure"]
 
@@ -38,43 +36,45 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What a model answers to candidates and their controls.
+    """What a model answers to candidates and their turns.
 
     Attributes:
         answers: To the candidates, shape ``(N, classes)``.
-        control_answers: To their controls, shape ``(N, classes)``.
-        harms: How far both moved its answers.
+        control_answers: To their turns, shape ``(N, k, classes)``.
+        orbits: How far all of them moved its answers.
     """
 
     answers: NDArray[np.float32]
     control_answers: NDArray[np.float32]
-    harms: Harms
+    orbits: Orbits
 
 
 def measure(
     model: Model,
     bases: NDArray[Any],
     harmless: NDArray[Any],
-    requests: Sequence[ProbeRequest],
+    rows: Sequence[int],
+    turns: Sequence[int],
 ) -> Measured:
-    """Measures what candidates and their controls do to a model.
+    """Measures what candidates and their turns do to a model.
 
     Args:
         model: Whom to ask.
         bases: Public bases, shape ``(B, *input.shape)``.
         harmless: Candidates, shape ``(N, *input.shape)``.
-        requests: What each of them was solved for.
+        rows: Which base each of them has.
+        turns: Which turns are controls.
     """
-    rows = np.array([request.base for request in requests])
-    symmetries = [request.symmetry for request in requests]
-    own, mirrored = bases[rows], symmetry_controls(bases[rows], symmetries)
-    origin, control_origin = np.split(_run_distinct(model, np.concatenate([own, mirrored])), 2)
+    own = bases[list(rows)]
+    origin = run(model, bases)[list(rows)]
     answers = run(model, harmless)
-    control_answers = run(model, symmetry_controls(harmless, symmetries))
-    given = np.concatenate([origin, control_origin, answers, control_answers])
-    known = Precision.of(given, model.output.kind)
-    harms = harms_of(answers, origin, control_answers, control_origin, rows=rows, known=known)
-    return Measured(answers, control_answers, harms)
+    controls = turned(own, harmless, turns)
+    given = run(model, controls.reshape(-1, *model.input.shape))
+    control_answers = given.reshape(*controls.shape[:2], -1)
+    known = Precision.of(np.concatenate([origin, answers, given]), model.output.kind)
+    return Measured(
+        answers, control_answers, orbits_of(answers, origin, control_answers, known=known)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +114,11 @@ class Screen:
         self,
         bases: NDArray[Any],
         harmless: NDArray[Any],
-        requests: Sequence[ProbeRequest],
+        rows: Sequence[int],
+        turns: Sequence[int],
         given_up: frozenset[str] = frozenset(),
     ) -> Screened:
-        """Holds candidates against the other models.
+        """Holds candidates of one depth against the other models.
 
         A model on which most candidates fall below the floor is given up: redrawing does not
         help against a copy.
@@ -125,11 +126,12 @@ class Screen:
         Args:
             bases: Public bases, shape ``(B, *input.shape)``.
             harmless: Candidates, shape ``(N, *input.shape)``.
-            requests: What each of them was solved for.
+            rows: Which base each of them has.
+            turns: Which turns are controls.
             given_up: Models that earlier candidates were given up on.
         """
         least = np.full(len(harmless), np.inf)
-        for name, ratios in self._ratios(bases, harmless, requests):
+        for name, ratios in self._ratios(bases, harmless, rows, turns):
             if len(ratios) >= _TELLING and np.median(ratios) < FLOOR:
                 given_up |= {name}
             if name not in given_up:
@@ -137,31 +139,22 @@ class Screen:
         return Screened(least, given_up)
 
     def _ratios(
-        self, bases: NDArray[Any], harmless: NDArray[Any], requests: Sequence[ProbeRequest]
-    ) -> Iterator[tuple[str, Array]]:
-        for name, model in self.models.items():
-            yield name, measure(model, bases, harmless, requests).harms.ratios
-        for name, operator in self.linear.items():
-            yield name, self._response_ratios(operator, bases, harmless, requests)
-
-    def _response_ratios(
         self,
-        operator: LinearOperator,
         bases: NDArray[Any],
         harmless: NDArray[Any],
-        requests: Sequence[ProbeRequest],
-    ) -> Array:
-        origin = bases[[request.base for request in requests]]
-        symmetries = [request.symmetry for request in requests]
-        own = self._response(operator, harmless, origin)
-        control = self._response(
-            operator,
-            symmetry_controls(harmless, symmetries),
-            symmetry_controls(origin, symmetries),
-        )
-        size = float(np.maximum(own, control).max(initial=0.0))
-        least = np.full(len(own), rounding(size, operator.dtype) * operator.m**0.5)
-        return Harms(np.maximum(own, least), np.maximum(control, least), least).ratios
+        rows: Sequence[int],
+        turns: Sequence[int],
+    ) -> Iterator[tuple[str, Array]]:
+        for name, model in self.models.items():
+            yield name, measure(model, bases, harmless, rows, turns).orbits.ratios
+        own = bases[list(rows)]
+        controls = turned(own, harmless, turns)
+        for name, operator in self.linear.items():
+            members = [harmless, *(controls[:, place] for place in range(controls.shape[1]))]
+            harm = np.stack([self._response(operator, one, own) for one in members], axis=1)
+            size = float(harm.max(initial=0.0))
+            least = np.full(len(harm), rounding(size, operator.dtype) * operator.m**0.5)
+            yield name, Orbits(np.maximum(harm, least[:, None]), least).ratios
 
     def _response(
         self, operator: LinearOperator, inputs: NDArray[Any], origin: NDArray[Any]
@@ -172,10 +165,3 @@ class Screen:
             answer = operator.matvec(delta.to(device)).flatten(1).norm(dim=1)
         response: Array = answer.double().cpu().numpy()
         return response
-
-
-def _run_distinct(model: Model, inputs: NDArray[Any]) -> NDArray[np.float32]:
-    """Answers inputs of which many are equal: candidates share bases, plain ones do not turn."""
-    flat, places = np.unique(inputs.reshape(len(inputs), -1), axis=0, return_inverse=True)
-    answers = run(model, flat.reshape(-1, *model.input.shape))
-    return answers[places.reshape(-1)]

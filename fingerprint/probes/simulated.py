@@ -1,61 +1,116 @@
-"""Simulated modifications of a model: what a thief might have done to it, in milliseconds.
+"""Simulated kin and strangers of a model, in milliseconds: what a pilot judges depths by.
 
-They stand in for fine-tuned and quantised copies when the registration has to choose between
-kinds of start noise and where probes are to hold for more than the model; nothing about them
-enters a verdict.
+They stand in for copies that somebody trained further and for networks that share nothing but the
+architecture; nothing about them enters a verdict.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import copy
+import hashlib
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.utils import parametrize
+from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
+from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
-from fingerprint.lab.modifications import on_grid, with_weights, without_smallest
 from fingerprint.network.model import Model
 
-__all__ = ["MILD", "SEVERE", "Severity", "simulated_modifications"]
+__all__ = ["drifted", "stranger"]
+
+_DRIFT = 0.05
+"""Noise on weights, relative to their spread: about what an epoch of fine-tuning moves them by."""
+_SHIFT = 0.1
+"""Shift of running statistics, in standard deviations of what they describe."""
 
 
-@dataclass(frozen=True)
-class Severity:
-    """How much a modified copy differs from its source.
+def drifted(model: Model, seed: str) -> Model:
+    """Returns a copy as fine-tuning leaves one: all weights and statistics moved a little."""
+    generator = torch.Generator().manual_seed(_number(f"{seed}|{model.digest}|drift"))
 
-    Attributes:
-        noise: Standard deviation of noise on the weights, relative to theirs.
-        bits: Bits a weight is rounded to.
-        pruned: Share of the weights set to zero.
+    def noise(like: torch.Tensor) -> torch.Tensor:
+        return torch.randn(like.shape, generator=generator).to(like)
+
+    module = copy.deepcopy(model.module)
+    with torch.no_grad():
+        for weight in module.parameters():
+            if weight.is_floating_point() and weight.numel() > 1:
+                weight.data = weight + _DRIFT * weight.std() * noise(weight)
+        for part in module.modules():
+            if isinstance(part, _NormBase) and part.running_var is not None:
+                assert part.running_mean is not None
+                spread = part.running_var.sqrt()
+                part.running_mean += _SHIFT * spread * noise(spread)
+                part.running_var *= (_SHIFT * noise(spread)).exp()
+    return replace(model, module=module)
+
+
+def stranger(model: Model, seed: str) -> Model:
+    """Returns a network of the same architecture with fresh random weights.
+
+    Parameters nobody knows how to draw are shuffled. Buffers stay, apart from running statistics:
+    they hold masks, indices and fixed filters, without which an architecture is not itself.
     """
+    device = model.device
+    fresh = _unparametrised(copy.deepcopy(model.module).cpu())
+    before = {name: weight.detach().clone() for name, weight in fresh.named_parameters()}
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        # Not torch.manual_seed: it would seed all accelerators as well, for good.
+        torch.default_generator.manual_seed(_number(f"{seed}|{model.digest}|stranger"))
+        for part in fresh.modules():
+            _reset(part)
+        for name, weight in fresh.named_parameters():
+            known = before.get(name)
+            if known is not None and torch.equal(weight, known) and weight.is_floating_point():
+                order = torch.randperm(weight.numel())
+                weight.data = weight.data.flatten()[order].reshape(weight.shape)
+    module = fresh.to(device).eval().requires_grad_(False)
+    return replace(model, module=module)
 
-    noise: float
-    bits: int
-    pruned: float
+
+def _number(label: str) -> int:
+    return int.from_bytes(hashlib.sha256(label.encode()).digest()[:6], "big")
 
 
-MILD = Severity(noise=0.05, bits=6, pruned=0.2)
-"""Changes that large networks survive; harsher ones push every start to a ratio of one there,
-and nothing could be compared."""
+def _reset(part: nn.Module) -> None:
+    """Draws a part's weights anew where it knows how; by convention that takes no arguments."""
+    reset = getattr(part, "reset_parameters", None)
+    if not callable(reset):
+        return
+    try:
+        reset()
+    except Exception:
+        # Somebody's own method, with arguments or conditions of its own.
+        return
 
-SEVERE = Severity(noise=0.2, bits=4, pruned=0.5)
-"""Changes about as large as those of fine-tuning a small network."""
+
+def _unparametrised(module: nn.Module) -> nn.Module:
+    """Turns weights computed from others (norms, orthogonality) into plain ones, in place.
+
+    The others would keep the source's directions, or norms that fit its weights only.
+    """
+    for part in list(module.modules()):
+        if parametrize.is_parametrized(part):
+            _settle(part)
+        for hook in list(part._forward_pre_hooks.values()):
+            if isinstance(hook, WeightNorm):
+                remove_weight_norm(part, hook.name)
+            elif isinstance(hook, SpectralNorm):
+                remove_spectral_norm(part, hook.name)
+    return module
 
 
-def simulated_modifications(model: Model, severity: Severity) -> tuple[Model, ...]:
-    """Returns three copies: with noise on the weights, with rounded weights, and pruned."""
-    generator = torch.Generator().manual_seed(0)
+def _settle(part: nn.Module) -> None:
+    """Gives a parametrised part its weights' values as plain parameters.
 
-    def noised(weight: Tensor) -> Tensor:
-        noise = torch.randn(weight.shape, generator=generator).to(weight)
-        return weight + severity.noise * weight.std() * noise
-
-    def quantised(weight: Tensor) -> Tensor:
-        return on_grid(weight, severity.bits)
-
-    def pruned(weight: Tensor) -> Tensor:
-        return without_smallest(weight, severity.pruned)
-
-    return tuple(
-        replace(model, module=with_weights(model.module, change))
-        for change in (noised, quantised, pruned)
-    )
+    torch's own way deletes them from the class, which a copy shares with its original.
+    """
+    names = list(part._modules["parametrizations"]._modules)  # type: ignore[union-attr]
+    values = {name: getattr(part, name).detach().clone() for name in names}
+    del part._modules["parametrizations"]
+    part.__class__ = type(part).__bases__[0]
+    for name, value in values.items():
+        part.register_parameter(name, nn.Parameter(value, requires_grad=False))

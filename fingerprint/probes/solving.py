@@ -1,15 +1,14 @@
 """Solving probes: from a committed start to an input that can be sent.
 
-    solver = Solver(model, seed=seed, start="binary", bases=bases, kinds=(NetworkProbes(model),))
+    solver = Solver(model, seed=seed, bases=bases, kinds=(FeatureProbes(depth, contrast=0.1),))
     solver.solve(requests)     # a Solved for each, in their order
 
 What a probe becomes depends on its request alone: not on which others are wanted, in which order,
 nor on how many are solved at once, but for rounding. A processor may sum a batch of another size
-in another order (it does for a single input), and the robust solve in float32 carries that on over
-its steps, so that the probe comes out some per cent of δ elsewhere: as good a solution, near the
-same start. A verdict could move with it only where a harm ratio lies that close to the limit for
-the source or to the screening floor, so that one of the two is drawn again and the other is not,
-or that close to a margin.
+in another order (it does for a single input), and the solve carries that on over its steps, so that
+the probe comes out some per cent of δ elsewhere: as good a solution, near the same start. A verdict
+could move with it only where a harm ratio lies that close to the limit for the source, to the
+screening floor or to a margin.
 """
 
 from __future__ import annotations
@@ -19,13 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from fingerprint.network.model import Model
 from fingerprint.network.run import to_inputs, to_tensor
+from fingerprint.probes.bases import start_delta
 from fingerprint.probes.kinds import ProbeKind
 from fingerprint.probes.probe import ProbeRequest
-from fingerprint.probes.public import start_input
 from fingerprint.progress import Progress, silent
 
 __all__ = ["Solved", "Solver"]
@@ -43,7 +43,7 @@ class Solved:
         harmless: The input as it is sent, shape ``input.shape``.
         residual: Relative residual before rounding.
         converged: Whether the solver met its tolerance.
-        passes: Forward-and-backward passes spent.
+        passes: Forward-and-backward passes through the whole network spent.
     """
 
     request: ProbeRequest
@@ -54,28 +54,20 @@ class Solved:
 
 
 class Solver:
-    """Solves requests for one model, one kind of start and one set of bases.
+    """Solves requests for one model and one set of bases.
 
     Args:
         model: The source.
         seed: Registry seed.
-        start: Kind of start noise.
         bases: Public bases, shape ``(B, *input.shape)``.
         kinds: The kinds of probe that can be asked for.
     """
 
     def __init__(
-        self,
-        model: Model,
-        *,
-        seed: str,
-        start: str,
-        bases: NDArray[Any],
-        kinds: Sequence[ProbeKind],
+        self, model: Model, *, seed: str, bases: NDArray[Any], kinds: Sequence[ProbeKind]
     ) -> None:
         self.model = model
         self.seed = seed
-        self.start = start
         self.bases = bases
         self.kinds: Mapping[str, ProbeKind] = {kind.name: kind for kind in kinds}
 
@@ -85,7 +77,7 @@ class Solver:
         """Solves requests, several of one kind at a time; returns one result for each."""
         most = max(1, min(_LARGEST_CHUNK, _CHUNK_SCALARS // self.model.input.size))
         found: dict[ProbeRequest, Solved] = {}
-        for kind in sorted(self.kinds):
+        for kind in self.kinds:
             same = [request for request in requests if request.kind == kind]
             for begin in range(0, len(same), most):
                 chunk = same[begin : begin + most]
@@ -94,25 +86,14 @@ class Solver:
                     found[solved.request] = solved
         return tuple(found[request] for request in requests)
 
-    def start_of(self, request: ProbeRequest) -> NDArray[Any]:
-        """Returns the input that a probe is solved from."""
-        return start_input(
-            self.model.input,
-            self.seed,
-            self.start,
-            model_digest=self.model.digest,
-            base=request.base,
-            draw=request.draw,
-        )
-
     def _solve_chunk(
         self, kind: ProbeKind, requests: Sequence[ProbeRequest], report: Progress
     ) -> list[Solved]:
         spec, device = self.model.input, self.model.device
         bases = self.bases[[request.base for request in requests]]
-        starts = np.stack([self.start_of(request) for request in requests])
         base = to_tensor(bases, spec, kind.dtype).to(device)
-        start = to_tensor(starts, spec, kind.dtype).to(device)
+        noise = np.stack([self._start(kind, request) for request in requests])
+        start = base + torch.from_numpy(noise).to(base)
         solution = kind.solve(base, start, report)
         inputs = to_inputs(solution.point, spec)
         residuals = solution.residual.double().cpu().tolist()
@@ -121,6 +102,14 @@ class Solver:
             Solved(request, inputs[place], residuals[place], converged[place], solution.passes)
             for place, request in enumerate(requests)
         ]
+
+    def _start(self, kind: ProbeKind, request: ProbeRequest) -> NDArray[np.float64]:
+        """Draws the δ that a probe is solved from: the model's own, so that nobody picks one."""
+        label = (
+            f"nullprint|{self.seed}|{self.model.input.domain}|start|{kind.name}|"
+            f"{self.model.digest}|{request.base}|{request.draw}"
+        )
+        return start_delta(self.model.input, kind.contrast, label)
 
 
 def _part_of(progress: Progress, done: int, size: int, total: int) -> Progress:

@@ -10,7 +10,10 @@ from torch import Tensor
 from fingerprint.errors import IncompatibleModel, NoInformation
 from fingerprint.precision import rounding
 
-__all__ = ["Objective", "centred", "differentiable"]
+__all__ = ["Box", "Objective", "centred", "differentiable"]
+
+Box = tuple[float, float] | tuple[Tensor, Tensor]
+"""Smallest and largest values, of all coordinates or of each."""
 
 
 def centred(answers: Tensor) -> Tensor:
@@ -39,7 +42,9 @@ class Objective:
     Args:
         network: Maps ``(N, *shape)`` to ``(N, m)``.
         base: Base inputs x, shape ``(B, *shape)``.
-        bounds: Smallest and largest value of any coordinate of ``x + δ``.
+        bounds: Smallest and largest value of the coordinates of ``x + δ``, numbers or tensors of
+            shape ``(B, *shape)``.
+        aim: Answers to solve for instead of those to the bases, shape ``(B, m)``.
 
     Raises:
         NoInformation: The network's answers to the bases are not finite, or one of them holds the
@@ -47,13 +52,18 @@ class Objective:
     """
 
     def __init__(
-        self, network: Callable[[Tensor], Tensor], base: Tensor, bounds: tuple[float, float]
+        self,
+        network: Callable[[Tensor], Tensor],
+        base: Tensor,
+        bounds: Box,
+        *,
+        aim: Tensor | None = None,
     ) -> None:
         self.network = network
         self.base = base
         self.low, self.high = bounds
         with torch.no_grad():
-            answers = network(base)
+            answers = network(base) if aim is None else aim
         self.target = centred(answers)
         self.scale = _norm(self.target)
         least = rounding(float(answers.abs().max()), answers.dtype)
@@ -64,12 +74,11 @@ class Objective:
 
     def clip(self, point: Tensor) -> Tensor:
         """Projects inputs on the box."""
-        return point.clamp(self.low, self.high)
+        return torch.clamp(point, self.low, self.high)  # type: ignore[arg-type]
 
     def room(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """How far each coordinate may fall and rise, two tensors of shape ``(B, n)``."""
-        flat = point.flatten(1)
-        return flat - self.low, self.high - flat
+        return (point - self.low).flatten(1), (self.high - point).flatten(1)
 
     def residual(self, point: Tensor, rows: Tensor | None = None) -> Tensor:
         """Relative residuals at inputs of shape ``(R, *shape)``; returns shape ``(R, m)``."""

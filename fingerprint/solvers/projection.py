@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from fingerprint.progress import Progress, silent
+from fingerprint.solvers.objective import Box
 from fingerprint.solvers.solution import Solution
 from fingerprint.spaces.subspace import Subspace
 
@@ -52,7 +53,7 @@ def box_projection(
     base: Tensor,
     target: Tensor,
     *,
-    bounds: tuple[float, float],
+    bounds: Box,
     max_steps: int = 500,
     progress: Progress = silent,
 ) -> BoxProjection:
@@ -66,7 +67,7 @@ def box_projection(
         space: The harmless space, with vectors of shape ``shape``.
         base: Inputs x inside the bounds, shape ``(B, *shape)``.
         target: Shape ``(B, *shape)``, not necessarily inside the bounds.
-        bounds: Smallest and largest value of any coordinate.
+        bounds: Smallest and largest values, of all coordinates or of each.
         max_steps: Projections on the space at most.
         progress: Called after each.
     """
@@ -79,7 +80,7 @@ def box_projection(
     dual, ahead = torch.zeros_like(harmful), torch.zeros_like(harmful)
     pace = torch.ones_like(residual).reshape(-1, *[1] * (base.ndim - 1))
     for step in range(1, max_steps + 1):
-        trial = (target[rows] - ahead).clamp(low, high)
+        trial = torch.clamp(target[rows] - ahead, _of(low, rows), _of(high, rows))  # type: ignore[arg-type]
         slope = space.complement(trial) - harmful[rows]
         point[rows] = trial
         residual[rows] = _relative(slope, trial - base[rows])
@@ -97,6 +98,10 @@ def box_projection(
     return BoxProjection(point=point, residual=residual)
 
 
+def _of(bound: float | Tensor, rows: Tensor) -> float | Tensor:
+    return bound[rows] if isinstance(bound, Tensor) else bound
+
+
 def _relative(slope: Tensor, delta: Tensor) -> Tensor:
     length = delta.flatten(1).norm(dim=1)
     harm = slope.flatten(1).norm(dim=1)
@@ -108,7 +113,7 @@ def solve_linear(
     base: Tensor,
     start: Tensor,
     *,
-    bounds: tuple[float, float],
+    bounds: Box,
     progress: Progress = silent,
 ) -> Solution:
     """Finds the harmless perturbation of each base nearest to its start.
@@ -135,14 +140,16 @@ def solve_linear(
     room = feasible.flatten(1).norm(dim=1) > _LEAST_LENGTH * wanted
     return Solution(
         delta=feasible,
-        point=(base + feasible).clamp(low, high),
+        point=torch.clamp(base + feasible, low, high),  # type: ignore[arg-type]
         residual=torch.where(room, near.residual, 1.0),
         converged=room,
         passes=0.0,
     )
 
 
-def _shrunk_into_box(base: Tensor, delta: Tensor, low: float, high: float) -> Tensor:
+def _shrunk_into_box(
+    base: Tensor, delta: Tensor, low: float | Tensor, high: float | Tensor
+) -> Tensor:
     """Scales each δ by the largest factor up to 1 that keeps ``x + δ`` in the box.
 
     Scaling stays in the subspace, clipping would not.

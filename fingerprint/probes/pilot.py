@@ -1,0 +1,224 @@
+"""Where a model's probes are worth solving for: a few of each depth, judged on simulated kin.
+
+A fine-tuned copy has early layers that are nearly the source's and a head that is not; a network
+that shares nothing reacts to a δ as to the same δ turned. How far apart the two are depends on the
+depth and on the contrast that a probe starts from: too late, and what lies before has moved; too
+early, and there is no room for a δ at all. No rule by size holds for all networks, so the model is
+asked, with four probes for each choice and fewer passes than the fingerprint itself is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.errors import FingerprintError
+from fingerprint.network.depths import Depth
+from fingerprint.network.model import Model
+from fingerprint.probes.kinds import FeatureProbes, LinearProbes, ProbeKind
+from fingerprint.probes.probe import ProbeRequest
+from fingerprint.probes.screening import measure
+from fingerprint.probes.simulated import drifted, stranger
+from fingerprint.probes.solving import Solved, Solver
+from fingerprint.progress import Progress
+from fingerprint.spaces.subspace import Subspace
+
+__all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "pilot"]
+
+CONTRASTS = (16 / 255, 32 / 255)
+"""Contrasts that are compared."""
+_PROBES = 4
+_PASSES = 20
+_SHARES = (0.1, 0.2, 0.4)
+"""Depths tried: those whose share of a pass is nearest to these. Fine-tuning moves what lies
+behind, and passes to it cost more."""
+_LATEST = 0.5
+_NEAREST_STRANGER = 0.7
+"""Harm ratio on a stranger below which a depth is too early: there everybody ignores what is left
+of δ."""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What four probes of one kind showed.
+
+    Attributes:
+        depth: Name of the depth.
+        share: Of a whole pass that a pass to it costs.
+        contrast: Of their starts.
+        source: Geometric mean harm ratio on the model itself.
+        kin: On a copy whose weights and statistics drifted.
+        stranger: On a copy with fresh weights; the least of those asked.
+        residual: Median relative residual.
+        passes: Passes through the whole network spent.
+    """
+
+    depth: str
+    share: float
+    contrast: float
+    source: float
+    kin: float
+    stranger: float
+    residual: float
+    passes: float
+
+    @property
+    def score(self) -> float:
+        """How far kin stay below strangers, as a difference of logarithms, less the work.
+
+        A depth that costs a whole pass has to separate by a factor of e more than one for free.
+        """
+        apart = np.log(min(self.stranger, 1.0)) - np.log(max(self.kin, self.source))
+        return float(apart - self.share)
+
+    @property
+    def usable(self) -> bool:
+        """Whether strangers are told from kin here at all."""
+        return self.stranger >= _NEAREST_STRANGER and self.score > 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return {
+            "depth": self.depth,
+            "share": self.share,
+            "contrast": self.contrast,
+            "source": self.source,
+            "kin": self.kin,
+            "stranger": self.stranger,
+            "residual": self.residual,
+            "passes": self.passes,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Pilot:
+    """What was found out, and where to solve.
+
+    Attributes:
+        tried: Everything that was compared.
+        best: The kind to solve early probes with; None where no early depth tells anything.
+        passes: Passes through the whole network spent.
+    """
+
+    tried: tuple[Tried, ...]
+    best: ProbeKind | None
+    passes: float
+
+
+def early_kinds(
+    model: Model, depths: Sequence[Depth], space: Subspace | None
+) -> tuple[ProbeKind, ...]:
+    """Returns the early depths worth trying, each at every contrast.
+
+    Args:
+        model: The source.
+        depths: Its depths.
+        space: Null space of its first affine segment; None where there is none.
+    """
+    early = [depth for depth in depths if depth.share <= _LATEST]
+    chosen = {
+        min(early, key=lambda depth: abs(depth.share - share)).name for share in _SHARES if early
+    }
+    kinds: list[ProbeKind] = []
+    for contrast in CONTRASTS:
+        if space is not None:
+            kinds.append(LinearProbes(space, model.input, contrast=contrast))
+        kinds += [
+            FeatureProbes(depth, contrast=contrast, passes=_PASSES)
+            for depth in early
+            if depth.name in chosen
+        ]
+    return tuple(kinds)
+
+
+def pilot(
+    model: Model,
+    kinds: Sequence[ProbeKind],
+    *,
+    seed: str,
+    bases: NDArray[Any],
+    turns: Sequence[int],
+    progress: Progress,
+) -> Pilot:
+    """Solves a few probes of each kind and judges them on simulated kin and strangers.
+
+    Args:
+        model: The source.
+        kinds: What to compare.
+        seed: Registry seed.
+        bases: Public bases, shape ``(B, *input.shape)``.
+        turns: Which turns are controls.
+        progress: Called as the work goes on.
+    """
+    others = {"kin": drifted(model, seed), "stranger": stranger(model, seed)}
+    tried: list[tuple[Tried, ProbeKind]] = []
+    for place, kind in enumerate(kinds):
+        progress("choosing depths", place, len(kinds))
+        found = _tried(model, others, kind, seed=seed, bases=bases, turns=turns)
+        if found is not None:
+            tried.append((found, kind))
+    usable = [one for one in tried if one[0].usable]
+    best = max(usable, key=lambda one: one[0].score, default=None)
+    return Pilot(
+        tried=tuple(one for one, _ in tried),
+        best=best[1] if best else None,
+        passes=sum(one.passes for one, _ in tried),
+    )
+
+
+def _tried(
+    model: Model,
+    others: dict[str, Model],
+    kind: ProbeKind,
+    *,
+    seed: str,
+    bases: NDArray[Any],
+    turns: Sequence[int],
+) -> Tried | None:
+    """Judges one kind; None where it cannot be solved for this model."""
+    rows = list(range(min(_PROBES, len(bases))))
+    requests = [ProbeRequest(kind.name, base, 0) for base in rows]
+    try:
+        solved = Solver(model, seed=seed, bases=bases, kinds=(kind,)).solve(requests)
+    except FingerprintError:
+        # A depth may give no gradient, or nothing finite, for some base.
+        return None
+    harmless = np.stack([one.harmless for one in solved])
+    ratios = {"source": _ratio(model, bases, harmless, rows, turns)}
+    for name, other in others.items():
+        try:
+            ratios[name] = _ratio(other, bases, harmless, rows, turns)
+        except FingerprintError:
+            # Weights drawn anew or moved may answer nothing finite; then they show nothing.
+            ratios[name] = ratios["source"] if name == "kin" else 1.0
+    return Tried(
+        depth=kind.name,
+        share=kind.share,
+        contrast=kind.contrast,
+        source=ratios["source"],
+        kin=ratios["kin"],
+        stranger=ratios["stranger"],
+        residual=float(np.median([one.residual for one in solved])),
+        passes=_spent(solved),
+    )
+
+
+def _ratio(
+    model: Model,
+    bases: NDArray[Any],
+    harmless: NDArray[Any],
+    rows: Sequence[int],
+    turns: Sequence[int],
+) -> float:
+    """Returns the geometric mean harm ratio, 1 where nothing moves."""
+    orbits = measure(model, bases, harmless, rows, turns).orbits
+    ratios = orbits.ratios[orbits.moved]
+    return float(np.exp(np.log(ratios).mean())) if len(ratios) else 1.0
+
+
+def _spent(solved: Sequence[Solved]) -> float:
+    return sum(one.passes for one in solved)
