@@ -183,7 +183,7 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
         inputs=np.stack(list(inputs.values())),
         ids=tuple(inputs),
         wanted=wanted,
-        repeated=(question_id(first.probes[0].harmless),),
+        repeated=(question_id(first.probes[0].harmless) if first.probes else next(iter(inputs)),),
     )
 
 

@@ -12,6 +12,7 @@ probe of a candidate and then over all compatible candidates, whether they were 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -80,6 +81,15 @@ class _Tested:
     def least(self) -> float:
         """The ratio that these answers would show had no probe moved them."""
         return float(self.finding.detail.get("least_ratio", 0.0))
+
+    @property
+    def individual(self) -> bool:
+        """Whether it speaks for this model and for none of its relatives."""
+        return self.finding.speaks_for == "individual"
+
+    def claims(self, alpha: float) -> bool:
+        """Whether it shows descent."""
+        return self.margin.usable and self.rejects(alpha)
 
     def rejects(self, alpha: float) -> bool:
         # Label-only answers have no interval; their exact test decides alone.
@@ -194,6 +204,7 @@ def weigh(
             answer_kind=answer_kind,
             identical=name in identical,
             from_scratch=kinship.has_no_parent(name),
+            relatives=kinship.relatives(name),
             reference=name in kinship.references,
         ).candidate()
         for name, found in findings.items()
@@ -237,10 +248,7 @@ def _corrected(
         name: [one for one in found if one.test == _HARM and one.p_value is not None]
         for name, found in findings.items()
     }
-    own = {
-        name: holm([one.p_value for one in found if one.p_value is not None])
-        for name, found in harms.items()
-    }
+    own = {name: _over_depths(found) for name, found in harms.items()}
     steps = holm_steps([min(p_values, default=1.0) for p_values in own.values()], family)
     corrected = {}
     for (name, found), (factor, least) in zip(harms.items(), steps, strict=True):
@@ -250,6 +258,13 @@ def _corrected(
         ]
         corrected[name] = tuple(sorted(tests, key=lambda test: (test.p_value, test.ratio)))
     return corrected
+
+
+def _over_depths(findings: Sequence[Finding]) -> list[float]:
+    """Corrects the p-values of one candidate over its depths or kinds of probe."""
+    if all(one.joint_p is not None for one in findings):
+        return [one.joint_p for one in findings if one.joint_p is not None]
+    return holm([one.p_value for one in findings if one.p_value is not None])
 
 
 def _trouble(answers: Answers, *, repeatable: bool) -> str:
@@ -280,6 +295,7 @@ class _Case:
         answer_kind: What the answers are.
         identical: Whether the suspect declares this candidate's weights.
         from_scratch: Whether its owner states that it has no parent.
+        relatives: Its registered ancestors, and their other descendants.
         reference: Whether it is a public model that nobody is accused of being.
     """
 
@@ -292,6 +308,7 @@ class _Case:
     answer_kind: str
     identical: bool
     from_scratch: bool
+    relatives: frozenset[str]
     reference: bool
 
     def candidate(self) -> Candidate:
@@ -299,7 +316,10 @@ class _Case:
         verdict, reason = self._decided()
         relation: Relation | None = None
         if verdict == "derived":
-            relation = "descends" if self.from_scratch else "shares_origin"
+            descends = self.from_scratch or any(
+                test.individual and test.claims(self.alpha) for test in self.tests
+            )
+            relation = "descends" if descends else "shares_origin"
             if relation == "shares_origin":
                 reason += "; one descends from the other, or both from a third"
         deciding = self._deciding(verdict)
@@ -365,14 +385,19 @@ class _Case:
                 "--std, --input-size, --arch, --output"
             )
         usable = [test for test in rejecting if test.margin.usable]
+        own = [test for test in self.tests if test.individual]
+        if usable and self.relatives and not any(test.individual for test in usable):
+            return "inconclusive", self._only_family(own)
+        usable.sort(key=lambda test: not test.individual)
         if usable:
             return "derived", (
                 "perturbations solved for the source change its answers "
                 f"{usable[0].ratio:.3g} times as much as the same turned; an independent model "
                 f"stays above {usable[0].margin.value:.2g}"
             )
-        lowest = min(self.tests, key=lambda test: test.low)
-        if all(test.low >= test.margin.bound for test in self.tests):
+        bounded = [test for test in self.tests if math.isfinite(test.margin.bound)]
+        lowest = min(bounded or self.tests, key=lambda test: test.low)
+        if bounded and all(test.low >= test.margin.bound for test in bounded):
             if lowest.least > _LEAST_POWER * lowest.margin.bound:
                 return "inconclusive", (
                     "the answers are too coarse: even the source would show a harm ratio of "
@@ -385,6 +410,21 @@ class _Case:
                 f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
             )
         return "inconclusive", self._undecided(lowest)
+
+    def _only_family(self, own: Sequence[_Tested]) -> str:
+        """Why kinship alone is no claim where relatives are registered."""
+        who = listed(sorted(self.relatives), shown=3)
+        if not own:
+            return (
+                f"it shares an origin with {clean(self.name)} and its relatives ({who}), and no "
+                "individual probes tell them apart; renew it: 'fp register --again "
+                f"{clean(self.name)}'"
+            )
+        return (
+            f"it shares an origin with {clean(self.name)} and its relatives ({who}); the probes "
+            f"that speak for {clean(self.name)} alone do not show descent (ratio "
+            f"{own[0].ratio:.3g}, a sibling stays above {own[0].margin.value:.2g})"
+        )
 
     def _undecided(self, lowest: _Tested) -> str:
         """Why neither descent nor independence can be claimed."""
@@ -418,8 +458,10 @@ class _Case:
             return None
         if verdict in ("same", "derived"):
             claims = [test for test in self.tests if test.rejects(self.alpha)]
-            return next((test for test in claims if test.margin.usable), claims[0])
-        return min(self.tests, key=lambda test: test.low)
+            claims.sort(key=lambda test: (not test.margin.usable, not test.individual))
+            return claims[0]
+        bounded = [test for test in self.tests if math.isfinite(test.margin.bound)]
+        return min(bounded or self.tests, key=lambda test: test.low)
 
     def _with_part(self, finding: Finding, verdict: Verdict) -> Finding:
         """Says what the verdict takes from a finding."""
@@ -441,9 +483,14 @@ def _mostly_answered(finding: Finding) -> bool:
     return bool(answered >= _LEAST_ANSWERED * probes)
 
 
-def _rank(candidate: Candidate) -> tuple[int, float, str]:
+def _rank(candidate: Candidate) -> tuple[int, bool, float, str]:
     ratio = candidate.harm_ratio if candidate.harm_ratio is not None else float("inf")
-    return (_ORDER[candidate.verdict], ratio, candidate.name)
+    # What a model's own training added names the nearest member of a family.
+    by_itself = any(
+        one.speaks_for == "individual" and one.test == _HARM and one.decides == "kin"
+        for one in candidate.findings
+    )
+    return (_ORDER[candidate.verdict], not by_itself, ratio, candidate.name)
 
 
 def _overall(

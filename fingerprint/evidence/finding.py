@@ -43,6 +43,8 @@ class Finding:
         interval: Its confidence interval; None without evidence.
         p_value: Of this test alone, uncorrected; None where there is none.
         least_p: The least p-value that this many probes could have given.
+        joint_p: The p-value corrected over the depths of this candidate, where they share one
+            statistic; None where they do not.
         margin: What the statistic is held against; None where nothing is.
         decides: What the verdict takes from it.
         used: How many probes gave evidence.
@@ -56,6 +58,7 @@ class Finding:
     interval: tuple[float, float] | None = None
     p_value: float | None = None
     least_p: float | None = None
+    joint_p: float | None = None
     margin: Margin | None = None
     decides: Decides = "nothing"
     used: int = 0
@@ -77,11 +80,12 @@ class Finding:
             "interval": [finite(end) for end in self.interval] if self.interval else None,
             "p_value": self.p_value,
             "least_p_value": self.least_p,
+            "joint_p_value": self.joint_p,
             "margin": margin.value if margin else None,
             "margin_source": margin.source if margin else None,
             "margin_pairs": margin.pairs if margin else None,
             "margin_floor": margin.floor if margin else None,
-            "bound": margin.bound if margin else None,
+            "bound": finite(margin.bound) if margin else None,
             "decides": self.decides,
             "used": self.used,
             "detail": dict(self.detail),
@@ -98,6 +102,7 @@ class Finding:
             interval=interval_of(values["interval"]),
             p_value=number_of(values["p_value"]),
             least_p=number_of(values["least_p_value"]),
+            joint_p=number_of(values.get("joint_p_value")),
             margin=_margin_of(values),
             decides=_DECIDES[values["decides"]],
             used=int(values["used"]),
@@ -158,5 +163,5 @@ def _margin_of(values: Mapping[str, Any]) -> Margin | None:
         str(values["margin_source"]),
         pairs=int(values["margin_pairs"]),
         floor=float(values["margin_floor"]),
-        bound=float(values["bound"]),
+        bound=math.inf if values["bound"] is None else float(values["bound"]),
     )

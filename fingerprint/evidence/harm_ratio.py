@@ -1,4 +1,8 @@
-"""The harm ratio: how far harmless inputs move the answers, against the same turned."""
+"""The harm ratio: how far harmless inputs move the answers, against the same turned.
+
+Of fingerprints that earlier releases made; those of this release are tested depth by depth, see
+:mod:`fingerprint.evidence.depths`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.evidence.calibration import Calibration
+from fingerprint.evidence.depths import depth_findings
 from fingerprint.evidence.finding import Finding, finite
 from fingerprint.evidence.statistics import (
     discordance_test,
@@ -37,6 +42,10 @@ class HarmRatio:
         self, name: str, fingerprint: Fingerprint, answers: Answers, calibration: Calibration
     ) -> tuple[Finding, ...]:
         """See :meth:`Test.measure`; one finding for each kind of probe."""
+        if fingerprint.turns:
+            return depth_findings(name, fingerprint, answers, calibration)
+        if not fingerprint.probes:
+            return ()
         harms = measured_harms(fingerprint, answers)
         usable, missing = _usable(harms, answers.kind)
         kinds = np.array([probe.kind for probe in fingerprint.probes])
