@@ -134,8 +134,8 @@ class Orbits:
     def moved(self) -> Mask:
         """Probes where any of the orbit moved the answer; of the others nothing is known."""
         with np.errstate(invalid="ignore"):
-            moved: Mask = self.answered & (self.harm.max(axis=1, initial=0.0) > self.least)
-        return moved
+            seen: Mask = np.asarray(self.harm.max(axis=1, initial=0.0) > self.least)
+        return self.answered & seen
 
     @property
     def logs(self) -> Array:

@@ -43,7 +43,8 @@ Probes = Annotated[int, typer.Option(min=6, max=480, help="How many probes to ma
 Data = Annotated[
     Path | None,
     typer.Option(
-        metavar="DIR", help="Pictures to use as base inputs; by default textures from the registry's seed."
+        metavar="DIR",
+        help="Pictures to use as base inputs; by default textures from the registry's seed.",
     ),
 ]
 

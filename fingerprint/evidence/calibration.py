@@ -196,9 +196,7 @@ def margin_from(
     pairs, surrogates = _ratios(pair_ratios), _ratios(surrogate_ratios)
     known = [(default, "default")]
     known += [(ratio, "registry") for ratio in pairs]
-    known += [
-        (_BELOW_SURROGATES * ratio, "surrogates") for ratio in surrogates if ratio < default
-    ]
+    known += [(_BELOW_SURROGATES * ratio, "surrogates") for ratio in surrogates if ratio < default]
     value, source = min(known, key=lambda entry: entry[0])
     return Margin(value, source, pairs=len(pairs), floor=1 / (len(pairs) + 1), bound=bound)
 

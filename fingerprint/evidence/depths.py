@@ -139,9 +139,11 @@ def _with_ratio(
     estimate = ratio_of(logs[chosen], rows[chosen].tolist())
     test = swap_test(logs[everything], finding.margin.tested)
     controls = logs[chosen, 1:].mean(axis=1)
-    least = float(np.exp((np.log(orbits.least[chosen]) - controls).mean())) if (
-        orbits.least[chosen] > 0
-    ).all() else 0.0
+    least = (
+        float(np.exp((np.log(orbits.least[chosen]) - controls).mean()))
+        if (orbits.least[chosen] > 0).all()
+        else 0.0
+    )
     return replace(
         finding,
         statistic=estimate.ratio,

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from fingerprint.canonical import plain
 from fingerprint.distances import answer_distance, answer_size
-from fingerprint.errors import FingerprintError, IncompatibleModel, NoInformation
+from fingerprint.errors import FingerprintError, NoInformation
 from fingerprint.network.checks import check_informative, require_deterministic
 from fingerprint.network.depths import LOGITS, Depth, depths_of
 from fingerprint.network.logits import logits_of
@@ -126,7 +126,9 @@ def extract_with(
     began = time.perf_counter()
     check_informative(model)
     require_deterministic(model)
-    plan = _planned(settings, model, seed, others or {}, other_linear or {}, relatives or {}, progress)
+    plan = _planned(
+        settings, model, seed, others or {}, other_linear or {}, relatives or {}, progress
+    )
     keeper = Keeper(keep, model, plan.bases, [kind.name for kind in plan.kinds], seed)
     drawn = _drawn(plan, keeper, progress)
     found = _fingerprint(plan, drawn, time.perf_counter() - began)
@@ -329,7 +331,13 @@ def _drawn(plan: _Plan, keeper: Keeper, progress: Progress) -> _Drawn:
         ]
         if not places:
             break
-        again = [replace(found.kept[place].request, draw=found.kept[place].request.draw + len(requests) * draw) for place in places]
+        again = [
+            replace(
+                found.kept[place].request,
+                draw=found.kept[place].request.draw + len(requests) * draw,
+            )
+            for place in places
+        ]
         fresh = _candidates(plan, keeper, again, found.given_up, progress)
         found = _better(found, places, fresh)
     usable = sum(kept.usable for kept in found.kept)

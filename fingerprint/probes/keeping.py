@@ -78,8 +78,14 @@ class Keeper:
         if self._path is None:
             return
         rows = [
-            [one.request.kind, one.request.base, one.request.draw, one.residual, one.converged,
-             one.passes]
+            [
+                one.request.kind,
+                one.request.base,
+                one.request.draw,
+                one.residual,
+                one.converged,
+                one.passes,
+            ]
             for one in self._found.values()
         ]
         tensors = {"harmless": np.stack([one.harmless for one in self._found.values()])}

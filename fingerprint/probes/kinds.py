@@ -48,7 +48,7 @@ class ProbeKind(ABC):
 
     Attributes:
         name: What it is called, as a depth.
-        width: How many numbers are to stay as they are.
+        width: How many numbers are to stay as they are; None if unknown.
         share: How much of a whole pass one pass to this depth costs, in [0, 1].
         contrast: Size of the noise that its probes start from, as a share of the input's range.
         speaks_for: ``family`` or ``individual``.
@@ -56,7 +56,7 @@ class ProbeKind(ABC):
     """
 
     name: str
-    width: int
+    width: int | None
     share: float
     contrast: float
     speaks_for: ClassVar[SpeaksFor] = "family"
@@ -142,15 +142,15 @@ class IndividualProbes(ProbeKind):
             ]
         aim = torch.cat([one / scale for one, scale in zip([own, *wanted], scales, strict=True)], 1)
 
+        networks: list[Callable[[Tensor], Tensor]] = [self.depth, *self.relatives]
+
         def stacked(x: Tensor) -> Tensor:
-            answers = [centred(network(x)) for network in (self.depth, *self.relatives)]
+            answers = [centred(network(x)) for network in networks]
             return torch.cat([a / scale for a, scale in zip(answers, scales, strict=True)], 1)
 
         box = (low, high)
         with full_precision():
-            return _solved(
-                stacked, base, start, box, self.passes, self.share, progress, aim=aim
-            )
+            return _solved(stacked, base, start, box, self.passes, self.share, progress, aim=aim)
 
 
 class LinearProbes(ProbeKind):
@@ -200,7 +200,8 @@ def _box(base: Tensor, spec: InputSpec) -> tuple[Tensor, Tensor]:
 
 def _scale(rows: Tensor) -> Tensor:
     """Norms of shape ``(B, 1)`` to divide by; nothing is divided by zero."""
-    return rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+    norms: Tensor = rows.norm(dim=1, keepdim=True)
+    return norms.clamp_min(torch.finfo(rows.dtype).tiny)
 
 
 def _solved(

@@ -17,7 +17,12 @@ from fingerprint.probes.turns import turned
 __all__ = [
     "CURRENT",
     "DepthFacts",
-    "Fingerprint", "Probe", "ProbeRequest", "SpaceFacts", "symmetry_of"]
+    "Fingerprint",
+    "Probe",
+    "ProbeRequest",
+    "SpaceFacts",
+    "symmetry_of",
+]
 
 CURRENT = 3
 """Version of the document that new fingerprints are stored as.

@@ -50,9 +50,7 @@ def _unlike(others: list[NDArray[Any]], spec: InputSpec, label: str) -> NDArray[
     return drawn
 
 
-def chosen_images(
-    spec: InputSpec, images: NDArray[Any], seed: str, count: int
-) -> NDArray[Any]:
+def chosen_images(spec: InputSpec, images: NDArray[Any], seed: str, count: int) -> NDArray[Any]:
     """Chooses base inputs among given ones by the seed, with room for a perturbation.
 
     Args:

@@ -61,7 +61,8 @@ class Objective:
     ) -> None:
         self.network = network
         self.base = base
-        self.low, self.high = bounds
+        self.low: float | Tensor = bounds[0]
+        self.high: float | Tensor = bounds[1]
         with torch.no_grad():
             answers = network(base) if aim is None else aim
         self.target = centred(answers)
@@ -74,7 +75,7 @@ class Objective:
 
     def clip(self, point: Tensor) -> Tensor:
         """Projects inputs on the box."""
-        return torch.clamp(point, self.low, self.high)  # type: ignore[arg-type]
+        return torch.clamp(point, self.low, self.high)
 
     def room(self, point: Tensor) -> tuple[Tensor, Tensor]:
         """How far each coordinate may fall and rise, two tensors of shape ``(B, n)``."""

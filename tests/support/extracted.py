@@ -32,5 +32,5 @@ def model_of(kind: str, seed: int = 0) -> Model:
 
 @cache
 def fingerprint_of(kind: str) -> Fingerprint:
-    """Returns the fingerprint of ``model_of(kind)`` with 24 probes, without decoys."""
-    return extract(model_of(kind), seed=SEED, decoys=0)
+    """Returns the fingerprint of ``model_of(kind)`` with 24 probes."""
+    return extract(model_of(kind), seed=SEED)

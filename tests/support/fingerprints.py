@@ -102,7 +102,7 @@ def make_fingerprint(
                 draw=index,
                 harmless=image,
                 answer=answer,
-                control_answer=control,
+                control_answers=control[None],
                 residual=1e-6,
                 harm_ratio=0.01 * (index + 1),
                 converged=True,
