@@ -10,10 +10,13 @@ from registry.catalogue import Catalogue
 from registry.registration import Task
 
 if TYPE_CHECKING:
+    from fingerprint.kinship import Kinship
     from fingerprint.network.model import Model
 
 __all__ = ["planned"]
 
+RELATIVES = 6
+"""How many relatives individual probes are held against; each is held in memory meanwhile."""
 MENDED_ALONG = 8
 """How many missing pairs of others a registration measures beside its own."""
 
@@ -52,17 +55,33 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
         for row in catalogue.of_domain(model.input.domain)
         if family[row.name] != family[task.name]
     ]
+    relatives = _nearest_relatives(replace(kinship, parents=parents, digests=digests), task.name)
+    known_rows = {row.name: row for row in catalogue.of_domain(model.input.domain)}
+    kin = [known_rows[name] for name in relatives if name in known_rows][:RELATIVES]
     screen = pairs.nearest(strangers, model.architecture, model.output.classes)
     ask = pairs.whom_to_ask(strangers, model.digest, catalogue.seed)
     missing = catalogue.missing()[:MENDED_ALONG]
-    peers = catalogue.peers([*screen, *ask, *(row for pair in missing for row in pair)])
+    peers = catalogue.peers([*screen, *kin, *ask, *(row for pair in missing for row in pair)])
     twins = [row.name for row in catalogue.rows if row.digest == model.digest]
     return replace(
         task,
         screen=tuple(peers[row.id] for row in screen),
+        relatives=tuple(peers[row.id] for row in kin),
         ask=tuple(peers[row.id] for row in ask),
         missing=tuple((peers[source.id], peers[other.id]) for source, other in missing),
         warnings=tuple(
             f"identical weights to {twin!r}: a suspect cannot tell them apart" for twin in twins
         ),
     )
+
+
+def _nearest_relatives(kinship: Kinship, name: str) -> list[str]:
+    """Returns a model's ancestors from its parent upwards, then their other descendants."""
+    relatives = kinship.relatives(name)
+    ancestors = []
+    above = kinship.parents.get(name)
+    while above is not None and above not in ancestors:
+        ancestors.append(above)
+        above = kinship.parents.get(above)
+    kept = [one for one in ancestors if one in relatives]
+    return [*kept, *sorted(relatives - set(kept))]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from fingerprint.canonical import plain, sha256_of, utc_now
@@ -138,6 +139,8 @@ class Task:
         known: The name under which it is registered already, by the same method; then there
             is nothing to run.
         screen: Whom its probes must not match.
+        relatives: Its registered ancestors, and their other descendants, nearest first: what its
+            individual probes must not match either.
         ask: Whose probes it is asked.
         missing: Pairs of others (whose probes, who is asked) that nobody has measured yet.
         warnings: One line each.
@@ -151,6 +154,7 @@ class Task:
     model_digest: str
     known: str | None = None
     screen: tuple[Peer, ...] = ()
+    relatives: tuple[Peer, ...] = ()
     ask: tuple[Peer, ...] = ()
     missing: tuple[tuple[Peer, Peer], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -190,13 +194,17 @@ class Result:
     pairs: tuple[Measured, ...] = ()
 
 
-def run(task: Task, model: Model, progress: Progress = silent) -> Result:
+def run(
+    task: Task, model: Model, progress: Progress = silent, *, keep: Path | None = None
+) -> Result:
     """Does the work of a task. It reads weights files and no registry.
 
     Args:
         task: What :meth:`Registry.plan` returned for this model.
         model: The model.
         progress: Told how far the work is.
+        keep: A folder where solved probes are kept until all are, so that work that was
+            interrupted goes on where it was.
 
     Raises:
         InputRefused: The model carries no information, or does not fit.
@@ -213,12 +221,15 @@ def run(task: Task, model: Model, progress: Progress = silent) -> Result:
         return Result(task=task)
     code = (model.architecture.partition(":")[0],)
     others, linear, warnings = _at_hand(task.screen, code, str(model.device), progress)
+    relatives, gone = _relatives(task.relatives, code, str(model.device))
     fingerprint = extract_with(
         task.settings,
         model,
         seed=task.seed,
         others=others,
         other_linear=linear,
+        relatives=relatives,
+        keep=keep,
         progress=progress,
     )
     asked = []
@@ -236,7 +247,7 @@ def run(task: Task, model: Model, progress: Progress = silent) -> Result:
         model,
         fingerprint,
         pairs=(*asked, *mended),
-        warnings=(*warnings, *related_warnings(pairs)),
+        warnings=(*warnings, *gone, *related_warnings(pairs)),
     )
 
 
@@ -399,6 +410,20 @@ class _Reloaded(Mapping[str, "Model"]):
 
     def __len__(self) -> int:
         return len(self._peers)
+
+
+def _relatives(
+    peers: Sequence[Peer], code: Sequence[str], device: str
+) -> tuple[dict[str, Model], list[str]]:
+    """Loads the relatives that are at hand, and says which are not."""
+    found: dict[str, Model] = {}
+    lines = []
+    for peer in peers:
+        try:
+            found[peer.name] = peer.load(code=code, device=device)
+        except InputRefused as error:
+            lines.append(f"individual probes were not made against {peer.name!r}: {error}")
+    return found, lines
 
 
 def _at_hand(

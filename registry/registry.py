@@ -260,7 +260,7 @@ class Registry:
             UnknownParent: The parent is not registered.
             InputRefused: The model carries no information, or does not fit.
         """
-        return self.commit(run(self.plan(model, **options), model, progress))
+        return self.commit(run(self.plan(model, **options), model, progress, keep=self._kept))
 
     def remove(self, name: str) -> None:
         """Forgets a model and its probes, or one alias; the chain keeps that it was there.
@@ -454,6 +454,11 @@ class Registry:
             return self._value(session, row)
 
     # Inside.
+
+    @property
+    def _kept(self) -> Path | None:
+        """Where solved probes are kept until a registration is through: beside the file."""
+        return None if self.path is None else self.path.with_name(f"{self.path.name}.solved")
 
     def _reading(self) -> AbstractContextManager[Session]:
         return reading(self._engine, self._where)

@@ -36,9 +36,9 @@ __all__ = ["FeatureProbes", "IndividualProbes", "LinearProbes", "ProbeKind", "Sp
 
 SpeaksFor = Literal["family", "individual"]
 
-_TOLERANCE = 5e-3
-"""Relative residual at which a probe has arrived: rounding to 8 bits leaves as much."""
-PASSES = 60
+_TOLERANCE = 0.02
+"""Relative residual at which a probe has arrived: what is left moves a copy's answers more."""
+PASSES = 150
 """Forward-and-backward passes at most for each probe of a depth."""
 INDIVIDUAL_PASSES = 25
 
