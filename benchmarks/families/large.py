@@ -28,7 +28,7 @@ __all__ = ["family"]
 _INPUT_SIZE = (3, 224, 224)
 _IMAGES = 2500
 _GENTLE, _HARD = 2e-3, 1e-2
-"""Learning rates of SGD; the hard one is what resets a network most, still at 10 classes."""
+"""Learning rates of SGD."""
 
 
 class Enlarged(nn.Module):
@@ -58,7 +58,7 @@ class Enlarged(nn.Module):
 
 
 def family(data: Data) -> Family:
-    """Returns the family; A learned gently, its sibling hard and from other images.
+    """Returns the family; A learned gently, each fine-tune from its own choice of images.
 
     Args:
         data: CIFAR-10.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from benchmarks.families import __main__ as runner
 from benchmarks.families import large, small
-from benchmarks.families.members import Family, Network
+from benchmarks.families.members import Family, Network, Role
 from benchmarks.families.table import fault
 from tests.fingerprint.lab.parts import few_images, unsettled
 
@@ -33,7 +35,7 @@ def _everybody(family: Family) -> dict[str, Network]:
     return found
 
 
-def test_a_network_is_made_once_and_what_it_needs_before_it(tmp_path) -> None:
+def test_a_network_is_made_once_and_what_it_needs_before_it(tmp_path: Path) -> None:
     made: list[str] = []
     child = _network(made, "child", _network(made, "parent"))
     first, again = child.model(tmp_path), child.model(tmp_path)
@@ -41,7 +43,7 @@ def test_a_network_is_made_once_and_what_it_needs_before_it(tmp_path) -> None:
     assert first.digest == again.digest
 
 
-def test_what_was_interrupted_is_not_there(tmp_path) -> None:
+def test_what_was_interrupted_is_not_there(tmp_path: Path) -> None:
     made: list[str] = []
     parent = _network(made, "parent")
 
@@ -53,7 +55,7 @@ def test_what_was_interrupted_is_not_there(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["parent.safetensors"]
 
 
-def test_every_family_has_every_role_and_only_strangers_without_the_parent(tmp_path) -> None:
+def test_every_family_has_every_role_and_only_strangers_lack_the_parent() -> None:
     families = [*small.families(few_images()), large.family(few_images())]
     for family in families:
         assert {one.role for one in family.suspects} == {
@@ -61,7 +63,8 @@ def test_every_family_has_every_role_and_only_strangers_without_the_parent(tmp_p
         }  # fmt: skip
         _everybody(family)
         for suspect in family.suspects:
-            ancestors, waiting = set(), [suspect.network]
+            ancestors: set[str] = set()
+            waiting = [suspect.network]
             while waiting:
                 ancestors.add((network := waiting.pop()).name)
                 waiting += network.needs
@@ -86,7 +89,9 @@ def test_every_family_has_every_role_and_only_strangers_without_the_parent(tmp_p
         ("stranger", "inconclusive", None, "", ""),
     ],
 )
-def test_what_may_be_said(role, verdict, relation, known, alone) -> None:
+def test_what_may_be_said(
+    role: Role, verdict: str, relation: str | None, known: str, alone: str
+) -> None:
     assert fault(role, verdict, relation, parent_known=True) == known
     assert fault(role, verdict, relation, parent_known=False) == alone
 
@@ -99,7 +104,7 @@ def test_small_images_reach_the_large_network_enlarged_and_normalised() -> None:
 
 @pytest.mark.slow
 def test_a_family_of_digits_is_measured_with_and_without_its_parent(
-    tmp_path, monkeypatch, capsys
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(runner, "load_data", lambda folder: few_images())
     runner.main(["--work", str(tmp_path), "--only", "digits vit", "--probes", "6"])
