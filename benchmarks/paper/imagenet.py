@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.efficientnet_lite import _weights
+from benchmarks.efficientnet_lite import weights
 from benchmarks.paper.experiment import Options
 from benchmarks.paper.networks import answers
 from cli.images import load_images
@@ -46,7 +46,7 @@ class Photographs:
 def lite(version: int, options: Options) -> Model | None:
     """Loads an EfficientNet-Lite with its ImageNet weights; None where it is not installed."""
     try:
-        path = _weights(version)
+        path = weights(version)
         import efficientnet_lite_pytorch  # noqa: F401
     except ImportError:
         return None

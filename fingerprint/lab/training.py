@@ -37,8 +37,6 @@ __all__ = [
     "untrained",
 ]
 
-_BATCH = 64
-
 Network = TypeVar("Network", bound=nn.Module)
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 Distortion = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]
@@ -55,6 +53,7 @@ class Settings:
         scheduled: Whether the learning rate goes up and down in one cycle.
         shift: Largest random shift of an image, in pixels.
         flip: Whether half of the images are mirrored.
+        batch: Images that are learned from at a time.
         head_only: Whether everything but the head is left as it is, statistics included.
     """
 
@@ -64,6 +63,7 @@ class Settings:
     scheduled: bool = True
     shift: int = 0
     flip: bool = False
+    batch: int = 64
     head_only: bool = False
 
 
@@ -209,7 +209,7 @@ def train(
         parameter.requires_grad_()
     kept = [parameter.detach() != 0 for parameter in trained] if keep_zeros else []
     optimizer = _optimizer(trained, settings)
-    batches = -(-len(labels) // _BATCH)
+    batches = -(-len(labels) // settings.batch)
     cycle = (
         torch.optim.lr_scheduler.OneCycleLR(
             optimizer, settings.lr, total_steps=settings.epochs * batches
@@ -219,7 +219,8 @@ def train(
     )
     with one_thread():
         for epoch in range(settings.epochs):
-            for batch in torch.split(torch.randperm(len(labels), generator=generator), _BATCH):
+            order = torch.randperm(len(labels), generator=generator)
+            for batch in order.split(settings.batch):
                 x, y = _augmented(images[batch], settings, generator), labels[batch]
                 if distort is not None:
                     x = distort(network, x, y, generator)

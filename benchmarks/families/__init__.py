@@ -1,0 +1,1 @@
+"""Children, siblings, parents and strangers: what is said of whom when models are related."""

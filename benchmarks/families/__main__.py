@@ -1,0 +1,76 @@
+"""Registers a child, and asks its copies, children, siblings, parent and strangers about it.
+
+    python -m benchmarks.families --work WORK [--data DIR] [--only NAME] [--large]
+
+Each family is measured twice: with the parent registered and declared, and without it, when
+nobody can tell a child from a sibling. Networks that are missing under WORK are trained there,
+so a run goes on where it stopped. Without ``--data`` the families are of scikit-learn's digits;
+``--large`` takes EfficientNet-Lite0 at 224 pixels, which needs CIFAR-10 in DIR.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from benchmarks.data import load_data
+from benchmarks.families import large, small
+from benchmarks.families.members import Family
+from benchmarks.families.table import measure, registered, summary, table
+from benchmarks.report import machine, progress
+from registry import Registry
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints two tables for each family."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.families", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument("--work", type=Path, required=True, help="where networks are kept")
+    parser.add_argument("--data", type=Path, help="has cifar10_sample.npz; digits without it")
+    parser.add_argument("--large", action="store_true", help="at 224 pixels")
+    parser.add_argument("--only", default="", help="only families whose name contains this")
+    parser.add_argument("--probes", type=int, help="of each model; the default is the library's")
+    options = parser.parse_args(arguments)
+    if options.large and options.data is None:
+        parser.error("--large needs --data")
+    torch.set_num_threads(1)
+    data = load_data(options.data)
+    found = [large.family(data)] if options.large else small.families(data, options.data)
+    print(f"measured on {machine()}")
+    for family in found:
+        if options.only in family.name:
+            for parent_known in (True, False):
+                further = {} if options.probes is None else {"probes": options.probes}
+                _print(family, options.work, parent_known=parent_known, **further)
+
+
+def _print(family: Family, folder: Path, *, parent_known: bool, **options: Any) -> None:
+    """Registers in a registry of its own, verifies, and prints one table."""
+    with TemporaryDirectory() as place, Registry(Path(place) / "registry.db") as registry:
+        began = time.monotonic()
+        kept = registered(
+            family, registry, folder, parent_known=parent_known, progress=progress, **options
+        )
+        between = time.monotonic()
+        outcomes = measure(family, registry, folder, parent_known=parent_known, progress=progress)
+    parent = "P is registered" if parent_known else "P is not registered"
+    print(f"\n## {family.name}, {parent}\n\n{table(outcomes)}\n")
+    print(
+        f"{summary(outcomes)}. A has {kept.probes} probes; registering took "
+        f"{between - began:.0f} s and verifying {time.monotonic() - between:.0f} s, "
+        "with the making of networks that were missing.",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

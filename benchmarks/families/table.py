@@ -1,0 +1,161 @@
+"""What is said of a family's child, suspect by suspect, and whether it may be said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import markdown
+from benchmarks.families.members import Family, Role, Suspect
+from fingerprint import Candidate, Verification
+from fingerprint.progress import Progress, silent
+from registry import RegisteredModel, Registry
+from registry.registration import Options
+
+__all__ = ["Outcome", "fault", "measure", "registered", "summary", "table"]
+
+_REFERENCES = "reference" in Options.__annotations__
+"""Whether a public parent can be registered as one."""
+_HEAD = ("suspect", "verdict on A", "relation", "best", "harm ratio by depth", "p", "fault")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What was said of one suspect.
+
+    Attributes:
+        suspect: Who was asked.
+        verification: Everything that was said.
+        candidate: What was said of the child; None where resemblance ruled it out.
+        fault: What of it may not be said; empty if all may.
+    """
+
+    suspect: Suspect
+    verification: Verification
+    candidate: Candidate | None
+    fault: str
+
+
+def fault(role: Role, verdict: str, relation: str | None, *, parent_known: bool) -> str:
+    """Says what is wrong with a verdict on the child; empty if nothing is.
+
+    Without the parent nobody can tell a child from a sibling, so nobody may claim to. With it
+    relatives are never laid at the child's door, and copies are found to descend from it.
+
+    Args:
+        role: What the suspect is to the child.
+        verdict: On the child.
+        relation: With it.
+        parent_known: Whether the parent is registered.
+    """
+    matched = verdict in {"same", "derived"}
+    if role == "stranger":
+        return "a stranger matches" if matched else ""
+    if relation == "descends" and not parent_known:
+        return "nobody can know"
+    if role == "relative":
+        if verdict == "same":
+            return "another model is the same"
+        return "a relative is accused" if matched and parent_known else ""
+    if role == "further":
+        return "kin is independent" if verdict == "independent" else ""
+    if role == "itself":
+        return "" if verdict == "same" else "not recognised"
+    if not matched:
+        return "a copy is missed"
+    open_still = verdict == "derived" and parent_known and relation != "descends"
+    return "not told from a sibling" if open_still else ""
+
+
+def registered(
+    family: Family,
+    registry: Registry,
+    folder: Path,
+    *,
+    parent_known: bool,
+    progress: Progress = silent,
+    **options: Any,
+) -> RegisteredModel:
+    """Registers the child as A, and before it the parent as P if that is to be known.
+
+    Args:
+        family: Whose child.
+        registry: An empty one.
+        folder: Where the networks are kept; what is missing is made.
+        parent_known: Whether the parent is registered, and declared.
+        progress: Told how far the work is.
+        **options: Further ones of :meth:`registry.Registry.register`.
+    """
+    child: dict[str, Any] = {"name": "A", **options}
+    if parent_known:
+        model = family.parent.model(folder, progress)
+        parent: dict[str, Any] = {"name": "P", **options}
+        if family.public and _REFERENCES:
+            parent["reference"] = True
+        registry.register(model, progress=progress, **parent)
+        child["parent"] = "P"
+    return registry.register(family.child.model(folder, progress), progress=progress, **child)
+
+
+def measure(
+    family: Family,
+    registry: Registry,
+    folder: Path,
+    *,
+    parent_known: bool,
+    progress: Progress = silent,
+) -> list[Outcome]:
+    """Verifies every suspect; see :func:`registered` for the arguments."""
+    outcomes = []
+    for suspect in family.suspects:
+        model = suspect.network.model(folder, progress)
+        said = registry.verify(model, progress=progress)
+        found = next((one for one in said.candidates if one.name == "A"), None)
+        verdict, relation = (found.verdict, found.relation) if found else ("independent", None)
+        wrong = fault(suspect.role, verdict, relation, parent_known=parent_known)
+        outcomes.append(Outcome(suspect=suspect, verification=said, candidate=found, fault=wrong))
+    return outcomes
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Writes outcomes as Markdown; ratios of individual probes are marked with a star."""
+    return markdown.table(_HEAD, (_row(outcome) for outcome in outcomes))
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """Says how many verdicts are at fault, and how many children are known to be A's."""
+    wrong = sum(bool(one.fault) for one in outcomes)
+    learned = [one.candidate for one in outcomes if one.suspect.role == "further"]
+    known = sum(one is not None and one.relation == "descends" for one in learned)
+    return (
+        f"{wrong} of {len(outcomes)} at fault; {known} of {len(learned)} that learned on from A "
+        "are told to descend from it"
+    )
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    said, one = outcome.verification, outcome.candidate
+    title, fault = outcome.suspect.title, outcome.fault or "-"
+    if one is None:
+        return (title, "ruled out", "-", said.best or "-", "-", "-", fault)
+    return (
+        title,
+        one.verdict,
+        one.relation or "-",
+        said.best or "-",
+        _ratios(one),
+        "-" if one.p_value is None else f"{one.p_value:.1e}",
+        fault,
+    )
+
+
+def _ratios(candidate: Candidate) -> str:
+    """Writes the statistic of each finding that has one, equality aside."""
+    return ", ".join(
+        f"{finding.depth or finding.test}{'*' if finding.speaks_for == 'individual' else ''} "
+        f"{markdown.decimal(finding.statistic)}"
+        for finding in candidate.findings
+        if finding.test != "equality" and finding.statistic is not None
+    )

@@ -1,0 +1,114 @@
+"""Families are made once, and what may be said of their members is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.families import __main__ as runner
+from benchmarks.families import large, small
+from benchmarks.families.members import Family, Network, Role
+from benchmarks.families.table import fault
+from tests.fingerprint.lab.parts import few_images, unsettled
+
+ARCH = "fingerprint.lab.architectures:build,architecture='digits mlp'"
+
+
+def _network(made: list[str], name: str, *needs: Network) -> Network:
+    def make(*needed: nn.Module) -> nn.Module:
+        made.append(name)
+        return needed[0] if needed else unsettled("digits mlp")
+
+    return Network(name=name, arch=ARCH, input_size=(1, 16, 16), make=make, needs=needs)
+
+
+def _everybody(family: Family) -> dict[str, Network]:
+    found: dict[str, Network] = {}
+    waiting = [suspect.network for suspect in family.suspects]
+    while waiting:
+        network = waiting.pop()
+        assert found.setdefault(network.name, network).make is network.make
+        waiting += network.needs
+    return found
+
+
+def test_a_network_is_made_once_and_what_it_needs_before_it(tmp_path: Path) -> None:
+    made: list[str] = []
+    child = _network(made, "child", _network(made, "parent"))
+    first, again = child.model(tmp_path), child.model(tmp_path)
+    assert made == ["parent", "child"]
+    assert first.digest == again.digest
+
+
+def test_what_was_interrupted_is_not_there(tmp_path: Path) -> None:
+    made: list[str] = []
+    parent = _network(made, "parent")
+
+    def interrupted(module: nn.Module) -> nn.Module:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parent.changed("stopped", interrupted).model(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["parent.safetensors"]
+
+
+def test_every_family_has_every_role_and_only_strangers_lack_the_parent() -> None:
+    families = [*small.families(few_images()), large.family(few_images())]
+    for family in families:
+        assert {one.role for one in family.suspects} == {
+            "itself", "copy", "further", "relative", "stranger",
+        }  # fmt: skip
+        _everybody(family)
+        for suspect in family.suspects:
+            ancestors: set[str] = set()
+            waiting = [suspect.network]
+            while waiting:
+                ancestors.add((network := waiting.pop()).name)
+                waiting += network.needs
+            assert (family.parent.name in ancestors) == (suspect.role != "stranger")
+            of_child = suspect.role in ("itself", "copy", "further")
+            assert (family.child.name in ancestors) == of_child
+
+
+@pytest.mark.parametrize(
+    ("role", "verdict", "relation", "known", "alone"),
+    [
+        ("itself", "same", None, "", ""),
+        ("copy", "derived", "descends", "", "nobody can know"),
+        ("copy", "derived", "shares_origin", "not told from a sibling", ""),
+        ("copy", "independent", None, "a copy is missed", "a copy is missed"),
+        ("further", "inconclusive", None, "", ""),
+        ("further", "independent", None, "kin is independent", "kin is independent"),
+        ("relative", "derived", "shares_origin", "a relative is accused", ""),
+        ("relative", "independent", None, "", ""),
+        ("relative", "same", None, "another model is the same", "another model is the same"),
+        ("stranger", "derived", "shares_origin", "a stranger matches", "a stranger matches"),
+        ("stranger", "inconclusive", None, "", ""),
+    ],
+)
+def test_what_may_be_said(
+    role: Role, verdict: str, relation: str | None, known: str, alone: str
+) -> None:
+    assert fault(role, verdict, relation, parent_known=True) == known
+    assert fault(role, verdict, relation, parent_known=False) == alone
+
+
+def test_small_images_reach_the_large_network_enlarged_and_normalised() -> None:
+    seen = large.Enlarged(nn.Identity())(torch.full((2, 3, 32, 32), 0.498))
+    assert seen.shape == (2, 3, 224, 224)
+    torch.testing.assert_close(seen, torch.zeros_like(seen), rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_family_of_digits_is_measured_with_and_without_its_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runner, "load_data", lambda folder: few_images())
+    runner.main(["--work", str(tmp_path), "--only", "digits vit", "--probes", "6"])
+    printed = capsys.readouterr().out
+    assert "digits vit 0, P is registered" in printed
+    assert "digits vit 0, P is not registered" in printed
+    assert printed.count("| sibling B |") == 2
