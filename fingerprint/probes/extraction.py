@@ -26,7 +26,7 @@ from fingerprint.canonical import plain
 from fingerprint.distances import answer_distance, answer_size
 from fingerprint.errors import FingerprintError, NoInformation
 from fingerprint.network.checks import check_informative, require_deterministic
-from fingerprint.network.depths import LOGITS, Depth, depths_of
+from fingerprint.network.depths import FEATURES, LOGITS, Depth, depths_of
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
@@ -58,6 +58,8 @@ _ONE_DEPTH = 12
 _TURNS = 3
 """Turns that each probe is held against: two depths of 12 give p-values down to 1e-7."""
 _LATE_PASSES = 20
+_ROOMY = 4
+"""Input values for each equation of an individual probe; with fewer, its solve takes too long."""
 _MOST_RELATIVES = 2
 """Relatives that individual probes are solved against; the others are screened against."""
 
@@ -224,8 +226,10 @@ def _late(
 ) -> tuple[ProbeKind, tuple[str, ...]]:
     """Returns the kind of the late probes: individual where a relative can be asked."""
     late = depths[-1]
-    if len(depths) > 1 and depths[-2].name == "features":
-        late = depths[-2]
+    if len(depths) > 1 and depths[-2].name == FEATURES:
+        asked = 1 + min(len(relatives), _MOST_RELATIVES)
+        narrow = asked * depths[-2].width <= late.model.input.size / _ROOMY
+        late = depths[-2] if narrow or not relatives else late
     views: list[Callable[[Tensor], Tensor]] = []
     names: list[str] = []
     for name, relative in relatives.items():

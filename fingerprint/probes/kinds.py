@@ -40,7 +40,7 @@ _TOLERANCE = 0.02
 """Relative residual at which a probe has arrived: what is left moves a copy's answers more."""
 PASSES = 150
 """Forward-and-backward passes at most for each probe of a depth."""
-INDIVIDUAL_PASSES = 25
+INDIVIDUAL_PASSES = 60
 
 
 class ProbeKind(ABC):
@@ -132,21 +132,21 @@ class IndividualProbes(ProbeKind):
         """See :meth:`ProbeKind.solve`."""
         low, high = _box(base, self.depth.model.input)
         start = torch.minimum(torch.maximum(start, low), high)
-        with full_precision(), torch.no_grad():
-            own = centred(self.depth(base))
-            before = [centred(relative(base)) for relative in self.relatives]
-            wanted = [centred(relative(start)) for relative in self.relatives]
-            scales = [
-                _scale(own),
-                *(_scale(after - at) for after, at in zip(wanted, before, strict=True)),
-            ]
-        aim = torch.cat([one / scale for one, scale in zip([own, *wanted], scales, strict=True)], 1)
-
         networks: list[Callable[[Tensor], Tensor]] = [self.depth, *self.relatives]
+        with full_precision(), torch.no_grad():
+            origins = [centred(network(base)) for network in networks]
+            moves = [
+                centred(network(start)) - origin
+                for network, origin in zip(networks, origins, strict=True)
+            ]
+        scales = [_scale(move) for move in moves]
+        # The model goes back all the way, its relatives not at all, each by its own measure.
+        moves[0] = torch.zeros_like(moves[0])
+        aim = torch.cat([move / scale for move, scale in zip(moves, scales, strict=True)], 1)
 
         def stacked(x: Tensor) -> Tensor:
-            answers = [centred(network(x)) for network in networks]
-            return torch.cat([a / scale for a, scale in zip(answers, scales, strict=True)], 1)
+            answers = zip(networks, origins, scales, strict=True)
+            return torch.cat([(centred(one(x)) - at) / scale for one, at, scale in answers], 1)
 
         box = (low, high)
         with full_precision():
