@@ -173,6 +173,7 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
             fingerprint.control_bases,
             fingerprint.harmless,
             fingerprint.controls,
+            fingerprint.panel,
         ):
             for one in group:
                 ids.append(question_id(one))

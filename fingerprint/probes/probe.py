@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fingerprint.canonical import canonical, sha256_of
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.controls import symmetry_controls
+from fingerprint.probes.panel import panel_inputs
 
 __all__ = ["CURRENT", "Fingerprint", "Probe", "ProbeRequest", "SpaceFacts", "symmetry_of"]
 
@@ -140,6 +141,8 @@ class Fingerprint:
         linear_part: Matrix-free description of the first affine segment, for screening later
             models when the weights are gone; empty when it has no harmless space.
         warnings: One line each.
+        panel_answers: The source's answers to the panel, shape ``(P, classes)``, float32; empty in
+            fingerprints that have none.
         version: Of the document it was read from, which decides how it is committed to.
     """
 
@@ -160,7 +163,15 @@ class Fingerprint:
     cost: dict[str, float] = field(default_factory=dict)
     linear_part: dict[str, NDArray[Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    panel_answers: NDArray[np.float32] = field(
+        default_factory=lambda: np.empty((0, 0), dtype=np.float32)
+    )
     version: int = CURRENT
+
+    @property
+    def panel(self) -> Images:
+        """The public inputs of ``panel_answers``, shape ``(P, *input.shape)``."""
+        return panel_inputs(self.input, self.seed, len(self.panel_answers))
 
     @property
     def harmless(self) -> Images:
