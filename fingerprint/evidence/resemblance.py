@@ -112,10 +112,12 @@ class Panel:
     Attributes:
         features: Shape ``(P, classes)``; rows that were not answered are zero.
         there: Which inputs were answered, shape ``(P,)``.
+        kinds: Of which kind each input is; inputs are compared within their kind.
     """
 
     features: Array
     there: NDArray[np.bool_]
+    kinds: tuple[str, ...]
 
     @classmethod
     def of(
@@ -124,6 +126,7 @@ class Panel:
         kind: AnswerKind = "logits",
         *,
         floor: float | None = None,
+        kinds: tuple[str, ...] | None = None,
     ) -> Panel:
         """Turns answers into features.
 
@@ -132,6 +135,7 @@ class Panel:
             kind: What they are. Of top-k answers, the logarithms of the named probabilities are
                 kept, over the mean of what is left for the classes that are not named.
             floor: Least probability told from zero.
+            kinds: Of which kind each input is; those of :func:`panel_inputs` if omitted.
         """
         there = answered(answers, kind)
         rows = np.where(there[:, None], np.asarray(answers, dtype=np.float64), 1.0)
@@ -139,7 +143,8 @@ class Panel:
             features = _named_over_rest(rows)
         else:
             features = comparable(rows, kind, floor=floor)
-        return cls(np.where(there[:, None], features, 0.0), there)
+        kinds = panel_kinds(len(there)) if kinds is None else kinds
+        return cls(np.where(there[:, None], features, 0.0), there, kinds)
 
 
 def compare(first: Panel, second: Panel, *, level: float = 0.95) -> Alignment | None:
@@ -154,7 +159,7 @@ def compare(first: Panel, second: Panel, *, level: float = 0.95) -> Alignment | 
         The alignment in [-1, 1] over the inputs that both answered; None where there are too few
         of them, or where either answers everything alike.
     """
-    groups = _groups(first.there & second.there)
+    groups = _groups(first.there & second.there, first.kinds)
     whole, without = _alignments(first, second, groups)
     if not (groups and np.isfinite(whole) and np.isfinite(without).all()):
         return None
@@ -176,7 +181,7 @@ def paired_difference(
         The difference of alignments over the inputs that all answered, in [-2, 2]: positive where
         the first is nearer. None where there are too few, or one answers everything alike.
     """
-    groups = _groups(suspect.there & first.there & second.there)
+    groups = _groups(suspect.there & first.there & second.there, suspect.kinds)
     near, near_without = _alignments(suspect, first, groups)
     far, far_without = _alignments(suspect, second, groups)
     whole, without = near - far, near_without - far_without
@@ -250,7 +255,7 @@ class Resemblance:
         if found is None:
             few = f"{both} of {len(recorded)} panel inputs were answered, {LEAST_ANSWERED} needed"
             alike = "all panel inputs were answered alike"
-            missing = few if not _groups(suspect.there & source.there) else alike
+            missing = alike if _groups(suspect.there & source.there, source.kinds) else few
             return (Finding(test=self.name, used=both, detail={"missing": missing}),)
         classes = min(given.shape[1], recorded.shape[1])
         known = [
@@ -297,10 +302,10 @@ def _named_over_rest(rows: Array) -> Array:
     return centred
 
 
-def _groups(there: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+def _groups(there: NDArray[np.bool_], kinds: tuple[str, ...]) -> list[NDArray[np.intp]]:
     """Places of the answered inputs by kind; none where there are too few to compare."""
-    kinds = np.array(panel_kinds(len(there)))
-    groups = [np.flatnonzero(there & (kinds == kind)) for kind in dict.fromkeys(kinds)]
+    of = np.array(kinds)
+    groups = [np.flatnonzero(there & (of == kind)) for kind in dict.fromkeys(kinds)]
     groups = [group for group in groups if len(group) >= _LEAST_OF_A_KIND]
     return groups if sum(map(len, groups)) >= LEAST_ANSWERED else []
 
@@ -389,13 +394,13 @@ def _aligned_with(
     """Alignments with a few models, those with the same answered inputs and classes at once."""
     alike: dict[tuple[bytes, int], list[tuple[str, Panel]]] = {}
     for name in names:
-        panel = Panel.of(panels[name], kind)
+        panel = Panel.of(panels[name], kind, kinds=suspect.kinds)
         key = (panel.there & suspect.there).tobytes(), panel.features.shape[1]
         alike.setdefault(key, []).append((name, panel))
     values: dict[str, float] = {}
     for (there, _), members in alike.items():
         sums = np.zeros((len(members), 3))
-        for group in _groups(np.frombuffer(there, dtype=bool)):
+        for group in _groups(np.frombuffer(there, dtype=bool), suspect.kinds):
             asked = suspect.features[group]
             rows = np.stack([panel.features[group] for _, panel in members])
             sums += _products(
