@@ -29,15 +29,16 @@ from benchmarks.data import load_data
 from benchmarks.markdown import table
 from benchmarks.report import machine
 from fingerprint.distances import top_k
-from fingerprint.evidence.resemblance import Panel, compare, rank
+from fingerprint.evidence.resemblance import Panel, compare, rank, resemblance_margin
 from fingerprint.lab import architectures, data, modifications, networks, training
 from fingerprint.network.spec import AnswerKind, InputSpec
-from fingerprint.probes.panel import KINDS, PANEL, panel_input, panel_kinds
+from fingerprint.probes.panel import KINDS, NEGATIVE, PANEL, panel_input, panel_kinds
 
 Answers = dict[str, NDArray[np.float32]]  # by kind of input, (pool, classes)
 ANSWER_KINDS: tuple[AnswerKind, ...] = ("logits", "probabilities", "top-k", "labels")
+PAIRED = panel_kinds(4)
 MIXTURES = (*((kind,) for kind in KINDS), ("binary", "uniform"), ("binary", "blocks"))
-MIXTURES += (("binary", "uniform", "leaves"), KINDS)
+MIXTURES += (("binary", "uniform", "leaves"), KINDS, PAIRED)
 COUNTS = (32, 48, 64, 96, 128)
 POOL = 64
 
@@ -60,6 +61,7 @@ class Pair:
     source: str
     classes: int
     value: float
+    margin: float
 
     @property
     def kin(self) -> bool:
@@ -170,13 +172,16 @@ class _Scaled(nn.Module):
 # Asking and comparing
 
 
-def ask(members: Iterable[Network], shape: tuple[int, ...]) -> dict[str, tuple[Network, Answers]]:
+def ask(
+    members: Iterable[Network], shape: tuple[int, ...], each: int = POOL
+) -> dict[str, tuple[Network, Answers]]:
     """Answers of every network to a pool of every kind of input."""
     spec, asked = InputSpec(shape=shape), {}
     pool = {
-        kind: np.stack([panel_input(spec, "benchmark", kind, place) for place in range(POOL)])
+        kind: np.stack([panel_input(spec, "benchmark", kind, place) for place in range(each)])
         for kind in KINDS
     }
+    pool.update({kind + NEGATIVE: 255 - pool[kind] for kind in ("binary", "uniform")})
     for member in members:
         module = member.module().eval()
         asked[member.name] = (
@@ -214,17 +219,22 @@ def pairs(
 ) -> list[Pair]:
     """Every network against every source but itself; NaN where the panel says nothing."""
     sources = {
-        name: panel_of(answers, mixture, count, "logits").features
+        name: panel_of(answers, mixture, count, "logits")
         for name, (member, answers) in asked.items()
         if name == member.root
     }
+    linearity = {name: panel.linearity for name, panel in sources.items()}
     found = []
     for name, (member, answers) in asked.items():
         suspect = panel_of(answers, mixture, count, kind)
-        for source, value in rank(suspect, sources):
-            if source != name:
-                classes = min(suspect.features.shape[1], sources[source].shape[1])
-                found.append(Pair(network=member, source=source, classes=classes, value=value))
+        for source, value in rank(suspect, {of: panel.features for of, panel in sources.items()}):
+            if source == name:
+                continue
+            classes = min(suspect.features.shape[1], sources[source].features.shape[1])
+            margin = resemblance_margin(kind, classes, linearity=linearity[source]).value
+            found.append(
+                Pair(network=member, source=source, classes=classes, value=value, margin=margin)
+            )
     return found
 
 
@@ -242,12 +252,14 @@ def summary(found: list[Pair]) -> list[str]:
     right = np.mean([pair.kin for pair in nearest.values()])
     lacking = np.isnan([pair.value for pair in found]).mean()
     shown = (above, (inside > outside.max()).mean(), right, np.quantile(inside, 0.05))
+    above_margin = np.array([pair.value > pair.margin for pair in found])
     shown += (np.median(outside), np.quantile(outside, 0.99), outside.max(), lacking)
+    shown += (above_margin[kin].mean(), above_margin[~kin].mean())
     return [f"{number:.3f}" for number in shown]
 
 
 HEAD = ("AUC", "kin above every stranger", "nearest right", "kin, 5 %", "strangers, median")
-HEAD += ("99 %", "largest", "nothing said")
+HEAD += ("99 %", "largest", "nothing said", "kin above margin", "strangers")
 
 
 def by_change(found: list[Pair]) -> Iterator[list[str]]:
@@ -260,7 +272,7 @@ def by_change(found: list[Pair]) -> Iterator[list[str]]:
 def by_classes(asked: dict[str, tuple[Network, Answers]]) -> Iterator[list[str]]:
     """What strangers reach, and what kin falls to, by kind of answer and number of classes."""
     for kind in ANSWER_KINDS:
-        found = pairs(asked, panel_kinds(2), PANEL, kind)
+        found = pairs(asked, PAIRED, PANEL, kind)
         for low, high in ((2, 2), (3, 20), (21, 10**6)):
             some = [pair for pair in found if low <= pair.classes <= high]
             if any(pair.kin for pair in some):
@@ -327,17 +339,16 @@ def error_rates() -> list[str]:
 def report(title: str, asked: dict[str, tuple[Network, Answers]]) -> None:
     sources = sum(member.name == member.root for member, _ in asked.values())
     print(f"\n## {title}: {len(asked)} networks, {sources} sources\n", flush=True)
+    each = len(next(iter(asked.values()))[1]["binary"])
     rows = []
     for mixture in MIXTURES:
         for count in COUNTS:
-            if -(-count // len(mixture)) <= POOL:
+            if -(-count // len(mixture)) <= each:
                 label = " + ".join(mixture)
                 rows.append([label, count, *summary(pairs(asked, mixture, count))])
     print(table(("inputs", "count", *HEAD), rows), "\n")
     print(table(("answers", "smaller number of classes", *HEAD), by_classes(asked)), "\n")
-    print(
-        table(("done", "resemblance"), by_change(pairs(asked, panel_kinds(2), PANEL))), flush=True
-    )
+    print(table(("done", "resemblance"), by_change(pairs(asked, PAIRED, PANEL))), flush=True)
 
 
 def main() -> None:
@@ -360,7 +371,7 @@ def main() -> None:
             report("CIFAR-10 ResNets, 32 px", ask(zoo(options.data), (3, 32, 32)))
         if "lite" in options.sets:
             tuned = {0: options.lite0, 1: options.lite1}
-            report("EfficientNet-Lite, 224 px", ask(lites(tuned), (3, 224, 224)))
+            report("EfficientNet-Lite, 224 px", ask(lites(tuned), (3, 224, 224), 32))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,10 @@ two kernels, a cosine, changed in three ways:
 - *Within kinds.* Inputs are compared with those of their own kind. That noise is answered unlike
   other noise, every two networks have in common.
 
+What strangers reach depends on the source. A model that is nearly linear in its input does what
+any other does that learned the same task; how nearly, its own answers to the panel's negatives say
+(:attr:`Panel.linearity`), and its margin lies above that.
+
 Its interval is a jackknife over inputs: every input is left out in turn, and everything is
 computed again.
 """
@@ -39,7 +43,7 @@ from fingerprint.distances import answered, comparable, named
 from fingerprint.evidence.calibration import Calibration, Margin
 from fingerprint.evidence.finding import Finding
 from fingerprint.network.spec import AnswerKind
-from fingerprint.probes.panel import panel_kinds
+from fingerprint.probes.panel import NEGATIVE, panel_kinds
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
@@ -69,13 +73,18 @@ _CONSTANT = 1e-10
 _CHUNK = 256
 _CLASSES = (3, 21)
 DEFAULT_MARGINS: Mapping[AnswerKind, tuple[float, float, float]] = {
-    "logits": (0.7, 0.4, 0.4),
-    "probabilities": (0.7, 0.4, 0.4),
-    "top-k": (0.7, 0.4, 0.4),
-    "labels": (0.7, 0.4, 0.4),
+    "logits": (0.5, 0.4, 0.4),
+    "probabilities": (0.5, 0.4, 0.4),
+    "top-k": (0.5, 0.35, 0.3),
+    "labels": (0.5, 0.3, 0.3),
 }
-"""Resemblance that strangers do not reach, for two classes, 3 to 20, and more."""
+"""For two classes, 3 to 20, and more: what strangers of ``benchmarks.panel`` do not reach."""
+_ABOVE_LINEAR = 0.15
+"""What a margin lies above the source's linearity: perceptrons that learned the same task reach
+0.1 more than it."""
 RULED_OUT = 0.05
+"""Below this, a model that was only rounded or gently changed is out of the question; hard
+fine-tunes and new heads are not."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,24 @@ class Panel:
             features = comparable(rows, kind, floor=floor)
         kinds = panel_kinds(len(there)) if kinds is None else kinds
         return cls(np.where(there[:, None], features, 0.0), there, kinds)
+
+    @property
+    def linearity(self) -> float:
+        """How alike a model arranges inputs and their negatives: 1 if it is linear, about 0 if not.
+
+        0 too where the panel has no negatives, or too few of them were answered.
+        """
+        sums, of = np.zeros(3), np.array(self.kinds)
+        for kind in dict.fromkeys(self.kinds):
+            places = np.flatnonzero(of == kind)
+            turned = np.flatnonzero(of == kind + NEGATIVE)
+            pairs = np.stack([places[: len(turned)], turned[: len(places)]])
+            pairs = pairs[:, self.there[pairs].all(axis=0)]
+            if pairs.shape[1] >= _LEAST_OF_A_KIND:
+                kernels = (_kernel(self.features[group]) for group in pairs)
+                width = self.features.shape[1]
+                sums += _products(*(_arrangement(kernel, width) for kernel in kernels))
+        return float(np.nan_to_num(_cosine(sums)))
 
 
 def compare(first: Panel, second: Panel, *, level: float = 0.95) -> Alignment | None:
@@ -216,15 +243,19 @@ def conformal_p(value: float, known: Sequence[float]) -> float:
     return (1 + sum(other >= value for other in known)) / (len(known) + 1)
 
 
-def resemblance_margin(kind: AnswerKind, classes: int, known: Sequence[float] = ()) -> Margin:
-    """Chooses what a resemblance must exceed: the default, or the largest known of strangers.
+def resemblance_margin(
+    kind: AnswerKind, classes: int, *, linearity: float = 0.0, known: Sequence[float] = ()
+) -> Margin:
+    """Chooses what a resemblance must exceed: the largest of the default and known strangers.
 
     Args:
         kind: What the suspect's answers are.
         classes: The smaller number of classes of the two models.
+        linearity: Of the source.
         known: Resemblance of independent models to the candidate, in answers of this kind.
     """
-    default = DEFAULT_MARGINS[kind][min(bisect(_CLASSES, classes), len(_CLASSES) - 1)]
+    least = DEFAULT_MARGINS[kind][bisect(_CLASSES, classes)]
+    default = min(1.0, max(least, linearity + _ABOVE_LINEAR))
     largest = max(known, default=-1.0)
     return Margin(
         max(default, largest),
@@ -263,8 +294,12 @@ class Resemblance:
             for pair in calibration.ratios.get(name, ())
             if pair.test == self.name and _same_kind(pair.answer_kind, answers.kind)
         ]
-        margin = resemblance_margin(answers.kind, classes, known)
-        detail: dict[str, Any] = {"classes": classes, "answer_kind": answers.kind}
+        margin = resemblance_margin(answers.kind, classes, linearity=source.linearity, known=known)
+        detail: dict[str, Any] = {
+            "classes": classes,
+            "answer_kind": answers.kind,
+            "linearity": source.linearity,
+        }
         if known:
             detail["conformal_p"] = conformal_p(found.value, known)
         if classes <= 2:

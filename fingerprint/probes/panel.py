@@ -6,7 +6,8 @@
     answers = run(model, inputs)                 # stored, and compared by resemblance
 
 Bytes come from SHAKE-256 over a label and everything after them is whole numbers, so anyone can
-derive the panel again in any language. Input i does not depend on how many there are.
+derive the panel again in any language. Input i does not depend on how many there are. Every second
+input is the negative of the one before it, which shows how nearly linear a model is.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from numpy.typing import NDArray
 from fingerprint.network.spec import InputSpec
 from fingerprint.solvers.noise import start_noise
 
-__all__ = ["KINDS", "PANEL", "panel_input", "panel_inputs", "panel_kinds"]
+__all__ = ["KINDS", "NEGATIVE", "PANEL", "panel_input", "panel_inputs", "panel_kinds"]
 
 PANEL = 96
 """How many inputs a new panel has."""
+NEGATIVE = "-negative"
+"""Ending of the kind of a negative."""
 KINDS = ("binary", "blocks", "uniform", "leaves")
 """What ``benchmarks.panel`` compares."""
 _MIXTURE = ("binary", "uniform")
@@ -50,14 +53,19 @@ def panel_inputs(spec: InputSpec, seed: str, count: int = PANEL) -> NDArray[Any]
     """
     dtype = np.uint8 if spec.kind == "pixels" else np.float32
     inputs = np.empty((count, *spec.shape), dtype)
-    for place, kind in enumerate(panel_kinds(count)):
-        inputs[place] = panel_input(spec, seed, kind, place)
+    for place in range(0, count, 2):
+        pair = place // 2
+        drawn = panel_input(spec, seed, _MIXTURE[pair % len(_MIXTURE)], pair)
+        inputs[place] = drawn
+        if place + 1 < count:
+            inputs[place + 1] = _negative(drawn, spec)
     return inputs
 
 
 def panel_kinds(count: int) -> tuple[str, ...]:
     """Returns the kind of each input of a panel, in turn: inputs are compared within a kind."""
-    return tuple(itertools.islice(itertools.cycle(_MIXTURE), count))
+    pairs = ((kind, kind + NEGATIVE) for kind in itertools.cycle(_MIXTURE))
+    return tuple(itertools.islice(itertools.chain.from_iterable(pairs), count))
 
 
 def panel_input(spec: InputSpec, seed: str, kind: str, place: int) -> NDArray[Any]:
@@ -87,6 +95,14 @@ def panel_input(spec: InputSpec, seed: str, kind: str, place: int) -> NDArray[An
     for axis in range(1, drawn.ndim):
         drawn = drawn.repeat(side, axis=axis)
     return drawn[tuple(slice(0, size) for size in spec.shape)]
+
+
+def _negative(drawn: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
+    if spec.kind == "pixels":
+        return 255 - drawn
+    low, high = (np.float32(end) for end in spec.bounds)
+    turned: NDArray[Any] = np.clip(low + high - drawn, low, high)
+    return turned
 
 
 def _leaves(shape: tuple[int, ...], label: str) -> NDArray[np.uint8]:

@@ -54,10 +54,14 @@ def test_an_empty_panel_has_the_right_shape() -> None:
     assert panel_inputs(IMAGE, "seed", 0).shape == (0, *IMAGE.shape)
 
 
-def test_kinds_alternate() -> None:
-    inputs = panel_inputs(IMAGE, "seed", 4)
-    assert panel_kinds(4) == ("binary", "uniform", "binary", "uniform")
-    assert [set(np.unique(one)) <= {0, 255} for one in inputs] == [True, False, True, False]
+def test_each_input_is_followed_by_its_negative() -> None:
+    inputs = panel_inputs(IMAGE, "seed", 5)
+    kinds = ("binary", "binary-negative", "uniform", "uniform-negative", "binary")
+    assert panel_kinds(5) == kinds
+    assert [set(np.unique(one)) <= {0, 255} for one in inputs] == [True, True, False, False, True]
+    assert np.array_equal(inputs[1::2], 255 - inputs[:-1:2])
+    floats = panel_inputs(SPECS[2], "seed", 4)
+    np.testing.assert_allclose(floats[1::2] + floats[::2], 3.0, atol=1e-6)
 
 
 def test_blocks_are_an_eighth_of_the_shorter_side() -> None:
