@@ -82,9 +82,9 @@ DEFAULT_MARGINS: Mapping[AnswerKind, tuple[float, float, float]] = {
 _ABOVE_LINEAR = 0.15
 """What a margin lies above the source's linearity: perceptrons that learned the same task reach
 0.1 more than it."""
-RULED_OUT = 0.05
-"""Below this, a model that was only rounded or gently changed is out of the question; hard
-fine-tunes and new heads are not."""
+_NO_BOUND = -1.0
+"""A low resemblance shows no independence: fine-tunes of large networks with a new head arrange the
+panel no more like their source than strangers do."""
 
 
 @dataclass(frozen=True)
@@ -262,7 +262,7 @@ def resemblance_margin(
         "registry" if largest > default else "default",
         pairs=len(known),
         floor=1 / (len(known) + 1),
-        bound=RULED_OUT,
+        bound=_NO_BOUND,
     )
 
 
@@ -369,7 +369,8 @@ def _each_left_out(kernel: Array) -> Array:
     """Shape ``(n, n - 1, n - 1)``: a kernel without each of its inputs in turn."""
     n = len(kernel)
     kept = np.array([np.delete(np.arange(n), left) for left in range(n)])
-    return kernel[kept[:, :, None], kept[:, None, :]]
+    out: Array = kernel[kept[:, :, None], kept[:, None, :]]
+    return out
 
 
 def _arrangement(kernel: Array, classes: int) -> Array:
