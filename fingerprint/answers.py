@@ -13,7 +13,7 @@ until then is kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,18 @@ class Answers:
         return answers
 
 
-def ask(suspect: Suspect, questions: Questions, *, progress: Progress = silent) -> Answers:
+Narrowing = Callable[["Answers"], Collection[str]]
+"""Says by what was answered first which questions are worth asking as well."""
+
+
+def ask(
+    suspect: Suspect,
+    questions: Questions,
+    *,
+    first: Sequence[str] = (),
+    narrowing: Narrowing | None = None,
+    progress: Progress = silent,
+) -> Answers:
     """Asks a suspect everything, then once more what is to be repeated.
 
     A repeat is asked by itself, so that a suspect which mixes up the rows of a batch is noticed.
@@ -186,6 +197,8 @@ def ask(suspect: Suspect, questions: Questions, *, progress: Progress = silent) 
     Args:
         suspect: Whom to ask.
         questions: Of the suspect's own input domain.
+        first: Ids to ask before all others.
+        narrowing: Called with the answers to those; returns the ids to go on with.
         progress: Called after each batch; what it raises is raised.
 
     Returns:
@@ -207,7 +220,17 @@ def ask(suspect: Suspect, questions: Questions, *, progress: Progress = silent) 
     repeats: dict[str, NDArray[np.float32]] = {}
     total = len(questions.ids) + len(questions.repeated)
     failure = ""
-    steps = _asking(suspect, questions, values, repeats)
+    begun = list(dict.fromkeys(first))
+    rest = [asked for asked in questions.ids if asked not in set(begun)]
+
+    def following() -> list[str]:
+        if narrowing is None:
+            return rest
+        known = Answers(output=suspect.output, values=dict(values))
+        wanted = set(narrowing(known))
+        return [asked for asked in rest if asked in wanted]
+
+    steps = _asking(suspect, questions, begun, following, values, repeats)
     while True:
         try:
             done = next(steps, None)
@@ -236,21 +259,28 @@ def ask(suspect: Suspect, questions: Questions, *, progress: Progress = silent) 
 def _asking(
     suspect: Suspect,
     questions: Questions,
+    begun: Sequence[str],
+    following: Callable[[], Sequence[str]],
     values: dict[str, NDArray[np.float32]],
     repeats: dict[str, NDArray[np.float32]],
 ) -> Iterator[int]:
     """Asks everything, fills in what is answered, and says after each batch how much was asked."""
     kind = suspect.output.kind
-    for begin in range(0, len(questions.ids), suspect.batch):
-        chosen = slice(begin, begin + suspect.batch)
-        ids, rows = questions.ids[chosen], suspect.answer(questions.inputs[chosen])
-        there = answered(rows, kind)
-        values.update(
-            (asked, row) for asked, row, known in zip(ids, rows, there, strict=True) if known
-        )
-        yield begin + len(ids)
     place = {asked: index for index, asked in enumerate(questions.ids)}
-    for count, asked in enumerate(questions.repeated, start=len(questions.ids) + 1):
+    done = 0
+    # What follows is known only when the first are answered, so the second part is made late.
+    for second in (False, True):
+        order = following() if second else begun
+        for begin in range(0, len(order), suspect.batch):
+            ids = order[begin : begin + suspect.batch]
+            rows = suspect.answer(questions.inputs[[place[asked] for asked in ids]])
+            there = answered(rows, kind)
+            values.update(
+                (asked, row) for asked, row, known in zip(ids, rows, there, strict=True) if known
+            )
+            done += len(ids)
+            yield done
+    for count, asked in enumerate(questions.repeated, start=done + 1):
         row = _or_nothing(suspect.answer(questions.inputs[[place[asked]]]), kind)
         repeats[asked] = np.concatenate([repeats.get(asked, row[:0]), row])
         yield count

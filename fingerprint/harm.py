@@ -134,8 +134,9 @@ class Orbits:
     def moved(self) -> Mask:
         """Probes where any of the orbit moved the answer; of the others nothing is known."""
         with np.errstate(invalid="ignore"):
-            seen: Mask = np.asarray(self.harm.max(axis=1, initial=0.0) > self.least)
-        return self.answered & seen
+            seen = np.asarray(self.harm.max(axis=1, initial=0.0) > self.least, dtype=np.bool_)
+        moved: Mask = np.logical_and(self.answered, seen)
+        return moved
 
     @property
     def logs(self) -> Array:

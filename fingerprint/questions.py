@@ -146,7 +146,7 @@ class Questions:
 def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
     """Joins what fingerprints want to ask: bases, harmless inputs, and their turned controls.
 
-    One harmless input of the first fingerprint is asked a second time.
+    One input of the panel, or a harmless one of the first fingerprint, is asked a second time.
 
     Args:
         fingerprints: By name, at least one, all of one input domain.
@@ -173,6 +173,7 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
             fingerprint.control_bases,
             fingerprint.harmless,
             fingerprint.controls,
+            fingerprint.panel,
         ):
             for one in group:
                 ids.append(question_id(one))
@@ -183,7 +184,7 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
         inputs=np.stack(list(inputs.values())),
         ids=tuple(inputs),
         wanted=wanted,
-        repeated=(question_id(first.probes[0].harmless) if first.probes else next(iter(inputs)),),
+        repeated=(question_id(next(iter((*first.panel[:1], *first.harmless[:1])))),),
     )
 
 

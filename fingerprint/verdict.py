@@ -22,6 +22,7 @@ from fingerprint.evidence.calibration import LEAST_MARGIN, Calibration, Margin
 from fingerprint.evidence.equality import Equality
 from fingerprint.evidence.finding import Finding, Test
 from fingerprint.evidence.harm_ratio import HarmRatio
+from fingerprint.evidence.resemblance import Resemblance
 from fingerprint.evidence.statistics import holm, holm_steps
 from fingerprint.kinship import Kinship
 from fingerprint.text import clean, listed
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["judge", "weigh"]
 
-_TESTS: tuple[Test, ...] = (HarmRatio(), Equality())
+_TESTS: tuple[Test, ...] = (HarmRatio(), Resemblance(), Equality())
 _HARM = HarmRatio.name
 _ORDER = {"same": 0, "derived": 1, "inconclusive": 2, "independent": 3}
 _LEAST_POWER = 0.5
@@ -107,6 +108,7 @@ def judge(
     alpha: float = 0.001,
     compatible: Collection[str] = (),
     not_asked: Collection[str] = (),
+    flags: Mapping[str, str] | None = None,
 ) -> Verification:
     """Says whose the suspect is that gave these answers.
 
@@ -119,6 +121,8 @@ def judge(
         compatible: Every model that the suspect could be, asked or not; those of
             ``fingerprints`` are counted in any case.
         not_asked: Those that other evidence ruled out, so that they were not asked.
+
+        flags: By candidate, how the suspect would have to be fed to resemble it.
 
     Returns:
         The verdict with its findings, candidates best first. What does not match is a value,
@@ -145,6 +149,7 @@ def judge(
         answer_kind=answers.kind,
         trouble=_trouble(answers, repeatable=answers.repeatable(tolerance)),
         kinship=kinship,
+        flags=flags or {},
         identical=[
             name
             for name, fingerprint in fingerprints.items()
@@ -176,6 +181,7 @@ def weigh(
     answer_kind: str = "logits",
     trouble: str = "",
     kinship: Kinship = _NOTHING_KNOWN,
+    flags: Mapping[str, str] | None = None,
     identical: Collection[str] = (),
 ) -> tuple[Candidate, ...]:
     """Turns findings into verdicts.
@@ -187,6 +193,7 @@ def weigh(
         answer_kind: What the answers are.
         trouble: Why the answers as a whole are no evidence; empty if they may be.
         kinship: What is declared of the models.
+        flags: By candidate, how the suspect would have to be fed to resemble it.
         identical: Candidates whose weights the suspect declares to have.
 
     Returns:
@@ -205,6 +212,7 @@ def weigh(
             identical=name in identical,
             from_scratch=kinship.has_no_parent(name),
             relatives=kinship.relatives(name),
+            flags=(flags or {}).get(name, ""),
             reference=name in kinship.references,
         ).candidate()
         for name, found in findings.items()
@@ -296,6 +304,7 @@ class _Case:
         identical: Whether the suspect declares this candidate's weights.
         from_scratch: Whether its owner states that it has no parent.
         relatives: Its registered ancestors, and their other descendants.
+        flags: How the suspect would have to be fed to resemble it; empty if not otherwise.
         reference: Whether it is a public model that nobody is accused of being.
     """
 
@@ -309,6 +318,7 @@ class _Case:
     identical: bool
     from_scratch: bool
     relatives: frozenset[str]
+    flags: str
     reference: bool
 
     def candidate(self) -> Candidate:
@@ -394,6 +404,11 @@ class _Case:
                 "perturbations solved for the source change its answers "
                 f"{usable[0].ratio:.3g} times as much as the same turned; an independent model "
                 f"stays above {usable[0].margin.value:.2g}"
+            )
+        if self.flags:
+            return "inconclusive", (
+                f"fed as the flags say it does not match, with {self.flags} it resembles "
+                f"{clean(self.name)}: give these"
             )
         bounded = [test for test in self.tests if math.isfinite(test.margin.bound)]
         lowest = min(bounded or self.tests, key=lambda test: test.low)

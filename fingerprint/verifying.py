@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from torch import nn
 
 from fingerprint.answers import Answers, ask
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.evidence.calibration import Calibration
+from fingerprint.feeding import better_flags
 from fingerprint.kinship import Kinship
+from fingerprint.narrowing import Narrowing
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
 from fingerprint.probes.probe import Fingerprint
@@ -37,6 +40,7 @@ def verify(
     kinship: Kinship | None = None,
     calibration: Calibration | None = None,
     compatible: Collection[str] = (),
+    always: Collection[str] | None = None,
     progress: Progress = silent,
 ) -> Verification:
     """Compares a suspect with one or many fingerprints: makes questions, asks, and judges.
@@ -53,6 +57,9 @@ def verify(
         kinship: What is declared of the models.
         calibration: What is known of independent models; it can lower a candidate's margin.
         compatible: Every model that the suspect could be, asked or not.
+        always: Candidates that are asked their probes whatever the panel says; all of them by
+            default. Of the others, the suspect is asked those of the nearest and of whoever the
+            panel cannot rule out.
         progress: Called as ``progress(stage, done, total)``.
 
     Returns:
@@ -69,20 +76,36 @@ def verify(
     named = {"source": candidates} if isinstance(candidates, Fingerprint) else dict(candidates)
     asked = _as_suspect(suspect, named)
     _check_domains(asked, named)
+    ruled_out: tuple[str, ...] = ()
     if named:
-        answers = ask(asked, questions_for(named), progress=progress)
+        narrowing = Narrowing(named, named if always is None else always)
+        answers = ask(
+            asked,
+            questions_for(named),
+            first=narrowing.first,
+            narrowing=narrowing.wanted,
+            progress=progress,
+        )
+        ruled_out = narrowing.ruled_out
     else:
         answers = Answers(
             output=asked.output, values={}, identity=asked.identity, suspect=asked.facts()
         )
-    verification = judge(
-        named,
+    compared = {name: one for name, one in named.items() if name not in ruled_out}
+    judged = partial(
+        judge,
+        compared,
         answers,
         kinship=kinship or Kinship(),
         calibration=calibration or Calibration(),
         alpha=alpha,
         compatible=compatible,
+        not_asked=ruled_out,
     )
+    verification = judged()
+    if isinstance(asked, ModelSuspect) and verification.verdict in ("independent", "inconclusive"):
+        flags = better_flags(asked.model, compared)
+        verification = judged(flags=flags) if flags else verification
     return replace(verification, seconds=time.perf_counter() - began)
 
 

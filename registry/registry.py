@@ -323,6 +323,7 @@ class Registry:
         suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
+        always: Sequence[str] = (),
         alpha: float = 0.001,
         progress: Progress = silent,
     ) -> Verification:
@@ -335,6 +336,8 @@ class Registry:
         Args:
             suspect: A loaded model, a module, or anything that answers batches of inputs.
             against: Names to compare with; by default every model of the same inputs.
+            always: Names that are asked their probes whatever the panel says of them, as all in
+                ``against`` are.
             alpha: Accepted rate of false claims.
             progress: Told how far the work is.
 
@@ -344,7 +347,7 @@ class Registry:
             RegistryCorrupt: A row that the verdict would rest on is not what was registered.
         """
         with self._catalogue() as catalogue:
-            found = grounds(catalogue, suspect, against)
+            found = grounds(catalogue, suspect, against, always)
         verification = found.verification(alpha=alpha, progress=progress)
         try:
             digest = found.suspect.identity.model_digest

@@ -40,6 +40,7 @@ class Grounds:
         compatible: Every model it could be, compared with or not.
         kinship: What is declared of all models.
         calibration: What independent models did to the candidates' probes.
+        always: Candidates that are asked whatever the panel says.
         imported: Which candidates come of another registry, and of which.
         warnings: One line each.
     """
@@ -50,6 +51,7 @@ class Grounds:
     kinship: Kinship
     calibration: Calibration
     imported: dict[str, str]
+    always: tuple[str, ...]
     warnings: tuple[str, ...]
 
     def verification(self, *, alpha: float, progress: Progress) -> Verification:
@@ -63,6 +65,7 @@ class Grounds:
             kinship=self.kinship,
             calibration=self.calibration,
             compatible=self.compatible,
+            always=self.always,
             progress=progress,
         )
         if not self.fingerprints:
@@ -80,7 +83,10 @@ class Grounds:
 
 
 def grounds(
-    catalogue: Catalogue, suspect: Model | nn.Module | Suspect, against: Sequence[str]
+    catalogue: Catalogue,
+    suspect: Model | nn.Module | Suspect,
+    against: Sequence[str],
+    always: Sequence[str] = (),
 ) -> Grounds:
     """Returns what a verdict on a suspect rests on.
 
@@ -88,6 +94,7 @@ def grounds(
         catalogue: The registered models.
         suspect: A loaded model, a module, or anything that answers batches of inputs.
         against: Names to compare with; by default every model of the same inputs.
+        always: Names that are asked their probes whatever the panel says of them.
 
     Raises:
         UnknownModel: A name in ``against`` is not registered.
@@ -114,6 +121,7 @@ def grounds(
         compatible=tuple(row.name for row in compatible),
         kinship=catalogue.kinship,
         calibration=Calibration(ratios=pairs.calibrating(measured, catalogue.kinship.families())),
+        always=tuple(row.name for row in (*named, *catalogue.named(always))),
         imported={row.name: str(row.origin["registry"]) for row in chosen if row.origin},
         warnings=(
             *pairs.related_warnings(measured),

@@ -100,7 +100,13 @@ def verify(
         loaded = session.load(suspect, how)
         with progress_bars(screen) as progress:
             asked = _limited(loaded, journal, max_queries)
-            result = opened.verify(asked, against=limits, alpha=alpha, progress=progress)
+            result = opened.verify(
+                asked,
+                against=limits,
+                always=[*forbidden, *expected],
+                alpha=alpha,
+                progress=progress,
+            )
     for warning in dict.fromkeys((*loaded.warnings, *result.warnings)):
         screen.warn(warning)
     from cli import render

@@ -220,7 +220,7 @@ def train(
     with one_thread():
         for epoch in range(settings.epochs):
             order = torch.randperm(len(labels), generator=generator)
-            for batch in order.split(settings.batch):
+            for batch in torch.split(order, settings.batch):
                 x, y = _augmented(images[batch], settings, generator), labels[batch]
                 if distort is not None:
                     x = distort(network, x, y, generator)

@@ -37,6 +37,7 @@ from fingerprint.probes.bases import dead_leaves
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.keeping import Keeper
 from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
+from fingerprint.probes.panel import panel_inputs
 from fingerprint.probes.pilot import CONTRASTS, Pilot, early_kinds, pilot
 from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, ProbeRequest
 from fingerprint.probes.public import chosen_images
@@ -121,9 +122,14 @@ def extract_with(
 
     Args:
         settings: What shapes the fingerprint.
-        model: As for the other arguments, see :func:`extract`.
+        model: The source.
+        seed: Registry seed.
+        others: See :func:`extract`, as for the next two.
+        other_linear: Stored linear parts.
+        relatives: Ancestors and their other descendants.
         keep: A folder where solved probes are kept until all are, so that an extraction that was
             interrupted goes on where it was.
+        progress: Called as ``progress(stage, done, total)``.
     """
     began = time.perf_counter()
     check_informative(model)
@@ -471,6 +477,7 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
             for kind in kinds
         ),
         turns=plan.turns,
+        panel_answers=run(model, panel_inputs(model.input, plan.seed)),
         relatives=tuple(plan.kin.names) if any(k.speaks_for == "individual" for k in kinds) else (),
     )
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fingerprint.canonical import canonical, sha256_of
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.controls import symmetry_controls
+from fingerprint.probes.panel import panel_inputs
 from fingerprint.probes.turns import turned
 
 __all__ = [
@@ -215,6 +216,11 @@ class Fingerprint:
     panel_answers: NDArray[np.float32] = field(
         default_factory=lambda: np.empty((0, 0), dtype=np.float32)
     )
+
+    @property
+    def panel(self) -> Images:
+        """The public inputs of ``panel_answers``, shape ``(P, *input.shape)``."""
+        return panel_inputs(self.input, self.seed, len(self.panel_answers))
 
     @property
     def harmless(self) -> Images:

@@ -1,7 +1,8 @@
 """Would another registered model fall for this probe? Measured, candidate by candidate.
 
 For other models whose weights are at hand the harm ratio of each candidate is measured; where
-only a linear part was stored, its response to δ is compared with its response to δ turned. A candidate below the floor on any of them is thrown away and drawn again.
+only a linear part was stored, its response to δ is compared with its response to δ turned. A
+candidate below the floor on any of them is thrown away and drawn again.
 """
 
 from __future__ import annotations

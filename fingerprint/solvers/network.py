@@ -96,7 +96,7 @@ def _led(
     rows = (~(solution.residual <= max(tolerance, _APPROACH))).nonzero().flatten()
     if len(rows) == 0:
         return solution
-    stuck = Objective(objective.network, objective.base[rows], (objective.low, objective.high))
+    stuck = Objective(objective.network, objective.base[rows], objective.box)
     near = projected_lbfgs(
         stuck, start[rows], tolerance=_APPROACH, max_passes=2 * _PASSES, progress=progress
     )

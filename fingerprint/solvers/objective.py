@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,8 +62,9 @@ class Objective:
     ) -> None:
         self.network = network
         self.base = base
-        self.low: float | Tensor = bounds[0]
-        self.high: float | Tensor = bounds[1]
+        self.box = bounds
+        self.low: Any = bounds[0]
+        self.high: Any = bounds[1]
         with torch.no_grad():
             answers = network(base) if aim is None else aim
         self.target = centred(answers)

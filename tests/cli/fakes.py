@@ -204,9 +204,11 @@ class FakeRegistry(Registry):
         suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
+        always: Sequence[str] = (),
         alpha: float = 0.001,
         progress: Progress = silent,
     ) -> Verification:
+        del always
         self.script.work("verify", suspect=suspect, against=against, alpha=alpha, progress=progress)
         return self.script.result
 

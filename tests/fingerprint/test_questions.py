@@ -36,6 +36,16 @@ def everything(fingerprint: Fingerprint) -> set[str]:
     return {question_id(image) for group in groups for image in group}
 
 
+def test_the_panel_is_asked_once_of_all_that_have_one() -> None:
+    rows = np.zeros((20, 5), np.float32)
+    one, two = (replace(fingerprint, panel_answers=rows) for fingerprint in (ONE, TWO))
+    ids = {question_id(image) for image in one.panel}
+    questions = questions_for({"one": one, "two": two})
+    assert len(ids) == 20
+    assert all(ids <= set(wanted) for wanted in questions.wanted.values())
+    assert len(questions.ids) == len(questions_for({"one": ONE, "two": TWO}).ids) + 20
+
+
 def test_each_input_is_asked_once_and_each_candidate_says_which_it_wants() -> None:
     again = questions_for({"one": ONE, "copy": ONE, "two": TWO})
     assert len(again.ids) == len(set(again.ids)) == len(again.inputs)

@@ -1,0 +1,65 @@
+"""Was the suspect fed as it wants to be? Asked of suspects that run here and match nothing.
+
+Wrong normalisation, scale or channel order make a copy answer like a stranger, and *independent*
+would be false. So a part of the panel is asked again under the usual ones; where one of them makes
+the suspect resemble a candidate as only kin do, and the flags given do not, that is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from fingerprint.errors import FingerprintError
+from fingerprint.evidence.resemblance import Panel, compare
+from fingerprint.network.model import Model
+from fingerprint.network.run import run
+from fingerprint.suspects.variants import variants
+
+if TYPE_CHECKING:
+    from fingerprint.probes.probe import Fingerprint
+
+__all__ = ["better_flags"]
+
+_INPUTS = 32
+"""Inputs of the panel that are asked again under each way of feeding."""
+_KIN = 0.7
+"""Resemblance that no stranger of the benchmark came near."""
+_BETTER = 0.3
+"""By how much it must exceed the resemblance under the flags given."""
+
+
+def better_flags(model: Model, fingerprints: Mapping[str, Fingerprint]) -> dict[str, str]:
+    """Returns, by candidate, the flags under which the suspect resembles it and was not loaded.
+
+    Args:
+        model: The suspect as it was loaded.
+        fingerprints: The candidates; those without a panel are left out.
+    """
+    panels = {
+        name: Panel.of(one.panel_answers[:_INPUTS], one.output.kind)
+        for name, one in fingerprints.items()
+        if len(one.panel_answers) >= _INPUTS
+    }
+    if not panels:
+        return {}
+    some = next(one for name, one in fingerprints.items() if name in panels)
+    inputs = some.panel[:_INPUTS]
+    given = _values(model, inputs, panels)
+    best: dict[str, tuple[float, str]] = {}
+    for flags, variant in variants(model):
+        for name, value in _values(variant, inputs, panels).items():
+            enough = max(_KIN, given.get(name, 0.0) + _BETTER)
+            if value >= enough and value > best.get(name, (0.0, ""))[0]:
+                best[name] = (value, flags)
+    return {name: flags for name, (_, flags) in best.items()}
+
+
+def _values(model: Model, inputs: object, panels: Mapping[str, Panel]) -> dict[str, float]:
+    """Returns the resemblance to each candidate; none where the answers say nothing."""
+    try:
+        suspect = Panel.of(run(model, inputs), model.output.kind)  # type: ignore[arg-type]
+    except FingerprintError:
+        return {}
+    found = {name: compare(suspect, panel) for name, panel in panels.items()}
+    return {name: one.value for name, one in found.items() if one is not None}

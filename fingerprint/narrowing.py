@@ -1,0 +1,78 @@
+"""One to many: which candidates are worth asking their probes, by what the panel says of all.
+
+The panel is the same for every model of a registry and is asked once. Of many candidates only the
+nearest are then asked their own probes, and all that resemble the suspect more than chance allows.
+A candidate that is left out was ruled out by resemblance, which misses some: a large network's
+fine-tune with a new head arranges the panel little more like its source than a stranger does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
+
+from fingerprint.evidence.resemblance import Panel, rank
+from fingerprint.questions import question_id
+
+if TYPE_CHECKING:
+    from fingerprint.answers import Answers
+    from fingerprint.probes.probe import Fingerprint
+
+__all__ = ["NEAREST", "Narrowing"]
+
+NEAREST = 16
+"""Candidates that are asked their probes in any case; of fewer, all are."""
+_FLOOR = 0.15
+"""Resemblance above which nobody is left out."""
+
+
+class Narrowing:
+    """Chooses among candidates by the suspect's answers to their panel.
+
+    Args:
+        fingerprints: The candidates, by name.
+        always: Those that are asked in any case.
+
+    Attributes:
+        first: Ids of the panel's inputs, to be asked first; none where all candidates are asked.
+        ruled_out: Names that were left out, once :meth:`wanted` was called.
+    """
+
+    def __init__(self, fingerprints: Mapping[str, Fingerprint], always: Collection[str]) -> None:
+        self._all = fingerprints
+        some = next(iter(fingerprints.values()))
+        same = {
+            name: one
+            for name, one in fingerprints.items()
+            if name not in always
+            and len(one.panel_answers) == len(some.panel_answers) > 0
+            and one.seed == some.seed
+        }
+        self._open = same if len(same) > NEAREST else {}
+        self._panel = some.panel if self._open else some.bases[:0]
+        self.first = tuple(question_id(one) for one in self._panel)
+        self.ruled_out: tuple[str, ...] = ()
+
+    def wanted(self, answers: Answers) -> Collection[str]:
+        """Returns the ids of the inputs to go on with."""
+        if self._open:
+            suspect = Panel.of(answers.of(self._panel), answers.kind, floor=answers.floor)
+            found: list[tuple[str, float]] = []
+            for kind in sorted({one.output.kind for one in self._open.values()}):
+                panels = {
+                    name: one.panel_answers
+                    for name, one in self._open.items()
+                    if one.output.kind == kind
+                }
+                found += rank(suspect, panels, kind)
+            found.sort(key=lambda entry: -entry[1])
+            # What the panel says nothing of is not ruled out by it.
+            self.ruled_out = tuple(
+                sorted(name for name, value in found[NEAREST:] if value <= _FLOOR)
+            )
+        ids: set[str] = set()
+        for name, one in self._all.items():
+            if name not in self.ruled_out:
+                for group in (one.bases, one.control_bases, one.harmless, one.controls, one.panel):
+                    ids.update(question_id(each) for each in group)
+        return ids
