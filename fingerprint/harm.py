@@ -127,7 +127,7 @@ class Orbits:
     @property
     def answered(self) -> Mask:
         """Probes whose answers and whose turns' are all there."""
-        there: Mask = np.isfinite(self.harm).all(axis=1)
+        there: Mask = np.asarray(np.isfinite(self.harm).all(axis=1), dtype=np.bool_)
         return there
 
     @property

@@ -84,6 +84,16 @@ class _Tested:
         return float(self.finding.detail.get("least_ratio", 0.0))
 
     @property
+    def resembles(self) -> bool:
+        """Whether it is of the panel, where kin lie above the margin and not below."""
+        return self.finding.test == Resemblance.name
+
+    @property
+    def bounds(self) -> bool:
+        """Whether a high ratio says anything of independence."""
+        return not self.resembles and math.isfinite(self.margin.bound)
+
+    @property
     def individual(self) -> bool:
         """Whether it speaks for this model and for none of its relatives."""
         return self.finding.speaks_for == "individual"
@@ -96,6 +106,8 @@ class _Tested:
         # Label-only answers have no interval; their exact test decides alone.
         exact = bool(self.finding.detail.get("exact", False))
         clear = self.high < self.margin.tested or exact
+        if self.resembles:
+            clear = self.low > self.margin.tested
         return self.p_value <= alpha and clear
 
 
@@ -252,10 +264,7 @@ def _corrected(
     findings: Mapping[str, Sequence[Finding]], family: int
 ) -> dict[str, tuple[_Tested, ...]]:
     """Corrects p-values over kinds of probe, then over candidates; most significant first."""
-    harms = {
-        name: [one for one in found if one.test == _HARM and one.p_value is not None]
-        for name, found in findings.items()
-    }
+    harms = {name: _decisive(found) for name, found in findings.items()}
     own = {name: _over_depths(found) for name, found in harms.items()}
     steps = holm_steps([min(p_values, default=1.0) for p_values in own.values()], family)
     corrected = {}
@@ -266,6 +275,12 @@ def _corrected(
         ]
         corrected[name] = tuple(sorted(tests, key=lambda test: (test.p_value, test.ratio)))
     return corrected
+
+
+def _decisive(findings: Sequence[Finding]) -> list[Finding]:
+    """Returns the findings that a claim may rest on: of probes; without any, of the panel."""
+    test = _HARM if any(one.test == _HARM for one in findings) else Resemblance.name
+    return [one for one in findings if one.test == test and one.p_value is not None]
 
 
 def _over_depths(findings: Sequence[Finding]) -> list[float]:
@@ -399,6 +414,12 @@ class _Case:
         if usable and self.relatives and not any(test.individual for test in usable):
             return "inconclusive", self._only_family(own)
         usable.sort(key=lambda test: not test.individual)
+        if usable and usable[0].resembles:
+            return "derived", (
+                "it arranges its answers to the panel as the source does (resemblance "
+                f"{usable[0].ratio:.3g}; an independent model stays below "
+                f"{usable[0].margin.value:.2g})"
+            )
         if usable:
             return "derived", (
                 "perturbations solved for the source change its answers "
@@ -410,7 +431,7 @@ class _Case:
                 f"fed as the flags say it does not match, with {self.flags} it resembles "
                 f"{clean(self.name)}: give these"
             )
-        bounded = [test for test in self.tests if math.isfinite(test.margin.bound)]
+        bounded = [test for test in self.tests if test.bounds]
         lowest = min(bounded or self.tests, key=lambda test: test.low)
         if bounded and all(test.low >= test.margin.bound for test in bounded):
             if lowest.least > _LEAST_POWER * lowest.margin.bound:
@@ -444,6 +465,11 @@ class _Case:
     def _undecided(self, lowest: _Tested) -> str:
         """Why neither descent nor independence can be claimed."""
         margin = lowest.margin
+        if lowest.resembles:
+            return (
+                f"it was registered by its answers alone; a resemblance of {lowest.ratio:.3g} "
+                f"shows no descent (margin {margin.value:.2g}), and a low one no independence"
+            )
         if not margin.usable:
             fell = "registered models that count as independent of it"
             way_out = "; if they are kin, declare it with --parent"
@@ -475,7 +501,7 @@ class _Case:
             claims = [test for test in self.tests if test.rejects(self.alpha)]
             claims.sort(key=lambda test: (not test.margin.usable, not test.individual))
             return claims[0]
-        bounded = [test for test in self.tests if math.isfinite(test.margin.bound)]
+        bounded = [test for test in self.tests if test.bounds]
         return min(bounded or self.tests, key=lambda test: test.low)
 
     def _with_part(self, finding: Finding, verdict: Verdict) -> Finding:
@@ -488,7 +514,7 @@ class _Case:
         if test.rejects(self.alpha) and (test.margin.usable or verdict == "same"):
             return replace(finding, decides="kin")
         powerful = test.least <= _LEAST_POWER * test.margin.bound and _mostly_answered(finding)
-        if test.low >= test.margin.bound and powerful:
+        if test.bounds and test.low >= test.margin.bound and powerful:
             return replace(finding, decides="independent")
         return finding
 

@@ -60,6 +60,7 @@ class Options(TypedDict, total=False):
         from_scratch: The owner states that it was trained from scratch: it has no parent.
         images: Natural base images, shape ``(B, *input.shape)``; by default dead leaves.
         probes: How many probes to make.
+        answers_only: Whether it is only asked the panel, and nothing is solved.
     """
 
     name: str | None
@@ -67,6 +68,7 @@ class Options(TypedDict, total=False):
     from_scratch: bool
     images: NDArray[Any] | None
     probes: int
+    answers_only: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -278,7 +280,7 @@ def finished(
             f"fingerprint: expected one from this registry's seed {task.seed[:12]}, "
             f"got seed {fingerprint.seed[:12]}; extract it with seed=registry.seed"
         )
-    if not fingerprint.probes:
+    if not fingerprint.probes and not len(fingerprint.panel_answers):
         raise UsageError("fingerprint: expected at least one probe, got none")
     blob = encode(fingerprint)
     if len(blob) > LARGEST_VALUE:

@@ -40,6 +40,14 @@ FromScratch = Annotated[
 # The least that can be tested, and the most that a verification should ask; the library's own
 # numbers, known here so that a mistake is told before a model is loaded.
 Probes = Annotated[int, typer.Option(min=6, max=480, help="How many probes to make.")]
+AnswersOnly = Annotated[
+    bool,
+    typer.Option(
+        "--answers-only",
+        help="Ask it the registry's panel and solve nothing: for models without gradients. Less "
+        "can be told of its copies.",
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(
@@ -67,6 +75,7 @@ def register(
     parent: Parent = None,
     from_scratch: FromScratch = False,
     probes: Probes = 24,
+    answers_only: AnswersOnly = False,
     data: Data = None,
     registry: options.RegistryUrl = None,
 ) -> None:
@@ -85,6 +94,7 @@ def register(
                 from_scratch=from_scratch,
                 images=images,
                 probes=probes,
+                answers_only=answers_only,
                 progress=progress,
             )
     for warning in registered.warnings:

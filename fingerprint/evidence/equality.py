@@ -44,11 +44,17 @@ class Equality:
         del name, calibration
         if answers.output.classes != fingerprint.output.classes:
             return ()
-        given = answers.of(fingerprint.harmless)
+        # Whoever was registered by answers alone has no probes, but its panel is as telling.
+        alone = not fingerprint.probes
+        given = answers.of(fingerprint.panel if alone else fingerprint.harmless)
         answered = np.isfinite(given).all(axis=-1)
         if not answered.any():
             return ()
-        recorded = np.stack([probe.answer for probe in fingerprint.probes])
+        recorded = (
+            fingerprint.panel_answers
+            if alone
+            else np.stack([probe.answer for probe in fingerprint.probes])
+        )
         deviation, rounding, within, telling = float("inf"), None, False, 0
         if answered.all():
             told, kept, kind = _comparable(given, recorded, answers.kind, fingerprint.output.kind)

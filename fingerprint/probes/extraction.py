@@ -134,6 +134,8 @@ def extract_with(
     began = time.perf_counter()
     check_informative(model)
     require_deterministic(model)
+    if settings.answers_only:
+        return _asked_only(model, seed, began)
     plan = _planned(
         settings, model, seed, others or {}, other_linear or {}, relatives or {}, progress
     )
@@ -142,6 +144,32 @@ def extract_with(
     found = _fingerprint(plan, drawn, time.perf_counter() - began)
     keeper.forget()
     return found
+
+
+def _asked_only(model: Model, seed: str, began: float) -> Fingerprint:
+    """Returns a fingerprint of the panel's answers alone."""
+    inputs = panel_inputs(model.input, seed)
+    bases = inputs[:1]
+    return Fingerprint(
+        model_digest=model.digest,
+        input=model.input,
+        output=model.output,
+        seed=seed,
+        parameters={"bases": "panel"},
+        start="none",
+        bases=bases,
+        base_answers=run(model, bases),
+        probes=(),
+        spaces=(),
+        tolerance=_tolerance(model, inputs),
+        device=_device_facts(model),
+        cost={"seconds": time.perf_counter() - began, "passes": 0.0},
+        warnings=(
+            *model.warnings,
+            "registered by its answers alone: equality and resemblance are all that can be told",
+        ),
+        panel_answers=run(model, inputs),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -459,7 +487,9 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
         base_answers=run(model, plan.bases),
         probes=probes,
         spaces=plan.spaces.facts,
-        tolerance=_tolerance(model, plan.bases, probes),
+        tolerance=_tolerance(
+            model, np.concatenate([plan.bases, *(probe.harmless[None] for probe in probes)])
+        ),
         device=_device_facts(model),
         screened_against=plan.screen.names,
         redrawn=drawn.redrawn,
@@ -521,13 +551,13 @@ def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _tolerance(model: Model, bases: NDArray[Any], probes: tuple[Probe, ...]) -> float:
+def _tolerance(model: Model, inputs: NDArray[Any]) -> float:
     """How much answers differ for reasons that are no change of the model.
 
     Measured as the largest relative difference between answers given alone and in a batch, and
     taken ten times, for other processors and libraries.
     """
-    inputs = np.concatenate([bases, np.stack([probe.harmless for probe in probes])])[:12]
+    inputs = inputs[:12]
     batched, alone = run(model, inputs), run(model, inputs, batch=1)
     kind = model.output.kind
     size = answer_size(batched, kind)

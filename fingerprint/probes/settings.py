@@ -30,6 +30,8 @@ class ExtractionSettings:
         probes: How many probes, from 6 to 480.
         images: Base inputs instead of dead leaves, shape ``(N, *model.input.shape)``, uint8
             for pixels, else float32.
+        answers_only: Whether the model is only asked the panel and nothing is solved, as of models
+            that can be asked and not differentiated.
 
     Raises:
         UsageError: One of them is out of range.
@@ -37,6 +39,7 @@ class ExtractionSettings:
 
     probes: int = 24
     images: NDArray[Any] | None = None
+    answers_only: bool = False
 
     def __post_init__(self) -> None:
         if not _LEAST_PROBES <= self.probes <= _MOST_PROBES:
@@ -47,5 +50,7 @@ class ExtractionSettings:
     @property
     def method(self) -> str:
         """What the probes are asked to be, and by which method they are made."""
+        if self.answers_only:
+            return "answers only"
         bases = "leaves" if self.images is None else sha256_of(self.images.tobytes())[:16]
         return f"depths probes={self.probes} bases={bases}"
