@@ -275,7 +275,7 @@ def by_classes(asked: dict[str, tuple[Network, Answers]]) -> Iterator[list[str]]
         found = pairs(asked, PAIRED, PANEL, kind)
         for low, high in ((2, 2), (3, 20), (21, 10**6)):
             some = [pair for pair in found if low <= pair.classes <= high]
-            if any(pair.kin for pair in some):
+            if {pair.kin for pair in some} == {True, False}:
                 label = f"{low} to {high}" if high < 10**6 else f"{low} and more"
                 yield [kind, label, *summary(some)]
 
