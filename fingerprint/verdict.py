@@ -411,7 +411,9 @@ class _Case:
             )
         usable = [test for test in rejecting if test.margin.usable]
         own = [test for test in self.tests if test.individual]
-        if usable and self.relatives and not any(test.individual for test in usable):
+        # Fingerprints of earlier releases do not say for whom their probes speak.
+        spoken = any(test.finding.speaks_for is not None for test in self.tests)
+        if usable and spoken and self.relatives and not any(test.individual for test in usable):
             return "inconclusive", self._only_family(own)
         usable.sort(key=lambda test: not test.individual)
         if usable and usable[0].resembles:
@@ -473,6 +475,11 @@ class _Case:
         if not margin.usable:
             fell = "registered models that count as independent of it"
             way_out = "; if they are kin, declare it with --parent"
+            if margin.source == "linearity":
+                return (
+                    f"the harm ratio {lowest.ratio:.3g} tells nothing of descent: the source is "
+                    "nearly linear in its input, and whoever learned the same task ignores the same"
+                )
             if margin.source == "surrogates":
                 fell, way_out = "independent stand-ins made at registration", ""
             return (

@@ -24,6 +24,7 @@ from fingerprint.evidence.orbits import (
     ratio_of,
     swap_test,
 )
+from fingerprint.evidence.resemblance import Panel
 from fingerprint.harm import LEAST_PROBES, Orbits, enough, orbits_of
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def depth_findings(
     """
     orbits = measured_orbits(fingerprint, answers)
     labels = answers.kind == "labels"
+    linearity = Panel.of(fingerprint.panel_answers, fingerprint.output.kind).linearity
     kinds = np.array([probe.kind for probe in fingerprint.probes])
     rows = np.array([probe.base for probe in fingerprint.probes])
     findings: list[Finding] = []
@@ -77,7 +79,7 @@ def depth_findings(
             speaks_for=depth.speaks_for,
             margin=calibration.margin(
                 name, fingerprint, test=TEST, depth=depth.name, answer_kind=answers.kind
-            ),
+            ).of_linear(linearity),
             used=int(chosen.sum()),
             detail={
                 "answered": int((orbits.answered & own).sum()),
