@@ -175,9 +175,14 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
     """Returns one row for each registered model."""
     if not models:
         return Text("No models are registered; 'fp register FILE' adds one.")
-    headings = ["name", "architecture", "input", "answers", "probes", "parent", "registered"]
+    headings = ("name", "architecture", "input", "answers", "probes", "parent", "registered")
+    columns: dict[str, list[str]] = {}
+    if any(model.role == "reference" for model in models):
+        columns["role"] = [model.role for model in models]
     if any(not model.current for model in models):
-        headings.append("fingerprint")
+        columns["fingerprint"] = ["current" if model.current else "old" for model in models]
+    if any(model.renew for model in models):
+        columns["renew, because"] = [clean(model.renew, 300) for model in models]
     rows = [
         (
             clean(model.name),
@@ -187,11 +192,11 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
             str(model.probes),
             _parent(model),
             clean(model.registered, 19),
-            "current" if model.current else "old",
-        )[: len(headings)]
-        for model in models
+            *(column[index] for column in columns.values()),
+        )
+        for index, model in enumerate(models)
     ]
-    return table(headings, rows)
+    return table([*headings, *columns], rows)
 
 
 def _parent(model: RegisteredModel) -> str:
@@ -207,8 +212,11 @@ def model_facts(model: RegisteredModel) -> RenderableType:
         ("name", Text(clean(model.name), style="bold")),
         *(("also called", clean(alias)) for alias in model.aliases),
         ("architecture", clean(model.architecture)),
+        ("role", clean(model.role)),
         ("parent", _parent(model)),
         ("registered", clean(model.registered)),
+        *((("renewed", clean(model.renewed)),) if model.renewed is not None else ()),
+        *((("to be renewed", clean(model.renew, 300)),) if model.renew else ()),
         ("file", clean(model.file_path, 500) if model.file_path is not None else _NONE),
         ("file sha256", clean(model.file_sha256) if model.file_sha256 is not None else _NONE),
         ("model digest", clean(model.model_digest)),

@@ -25,6 +25,7 @@ from registry.errors import (
 from registry.names import checked_name, unknown
 from registry.records import rows_of
 from registry.registration import Measured, Result
+from registry.renewal import renew
 from registry.tables import (
     AliasRow,
     Base,
@@ -39,14 +40,18 @@ from registry.values import RegisteredModel
 if TYPE_CHECKING:
     from fingerprint.verification import Verification
 
+REFERENCE = "reference"
+
 __all__ = [
     "add_model",
     "add_pairs",
     "add_verification",
     "check_free",
+    "check_role",
     "commit",
     "forget",
     "parent_of",
+    "role_here",
     "row_named",
     "same_model",
 ]
@@ -83,6 +88,7 @@ def same_model(
     input: dict[str, Any],
     load_options: dict[str, Any],
     method: str,
+    but: int | None = None,
 ) -> ModelRow | None:
     """Returns the model of these weights that was registered just so: the same, named twice.
 
@@ -100,7 +106,7 @@ def same_model(
         (
             row
             for row in session.scalars(query)
-            if (canonical(row.input), canonical(row.load_options)) == wanted
+            if (canonical(row.input), canonical(row.load_options)) == wanted and row.id != but
         ),
         None,
     )
@@ -112,9 +118,14 @@ def commit(session: Session, result: Result, *, seed: str) -> ModelRow:
     Raises:
         NameTaken: Another model has this name.
         UnknownParent: The declared parent is not registered (any more).
-        AlreadyDeclared: The same model is registered with another parent.
+        AlreadyDeclared: The same model is registered with another parent, or as a reference.
     """
     task, model = result.task, result.model
+    if task.again is not None:
+        row = row_named(session, task.again)
+        renew(session, row, result, seed=seed)
+        add_pairs(session, result.pairs, seed=seed)
+        return row
     parent = parent_of(session, task.parent)
     if model is None:
         known = _found(session, str(task.known))
@@ -134,6 +145,7 @@ def commit(session: Session, result: Result, *, seed: str) -> ModelRow:
     if known is not None:
         _name_again(session, known, task.name, seed=seed)
         _declare(session, known, parent, from_scratch=task.from_scratch, seed=seed)
+        _declare_role(session, known.digest, task.role, seed=seed)
         add_pairs(session, [one for one in result.pairs if one.other is not None], seed=seed)
         return known
     assert model is not None
@@ -186,6 +198,40 @@ def _check_copies(
             raise AlreadyDeclared(copy.name, _stated(above), _stated(parent))
 
 
+def check_role(session: Session, digest: str, role: str) -> list[ModelRow]:
+    """Returns the models of these weights, for whom a role is stated.
+
+    Weights are public or they are not, whatever inputs they are given: copies share a role. One
+    that was not a reference becomes one, as what it is a parent of could not be removed first.
+
+    Raises:
+        AlreadyDeclared: They are registered as a reference, and not wanted as one.
+    """
+    copies = list(session.scalars(select(ModelRow).where(ModelRow.digest == digest)))
+    public = next((copy for copy in copies if copy.role == REFERENCE), None)
+    if public is not None and role != REFERENCE:
+        raise AlreadyDeclared(public.name, "as a reference", "without --reference")
+    return copies
+
+
+def role_here(session: Session, model: RegisteredModel) -> RegisteredModel:
+    """Returns a model from elsewhere with the role that its weights have here, if they have one."""
+    query = select(ModelRow.role).where(ModelRow.digest == model.model_digest)
+    role = session.scalars(query).first()
+    if role is None:
+        return model
+    return replace(model, role="reference" if role == REFERENCE else "model")
+
+
+def _declare_role(session: Session, digest: str, role: str, *, seed: str) -> None:
+    """Makes the models of these weights references, where they are to be."""
+    for row in check_role(session, digest, role):
+        if row.role != role:
+            row.role = role
+            payload = {"name": row.name, "model_digest": digest, "role": role}
+            ledger.append(session, "declare", payload, seed=seed, written=[row])
+
+
 def _stated(parent: ModelRow | None) -> str:
     return "from scratch" if parent is None else f"with the parent {parent.name!r}"
 
@@ -215,12 +261,13 @@ def add_model(
 
     Raises:
         NameTaken: A model has this name.
-        AlreadyDeclared: A copy of its weights is registered with another origin.
+        AlreadyDeclared: A copy of its weights is registered with another origin, or as a reference.
     """
     name = checked_name(model.name)
     check_free(session, name)
     row, fingerprint = rows_of(model, parent_id=parent.id if parent is not None else None)
     _check_copies(session, row, parent, from_scratch=row.from_scratch)
+    _declare_role(session, row.digest, row.role, seed=seed)
     session.add(row)
     session.flush()
     fingerprint.model_id = row.id
@@ -234,6 +281,7 @@ def add_model(
         "file_sha256": row.file_sha256,
         "parent": parent.name if parent is not None else None,
         "from_scratch": row.from_scratch,
+        "role": row.role,
         "probes_sha256": sha256_of(blob),
         "commitment": fingerprint.commitment,
     }
@@ -251,13 +299,16 @@ def add_pairs(session: Session, pairs: Sequence[Measured], *, seed: str) -> None
 
 
 def _pair_rows(session: Session, pairs: Iterable[Measured], new: int | None) -> list[PairRow]:
-    """Adds rows of pairs; those whose models are gone, and those that are there, are left out."""
+    """Adds rows of pairs; not of models or probes that are gone, nor what is there."""
     there = set(session.scalars(select(ModelRow.id)))
     created = utc_now()
     rows = []
     for pair in pairs:
         other = pair.other if pair.other is not None else new
         if other is None or not {pair.source, other} <= there:
+            continue
+        asked = session.get(FingerprintRow, pair.source)
+        if pair.commitment is not None and (asked is None or asked.commitment != pair.commitment):
             continue
         if session.get(PairRow, (pair.source, other)) is None:
             row = PairRow(

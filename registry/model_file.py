@@ -70,7 +70,8 @@ def write_model_file(target: Path, peer: Peer, books: Books, *, parent: ModelRow
         "architecture": model.architecture,
         "output_field": model.load_options.get("output"),
         "method": model.facts["method"],
-        "registered": model.registered,
+        # When these probes were made, which is what they were committed to with.
+        "registered": model.renewed or model.registered,
         "commitment": model.commitment,
         "warnings": list(model.warnings),
         "origin": {
@@ -85,11 +86,12 @@ def write_model_file(target: Path, peer: Peer, books: Books, *, parent: ModelRow
 
 
 def _registration(books: Books, model: RegisteredModel) -> Entry:
-    """Returns what the chain says of a model's registration."""
+    """Returns what the chain says of how a model came by its probes."""
     return next(
         entry
         for entry in reversed(books.entries)
-        if entry.payload.get("commitment") == model.commitment and entry.action == "register"
+        if entry.payload.get("commitment") == model.commitment
+        and entry.action in ("register", "renew")
     )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fingerprint.errors import InputRefused
 from registry import changes, pairs
 from registry.catalogue import Catalogue
 from registry.registration import Task
+from registry.renewal import check_same, task_again
+from registry.tables import ModelRow
 
 if TYPE_CHECKING:
     from fingerprint.kinship import Kinship
@@ -31,9 +34,15 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
     Raises:
         NameTaken: Another model has this name.
         UnknownParent: The parent is not registered.
+        UnknownModel: The model whose fingerprint is to be renewed is not registered.
+        InputRefused: It is not this model.
+        AlreadyDeclared: The model's weights are registered as a reference.
     """
+    if task.again is not None:
+        return _planned_again(catalogue, task, model)
     session = catalogue.books.session
     parent = changes.parent_of(session, task.parent)
+    changes.check_role(session, model.digest, task.role)
     known = changes.same_model(
         session,
         digest=model.digest,
@@ -55,9 +64,7 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
         for row in catalogue.of_domain(model.input.domain)
         if family[row.name] != family[task.name]
     ]
-    relatives = _nearest_relatives(replace(kinship, parents=parents, digests=digests), task.name)
-    known_rows = {row.name: row for row in catalogue.of_domain(model.input.domain)}
-    kin = [known_rows[name] for name in relatives if name in known_rows][:RELATIVES]
+    kin = _kin(catalogue, replace(kinship, parents=parents, digests=digests), task.name, model)
     screen = pairs.nearest(strangers, model.architecture, model.output.classes)
     ask = pairs.whom_to_ask(strangers, model.digest, catalogue.seed)
     missing = catalogue.missing()[:MENDED_ALONG]
@@ -73,6 +80,50 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
             f"identical weights to {twin!r}: a suspect cannot tell them apart" for twin in twins
         ),
     )
+
+
+def _planned_again(catalogue: Catalogue, task: Task, model: Model) -> Task:
+    """Returns the task of making a registered model's fingerprint anew.
+
+    It is screened against models that were registered before it, and is asked nothing: what it
+    answered to the probes of others, it would answer again.
+    """
+    (row,) = catalogue.named([str(task.again)])
+    check_same(row, model)
+    twin = changes.same_model(
+        catalogue.books.session,
+        digest=row.digest,
+        input=dict(row.input),
+        load_options=dict(row.load_options),
+        method=task.settings.method,
+        but=row.id,
+    )
+    if twin is not None:
+        raise InputRefused(
+            f"{twin.name!r} is {row.name!r} with such a fingerprint; remove one of them, or give "
+            "another number of probes"
+        )
+    kinship = catalogue.kinship
+    family = kinship.families()
+    strangers = [
+        other
+        for other in catalogue.of_domain(row.domain)
+        if family[other.name] != family[row.name] and other.id < row.id
+    ]
+    screen = pairs.nearest(strangers, model.architecture, model.output.classes)
+    kin = _kin(catalogue, kinship, row.name, model)
+    peers = catalogue.peers([*screen, *kin])
+    return replace(
+        task_again(task, row, catalogue.parent(row)),
+        screen=tuple(peers[one.id] for one in screen),
+        relatives=tuple(peers[one.id] for one in kin),
+    )
+
+
+def _kin(catalogue: Catalogue, kinship: Kinship, name: str, model: Model) -> list[ModelRow]:
+    """Returns the few relatives that individual probes are held against, nearest first."""
+    rows = {row.name: row for row in catalogue.of_domain(model.input.domain)}
+    return [rows[one] for one in _nearest_relatives(kinship, name) if one in rows][:RELATIVES]
 
 
 def _nearest_relatives(kinship: Kinship, name: str) -> list[str]:

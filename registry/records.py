@@ -60,6 +60,7 @@ def registered(
     *,
     names: Mapping[int, str],
     aliases: tuple[str, ...] = (),
+    renew: str = "",
 ) -> RegisteredModel:
     """Returns a row as the value callers see.
 
@@ -69,6 +70,7 @@ def registered(
         where: The registry, for messages.
         names: Names of models by number, with its parent's among them.
         aliases: Its other names.
+        renew: Why its fingerprint should be renewed.
 
     Raises:
         RegistryCorrupt: The row has no fingerprint, or a value of the wrong type.
@@ -94,6 +96,7 @@ def registered(
             origin=None if row.origin is None else dict(row.origin),
             commitment=fingerprint.commitment,
             current=fingerprint.version >= CURRENT,
+            renew=renew,
             facts={
                 **fingerprint.facts,
                 "method": fingerprint.method,
@@ -127,7 +130,9 @@ def fingerprint_of(
         found = decode(blob)
     except (FingerprintError, RecursionError) as error:
         raise RegistryCorrupt(where, (f"probe_sets {at}: {error}",)) from error
-    commitment = found.commitment(sha256_of(blob), row.created)
+    facts = fingerprint.facts if isinstance(fingerprint.facts, dict) else {}
+    made = facts.get("renewed", row.created)
+    commitment = found.commitment(sha256_of(blob), made)
     fits = found.model_digest == row.digest and found.input.domain == row.domain
     if commitment != fingerprint.commitment or not fits:
         raise RegistryCorrupt(where, (f"probe_sets {at}: is not what was committed to",))

@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from fingerprint.canonical import plain, sha256_of, utc_now
 from fingerprint.errors import FingerprintError, InputRefused, UsageError
@@ -58,6 +58,9 @@ class Options(TypedDict, total=False):
         name: By default the file's name without the suffix.
         parent: The registered model it was derived from; kin are not screened against.
         from_scratch: The owner states that it was trained from scratch: it has no parent.
+        reference: It is a public checkpoint, which explains and calibrates; nobody is accused of
+            being one.
+        again: Renews the fingerprint of this registered model, and states nothing new of it.
         images: Natural base images, shape ``(B, *input.shape)``; by default dead leaves.
         probes: How many probes to make.
         answers_only: Whether it is only asked the panel, and nothing is solved.
@@ -66,6 +69,8 @@ class Options(TypedDict, total=False):
     name: str | None
     parent: str | None
     from_scratch: bool
+    reference: bool
+    again: str | None
     images: NDArray[Any] | None
     probes: int
     answers_only: bool
@@ -135,6 +140,8 @@ class Task:
         name: What the model is to be called.
         parent: Name of its declared parent.
         from_scratch: Whether its owner states that it has none.
+        role: What it is registered as.
+        again: Name of the registered model whose fingerprint is renewed; None for a new one.
         seed: The registry's seed, which its public probes derive from.
         settings: What shapes its probes.
         model_digest: Of the model that the task is for.
@@ -151,6 +158,8 @@ class Task:
     name: str
     parent: str | None = None
     from_scratch: bool = False
+    role: Literal["model", "reference"] = "model"
+    again: str | None = None
     seed: str
     settings: ExtractionSettings = field(default_factory=ExtractionSettings)
     model_digest: str
@@ -171,12 +180,14 @@ class Measured:
         other: Number of the model that was asked; None for the one being registered.
         ratios: What each test found; none where the answers were no evidence.
         verdict: What the answers alone say of the pair.
+        commitment: Of the probes that were asked; once they are renewed, it says nothing.
     """
 
     source: int
     other: int | None
     ratios: tuple[Mapping[str, Any], ...]
     verdict: str
+    commitment: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -290,8 +301,13 @@ def finished(
         )
     created = utc_now()
     lines = (*task.warnings, *model.warnings, *fingerprint.warnings, *warnings)
+    facts = facts_of(fingerprint, method=task.settings.method)
+    facts["relatives"] = [peer.model.model_digest for peer in task.relatives]
+    if task.again is not None:
+        facts["renewed"] = created
     described = RegisteredModel(
         name=task.name,
+        role=task.role,
         parent=task.parent,
         from_scratch=task.from_scratch,
         registered=created,
@@ -304,7 +320,7 @@ def finished(
         domain=model.input.domain,
         load_options=model.load_options,
         commitment=fingerprint.commitment(sha256_of(blob), created),
-        facts=facts_of(fingerprint, method=task.settings.method),
+        facts=facts,
         warnings=tuple(dict.fromkeys(lines)),
     )
     return Result(task=task, model=described, blob=blob, pairs=tuple(pairs))
@@ -390,7 +406,13 @@ def _measured(source: Peer, model: Model, other: int | None) -> Measured:
         and finding.statistic is not None
         and math.isfinite(finding.statistic)
     ]
-    return Measured(source=source.id, other=other, ratios=tuple(ratios), verdict=candidate.verdict)
+    return Measured(
+        source=source.id,
+        other=other,
+        ratios=tuple(ratios),
+        verdict=candidate.verdict,
+        commitment=source.model.commitment,
+    )
 
 
 class _Reloaded(Mapping[str, "Model"]):

@@ -38,6 +38,7 @@ from registry.opening import open_registry
 from registry.planning import planned
 from registry.records import fingerprint_of, registered, verified
 from registry.registration import Options, Result, Task, measure_missing, run
+from registry.renewal import check_alone, reason_to_renew
 from registry.servers import shown
 from registry.session import reading, writing
 from registry.tables import (
@@ -199,8 +200,11 @@ class Registry:
         Raises:
             NameTaken: Another model has this name.
             UnknownParent: The parent is not registered.
-            UsageError: A name cannot be one, or a parent is given to a model without any.
-            InputRefused: The model has no weights that could name it.
+            UsageError: A name cannot be one, or a parent is given to a model without any, or
+                something new is said of a model that is only renewed.
+            InputRefused: The model has no weights that could name it, or is not the one whose
+                fingerprint is to be renewed.
+            AlreadyDeclared: Its weights are registered as a reference.
             RegistryReadOnly: Nothing can be registered here.
             RegistryCorrupt: A model that takes part is not what was registered.
         """
@@ -213,8 +217,11 @@ class Registry:
                 "none; keep them as parameters or buffers, else nobody can tell which network it is"
             )
         wish: dict[str, Any] = dict(options)
-        name, parent = wish.pop("name", None), wish.pop("parent", None)
+        check_alone(wish)
+        again = wish.pop("again", None)
+        name, parent = wish.pop("name", None) or again, wish.pop("parent", None)
         from_scratch = bool(wish.pop("from_scratch", False))
+        reference = bool(wish.pop("reference", False))
         settings = ExtractionSettings(**wish)
         name = checked_name(name) if name is not None else default_name(model)
         if parent is not None and from_scratch:
@@ -223,6 +230,8 @@ class Registry:
             name=name,
             parent=parent,
             from_scratch=from_scratch,
+            role="reference" if reference else "model",
+            again=checked_name(again) if again is not None else None,
             seed=self.seed,
             settings=settings,
             model_digest=model.digest,
@@ -240,7 +249,7 @@ class Registry:
         Raises:
             NameTaken: Another model has this name.
             UnknownParent: The parent is not registered.
-            AlreadyDeclared: The same model is registered with another parent.
+            AlreadyDeclared: The same model is registered with another parent, or as a reference.
         """
         with self._writing() as session:
             return self._value(session, changes.commit(session, result, seed=self.seed))
@@ -261,6 +270,27 @@ class Registry:
             InputRefused: The model carries no information, or does not fit.
         """
         return self.commit(run(self.plan(model, **options), model, progress, keep=self._kept))
+
+    def load_again(self, name: str, *, code: Sequence[str] = (), device: str = "cpu") -> Model:
+        """Loads a registered model from the file it was registered from.
+
+        Args:
+            name: Its name, or another one of it.
+            code: Modules that may be imported to build it.
+            device: Where to put the weights.
+
+        Raises:
+            UnknownModel: No model has this name.
+            InputRefused: Its file is not there, or no longer what was registered, or code would
+                have to be run.
+        """
+        with self._catalogue() as catalogue:
+            (row,) = catalogue.named([name])
+            peer = catalogue.peers([row])[row.id]
+        try:
+            return peer.load(code=code, device=device)
+        except InputRefused as error:
+            raise InputRefused(f"{peer.name!r}: {error}") from error
 
     def remove(self, name: str) -> None:
         """Forgets a model and its probes, or one alias; the chain keeps that it was there.
@@ -451,6 +481,7 @@ class Registry:
             if parent_digest is not None and parent is None:
                 line = f"its declared parent {parent_digest[:16]} is not registered here"
                 model = replace(model, warnings=(*model.warnings, line))
+            model = changes.role_here(session, model)
             row = changes.add_model(
                 session, model, blob, (), parent=parent, seed=self.seed, action="import"
             )
@@ -502,6 +533,7 @@ class Registry:
                 self._where,
                 names=names,
                 aliases=tuple(others.get(row.id, ())),
+                renew=reason_to_renew(session, row, facts.get(row.id)),
             )
             for row in rows
         ]

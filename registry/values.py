@@ -31,6 +31,8 @@ class RegisteredModel:
         origin: Of which registry an imported model comes; None for one registered here.
         commitment: Hash that binds model, seed, parameters, probes and time.
         current: Whether its probes were made the way this release makes them.
+        renew: Why ``fp register --again`` would make them better, such as that its parent was
+            registered after it; empty where there is no reason.
         facts: What is known of its probes, as ``Fingerprint.to_dict()`` tells it.
         warnings: One line each.
     """
@@ -52,6 +54,7 @@ class RegisteredModel:
     origin: Mapping[str, Any] | None = None
     commitment: str
     current: bool = True
+    renew: str = ""
     facts: Mapping[str, Any]
     warnings: tuple[str, ...] = ()
 
@@ -59,6 +62,12 @@ class RegisteredModel:
     def probes(self) -> int:
         """How many probes it has."""
         return int(self.facts["probes"])
+
+    @property
+    def renewed(self) -> str | None:
+        """When its probes were made anew, ISO 8601 in UTC; None if they are its first."""
+        when = self.facts.get("renewed")
+        return None if when is None else str(when)
 
     @property
     def seconds(self) -> float | None:
@@ -96,11 +105,13 @@ class RegisteredModel:
             "passes": self.passes,
             "seconds": self.seconds,
             "fingerprint": "current" if self.current else "old",
+            "renew": self.renew,
             "file": self.file_path,
             "parent": self.parent,
             "from_scratch": self.from_scratch,
             "origin": dict(self.origin) if self.origin is not None else None,
             "registered": self.registered,
+            "renewed": self.renewed,
             "commitment": self.commitment,
             "warnings": list(self.warnings),
         }

@@ -14,7 +14,11 @@ def list_models(
     *,
     registry: options.RegistryUrl = None,
 ) -> None:
-    """List the registered models."""
+    """List the registered models.
+
+    Says which fingerprints are of an earlier release, and which were made before an ancestor
+    was known: 'fp register --again NAME' renews them.
+    """
     with session.open_registry(registry) as opened:
         models = opened.models()
     from cli import render

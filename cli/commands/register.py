@@ -15,7 +15,9 @@ from fingerprint.text import clean
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from fingerprint.network import Model
     from fingerprint.network.spec import InputSpec
+    from registry import Registry
 
 __all__ = ["register"]
 
@@ -35,6 +37,32 @@ FromScratch = Annotated[
     typer.Option(
         "--from-scratch",
         help="State that it was trained from scratch, so has no parent; may be stated later.",
+    ),
+]
+Reference = Annotated[
+    bool,
+    typer.Option(
+        "--reference",
+        help="It is a public checkpoint: it explains other models, and nobody is accused of it.",
+    ),
+]
+Again = Annotated[
+    str | None,
+    typer.Option(
+        "--again",
+        metavar="NAME",
+        help="Make the fingerprint of this registered model anew; FILE is needed only where it "
+        "was moved.",
+        autocompletion=session.complete_name,
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[FILE]",
+        help="Weights: .safetensors, or a PyTorch state_dict.",
+        readable=False,
+        show_default=False,
     ),
 ]
 # The least that can be tested, and the most that a verification should ask; the library's own
@@ -65,15 +93,52 @@ def _images(folder: Path | None, spec: InputSpec) -> NDArray[Any] | None:
     return load_images(folder, spec)
 
 
+def _check_again(
+    again: str | None, model: Path | None, how: options.ModelOptions, *, stated: bool
+) -> None:
+    """Refuses what does not go together, before anything is opened."""
+    if again is None and model is None:
+        raise typer.BadParameter("expected FILE, or --again NAME to renew a registered model")
+    if again is None:
+        return
+    if stated:
+        raise typer.BadParameter(
+            "expected --again without --name, --parent, --from-scratch and --reference; "
+            "register the model once more to state them, then renew it"
+        )
+    given = [
+        f"--{key.replace('_', '-')}"
+        for key, value in how.arguments.items()
+        if key not in ("arch", "device") and value not in (None, False)
+    ]
+    if model is None and given:
+        raise typer.BadParameter(
+            f"{given[0]}: expected FILE with it; without, {clean(again)} is loaded as it was"
+        )
+
+
+def _loaded(
+    opened: Registry, again: str | None, model: Path | None, how: options.ModelOptions
+) -> Model:
+    if model is not None:
+        return session.load(model, how)
+    assert again is not None
+    # A factory is code: the registry may name it, and it is run where the caller does so too.
+    code = [how.arguments["arch"].partition(":")[0]] if how.arguments["arch"] else []
+    return opened.load_again(again, code=code, device=how.arguments["device"])
+
+
 @bundled
 def register(
-    model: options.ModelPath,
     how: options.How,
     screen: options.Screen,
     *,
+    model: Weights = None,
     name: Name = None,
     parent: Parent = None,
     from_scratch: FromScratch = False,
+    reference: Reference = False,
+    again: Again = None,
     probes: Probes = 24,
     answers_only: AnswersOnly = False,
     data: Data = None,
@@ -82,9 +147,10 @@ def register(
     """Extract a model's fingerprint and keep it in the registry."""
     if from_scratch and parent is not None:
         raise typer.BadParameter("expected --parent or --from-scratch, got both; leave one out")
+    _check_again(again, model, how, stated=bool(name or parent or from_scratch or reference))
     with session.open_registry(registry, writing=True) as opened:
-        session.require(opened, [parent] if parent is not None else [])
-        loaded = session.load(model, how)
+        session.require(opened, [one for one in (parent, again) if one is not None])
+        loaded = _loaded(opened, again, model, how)
         images = _images(data, loaded.input)
         with progress_bars(screen) as progress:
             registered = opened.register(
@@ -92,6 +158,8 @@ def register(
                 name=name,
                 parent=parent,
                 from_scratch=from_scratch,
+                reference=reference,
+                again=again,
                 images=images,
                 probes=probes,
                 answers_only=answers_only,
@@ -99,7 +167,11 @@ def register(
             )
     for warning in registered.warnings:
         screen.warn(warning)
-    if name in registered.aliases:
+    if again is not None:
+        screen.message(
+            f"renewed {clean(registered.name)}; 'fp registry mend' asks other models its new probes"
+        )
+    elif name in registered.aliases:
         known, alias = clean(registered.name), clean(name)
         screen.message(f"registered already as {known}; {alias} is another name of it")
     from cli import render
