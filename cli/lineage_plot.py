@@ -97,14 +97,19 @@ def _draw_models(axes: Any, found: Lineage, names: Mapping[str, str], *, size: f
         inside = colour if node.from_scratch else "white"
         left = _STEP * node.generation
         axes.plot(left, row, "o", color=colour, markerfacecolor=inside, markersize=size * 0.7)
-        axes.text(left + _STEP / 3, row, names[node.name], fontsize=size, va="center")
+        text = axes.text(left + _STEP / 3, row, names[node.name], fontsize=size, va="center")
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
 
 
 def _draw_edges(
     axes: Any, found: Lineage, places: Mapping[str, tuple[float, int]], rail: float
 ) -> None:
     wrong = {frozenset((one.source, one.target)) for one in found.contradictions}
-    far = max((abs(places[e.source][1] - places[e.target][1]) for e in found.edges), default=1)
+    arcs = [(places[e.source], places[e.target]) for e in found.edges if not e.directed]
+    far = max((abs(one[1] - other[1]) for one, other in arcs), default=1)
+    # A thin line leads from each name that has arcs to where they begin.
+    for left, row in {end for ends in arcs for end in ends}:
+        axes.plot([left, rail], [row, row], color="#dddddd", linewidth=0.5, zorder=0)
     for edge in found.edges:
         ends = frozenset((edge.source, edge.target))
         if edge.directed:

@@ -261,7 +261,9 @@ def _strangers(links: Iterable[Edge], kinship: Kinship) -> Iterator[Contradictio
             stated = " and ".join(map(repr, rootless))
             reason += f", {stated} {'are' if len(rootless) > 1 else 'is'} stated from scratch"
         else:
-            reason += ", nobody declared it"
+            reason += (
+                ", and it is not declared whether one descends from the other or both from a third"
+            )
         yield Contradiction(
             kind="from_scratch" if rootless else "undeclared",
             source=link.source,
