@@ -286,7 +286,9 @@ def _way_out(ends: tuple[str, str], kinship: Kinship) -> str:
     ]
     if not commands:
         return "remove the one whose origin is declared wrongly, and register it again"
-    return f"declare it: {' or '.join(commands)}"
+    wrong = [name for name in ends if kinship.has_no_parent(name)]
+    doubt = f"; or, if that is wrong, remove {wrong[0]!r} and register it again" if wrong else ""
+    return f"declare it: {' or '.join(commands)}{doubt}"
 
 
 def _estranged(

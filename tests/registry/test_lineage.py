@@ -123,6 +123,7 @@ def test_a_model_from_scratch_is_not_linked_to_strangers() -> None:
     found = lineage_of(known, pairs)
     assert kinds(found) == [("from_scratch", "a", "b")]
     assert "'a' is stated from scratch" in found.contradictions[0].reason
+    assert "--name b --parent a; or, if that is wrong, remove 'a'" in found.contradictions[0].reason
 
 
 def test_links_inside_a_family_contradict_nothing() -> None:
