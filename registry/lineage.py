@@ -255,7 +255,7 @@ def _strangers(links: Iterable[Edge], kinship: Kinship) -> Iterator[Contradictio
         if families[link.source] == families[link.target]:
             continue
         rootless = [name for name in ends if kinship.has_no_parent(name)]
-        said = "answers" if link.mutual is None else "the answers of both"
+        said = "the answers of both" if link.mutual else "answers"
         reason = f"{said} say that {link.source!r} and {link.target!r} are related"
         if rootless:
             stated = " and ".join(map(repr, rootless))
