@@ -22,7 +22,7 @@ from fingerprint.probes.probe import Fingerprint
 from fingerprint.progress import Progress, silent
 from fingerprint.suspects.base import Suspect
 from fingerprint.verification import Candidate, Verdict, Verification
-from registry import Pair, RecordedVerification, RegisteredModel, Registry, UnknownModel
+from registry import Lineage, Pair, RecordedVerification, RegisteredModel, Registry, UnknownModel
 from registry.registration import Options
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -137,12 +137,14 @@ class Script:
     Attributes:
         models: Names of the registered models.
         result: What ``verify`` returns.
+        lineage: What ``lineage`` returns.
         error: Raised by whatever does the work, in place of a result.
         calls: The calls that arrived, with their arguments.
     """
 
     models: Sequence[str] = ("ours", "theirs")
     result: Verification = field(default_factory=lambda: verification(candidate()))
+    lineage: Lineage = field(default_factory=lambda: Lineage(nodes=()))
     error: BaseException | None = None
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -192,6 +194,12 @@ class FakeRegistry(Registry):
         ratio = {"test": "harm_ratio", "depth": "network", "answer_kind": "logits", "ratio": 0.93}
         pair = Pair(source="ours", other="theirs", ratios=(ratio,), verdict="independent")
         return (pair,) if name == "ours" else ()
+
+    def lineage(self, name: str | None = None) -> Lineage:
+        if name is not None and name not in self.script.models:
+            raise UnknownModel(name)
+        self.script.work("lineage", name=name)
+        return self.script.lineage
 
     def register(
         self, model: Model, *, progress: Progress = silent, **options: Unpack[Options]
