@@ -302,7 +302,6 @@ def finished(
     created = utc_now()
     lines = (*task.warnings, *model.warnings, *fingerprint.warnings, *warnings)
     facts = facts_of(fingerprint, method=task.settings.method)
-    facts["relatives"] = [peer.model.model_digest for peer in task.relatives]
     if task.again is not None:
         facts["renewed"] = created
     described = RegisteredModel(
@@ -336,12 +335,14 @@ def facts_of(fingerprint: Fingerprint, *, method: str) -> dict[str, Any]:
     facts = {key: one for key, one in fingerprint.to_dict().items() if key not in _ELSEWHERE}
     depths = []
     known = {depth.name: depth for depth in fingerprint.depths}
+    ranks = (space.rank for space in fingerprint.spaces if space.kind == "linear")
+    old = {"network": fingerprint.output.classes, "linear": next(ranks, None)}
     for kind in dict.fromkeys(probe.kind for probe in fingerprint.probes):
         probes = [probe for probe in fingerprint.probes if probe.kind == kind]
         depths.append(
             {
                 "layer": kind,
-                "width": known[kind].width if kind in known else None,
+                "width": known[kind].width if kind in known else old.get(kind),
                 "share": known[kind].share if kind in known else None,
                 "speaks_for": known[kind].speaks_for if kind in known else None,
                 "contrast": known[kind].contrast if kind in known else None,
