@@ -34,7 +34,7 @@ def print_registration(name: str, fingerprint: Fingerprint) -> None:
     print(
         f"{name}: {len(fingerprint.probes)} probes, start {fingerprint.start}, "
         f"{fingerprint.parameters['method']}, {cost['seconds']:.0f} s, "
-        f"{cost['passes_per_probe']:.0f} passes per probe; "
+        f"{cost['passes']:.0f} passes; "
         f"harm ratio on itself median {own['median']:.4f}, largest {own['max']:.4f}"
     )
     for line in fingerprint.warnings:

@@ -1,17 +1,14 @@
 """A picture of an inspection: every layer's harmless share, and its smallest singular values.
 
-Drawn with matplotlib, which is no dependency of the package and is imported when it is needed.
-Nothing of it is global: no backend is chosen and no window can open.
+What it has in common with other pictures is in :mod:`cli.plots`.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fingerprint.files import write_whole
+from cli import plots
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 
     from fingerprint.inspection import Inspection, LayerFacts
 
-__all__ = ["check", "draw"]
+__all__ = ["draw"]
 
 _LINEAR = "#2166ac"
 _BOUND = "#a6cbe6"
@@ -36,22 +33,6 @@ _TALLEST = 120.0
 _NAME = 44  # longest name shown
 
 
-def check(path: Path) -> None:
-    """Sees to it that a picture can be drawn before any work is begun.
-
-    Raises:
-        EnvironmentFailure: matplotlib or the folder is missing, or cannot be written to.
-    """
-    from fingerprint.errors import EnvironmentFailure
-
-    if importlib.util.find_spec("matplotlib") is None:
-        raise EnvironmentFailure("--plot: needs matplotlib; pip install 'nullprint[plot]'")
-    if not path.absolute().parent.is_dir():
-        raise EnvironmentFailure(f"--plot: there is no folder {clean(path.parent)}; make it first")
-    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
-        raise EnvironmentFailure(f"--plot: {clean(path)} cannot be written; choose another FILE")
-
-
 def draw(found: Inspection, path: Path) -> None:
     """Draws an inspection to a file: all of it or nothing; a file that is there is replaced.
 
@@ -60,12 +41,9 @@ def draw(found: Inspection, path: Path) -> None:
         path: Ends in .png, .svg or .pdf.
 
     Raises:
-        EnvironmentFailure: matplotlib is missing, or the file cannot be written.
+        EnvironmentFailure: The file cannot be written.
     """
-    check(path)
-    figure = _figure(found)
-    kind = path.suffix.lower().removeprefix(".")
-    write_whole(path, lambda stream: figure.savefig(stream, format=kind))
+    plots.save(_figure(found), path)
 
 
 def _figure(found: Inspection) -> Any:
@@ -102,7 +80,7 @@ def _figure(found: Inspection) -> Any:
     figure.legend(
         handles,
         labels,
-        title=_plain(title),
+        title=plots.plain(title),
         title_fontsize=9,
         loc="upper center",
         bbox_to_anchor=(0.5, 1 - 0.05 / height),
@@ -164,7 +142,7 @@ def _draw_values(axes: Any, layers: Sequence[LayerFacts]) -> None:
 def _name_rows(axes: Any, layers: Sequence[LayerFacts], height: float) -> None:
     step = max(1, round(_ROW * len(layers) / height))
     rows = range(0, len(layers), step)
-    names = [_plain(clean(layers[row].name, _NAME)) for row in rows]
+    names = [plots.plain(clean(layers[row].name, _NAME)) for row in rows]
     axes.set_yticks(list(rows), names, fontsize=7)
     axes.set_ylim(max(len(layers), 4) - 0.5, -0.5)
     for side in axes.figure.axes:
@@ -173,8 +151,3 @@ def _name_rows(axes: Any, layers: Sequence[LayerFacts], height: float) -> None:
         side.set_axisbelow(True)
         for edge in ("top", "right"):
             side.spines[edge].set_visible(False)
-
-
-def _plain(text: str) -> str:
-    """Returns text that matplotlib does not take for mathematics."""
-    return text.replace("$", r"\$")

@@ -13,6 +13,7 @@ from cli.commands.decompose import decompose
 from cli.commands.demo import demo
 from cli.commands.hide import hide
 from cli.commands.inspect import inspect
+from cli.commands.lineage import lineage
 from cli.commands.list import list_models
 from cli.commands.register import register
 from cli.commands.registry import app as registry_app
@@ -73,6 +74,7 @@ _COMMANDS = (
     (verify, "verify", "fp verify suspect.pt --arch timm:resnet18 --forbid ours"),
     (list_models, "list", "fp list --json"),
     (show, "show", "fp show ours"),
+    (lineage, "lineage", "fp lineage ours -o lineage.svg"),
     (remove, "remove", "fp remove ours --yes"),
     (inspect, "inspect", "fp inspect model.safetensors --arch timm:resnet18 --layer layer4"),
     (

@@ -30,16 +30,21 @@ from registry.errors import (
     UnknownModel,
     UnknownParent,
 )
+from registry.lineage import Contradiction, Edge, Lineage, Node
 from registry.registration import Result, Task, run
 from registry.registry import Registry
 from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 
 __all__ = [
     "AlreadyDeclared",
+    "Contradiction",
+    "Edge",
     "HasDescendants",
+    "Lineage",
     "Mended",
     "MissingPair",
     "NameTaken",
+    "Node",
     "NotARegistry",
     "Pair",
     "RecordedVerification",

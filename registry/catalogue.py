@@ -99,6 +99,12 @@ class Catalogue:
             found = self.books.rows(PairRow, [row.id for row in rows])
         return pairs.independent(found, self.rows, self.kinship.families())
 
+    def measured(self) -> list[Pair]:
+        """Returns all that was measured between registered models, kin included."""
+        with self._settled():
+            found = self.books.rows(PairRow)
+        return pairs.measured_pairs(found, self.rows)
+
     def missing(self) -> list[tuple[ModelRow, ModelRow]]:
         """Returns the pairs nobody has measured yet: whose probes, and who is to be asked."""
         measured = self.books.keys(PairRow)

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ASKED",
+    "RELATED",
     "SCREENED",
     "calibrating",
     "independent",
     "kinship_of",
+    "measured_pairs",
     "missing",
     "missing_warning",
     "nearest",
@@ -45,8 +47,8 @@ SCREENED = 8
 """How many registered models a new one is screened against."""
 ASKED = 40
 """How many models' probes a new model is asked."""
-# Verdicts that say two models are not independent, whatever was declared.
-_RELATED = ("same", "derived")
+RELATED = ("same", "derived")
+"""Verdicts that say two models are not independent, whatever was declared; the stronger first."""
 _NAMED = 5
 
 
@@ -142,12 +144,10 @@ def missing(
     return found
 
 
-def independent(
-    pairs: Iterable[PairRow], rows: Iterable[ModelRow], family: Mapping[str, int]
-) -> tuple[Pair, ...]:
-    """Returns the measured pairs that are not kin, smallest harm ratio first."""
+def measured_pairs(pairs: Iterable[PairRow], rows: Iterable[ModelRow]) -> list[Pair]:
+    """Returns all that was measured between registered models, kin and no evidence included."""
     names = {row.id: row.name for row in rows}
-    found = [
+    return [
         Pair(
             source=names[pair.model_id],
             other=names[pair.other_id],
@@ -157,6 +157,13 @@ def independent(
         for pair in pairs
         if pair.model_id in names and pair.other_id in names
     ]
+
+
+def independent(
+    pairs: Iterable[PairRow], rows: Iterable[ModelRow], family: Mapping[str, int]
+) -> tuple[Pair, ...]:
+    """Returns the measured pairs that are not kin, smallest harm ratio first."""
+    found = measured_pairs(pairs, rows)
     kept = [pair for pair in found if pair.ratios and family[pair.source] != family[pair.other]]
     return tuple(sorted(kept, key=lambda pair: (pair.harm_ratio, pair.source, pair.other)))
 
@@ -202,7 +209,7 @@ def related_warnings(pairs: Iterable[Pair]) -> tuple[str, ...]:
     After a few, those of the smallest harm ratios, the rest are only counted.
     """
     related = sorted(
-        (pair for pair in pairs if pair.verdict in _RELATED), key=lambda pair: pair.harm_ratio
+        (pair for pair in pairs if pair.verdict in RELATED), key=lambda pair: pair.harm_ratio
     )
     lines = [
         f"{pair.source!r} and {pair.other!r} look related (harm ratio {pair.harm_ratio:.2g}): "

@@ -33,6 +33,7 @@ from registry.checking import damage
 from registry.engine import locate
 from registry.errors import RegistryCorrupt, RegistryReadOnly
 from registry.ledger import Books
+from registry.lineage import Lineage, lineage_of
 from registry.names import checked_name, default_name
 from registry.opening import open_registry
 from registry.planning import planned
@@ -169,6 +170,21 @@ class Registry:
             rows = list(session.scalars(select(ModelRow)))
             found = session.scalars(select(PairRow).where(PairRow.model_id == wanted.id))
             return pairs.independent(found, rows, pairs.kinship_of(rows).families())
+
+    def lineage(self, name: str | None = None) -> Lineage:
+        """Returns who comes from whom, as declared and as measured.
+
+        Args:
+            name: Only the connected part that holds this model.
+
+        Raises:
+            UnknownModel: No model has this name.
+            RegistryCorrupt: A row it rests on is not what was registered.
+        """
+        with self._catalogue() as catalogue:
+            wanted = None if name is None else catalogue.named([checked_name(name)])[0].name
+            found = lineage_of(catalogue.kinship, catalogue.measured())
+        return found if wanted is None else found.part(wanted)
 
     def verifications(self, name: str | None = None) -> list[RecordedVerification]:
         """Returns the recorded verdicts, oldest first.

@@ -2,7 +2,7 @@
 
     python -m benchmarks.detection --work WORK [--data DIR] [--budget MINUTES]
 
-Builds the zoo, measures every pair, compares designs and writes the results file and the tables
+Builds the zoo, measures every pair, and writes the results file and the tables
 of ``docs/detection.md``. Each step goes on where it stopped. Without ``--data`` the networks are
 trained on scikit-learn's digits: minutes instead of hours, and results and tables under WORK.
 """
@@ -36,7 +36,6 @@ def main() -> None:
         where += ["--data", str(options.data)]
     _step("zoo", *where, "--budget", str(options.budget))
     _step("measure", *where, "--out", str(results))
-    _step("designs", *where, "--results", str(results))
     _step("page", "--results", str(results), "--out", str(out))
 
 

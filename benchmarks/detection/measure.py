@@ -203,7 +203,7 @@ def _source(source: Source) -> dict[str, Any]:
         "method": fingerprint.parameters["method"],
         "probes": ours.DEFAULT_PROBES,
         "seconds": _rounded(fingerprint.cost["seconds"]),
-        "passes_per_probe": _rounded(fingerprint.cost["passes_per_probe"]),
+        "passes_per_probe": _rounded(fingerprint.cost["passes"] / len(fingerprint.probes)),
         "own_ratio_median": _rounded(fingerprint.source_harm_ratio["median"]),
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import options, session
+from cli import options, plots, session
 from cli.bundles import bundled
 from cli.progress import progress_bars
 
@@ -42,20 +42,6 @@ Plot = Annotated[
         metavar="FILE", help="Draw the harmless share of every layer to a .png, .svg or .pdf file."
     ),
 ]
-_SUFFIXES = (".png", ".svg", ".pdf")
-
-
-def _checked(plot: Path | None) -> None:
-    """Refuses a picture that could not be drawn, before any work is begun."""
-    if plot is None:
-        return
-    if plot.suffix.lower() not in _SUFFIXES:
-        raise typer.BadParameter(
-            f"--plot: expected a file that ends in {', '.join(_SUFFIXES)}, got '{plot.suffix}'"
-        )
-    from cli import inspection_plot
-
-    inspection_plot.check(plot)
 
 
 def _input(path: Path | None, spec: InputSpec) -> NDArray[Any] | None:
@@ -88,7 +74,8 @@ def inspect(
     values; for nonlinear layers how many dimensions are free at one input. Says what it did
     not compute, and why.
     """
-    _checked(plot)
+    if plot is not None:
+        plots.check(plot, "--plot")
     loaded = session.load(model, how)
     given = _input(input, loaded.input)
     from fingerprint.inspection import inspect as inspect_model

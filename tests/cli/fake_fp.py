@@ -101,6 +101,7 @@ class _Registry(Registry):
         suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
+        always: Sequence[str] = (),
         alpha: float = 0.001,
         progress: Progress = silent,
     ) -> Verification:

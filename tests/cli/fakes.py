@@ -22,7 +22,7 @@ from fingerprint.probes.probe import Fingerprint
 from fingerprint.progress import Progress, silent
 from fingerprint.suspects.base import Suspect
 from fingerprint.verification import Candidate, Verdict, Verification
-from registry import Pair, RecordedVerification, RegisteredModel, Registry, UnknownModel
+from registry import Lineage, Pair, RecordedVerification, RegisteredModel, Registry, UnknownModel
 from registry.registration import Options
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -138,6 +138,7 @@ class Script:
         models: Names of the registered models.
         changes: What else is so of each of them.
         result: What ``verify`` returns.
+        lineage: What ``lineage`` returns.
         error: Raised by whatever does the work, in place of a result.
         calls: The calls that arrived, with their arguments.
     """
@@ -145,6 +146,7 @@ class Script:
     models: Sequence[str] = ("ours", "theirs")
     changes: dict[str, Any] = field(default_factory=dict)
     result: Verification = field(default_factory=lambda: verification(candidate()))
+    lineage: Lineage = field(default_factory=lambda: Lineage(nodes=()))
     error: BaseException | None = None
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -198,6 +200,12 @@ class FakeRegistry(Registry):
     def load_again(self, name: str, *, code: Sequence[str] = (), device: str = "cpu") -> Model:
         self.script.work("load_again", name=name, code=list(code), device=device)
         return make_model(shape=(3, 32, 32))
+
+    def lineage(self, name: str | None = None) -> Lineage:
+        if name is not None and name not in self.script.models:
+            raise UnknownModel(name)
+        self.script.work("lineage", name=name)
+        return self.script.lineage
 
     def register(
         self, model: Model, *, progress: Progress = silent, **options: Unpack[Options]

@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-COMMANDS = ("register", "verify", "list", "show", "remove", "inspect", "decompose", "hide", "demo")
+COMMANDS = (
+    "register",
+    "verify",
+    "list",
+    "show",
+    "lineage",
+    "remove",
+    "inspect",
+    "decompose",
+    "hide",
+    "demo",
+)
 HEAVY = ("torch", "timm", "numpy", "scipy", "sklearn", "sqlalchemy", "alembic", "PIL", "rich")
 
 _PROBE = """

@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Registry(folder / "ours.db") as registry:
         path = save(folder, "ours", source)
         model = load_model(path, arch=ARCH, input_size=SIZE)
-        registry.register(model, start="uniform", from_scratch=True)
+        registry.register(model, from_scratch=True)
     save(folder, "copy", source)
     save(folder, "int8", quantised(source))
     save(folder, "stranger", network("cnn", 1))

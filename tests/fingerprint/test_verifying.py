@@ -14,18 +14,17 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fingerprint.errors import IncompatibleModel, UsageError
-from fingerprint.evidence.calibration import DEFAULT_MARGIN, Calibration, PairRatio
+from fingerprint.evidence.calibration import Calibration, PairRatio
 from fingerprint.lab.modifications import fine_tuned, pruned, quantised
 from fingerprint.lab.training import Settings
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.network.spec import AnswerKind, InputSpec, OutputSpec
-from fingerprint.probes.extraction import extract
 from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
 from fingerprint.verifying import verify
 from tests.support.digits import digits, network
-from tests.support.extracted import SEED, fingerprint_of, loaded, model_of
+from tests.support.extracted import fingerprint_of, loaded, model_of
 
 Rows = NDArray[np.float32]
 Change = Callable[[Rows], Rows]
@@ -70,7 +69,7 @@ def named(rows: Rows) -> Rows:
     ],
     ids=["itself", "int8", "pruned", "fine-tuned"],
 )
-@pytest.mark.parametrize("kind", ["cnn", "vit", "mlp"])
+@pytest.mark.parametrize("kind", ["cnn", "vit"])
 def test_the_source_is_the_same_and_its_copies_are_derived(
     kind: str, make: Callable[[nn.Module], nn.Module], verdict: str
 ) -> None:
@@ -87,23 +86,15 @@ def test_a_network_of_another_seed_is_not_claimed(kind: str) -> None:
     assert result.candidates[0].harm_ratio > 0.7
 
 
-@pytest.mark.xfail(
-    strict=True, reason="shallow networks of one small task ignore much the same perturbations"
-)
-def test_without_decoys_a_perceptron_of_another_seed_is_not_claimed() -> None:
-    results = [verify(model_of("mlp", seed), fingerprint_of("mlp")) for seed in (1, 2)]
-    assert [result.best for result in results] == [None, None]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["cnn", "mlp", "vit"])
-def test_with_decoys_strangers_are_not_claimed_and_copies_are(kind: str) -> None:
-    fingerprint = extract(model_of(kind), seed=SEED)
-    assert len(fingerprint.surrogate_ratios) == 2
-    strangers = [verify(model_of(kind, seed), fingerprint) for seed in (1, 2, 3)]
+def test_of_a_perceptron_only_the_very_network_is_claimed() -> None:
+    """Shallow networks of one small task ignore much the same perturbations."""
+    fingerprint = fingerprint_of("mlp")
+    strangers = [verify(model_of("mlp", seed), fingerprint) for seed in (1, 2, 3)]
     assert [result.best for result in strangers] == [None] * 3
-    copies = [quantised(network(kind)), fine_tuned(network(kind), digits(), seed=1)]
-    assert [verify(loaded(copy), fingerprint).verdict for copy in copies] == ["derived"] * 2
+    assert verify(model_of("mlp"), fingerprint).verdict == "same"
+    copy = verify(loaded(quantised(network("mlp"))), fingerprint)
+    assert copy.verdict == "inconclusive"
+    assert "nearly linear" in copy.reason
 
 
 def test_candidates_come_best_first_and_shared_inputs_are_asked_once() -> None:
@@ -112,14 +103,15 @@ def test_candidates_come_best_first_and_shared_inputs_are_asked_once() -> None:
     both = verify(model_of("cnn"), fingerprints)
     assert [candidate.name for candidate in both.candidates] == ["cnn", "vit"]
     assert (both.verdict, both.best) == ("same", "cnn")
-    assert alone.queries == 6 + 2 * 24 + 1
-    assert both.queries == alone.queries + 2 * 24
+    bases, orbits, panel = 12, 24 * (1 + 3), 96
+    assert alone.queries == bases + orbits + panel + 1
+    assert both.queries == alone.queries + orbits
 
 
 def test_two_names_for_one_fingerprint_are_a_family() -> None:
-    one = fingerprint_of("mlp")
-    same = verify(model_of("mlp"), {"a": one, "b": one})
-    derived = verify(loaded(quantised(network("mlp"))), {"a": one, "b": one})
+    one = fingerprint_of("cnn")
+    same = verify(model_of("cnn"), {"a": one, "b": one})
+    derived = verify(loaded(quantised(network("cnn"))), {"a": one, "b": one})
     for result in (same, derived):
         assert any("'a'" in line and "'b'" in line for line in result.warnings)
 
@@ -195,7 +187,8 @@ def test_labels_alone_make_nobody_the_same_and_never_claim_a_stranger() -> None:
         for seed in (0, 1)
     )
     assert own.answer_kind == other.answer_kind == "labels"
-    assert (own.verdict, own.label_agreement) == ("derived", 1.0)
+    # Probes of moderate contrast seldom change a label, turned or not.
+    assert (own.verdict, own.label_agreement) == ("inconclusive", 1.0)
     assert other.verdict == "inconclusive"
 
 
@@ -211,37 +204,20 @@ def known_pairs(**ratios: list[float]) -> Calibration:
     )
 
 
-def test_each_candidate_has_the_margin_of_its_own_decoys() -> None:
-    plain = replace(fingerprint_of("cnn"), parameters={})
-    fooled = replace(plain, parameters={**plain.parameters, "surrogates": [0.9, 0.05, None]})
-    close = replace(plain, parameters={**plain.parameters, "surrogates": [0.67]})
-    suspect = loaded(quantised(network("cnn")))
-    result = verify(suspect, {"plain": plain, "fooled": fooled, "close": close})
-    found = {candidate.name: candidate for candidate in result.candidates}
-    assert (found["plain"].margin, found["plain"].margin_source) == (DEFAULT_MARGIN, "default")
-    margins = {
-        name: (found[name].margin, found[name].margin_source) for name in ("close", "fooled")
-    }
-    assert margins == {"close": (0.7 * 0.67, "surrogates"), "fooled": (0.7 * 0.05, "surrogates")}
-    assert (found["plain"].verdict, found["close"].verdict) == ("derived", "derived")
-    assert found["fooled"].verdict == "inconclusive"
-    assert verify(model_of("cnn"), fooled).verdict == "same"
-
-
 def test_each_candidate_has_the_margin_of_the_models_asked_its_own_probes() -> None:
     one = replace(fingerprint_of("cnn"), parameters={})
     suspect = loaded(quantised(network("cnn")))
     result = verify(
         suspect,
         {"copied": one, "known": one, "new": one},
-        calibration=known_pairs(copied=[1.0, 0.002], known=[0.9, 0.69, 1.1], gone=[0.3]),
+        calibration=known_pairs(copied=[1.0, 0.002], known=[0.9, 0.42, 1.1], gone=[0.3]),
     )
     found = {candidate.name: candidate for candidate in result.candidates}
     margins = {name: (one.margin, one.margin_source) for name, one in found.items()}
     assert margins == {
         "copied": (0.002, "registry"),
-        "known": (0.69, "registry"),
-        "new": (DEFAULT_MARGIN, "default"),
+        "known": (0.42, "registry"),
+        "new": (0.6, "default"),
     }
     assert {name: one.margin_pairs for name, one in found.items()} == {
         "copied": 2,

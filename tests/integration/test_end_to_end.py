@@ -28,7 +28,7 @@ from registry import Registry
 from tests.support.digits import digits, network
 
 ARCH = "fingerprint.lab.networks:cnn"
-REGISTERING = tuple(f"--arch {ARCH} --input-size 1,16,16 --start uniform --decoys 0 --json".split())
+REGISTERING = tuple(f"--arch {ARCH} --input-size 1,16,16 --json".split())
 HERE = "tests.integration.test_end_to_end"
 
 

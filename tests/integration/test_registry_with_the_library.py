@@ -37,7 +37,7 @@ def registry(folder: Path) -> Iterator[Registry]:
     """Two unrelated networks."""
     with Registry(folder / "registry.db") as opened:
         for seed, name in enumerate(("first", "second")):
-            opened.register(load(folder, name, seed), probes=PROBES, decoys=0)
+            opened.register(load(folder, name, seed), probes=PROBES)
         yield opened
 
 

@@ -88,7 +88,7 @@ def test_a_verdict_that_rests_on_an_imported_model_says_so(
     registry: Registry, elsewhere: Registry, tmp_path: Path
 ) -> None:
     suspect = saved(tmp_path, "first", 0)
-    registry.register(suspect, probes=24, start="uniform", decoys=0)
+    registry.register(suspect, probes=24)
     registry.export_model("first", tmp_path / "first.model")
     elsewhere.import_model(tmp_path / "first.model", name="theirs")
     found = elsewhere.verify(suspect)

@@ -30,7 +30,7 @@ from tests.registry.conftest import put, result_of, tamper
 from tests.support.fingerprints import make_model
 
 ARCH = "tests.registry.test_registration:tiny"
-QUICK = {"probes": 6, "start": "uniform", "decoys": 0}
+QUICK = {"probes": 6}
 
 
 def tiny() -> torch.nn.Module:
@@ -196,9 +196,7 @@ def test_the_extraction_gets_the_registrys_seed_and_the_callers_settings(
     registry: Registry, tmp_path: Path
 ) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
-    stored = registry.register(
-        saved(tmp_path, "a", 0), images=noise, probes=7, start="uniform", decoys=0
-    )
+    stored = registry.register(saved(tmp_path, "a", 0), images=noise, probes=7)
     assert (stored.probes, stored.facts["seed"]) == (7, registry.seed)
     assert stored.facts["parameters"]["bases"] == "images"
     assert "bases=colours" not in stored.facts["method"]

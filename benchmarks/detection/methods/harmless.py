@@ -1,8 +1,8 @@
 """Our own method under the benchmark's contract: harm ratios within a budget of queries.
 
-A fingerprint of 48 probes is extracted once; smaller budgets use its first probes, which is what
-a registration with fewer probes would have solved. The score of a suspect is how far its mean
-log harm ratio lies below the log of the margin that the source's own decoys leave.
+A fingerprint of 48 probes is extracted once; smaller budgets use the first probes of each depth,
+which is what a registration with fewer probes would have solved. The score of a suspect is how far
+its mean log harm ratio lies below the log of the margin, at the depth where it lies furthest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from benchmarks.detection.methods.base import BUDGETS
 from fingerprint import Fingerprint, Model, ModelSuspect, Suspect, Verification, load_model, verify
 from fingerprint.answers import ask
 from fingerprint.evidence.calibration import Calibration, Margin
-from fingerprint.evidence.harm_ratio import HarmRatio, measured_harms
-from fingerprint.evidence.statistics import holm
+from fingerprint.evidence.depths import measured_orbits
+from fingerprint.evidence.harm_ratio import HarmRatio
 from fingerprint.questions import questions_for
 from fingerprint.suspects import Narrowed
 
@@ -48,8 +49,8 @@ ANSWER_KINDS = {
 }
 """How the results call each kind of answer, and how the library does."""
 
-_PLANS = {6: (2, 2), 12: (2, 5), 24: (6, 9), 48: (6, 21), 100: (6, 47)}
-"""Budget of queries: how many bases and probes fit it, each probe being asked twice."""
+_ASKED = 4
+"""Inputs that one probe costs: itself and three turns. Its base is shared by the depths."""
 
 
 def as_model(network: nn.Module, input_size: tuple[int, ...]) -> Model:
@@ -85,8 +86,13 @@ def remembering(network: nn.Module, input_size: tuple[int, ...]) -> Remembering:
 
 
 def shortened(fingerprint: Fingerprint, probes: int) -> Fingerprint:
-    """Returns the fingerprint with its first probes only."""
-    return replace(fingerprint, probes=fingerprint.probes[:probes])
+    """Returns the fingerprint with its first probes only, as many of each depth."""
+    share = max(1, probes // len(fingerprint.depths))
+    kept = [
+        [probe for probe in fingerprint.probes if probe.kind == depth.name][:share]
+        for depth in fingerprint.depths
+    ]
+    return replace(fingerprint, probes=tuple(chain.from_iterable(kept)))
 
 
 def scores(
@@ -104,17 +110,18 @@ def scores(
         the margin. None where the answers are missing.
     """
     answers = ask(suspect, questions_for({"source": fingerprint}))
-    harms = measured_harms(fingerprint, answers)
-    logs = np.log(harms.harm) - np.log(harms.control)
-    rows = np.array([probe.base for probe in fingerprint.probes])
-    margin = Calibration().margin(
-        "source", fingerprint, test="harm_ratio", depth="network", answer_kind=answers.kind
-    )
     found: dict[int, float | None] = {}
     for budget in budgets:
-        bases, probes = _PLANS[budget]
-        chosen = np.flatnonzero(rows < bases)[:probes]
-        score = float(np.log(margin.value) - logs[chosen].mean())
+        part = shortened(fingerprint, max(1, budget // (_ASKED + 1)))
+        logs = np.log(measured_orbits(part, answers).ratios)
+        kinds = np.array([probe.kind for probe in part.probes])
+        values = []
+        for depth in part.depths:
+            margin = Calibration().margin(
+                "source", part, test="harm_ratio", depth=depth.name, answer_kind=answers.kind
+            )
+            values.append(float(np.log(margin.value) - logs[kinds == depth.name].mean()))
+        score = max(values)
         found[budget] = score if np.isfinite(score) else None
     return found
 
@@ -128,7 +135,7 @@ def p_exchangeable(fingerprint: Fingerprint, suspect: Suspect) -> float | None:
     default = shortened(fingerprint, DEFAULT_PROBES)
     answers = ask(suspect, questions_for({"source": default}))
     findings = HarmRatio().measure("source", default, answers, _NoMargin())
-    return min(holm([one.p_value for one in findings if one.p_value is not None]), default=None)
+    return min((one.joint_p for one in findings if one.joint_p is not None), default=None)
 
 
 class _NoMargin(Calibration):

@@ -12,8 +12,7 @@ from PIL import Image
 
 
 def test_its_options_reach_the_registry(fp: Any, script: Any) -> None:
-    options = [*("--name", "mine", "--parent", "ours", "--probes", "12"), *("--start", "uniform")]
-    options += ["--decoys", "0"]
+    options = ["--name", "mine", "--parent", "ours", "--probes", "12", "--answers-only"]
     assert fp("register", "x.pt", *options).exit_code == 0
     (asked,) = script.named("register")
     assert asked["images"] is None
@@ -22,11 +21,10 @@ def test_its_options_reach_the_registry(fp: Any, script: Any) -> None:
         "name": "mine",
         "parent": "ours",
         "from_scratch": False,
+        "probes": 12,
+        "answers_only": True,
         "reference": False,
         "again": None,
-        "probes": 12,
-        "start": "uniform",
-        "decoys": 0,
     }
 
 
@@ -97,7 +95,7 @@ def test_its_defaults_are_those_of_the_design(fp: Any, script: Any) -> None:
     fp("register", "x.pt")
     (asked,) = script.named("register")
     assert (asked["name"], asked["parent"]) == (None, None)
-    assert (asked["probes"], asked["start"], asked["decoys"]) == (24, "auto", 2)
+    assert (asked["probes"], asked["answers_only"], asked["reference"]) == (24, False, False)
 
 
 def test_pictures_become_base_images_at_the_models_size(

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from fingerprint.canonical import sha256_of
 from fingerprint.errors import MalformedFile
 from fingerprint.probes.codec import MAGIC, MAX_BLOB, VERSION, decode, encode
-from fingerprint.probes.probe import Fingerprint
+from fingerprint.probes.probe import DepthFacts, Fingerprint
 from tests.support.extracted import fingerprint_of
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -47,7 +47,7 @@ def assert_equal(first: Fingerprint, second: Fingerprint) -> None:
         np.testing.assert_array_equal(one, other)
     for one, other in zip(first.probes, second.probes, strict=True):
         np.testing.assert_array_equal(one.answer, other.answer)
-        np.testing.assert_array_equal(one.control_answer, other.control_answer)
+        np.testing.assert_array_equal(one.control_answers, other.control_answers)
     assert first.linear_part.keys() == second.linear_part.keys()
     for key, value in first.linear_part.items():
         np.testing.assert_array_equal(value, second.linear_part[key])
@@ -72,7 +72,10 @@ def test_a_real_fingerprint_with_a_linear_part_is_read_back() -> None:
     assert real.linear_part
     again = decode(encode(real))
     assert_equal(again, real)
-    assert {probe.kind for probe in again.probes} == {"network", "linear"}
+    assert {probe.kind for probe in again.probes} == {"linear", "features"}
+    assert [depth.name for depth in again.depths] == ["linear", "features"]
+    assert again.turns == real.turns
+    assert len(again.panel_answers) == 96
     assert again.commitment("00", "now") == real.commitment("00", "now")
 
 
@@ -93,7 +96,7 @@ def test_other_files_are_refused(other: bytes) -> None:
 
 def test_another_version_is_refused_by_number(blob: bytes) -> None:
     newer = MAGIC + bytes([VERSION + 1]) + blob[len(MAGIC) + 1 :]
-    with pytest.raises(MalformedFile, match=f"version 1 or {VERSION}, got {VERSION + 1}"):
+    with pytest.raises(MalformedFile, match=f"version 1 or 2 or {VERSION}, got {VERSION + 1}"):
         decode(newer)
 
 
@@ -150,7 +153,7 @@ def test_values_that_do_not_fit_are_refused(fingerprint: Fingerprint, change: An
     "change",
     [
         lambda p: {"answer": poisoned(p.answer)},
-        lambda p: {"control_answer": poisoned(p.control_answer)},
+        lambda p: {"control_answers": poisoned(p.control_answers)},
         lambda p: {"answer": p.answer[:-1]},
         lambda p: {"harmless": p.harmless[:, :-1]},
         lambda p: {"harmless": p.harmless.astype(np.float32)},
@@ -182,7 +185,8 @@ def packed(fingerprint: Fingerprint, text: str) -> bytes:
         "base_answers": fingerprint.base_answers,
         "harmless": fingerprint.harmless,
         "answers": np.stack([probe.answer for probe in fingerprint.probes]),
-        "control_answers": np.stack([probe.control_answer for probe in fingerprint.probes]),
+        "control_answers": np.stack([probe.control_answers for probe in fingerprint.probes]),
+        "panel_answers": fingerprint.panel_answers,
     }
     return MAGIC + bytes([VERSION]) + save(tensors, metadata={"fingerprint": text})
 
@@ -284,15 +288,16 @@ def value(of: Any, field: str) -> Any:
 
 def test_every_field_is_stored(fingerprint: Fingerprint) -> None:
     shape, images = (2, 3), np.arange(12, dtype=np.float32).reshape(2, 2, 3) / 100
+    bases = np.full_like(images, 0.05)
     answers = np.arange(8, dtype=np.float32).reshape(2, 4)
     probe = filled(
         fingerprint.probes[0],
-        kind="linear",
+        kind="deep",
         base=1,
         draw=7,
         harmless=images[0],
         answer=answers[0],
-        control_answer=answers[1],
+        control_answers=answers[:1],
         residual=math.inf,
         harm_ratio=math.nan,
         converged=False,
@@ -312,7 +317,7 @@ def test_every_field_is_stored(fingerprint: Fingerprint) -> None:
         seed="cd",
         parameters={"surrogates": [0.25], "é": [None, True, {"deep": 1e-300}]},
         start="uniform-4",
-        bases=images,
+        bases=bases,
         base_answers=answers,
         probes=(probe, probe),
         spaces=(
@@ -333,6 +338,12 @@ def test_every_field_is_stored(fingerprint: Fingerprint) -> None:
         linear_part={"matrix": np.eye(3)},
         warnings=("careful",),
         version=VERSION,
+        depths=(
+            DepthFacts(name="deep", width=7, share=0.25, speaks_for="individual", contrast=0.1),
+        ),
+        turns=(2,),
+        relatives=("parent",),
+        panel_answers=answers,
     )
     again = decode(encode(whole))
     for field in dataclasses.fields(whole):
@@ -396,9 +407,10 @@ def test_what_a_released_extractor_wrote_is_read_and_committed_to(
         shown = found.to_dict()
         for probe, row in zip(shown["per_probe"], told["per_probe"], strict=True):
             assert probe == {key: one for key, one in row.items() if key != "start_cosine"}
-        assert {key: one for key, one in shown.items() if key != "per_probe"} == {
+        assert {key: one for key, one in shown.items() if key in told and key != "per_probe"} == {
             key: one for key, one in told.items() if key != "per_probe"
         }
+        assert (found.turns, found.depths, len(found.panel_answers)) == ((), (), 0)
 
 
 def test_it_can_be_written_anew(released: dict[str, tuple[bytes, str, str]]) -> None:

@@ -9,12 +9,11 @@ from torch import Tensor, nn
 
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
-from fingerprint.probes.controls import symmetry_controls
-from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
+from fingerprint.probes.turns import turned
 
 SIZE = (1, 4, 4)
-REQUESTS = [ProbeRequest("network", base, 0) for base in range(4)]
+ROWS, TURNS = range(4), (0,)
 
 
 class Corner(nn.Module):
@@ -38,10 +37,10 @@ def test_a_ratio_is_taken_where_the_candidate_or_its_control_moved_the_answer(si
     bases = np.full((4, *SIZE), 100, np.uint8)
     candidates = bases.copy()
     candidates[0, 0, 0, 0] = 200  # its control leaves the corner alone
-    candidates[1] = symmetry_controls(candidates[:1], [1])[0]  # its control does not
+    candidates[1] = turned(bases[:1], candidates[:1], [1])[0, 0]  # its control does not
     candidates[2] = 200  # both do
     candidates[3, 0, 1, 1] = 200  # neither does
-    ratios = measure(seeing_a_corner(size), bases, candidates, REQUESTS).harms.ratios
+    ratios = measure(seeing_a_corner(size), bases, candidates, ROWS, TURNS).orbits.ratios
     assert 1e3 < ratios[0] < np.inf
     assert 0 < ratios[1] < 1e-3
     assert ratios[2] == pytest.approx(1.0)
@@ -51,4 +50,4 @@ def test_a_ratio_is_taken_where_the_candidate_or_its_control_moved_the_answer(si
 def test_what_was_not_answered_has_no_ratio() -> None:
     bases = np.full((4, *SIZE), 100, np.uint8)
     model = seeing_a_corner(float("nan"))
-    assert np.isnan(measure(model, bases, bases + 1, REQUESTS).harms.ratios).all()
+    assert np.isnan(measure(model, bases, bases + 1, ROWS, TURNS).orbits.ratios).all()
