@@ -154,7 +154,9 @@ def reason_to_renew(session: Session, row: ModelRow, fingerprint: FingerprintRow
         missed = ancestor.digest not in known if isinstance(known, list) else later
         if missed and ancestor.domain == row.domain and ancestor.digest != row.digest:
             kin = "ancestor" if generation else "parent"
-            when = "registered after it" if later else "declared after its probes were made"
+            when = (
+                "registered after it" if later else "not at hand or not yet declared for its probes"
+            )
             return f"its {kin} {ancestor.name!r} was {when}"
     return ""
 
