@@ -70,6 +70,7 @@ def write_model_file(target: Path, peer: Peer, books: Books, *, parent: ModelRow
         "architecture": model.architecture,
         "output_field": model.load_options.get("output"),
         "method": model.facts["method"],
+        "relatives": model.facts.get("relatives"),
         # When these probes were made, which is what they were committed to with.
         "registered": model.renewed or model.registered,
         "commitment": model.commitment,
@@ -155,6 +156,9 @@ def _read(content: bytes) -> tuple[RegisteredModel, bytes, str | None]:
     parent = document["parent_digest"]
     given = found.input
     architecture = _text(document["architecture"], _LONGEST_TEXT)
+    facts = facts_of(found, method=_text(document["method"], 200))
+    if document.get("relatives") is not None:
+        facts["relatives"] = [_hex(digest) for digest in _list(document["relatives"])]
     model = RegisteredModel(
         name=checked_name(document["name"]),
         role=_one_of(document["role"], ("model", "reference")),
@@ -169,7 +173,7 @@ def _read(content: bytes) -> tuple[RegisteredModel, bytes, str | None]:
         load_options={"arch": architecture, **given.load_options, "output": field},
         origin=source,
         commitment=commitment,
-        facts=facts_of(found, method=_text(document["method"], 200)),
+        facts=facts,
         warnings=tuple(warnings),
     )
     return model, blob, None if parent is None else _hex(parent)

@@ -136,6 +136,7 @@ class Script:
 
     Attributes:
         models: Names of the registered models.
+        changes: What else is so of each of them.
         result: What ``verify`` returns.
         lineage: What ``lineage`` returns.
         error: Raised by whatever does the work, in place of a result.
@@ -143,6 +144,7 @@ class Script:
     """
 
     models: Sequence[str] = ("ours", "theirs")
+    changes: dict[str, Any] = field(default_factory=dict)
     result: Verification = field(default_factory=lambda: verification(candidate()))
     lineage: Lineage = field(default_factory=lambda: Lineage(nodes=()))
     error: BaseException | None = None
@@ -177,7 +179,7 @@ class FakeRegistry(Registry):
         pass
 
     def models(self) -> list[RegisteredModel]:
-        return [registered(name) for name in self.script.models]
+        return [registered(name, **self.script.changes) for name in self.script.models]
 
     def model(self, name: str) -> RegisteredModel:
         if name not in self.script.models:
@@ -200,6 +202,10 @@ class FakeRegistry(Registry):
             raise UnknownModel(name)
         self.script.work("lineage", name=name)
         return self.script.lineage
+
+    def load_again(self, name: str, *, code: Sequence[str] = (), device: str = "cpu") -> Model:
+        self.script.work("load_again", name=name, code=list(code), device=device)
+        return make_model(shape=(3, 32, 32))
 
     def register(
         self, model: Model, *, progress: Progress = silent, **options: Unpack[Options]

@@ -34,6 +34,18 @@ def test_list_json_holds_the_facts_of_each_model(fp: Any) -> None:
     assert (first["role"], first["fingerprint"]) == ("model", "current")
 
 
+def test_list_says_who_is_a_reference_and_what_should_be_renewed(fp: Any, script: Any) -> None:
+    plain = fp("list").stdout
+    assert not any(heading in plain for heading in ("role", "fingerprint", "renew"))
+    reason = "its parent 'base' was registered after it"
+    script.changes = {"role": "reference", "current": False, "renew": reason}
+    shown = fp("list").stdout
+    assert all(heading in shown for heading in ("role", "fingerprint", "renew, because"))
+    assert shown.count("reference") == shown.count(" old ") == shown.count(reason) == 2
+    first = json.loads(fp("list", "--json").stdout)["models"][0]
+    assert (first["role"], first["fingerprint"], first["renew"]) == ("reference", "old", reason)
+
+
 def test_show_json_adds_the_fingerprint_and_the_recorded_verdicts(fp: Any) -> None:
     document = json.loads(fp("show", "ours", "--json").stdout)
     assert document["name"] == "ours"

@@ -21,6 +21,8 @@ def test_its_options_reach_the_registry(fp: Any, script: Any) -> None:
         "name": "mine",
         "parent": "ours",
         "from_scratch": False,
+        "reference": False,
+        "again": None,
         "probes": 12,
         "answers_only": True,
         "reference": False,
@@ -34,6 +36,53 @@ def test_that_it_has_no_parent_is_stated_and_excludes_one(fp: Any, script: Any) 
     both = fp("register", "x.pt", "--from-scratch", "--parent", "ours")
     assert both.exit_code == 2
     assert "--parent or --from-scratch" in both.stderr
+
+
+def test_a_reference_is_registered_as_one(fp: Any, script: Any) -> None:
+    assert fp("register", "x.pt", "--reference").exit_code == 0
+    assert script.named("register")[0]["reference"] is True
+
+
+def test_a_registered_model_is_renewed_from_the_file_it_was_registered_from(
+    fp: Any, script: Any
+) -> None:
+    result = fp("register", "--again", "ours")
+    assert result.exit_code == 0
+    assert "renewed ours" in result.stderr
+    assert script.named("load_again") == [{"name": "ours", "code": [], "device": "cpu"}]
+    assert script.named("load") == []
+    assert script.named("register")[0]["again"] == "ours"
+
+
+def test_code_is_run_to_renew_a_model_only_where_it_is_named(fp: Any, script: Any) -> None:
+    assert fp("register", "--again", "ours", "--arch", "my_networks:small").exit_code == 0
+    assert script.named("load_again")[0]["code"] == ["my_networks"]
+
+
+def test_a_file_that_was_moved_can_be_given_to_renew_its_model(fp: Any, script: Any) -> None:
+    assert fp("register", "moved.pt", "--again", "ours", "--mean", "0.5").exit_code == 0
+    assert script.named("load_again") == []
+    assert script.named("load")[0]["source"] == Path("moved.pt")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "expected FILE, or --again NAME"),
+        (["--again", "ours", "--name", "new"], "--again without --name"),
+        (["--again", "ours", "--reference"], "--again without --name"),
+        (["--again", "ours", "--parent", "theirs"], "--again without --name"),
+        (["--again", "ours", "--input-size", "3,4,4"], "--input-size: expected FILE"),
+        (["--again", "nobody"], "no registered model is named 'nobody'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_the_work(
+    fp: Any, script: Any, arguments: list[str], said: str
+) -> None:
+    result = fp("register", *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert script.named("register") == script.named("load_again") == []
 
 
 @pytest.mark.parametrize("probes", ["1", "5", "481"])
