@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -255,8 +255,9 @@ def run(
         if one.ratios
     ]
     mended, _ = measure_missing(task.missing, code=code, device=str(model.device))
+    there = tuple(peer for peer in task.relatives if peer.name in relatives)
     return finished(
-        task,
+        replace(task, relatives=there),
         model,
         fingerprint,
         pairs=(*asked, *mended),
