@@ -199,11 +199,15 @@ def _check_bases(found: Any) -> None:
     """Derives the public bases again, where they are not somebody's pictures."""
     import numpy as np
 
+    from fingerprint.probes.bases import dead_leaves
     from fingerprint.probes.public import public_bases
 
-    if found.parameters.get("bases") != "colours":
+    derive = {"colours": public_bases, "dead leaves": dead_leaves}.get(
+        str(found.parameters.get("bases"))
+    )
+    if derive is None:
         return
-    derived = public_bases(found.input, found.seed, len(found.bases))
+    derived = derive(found.input, found.seed, len(found.bases))
     if not np.array_equal(derived, found.bases):
         raise MalformedFile("the bases are not those that its seed gives")
 

@@ -51,8 +51,8 @@ Again = Annotated[
     typer.Option(
         "--again",
         metavar="NAME",
-        help="Make the fingerprint of this registered model anew; FILE is needed only where it "
-        "was moved.",
+        help="Make the fingerprint of this registered model anew. FILE is needed only where it was "
+        "moved; an architecture that is code, only if --arch names it.",
         autocompletion=session.complete_name,
     ),
 ]

@@ -197,15 +197,15 @@ class FakeRegistry(Registry):
         pair = Pair(source="ours", other="theirs", ratios=(ratio,), verdict="independent")
         return (pair,) if name == "ours" else ()
 
+    def load_again(self, name: str, *, code: Sequence[str] = (), device: str = "cpu") -> Model:
+        self.script.work("load_again", name=name, code=list(code), device=device)
+        return make_model(shape=(3, 32, 32))
+
     def lineage(self, name: str | None = None) -> Lineage:
         if name is not None and name not in self.script.models:
             raise UnknownModel(name)
         self.script.work("lineage", name=name)
         return self.script.lineage
-
-    def load_again(self, name: str, *, code: Sequence[str] = (), device: str = "cpu") -> Model:
-        self.script.work("load_again", name=name, code=list(code), device=device)
-        return make_model(shape=(3, 32, 32))
 
     def register(
         self, model: Model, *, progress: Progress = silent, **options: Unpack[Options]

@@ -21,8 +21,6 @@ def test_its_options_reach_the_registry(fp: Any, script: Any) -> None:
         "name": "mine",
         "parent": "ours",
         "from_scratch": False,
-        "reference": False,
-        "again": None,
         "probes": 12,
         "answers_only": True,
         "reference": False,
