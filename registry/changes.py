@@ -387,12 +387,20 @@ def forget(session: Session, name: str, *, seed: str) -> None:
     ledger.append(session, "remove", payload, seed=seed, deleted=deleted)
 
 
-def check_free(session: Session, name: str, *, but: ModelRow | None = None) -> None:
+def check_free(
+    session: Session, name: str, *, but: ModelRow | None = None, digest: str | None = None
+) -> None:
     """Refuses a name that another model has, before hours are spent on it.
+
+    Args:
+        session: The transaction.
+        name: The name.
+        but: The model that may have it.
+        digest: Of the weights that are to get it.
 
     Raises:
         NameTaken: A model other than ``but`` has it.
     """
     taken = _found(session, name)
     if taken is not None and (but is None or taken.id != but.id):
-        raise NameTaken(name)
+        raise NameTaken(name, same_weights=taken.digest == digest)

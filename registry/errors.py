@@ -100,10 +100,11 @@ class RegistryCorrupt(RegistryError):
 class NameTaken(InputRefused):
     """A model of this name is registered already."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"name: {name!r} is registered already; choose another with --name, or remove it first"
-        )
+    def __init__(self, name: str, *, same_weights: bool = False) -> None:
+        way_out = "choose another with --name, or remove it first"
+        if same_weights:
+            way_out += "; 'fp register --again' with its name makes its fingerprint anew"
+        super().__init__(f"name: {name!r} is registered already; {way_out}")
         self.name = name
 
 

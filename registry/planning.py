@@ -50,7 +50,7 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
         load_options=model.load_options,
         method=task.settings.method,
     )
-    changes.check_free(session, task.name, but=known)
+    changes.check_free(session, task.name, but=known, digest=model.digest)
     if known is not None:
         return replace(task, known=known.name)
     kinship = catalogue.kinship

@@ -136,7 +136,7 @@ def reason_to_renew(session: Session, row: ModelRow, fingerprint: FingerprintRow
 
     Where it is not written down whom they were held against, in fingerprints of earlier
     releases, that is told of ancestors that were registered later. An imported model can only be
-    renewed where it comes of.
+    renewed where it comes of, and an ancestor that was never a file here cannot take part.
 
     Args:
         session: The transaction that the row was read in.
@@ -152,12 +152,11 @@ def reason_to_renew(session: Session, row: ModelRow, fingerprint: FingerprintRow
     for generation, ancestor in enumerate(_ancestors(session, row)):
         later = ancestor.id > row.id
         missed = ancestor.digest not in known if isinstance(known, list) else later
-        if missed and ancestor.domain == row.domain and ancestor.digest != row.digest:
+        able = ancestor.domain == row.domain and ancestor.file_path is not None
+        if missed and able and ancestor.digest != row.digest:
             kin = "ancestor" if generation else "parent"
-            when = (
-                "registered after it" if later else "not at hand or not yet declared for its probes"
-            )
-            return f"its {kin} {ancestor.name!r} was {when}"
+            when = "was registered after it" if later else "had no part in its probes"
+            return f"its {kin} {ancestor.name!r} {when}"
     return ""
 
 

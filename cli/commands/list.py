@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cli import options, session
 from cli.bundles import bundled
+from fingerprint.text import clean
 
 __all__ = ["list_models"]
 
@@ -21,6 +22,13 @@ def list_models(
     """
     with session.open_registry(registry) as opened:
         models = opened.models()
+    dated = [model for model in models if model.renew or not model.current]
+    if dated:
+        old = "1 fingerprint is" if len(dated) == 1 else f"{len(dated)} fingerprints are"
+        name = clean(dated[0].name) if len(dated) == 1 else "NAME"
+        screen.message(
+            f"{old} old, or made without an ancestor; 'fp register --again {name}' makes it anew"
+        )
     from cli import render
 
     document = {"schema": 2, "models": [model.to_dict() for model in models]}

@@ -17,11 +17,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from registry import Registry, RegistryError
+from registry import Registry, RegistryError, ledger
+from registry.registration import finished
 from tests.registry.conftest import result_of
-from tests.support.fingerprints import make_model
+from tests.support.fingerprints import make_fingerprint, make_model
 
 MODELS = [make_model(seed, path=f"/models/{seed}.safetensors") for seed in range(8)]
 
@@ -116,6 +117,34 @@ def kill(folder: Path) -> dict[str, object]:
     return {"stored": stored, "wrong": wrong}
 
 
+def renew(folder: Path) -> dict[str, object]:
+    """Kills a process that renews a fingerprint, before and after its entry in the chain."""
+    path = folder / "renewed.db"
+    store(path, "first")
+    with Registry(path) as registry:
+        task = registry.plan(MODELS[0], again="first")
+        made = make_fingerprint(MODELS[0], seed=registry.seed, probes=7)
+    result, append = finished(task, MODELS[0], made), ledger.append
+    found: dict[str, object] = {}
+    for moment in ("before", "after", "never"):
+
+        def dying(*arguments: Any, moment: str = moment, **named: Any) -> Any:
+            entry = append(*arguments, **named) if moment != "before" else None
+            if moment != "never":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return entry
+
+        child = os.fork()
+        if child == 0:
+            ledger.append = dying
+            die_with(lambda: Registry(path).commit(result))
+        os.waitpid(child, 0)
+        with Registry(path) as registry:
+            registry.check()
+            found[moment] = registry.model("first").probes
+    return found
+
+
 def die_with(job: Callable[[], object]) -> NoReturn:
     """Ends a forked child after its job, without running anything of its parent's."""
     status = 1
@@ -149,5 +178,5 @@ def prepare() -> None:
 
 if __name__ == "__main__":
     prepare()
-    work = {"crowd": crowd, "kill": kill, "server": server}[sys.argv[1]]
+    work = {"crowd": crowd, "kill": kill, "renew": renew, "server": server}[sys.argv[1]]
     print(json.dumps(work(Path(sys.argv[2]))))

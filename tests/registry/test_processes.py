@@ -91,6 +91,10 @@ def test_models_registered_at_the_same_time_are_pairs_to_be_measured(
     assert missing == {(a, b) for i, a in enumerate(names) for b in names[i + 1 :]}
 
 
+def test_a_renewal_that_is_killed_has_not_happened(tmp_path: Path) -> None:
+    assert run("renew", tmp_path) == {"before": 4, "after": 4, "never": 7}
+
+
 @pytest.mark.slow
 def test_a_process_killed_at_any_moment_leaves_the_whole_model_or_nothing(tmp_path: Path) -> None:
     outcome = run("kill", tmp_path)

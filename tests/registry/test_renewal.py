@@ -10,9 +10,19 @@ import pytest
 
 from fingerprint.errors import InputRefused, UsageError
 from fingerprint.network.model import Model
-from registry import AlreadyDeclared, RegisteredModel, Registry, RegistryError, Result, UnknownModel
+from registry import (
+    AlreadyDeclared,
+    NameTaken,
+    RegisteredModel,
+    Registry,
+    RegistryError,
+    Result,
+    UnknownModel,
+    ledger,
+)
 from registry.registration import finished
-from tests.registry.conftest import put, ratios, verdict
+from tests.registry.conftest import put, ratios, result_of, verdict
+from tests.registry.test_registration import saved
 from tests.support.fingerprints import make_fingerprint, make_model
 
 
@@ -238,9 +248,7 @@ def test_a_parent_that_came_later_is_a_reason_until_the_child_is_renewed(
     # A grandparent that is declared later was not there either.
     put(registry, "base", 3, parent="early")
     assert registry.model("child").renew == "its ancestor 'early' was registered after it"
-    assert registry.model("base").renew == (
-        "its parent 'early' was not at hand or not yet declared for its probes"
-    )
+    assert registry.model("base").renew == ("its parent 'early' had no part in its probes")
     assert registry.model("early").renew == ""
 
 
@@ -252,10 +260,45 @@ def test_a_parent_known_from_the_start_is_no_reason(family: Registry) -> None:
 
 def test_a_model_is_loaded_again_only_by_code_that_the_caller_names(registry: Registry) -> None:
     model = replace(make_model(0, path="/m/a.pt"), architecture="os:abort")
-    from tests.registry.conftest import result_of
-
     registry.commit(result_of(registry, "a", model))
     with pytest.raises(InputRefused, match=r"'a': .*not run unasked"):
         registry.load_again("a")
     with pytest.raises(InputRefused, match=r"'a': .*could not be loaded again"):
         registry.load_again("a", code=["os"])
+
+
+def test_an_ancestor_that_cannot_take_part_is_no_reason(registry: Registry) -> None:
+    put(registry, "child", 1)
+    registry.commit(result_of(registry, "live", make_model(3)))
+    assert put(registry, "child", 1, parent="live").renew == ""
+
+
+def test_a_relative_whose_file_is_gone_had_no_part(registry: Registry, tmp_path: Path) -> None:
+    put(registry, "base", 3, file=str(tmp_path / "gone.safetensors"))
+    model = saved(tmp_path, "child", 0)
+    child = registry.register(model, parent="base", probes=6)
+    assert child.renew == "its parent 'base' had no part in its probes"
+    assert any("not made against 'base'" in line for line in child.warnings)
+
+
+def test_a_renewal_happens_entirely_or_not_at_all(
+    family: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, before, head = made_again(family, "source", source()), family.models(), family.head()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ledger, "append", full)
+        with pytest.raises(RegistryError, match="No space left"):
+            family.commit(result)
+    assert (family.models(), family.head()) == (before, head)
+    family.check()
+
+
+def test_who_registers_the_same_weights_again_is_told_how_to_renew(family: Registry) -> None:
+    with pytest.raises(NameTaken, match="fp register --again"):
+        family.plan(source(), name="source", probes=12)
+    with pytest.raises(NameTaken, match=r"remove it first$"):
+        family.plan(source(7), name="source")

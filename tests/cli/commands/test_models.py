@@ -46,6 +46,15 @@ def test_list_says_who_is_a_reference_and_what_should_be_renewed(fp: Any, script
     assert (first["role"], first["fingerprint"], first["renew"]) == ("reference", "old", reason)
 
 
+def test_list_names_the_command_that_makes_a_fingerprint_anew(fp: Any, script: Any) -> None:
+    assert fp("list").stderr == ""
+    script.changes = {"current": False}
+    assert "2 fingerprints are old" in (said := fp("list").stderr)
+    assert "'fp register --again NAME'" in said
+    script.models = ("ours",)
+    assert "'fp register --again ours'" in fp("list").stderr
+
+
 def test_show_json_adds_the_fingerprint_and_the_recorded_verdicts(fp: Any) -> None:
     document = json.loads(fp("show", "ours", "--json").stdout)
     assert document["name"] == "ours"
