@@ -20,7 +20,7 @@ from registry import (
     UnknownModel,
     ledger,
 )
-from registry.registration import finished
+from registry.registration import _relatives, finished
 from tests.registry.conftest import put, ratios, result_of, verdict
 from tests.registry.test_registration import saved
 from tests.support.fingerprints import make_fingerprint, make_model
@@ -300,3 +300,18 @@ def test_who_registers_the_same_weights_again_is_told_how_to_renew(family: Regis
         family.plan(source(), name="source", probes=12)
     with pytest.raises(NameTaken, match=r"remove it first$"):
         family.plan(source(7), name="source")
+
+
+def test_without_its_parent_no_relative_takes_part(registry: Registry, tmp_path: Path) -> None:
+    for seed, name in enumerate(("base", "sibling")):
+        parent = None if name == "base" else "base"
+        registry.commit(result_of(registry, name, saved(tmp_path, name, seed), parent=parent))
+    model = saved(tmp_path, "child", 2)
+    task = registry.plan(model, parent="base", probes=6)
+    assert [peer.name for peer in task.relatives] == ["base", "sibling"]
+    code = ("tests.registry.test_registration",)
+    assert list(_relatives(task, code, "cpu")[0]) == ["base", "sibling"]
+    (tmp_path / "base.safetensors").unlink()
+    found, lines = _relatives(task, code, "cpu")
+    assert found == {}
+    assert lines[-1] == "no individual probes were made: not without the parent 'base'"
