@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -255,9 +255,8 @@ def run(
         if one.ratios
     ]
     mended, _ = measure_missing(task.missing, code=code, device=str(model.device))
-    there = tuple(peer for peer in task.relatives if peer.name in relatives)
     return finished(
-        replace(task, relatives=there),
+        task,
         model,
         fingerprint,
         pairs=(*asked, *mended),
@@ -303,7 +302,6 @@ def finished(
     created = utc_now()
     lines = (*task.warnings, *model.warnings, *fingerprint.warnings, *warnings)
     facts = facts_of(fingerprint, method=task.settings.method)
-    facts["relatives"] = [peer.model.model_digest for peer in task.relatives]
     if task.again is not None:
         facts["renewed"] = created
     described = RegisteredModel(
@@ -337,12 +335,14 @@ def facts_of(fingerprint: Fingerprint, *, method: str) -> dict[str, Any]:
     facts = {key: one for key, one in fingerprint.to_dict().items() if key not in _ELSEWHERE}
     depths = []
     known = {depth.name: depth for depth in fingerprint.depths}
+    ranks = (space.rank for space in fingerprint.spaces if space.kind == "linear")
+    old = {"network": fingerprint.output.classes, "linear": next(ranks, None)}
     for kind in dict.fromkeys(probe.kind for probe in fingerprint.probes):
         probes = [probe for probe in fingerprint.probes if probe.kind == kind]
         depths.append(
             {
                 "layer": kind,
-                "width": known[kind].width if kind in known else None,
+                "width": known[kind].width if kind in known else old.get(kind),
                 "share": known[kind].share if kind in known else None,
                 "speaks_for": known[kind].speaks_for if kind in known else None,
                 "contrast": known[kind].contrast if kind in known else None,

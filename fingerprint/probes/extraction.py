@@ -508,7 +508,7 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
         ),
         turns=plan.turns,
         panel_answers=run(model, panel_inputs(model.input, plan.seed)),
-        relatives=tuple(plan.kin.names) if any(k.speaks_for == "individual" for k in kinds) else (),
+        relatives=tuple(relative.digest for relative in plan.kin.models.values()),
     )
 
 

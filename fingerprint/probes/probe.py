@@ -188,7 +188,8 @@ class Fingerprint:
         depths: What its probes are harmless at, in the order of the network; old ones have none.
         turns: Which turns of δ are the controls of each probe, as places in
             :func:`~fingerprint.probes.turns.turns_of`; old ones have none.
-        relatives: Names of the relatives whose harmless sets individual probes lie outside of.
+        relatives: Weights digests of the relatives whose harmless sets individual probes lie
+            outside of.
         panel_answers: The source's answers to the registry's panel, shape ``(P, classes)``.
     """
 

@@ -157,7 +157,7 @@ def test_registering_prints_the_documented_facts(registered: tuple[Path, Done]) 
     assert (document["schema"], document["name"], document["probes"]) == (2, "source", 24)
     assert sum(depth["probes"] for depth in document["depths"]) == 24
     assert document["source_harm_ratio"].keys() == {"median", "max"}
-    assert document["source_harm_ratio"]["median"] < 0.05
+    assert document["source_harm_ratio"]["median"] < 0.3
     for space in document["spaces"]:
         assert space.keys() >= {"kind", "dimension", "input_dimension", "rank"}
         assert space["input_dimension"] == 256
@@ -176,7 +176,7 @@ def test_verifying_prints_the_documented_facts(registry: Path, tuned: Path) -> N
     assert sum(one["used"] for one in harms) == 24
     assert sum(len(one["detail"]["per_probe"]) for one in harms) == 24
     assert "kin" in {one["decides"] for one in harms}
-    assert document["queries"] == 6 + 2 * 24 + 1
+    assert document["queries"] == 12 + 24 * (1 + 3) + 96 + 1
 
 
 def test_the_registered_file_itself_is_the_same(registry: Path, source: Path) -> None:
@@ -242,18 +242,18 @@ def test_a_journal_is_gone_on_with_and_ends_in_the_same_verdict(
     registry: Path, folder: Path, tuned: Path, source: Path
 ) -> None:
     journal = folder / "tuned.journal"
-    limit = ("--journal", str(journal), "--max-queries", "30")
+    limit = ("--journal", str(journal), "--max-queries", "110")
     first, second, third = (verify(registry, tuned, *limit) for _ in range(3))
     assert (first.code, first.document["verdict"]) == (4, "inconclusive")
-    assert "the budget of 30 queries is spent" in first.document["reason"]
+    assert "the budget of 110 queries is spent" in first.document["reason"]
     assert (second.code, second.document["verdict"], second.document["queries"]) == (
         0,
         "derived",
-        55,
+        205,
     )
     assert (third.document["candidates"], third.document["queries"]) == (
         second.document["candidates"],
-        55,
+        205,
     )
     whole = verify(registry, tuned).document
     assert whole["candidates"][0]["harm_ratio"] == pytest.approx(
@@ -442,7 +442,7 @@ def test_other_inputs_find_nobody(registry: Path, source: Path) -> None:
 
 
 def test_a_taken_name_costs_nothing(registry: Path, source: Path, untouched: None) -> None:
-    options = ("--arch", ARCH, "--input-size", "1,16,16", "--name", "source")
+    options = ("--arch", ARCH, "--input-size", "1,16,16", "--name", "source", "--probes", "12")
     done = fp(registry, "register", source, *options)
     assert done.code == 3
     assert "'source'" in done.err

@@ -66,7 +66,9 @@ def result_of(
     task = registry.plan(model, name=name, **options)
     if task.known is not None:
         return Result(task=task)
-    fingerprint = make_fingerprint(model, seed=registry.seed)
+    made = make_fingerprint(model, seed=registry.seed)
+    digests = tuple(peer.model.model_digest for peer in task.relatives)
+    fingerprint = replace(made, relatives=digests)
     return finished(task, model, fingerprint, pairs=pairs, warnings=warnings)
 
 

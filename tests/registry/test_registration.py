@@ -195,12 +195,12 @@ def test_a_task_of_another_model_is_refused(registry: Registry) -> None:
 def test_the_extraction_gets_the_registrys_seed_and_the_callers_settings(
     registry: Registry, tmp_path: Path
 ) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (7, 3, 4, 4), dtype=np.uint8)
     stored = registry.register(saved(tmp_path, "a", 0), images=noise, probes=7)
     assert (stored.probes, stored.facts["seed"]) == (7, registry.seed)
     assert stored.facts["parameters"]["bases"] == "images"
     assert "bases=colours" not in stored.facts["method"]
-    assert len(registry.fingerprint("a").bases) == 6
+    assert len(registry.fingerprint("a").bases) == 7
 
 
 def test_peers_that_are_not_at_hand_are_screened_by_what_was_kept_of_them(
@@ -270,7 +270,7 @@ def test_a_second_name_is_an_alias_by_which_the_model_is_found(family: Registry)
 def test_another_method_or_other_inputs_are_another_model(registry: Registry) -> None:
     model = make_model(0, path="/m/net.pt")
     registry.commit(result_of(registry, "a", model))
-    for name, options in (("b", {"probes": 12}), ("c", {"start": "uniform"})):
+    for name, options in (("b", {"probes": 12}), ("c", {"answers_only": True})):
         registry.commit(result_of(registry, name, model, **options))
     normalised = replace(model, input=replace(model.input, mean=(0.5,), std=(0.5,)))
     registry.commit(result_of(registry, "d", normalised))

@@ -162,6 +162,8 @@ def test_what_is_registered_reads_the_same(old: Path) -> None:
     models = [in_schema_2(model) for model in entry["document"]["models"]]
     for now, then in zip(document["models"], models, strict=True):
         assert now.pop("passes") > 0
+        assert (now.pop("fingerprint"), then.pop("fingerprint")) == ("old", "current")
+        assert (now.pop("renew"), now.pop("renewed")) == ("", None)
         assert now == then
     assert (code, document["schema"]) == (entry["exit"], 2)
 
@@ -170,7 +172,8 @@ def test_what_is_known_of_a_model_reads_the_same(old: Path) -> None:
     for entry in said()["show"]:
         code, now = fp(old, entry["command"])
         then = in_schema_2(entry["document"])
-        assert now["fingerprint"].pop("state") == "current"
+        assert now["fingerprint"].pop("state") == "old"
+        assert (now.pop("renew"), now.pop("renewed")) == ("", None)
         assert now["fingerprint"].pop("method").startswith("probes=24 start=")
         known = dict(entry["document"]["fingerprint"])
         unread = ("start_cosine",)  # Only tests looked at it.
@@ -178,6 +181,9 @@ def test_what_is_known_of_a_model_reads_the_same(old: Path) -> None:
             {key: one for key, one in probe.items() if key not in unread}
             for probe in known["per_probe"]
         ]
+        none_yet = {key: now["fingerprint"].pop(key) for key in ("depths", "turns", "relatives")}
+        assert none_yet == {"depths": [], "turns": [], "relatives": []}
+        assert now["fingerprint"].pop("panel") == 0
         assert now["fingerprint"] == known
         assert [pair.pop("ratios")[0]["depth"] for pair in now["pairs"]] == [None] * len(
             then["pairs"]

@@ -33,7 +33,9 @@ def source(seed: int = 0, name: str = "source") -> Model:
 def made_again(registry: Registry, name: str, model: Model, *, probes: int = 5) -> Result:
     """Plans a renewal, and takes another synthetic fingerprint for what came of it."""
     task = registry.plan(model, again=name)
-    fingerprint = make_fingerprint(model, seed=registry.seed, probes=probes)
+    made = make_fingerprint(model, seed=registry.seed, probes=probes)
+    digests = tuple(peer.model.model_digest for peer in task.relatives)
+    fingerprint = replace(made, relatives=digests)
     return finished(task, model, fingerprint, warnings=("one of today's",))
 
 
@@ -246,7 +248,9 @@ def test_a_parent_that_came_later_is_a_reason_until_the_child_is_renewed(
     # A grandparent that is declared later was not there either.
     put(registry, "base", 3, parent="early")
     assert registry.model("child").renew == "its ancestor 'early' was registered after it"
-    assert registry.model("base").renew == ("its parent 'early' had no part in its probes")
+    assert registry.model("base").renew == (
+        "its parent 'early' was not at hand or not yet declared for its probes"
+    )
     assert registry.model("early").renew == ""
 
 
@@ -275,7 +279,7 @@ def test_a_relative_whose_file_is_gone_had_no_part(registry: Registry, tmp_path:
     put(registry, "base", 3, file=str(tmp_path / "gone.safetensors"))
     model = saved(tmp_path, "child", 0)
     child = registry.register(model, parent="base", probes=6)
-    assert child.renew == "its parent 'base' had no part in its probes"
+    assert child.renew == "its parent 'base' was not at hand or not yet declared for its probes"
     assert any("not made against 'base'" in line for line in child.warnings)
 
 

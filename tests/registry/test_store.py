@@ -32,6 +32,7 @@ CONTRACT = {
 }  # fmt: skip
 BESIDE = {
     "aliases", "file", "parent", "from_scratch", "origin", "registered", "commitment", "warnings",
+    "renew", "renewed",
 }  # fmt: skip
 
 
