@@ -42,6 +42,8 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
         return _planned_again(catalogue, task, model)
     session = catalogue.books.session
     parent = changes.parent_of(session, task.parent)
+    if parent is not None:
+        task = replace(task, parent=parent.name)
     changes.check_role(session, model.digest, task.role)
     known = changes.same_model(
         session,

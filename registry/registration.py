@@ -234,7 +234,7 @@ def run(
         return Result(task=task)
     code = (model.architecture.partition(":")[0],)
     others, linear, warnings = _at_hand(task.screen, code, str(model.device), progress)
-    relatives, gone = _relatives(task.relatives, code, str(model.device))
+    relatives, gone = _relatives(task, code, str(model.device))
     fingerprint = extract_with(
         task.settings,
         model,
@@ -437,17 +437,22 @@ class _Reloaded(Mapping[str, "Model"]):
         return len(self._peers)
 
 
-def _relatives(
-    peers: Sequence[Peer], code: Sequence[str], device: str
-) -> tuple[dict[str, Model], list[str]]:
-    """Loads the relatives that are at hand, and says which are not."""
+def _relatives(task: Task, code: Sequence[str], device: str) -> tuple[dict[str, Model], list[str]]:
+    """Loads the relatives that are at hand, and says which are not.
+
+    None takes part without the parent: probes that were held against siblings alone would take what
+    the model has from its parent for its own.
+    """
     found: dict[str, Model] = {}
     lines = []
-    for peer in peers:
+    for peer in task.relatives:
         try:
             found[peer.name] = peer.load(code=code, device=device)
         except InputRefused as error:
             lines.append(f"individual probes were not made against {peer.name!r}: {error}")
+    if found and task.parent is not None and task.parent not in found:
+        lines.append(f"no individual probes were made: not without the parent {task.parent!r}")
+        found = {}
     return found, lines
 
 

@@ -155,8 +155,10 @@ def reason_to_renew(session: Session, row: ModelRow, fingerprint: FingerprintRow
         able = ancestor.domain == row.domain and ancestor.file_path is not None
         if missed and able and ancestor.digest != row.digest:
             kin = "ancestor" if generation else "parent"
-            when = "was registered after it" if later else "had no part in its probes"
-            return f"its {kin} {ancestor.name!r} {when}"
+            when = (
+                "registered after it" if later else "not at hand or not yet declared for its probes"
+            )
+            return f"its {kin} {ancestor.name!r} was {when}"
     return ""
 
 

@@ -20,7 +20,7 @@ from registry import (
     UnknownModel,
     ledger,
 )
-from registry.registration import finished
+from registry.registration import _relatives, finished
 from tests.registry.conftest import put, ratios, result_of, verdict
 from tests.registry.test_registration import saved
 from tests.support.fingerprints import make_fingerprint, make_model
@@ -248,7 +248,9 @@ def test_a_parent_that_came_later_is_a_reason_until_the_child_is_renewed(
     # A grandparent that is declared later was not there either.
     put(registry, "base", 3, parent="early")
     assert registry.model("child").renew == "its ancestor 'early' was registered after it"
-    assert registry.model("base").renew == ("its parent 'early' had no part in its probes")
+    assert registry.model("base").renew == (
+        "its parent 'early' was not at hand or not yet declared for its probes"
+    )
     assert registry.model("early").renew == ""
 
 
@@ -277,7 +279,7 @@ def test_a_relative_whose_file_is_gone_had_no_part(registry: Registry, tmp_path:
     put(registry, "base", 3, file=str(tmp_path / "gone.safetensors"))
     model = saved(tmp_path, "child", 0)
     child = registry.register(model, parent="base", probes=6)
-    assert child.renew == "its parent 'base' had no part in its probes"
+    assert child.renew == "its parent 'base' was not at hand or not yet declared for its probes"
     assert any("not made against 'base'" in line for line in child.warnings)
 
 
@@ -302,3 +304,18 @@ def test_who_registers_the_same_weights_again_is_told_how_to_renew(family: Regis
         family.plan(source(), name="source", probes=12)
     with pytest.raises(NameTaken, match=r"remove it first$"):
         family.plan(source(7), name="source")
+
+
+def test_without_its_parent_no_relative_takes_part(registry: Registry, tmp_path: Path) -> None:
+    for seed, name in enumerate(("base", "sibling")):
+        parent = None if name == "base" else "base"
+        registry.commit(result_of(registry, name, saved(tmp_path, name, seed), parent=parent))
+    model = saved(tmp_path, "child", 2)
+    task = registry.plan(model, parent="base", probes=6)
+    assert [peer.name for peer in task.relatives] == ["base", "sibling"]
+    code = ("tests.registry.test_registration",)
+    assert list(_relatives(task, code, "cpu")[0]) == ["base", "sibling"]
+    (tmp_path / "base.safetensors").unlink()
+    found, lines = _relatives(task, code, "cpu")
+    assert found == {}
+    assert lines[-1] == "no individual probes were made: not without the parent 'base'"
