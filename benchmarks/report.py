@@ -31,9 +31,11 @@ def progress(stage: str, done: int, total: int) -> None:
 def print_registration(name: str, fingerprint: Fingerprint) -> None:
     """Prints what registering cost, and how harmless the probes are for their source."""
     cost, own = fingerprint.cost, fingerprint.source_harm_ratio
+    depths = ", ".join(
+        f"{depth.name} (start +-{255 * depth.contrast:.0f})" for depth in fingerprint.depths
+    )
     print(
-        f"{name}: {len(fingerprint.probes)} probes, start {fingerprint.start}, "
-        f"{fingerprint.parameters['method']}, {cost['seconds']:.0f} s, "
+        f"{name}: {len(fingerprint.probes)} probes at {depths}; {cost['seconds']:.0f} s, "
         f"{cost['passes']:.0f} passes; "
         f"harm ratio on itself median {own['median']:.4f}, largest {own['max']:.4f}"
     )
@@ -53,16 +55,23 @@ def print_verdicts(
     Returns:
         Name, expected verdict and verification of each.
     """
-    print("| suspect | expected | verdict | harm ratio | 95 % interval | p-value | queries | s |")
+    print(
+        "| suspect | expected | verdict | harm ratio by depth | interval | p-value | queries | s |"
+    )
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = []
     for name, expected, model in suspects:
         result = verify(model, fingerprint, progress=progress)
         first = result.candidates[0]
         low, high = first.harm_ratio_ci or (float("nan"), float("nan"))
+        by_depth = ", ".join(
+            f"{one.depth} {one.statistic:.2f}"
+            for one in first.findings
+            if one.test == "harm_ratio" and one.statistic is not None
+        )
         print(
-            f"| {name} | {expected} | {result.verdict} | {first.harm_ratio:.3f} "
-            f"| {low:.3f}-{high:.3f} | {first.p_value:.1e} | {result.queries} "
+            f"| {name} | {expected} | {result.verdict} | {by_depth} "
+            f"| {low:.2f}-{high:.2f} | {first.p_value:.1e} | {result.queries} "
             f"| {result.seconds:.1f} |",
             flush=True,
         )
