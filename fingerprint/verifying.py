@@ -18,7 +18,7 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.evidence.calibration import Calibration
 from fingerprint.feeding import better_flags
 from fingerprint.kinship import Kinship
-from fingerprint.narrowing import Narrowing
+from fingerprint.narrowing import Narrowing, narrowing_note
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
 from fingerprint.probes.probe import Fingerprint
@@ -106,7 +106,8 @@ def verify(
     if isinstance(asked, ModelSuspect) and verification.verdict in ("independent", "inconclusive"):
         flags = better_flags(asked.model, compared)
         verification = judged(flags=flags) if flags else verification
-    return replace(verification, seconds=time.perf_counter() - began)
+    lines = verification.warnings + ((narrowing_note(ruled_out),) if ruled_out else ())
+    return replace(verification, warnings=lines, seconds=time.perf_counter() - began)
 
 
 def _as_suspect(suspect: Model | nn.Module | Suspect, named: Mapping[str, Fingerprint]) -> Suspect:

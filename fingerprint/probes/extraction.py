@@ -139,7 +139,9 @@ def extract_with(
     plan = _planned(
         settings, model, seed, others or {}, other_linear or {}, relatives or {}, progress
     )
-    keeper = Keeper(keep, model, plan.bases, [kind.name for kind in plan.kinds], seed)
+    decides = [f"{kind.name} {kind.contrast}" for kind in plan.kinds]
+    decides += [relative.digest for relative in plan.kin.models.values()]
+    keeper = Keeper(keep, model, plan.bases, decides, seed)
     drawn = _drawn(plan, keeper, progress)
     found = _fingerprint(plan, drawn, time.perf_counter() - began)
     keeper.forget()

@@ -39,7 +39,7 @@ class Keeper:
         folder: Where; None to keep nothing.
         model: The source.
         bases: The bases it is solved on.
-        kinds: Names of the depths.
+        decides: What else decides the probes: depths with their contrast, and relatives.
         seed: Registry seed.
     """
 
@@ -48,11 +48,13 @@ class Keeper:
         folder: Path | None,
         model: Model,
         bases: NDArray[Any],
-        kinds: Sequence[str],
+        decides: Sequence[str],
         seed: str,
     ) -> None:
         name = sha256_of(
-            canonical([seed, model.digest, model.input.domain, sha256_of(bases.tobytes()), *kinds])
+            canonical(
+                [seed, model.digest, model.input.domain, sha256_of(bases.tobytes()), *decides]
+            )
         )
         self._path = None if folder is None else folder / f"{name[:32]}.solved"
         self._shape, self._dtype = bases.shape[1:], bases.dtype
