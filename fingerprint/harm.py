@@ -2,7 +2,6 @@
 
     harms = harms_of(perturbed, origin, control, control_origin, rows=rows, known=known)
     harms.ratios                            # of each probe: harm over that of its control
-    mean_ratio(harms, harms.moved & linear) # geometric mean over some of them
 
 Registration measures on models at hand, verification on a suspect's answers; both mean the same
 by a harm ratio, because both have it from here.
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from fingerprint.distances import answer_distance
 from fingerprint.precision import Precision
 
-__all__ = ["LEAST_PROBES", "Harms", "Orbits", "enough", "harms_of", "mean_ratio", "orbits_of"]
+__all__ = ["LEAST_PROBES", "Harms", "Orbits", "enough", "harms_of", "orbits_of"]
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -103,12 +102,6 @@ def harms_of(
 def enough(chosen: Mask, rows: NDArray[np.integer]) -> bool:
     """Whether the chosen probes are enough to say anything of them together."""
     return int(chosen.sum()) >= LEAST_PROBES and len(set(rows[chosen].tolist())) >= _LEAST_BASES
-
-
-def mean_ratio(harms: Harms, chosen: Mask) -> float:
-    """Returns the geometric mean harm ratio of the chosen probes, each of which was answered."""
-    logs = np.log(harms.harm[chosen]) - np.log(harms.control[chosen])
-    return float(np.exp(logs.mean()))
 
 
 @dataclass(frozen=True, eq=False)

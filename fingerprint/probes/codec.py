@@ -40,7 +40,6 @@ _ROWS = {1: "per_probe", 2: "probes", 3: "probes"}
 """Where each version that is read keeps its probes."""
 _OLD_KINDS = ("network", "linear")
 """What the probes of the first two versions are harmless for."""
-_MOST_TURNS = 7
 _DAMAGE = (
     SafetensorError,
     ArithmeticError,

@@ -16,7 +16,6 @@ from fingerprint.solvers.first_layers import LinearSpace, linear_space
 from fingerprint.solvers.network import choose_method, solve_network
 from fingerprint.solvers.objective import centred
 from fingerprint.solvers.projection import BoxProjection, box_projection, solve_linear
-from fingerprint.solvers.robust import solve_robust
 from fingerprint.solvers.solution import Solution
 
 __all__ = [
@@ -31,5 +30,4 @@ __all__ = [
     "linear_space",
     "solve_linear",
     "solve_network",
-    "solve_robust",
 ]
