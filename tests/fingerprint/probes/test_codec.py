@@ -21,7 +21,6 @@ from safetensors.numpy import save
 
 from fingerprint.canonical import sha256_of
 from fingerprint.errors import MalformedFile
-from fingerprint.probes.bases import ROOM
 from fingerprint.probes.codec import MAGIC, MAX_BLOB, VERSION, decode, encode
 from fingerprint.probes.probe import DepthFacts, Fingerprint
 from tests.support.extracted import fingerprint_of
@@ -223,18 +222,6 @@ def beyond(fingerprint: Fingerprint) -> tuple[Any, ...]:
 )
 def test_depths_turns_and_panels_that_do_not_fit_are_refused(change: Any) -> None:
     assert refused(encode(dataclasses.replace(DEEP, **change(DEEP))))
-
-
-def test_float_inputs_far_from_zero_may_use_all_their_room() -> None:
-    """A float32 at 1000 is rounded by more than a millionth of the room."""
-    input = dataclasses.replace(DEEP.input, kind="float", bounds=(1000.0, 1001.0), mean=(), std=())
-    bases = np.full(DEEP.bases.shape, 1000.0 + ROOM, np.float32)
-    probes = tuple(
-        dataclasses.replace(probe, harmless=np.full(DEEP.input.shape, 1000.0 + 2 * ROOM, "f4"))
-        for probe in DEEP.probes
-    )
-    far = dataclasses.replace(DEEP, input=input, bases=bases, probes=probes)
-    assert_equal(decode(encode(far)), far)
 
 
 # The document inside.
