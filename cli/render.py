@@ -100,6 +100,7 @@ def verification(result: Verification) -> RenderableType:
     parts: list[RenderableType] = [sentence, Text(clean(result.reason, 500))]
     if result.candidates:
         parts.append(_candidates(result.candidates))
+        parts += _depths(result.candidates)
     if result.not_asked:
         parts.append(Text(f"ruled out unasked: {listed(result.not_asked, shown=10)}"))
     parts.append(_effort(result))
@@ -131,6 +132,21 @@ def _candidates(candidates: Sequence[Candidate]) -> Table:
         for candidate in candidates
     ]
     return table(headings, rows)
+
+
+def _depths(candidates: Sequence[Candidate]) -> list[RenderableType]:
+    """Returns a line for each candidate that has probes of several depths: its ratio at each."""
+    lines: list[RenderableType] = []
+    for candidate in candidates:
+        harms = [
+            one
+            for one in candidate.findings
+            if one.test == "harm_ratio" and one.statistic is not None
+        ]
+        if len(harms) > 1:
+            shown = [f"{clean(one.depth)} {interval(one.statistic, one.interval)}" for one in harms]
+            lines.append(Text(f"{clean(candidate.name)} by depth: {', '.join(shown)}", style="dim"))
+    return lines
 
 
 def _judged(candidate: Candidate) -> Text:

@@ -487,7 +487,8 @@ class _Case:
                 f"{margin.value:.2g}, below the least usable margin {LEAST_MARGIN:.2g}{way_out}"
             )
         # The best that any kind of probe could have given, corrected as p-values are.
-        correction = self.family * len(self.tests)
+        joint = all(test.finding.joint_p is not None for test in self.tests)
+        correction = self.family * (1 if joint else len(self.tests))
         least = min(1.0, correction * min(test.finding.least_p or 0.0 for test in self.tests))
         if least > self.alpha:
             return (

@@ -80,8 +80,9 @@ def test_it_does_not_depend_on_the_scale_of_harm() -> None:
 
 
 def test_orbits_that_do_not_vary_show_nothing() -> None:
-    test = swap_test(np.zeros((6, 4)), 1.0)
-    assert (test.z, test.p_value) == (0.0, 1.0)
+    for value in (0.0, 0.1, -30.0):
+        test = swap_test(np.full((6, 3), value), 1.0)
+        assert (test.z, test.p_value) == (0.0, 1.0)
 
 
 def test_the_least_p_value_is_what_a_perfect_source_gets() -> None:
