@@ -139,13 +139,22 @@ def extract_with(
     plan = _planned(
         settings, model, seed, others or {}, other_linear or {}, relatives or {}, progress
     )
-    decides = [f"{kind.name} {kind.contrast}" for kind in plan.kinds]
-    decides += [relative.digest for relative in plan.kin.models.values()]
-    keeper = Keeper(keep, model, plan.bases, decides, seed)
+    keeper = Keeper(keep, model, plan.bases, _decides(plan), seed)
     drawn = _drawn(plan, keeper, progress)
     found = _fingerprint(plan, drawn, time.perf_counter() - began)
     keeper.forget()
     return found
+
+
+def _decides(plan: _Plan) -> list[str]:
+    """Says what decides the probes beside the model, its bases and the seed."""
+    decides = [f"{kind.name} {kind.contrast}" for kind in plan.kinds]
+    decides += [relative.digest for relative in plan.kin.models.values()]
+    if any(isinstance(kind, LinearProbes) for kind in plan.kinds):
+        # Their starts are moved out of what the others ignore.
+        decides += [other.digest for other in plan.screen.models.values()]
+        decides += plan.screen.linear
+    return decides
 
 
 def _asked_only(model: Model, seed: str, began: float) -> Fingerprint:

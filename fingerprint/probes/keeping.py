@@ -29,7 +29,15 @@ from fingerprint.progress import Progress
 __all__ = ["Keeper"]
 
 _MAX_FILE = 2**30
-_DAMAGE = (FingerprintError, SafetensorError, ArithmeticError, LookupError, TypeError, ValueError)
+_DAMAGE = (
+    FingerprintError,
+    SafetensorError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class Keeper:
@@ -39,7 +47,8 @@ class Keeper:
         folder: Where; None to keep nothing.
         model: The source.
         bases: The bases it is solved on.
-        decides: What else decides the probes: depths with their contrast, and relatives.
+        decides: What else decides the probes: depths with their contrast, relatives, and others
+            that starts are moved away from.
         seed: Registry seed.
     """
 

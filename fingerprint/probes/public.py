@@ -16,6 +16,7 @@ from fingerprint.solvers.noise import base_input
 __all__ = ["chosen_images", "public_bases"]
 
 _DRAWS = 16
+_HAIR = 1e-3
 
 
 def public_bases(spec: InputSpec, seed: str, count: int) -> NDArray[Any]:
@@ -81,5 +82,7 @@ def chosen_images(spec: InputSpec, images: NDArray[Any], seed: str, count: int) 
     )
     chosen = np.stack([images[place] for place in order[:count]])
     low, high = (0, 255) if spec.kind == "pixels" else spec.bounds
-    shrunk = low + ROOM * (high - low) + (1 - 2 * ROOM) * (chosen.astype(np.float64) - low)
+    # Floats are rounded wherever they lie; a hair more room keeps a turned δ inside the bounds.
+    room = ROOM if spec.kind == "pixels" else ROOM * (1 + _HAIR)
+    shrunk = low + room * (high - low) + (1 - 2 * room) * (chosen.astype(np.float64) - low)
     return np.round(shrunk).astype(np.uint8) if spec.kind == "pixels" else shrunk.astype(np.float32)

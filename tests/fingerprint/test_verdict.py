@@ -355,6 +355,96 @@ def test_a_parent_that_matches_says_nothing_of_its_child() -> None:
     assert found["parent"].verdict == "independent"
 
 
+# For whom a depth speaks, where relatives are registered.
+
+FAMILY = a_test(0.1, 0.05, 0.2, 1e-12, "stage1", speaks_for="family", joint_p=1e-12)
+OWN = a_test(
+    0.2,
+    0.1,
+    0.4,
+    1e-9,
+    "individual features",
+    speaks_for="individual",
+    joint_p=1e-9,
+    margin=Margin(0.45, bound=INF),
+)
+NOT_OWN = replace(OWN, statistic=0.8, interval=(0.7, 0.95), p_value=0.4, joint_p=0.4)
+RELATED = Kinship(parents={"ours": "base", "sibling": "base"})
+
+
+def test_where_relatives_are_registered_only_individual_probes_show_descent() -> None:
+    candidate = judged(FAMILY, OWN, kinship=RELATED)
+    assert (candidate.verdict, candidate.relation) == ("derived", "descends")
+    # It quotes what it rests on, though the family's probes are more significant.
+    assert (candidate.harm_ratio, candidate.p_value) == (0.2, 1e-9)
+    assert {one.decides for one in candidate.findings if one.test == "harm_ratio"} == {"kin"}
+
+
+def test_kinship_alone_is_no_claim_where_relatives_are_registered() -> None:
+    candidate = judged(FAMILY, NOT_OWN, kinship=RELATED)
+    assert (candidate.verdict, candidate.relation) == ("inconclusive", None)
+    assert candidate.reason == (
+        "it shares an origin with ours and its relatives (base, sibling); the probes that speak "
+        "for ours alone do not show descent (ratio 0.8, a sibling stays above 0.45)"
+    )
+    bare = judged(FAMILY, kinship=RELATED)
+    assert bare.verdict == "inconclusive"
+    assert bare.reason.endswith("renew it: 'fp register --again ours'")
+
+
+@pytest.mark.parametrize(
+    "kinship",
+    [Kinship(), Kinship(parents={"child": "ours"}), Kinship(digests={"ours": "ab", "copy": "ab"})],
+    ids=["none", "its own child", "its copy"],
+)
+def test_without_relatives_kinship_is_enough(kinship: Kinship) -> None:
+    candidate = judged(FAMILY, kinship=kinship)
+    assert (candidate.verdict, candidate.relation) == ("derived", "shares_origin")
+
+
+def test_what_an_earlier_release_measured_is_judged_as_it_did() -> None:
+    candidate = judged(LOW, kinship=RELATED)
+    assert (candidate.verdict, candidate.relation) == ("derived", "shares_origin")
+
+
+def test_equal_answers_are_the_same_whoever_is_related() -> None:
+    assert judged(FAMILY, NOT_OWN, deviation=0.0, kinship=RELATED).verdict == "same"
+
+
+def test_individual_probes_that_do_harm_say_nothing_of_independence() -> None:
+    early = replace(HIGH, depth="stage1", speaks_for="family", joint_p=0.9)
+    candidate = judged(early, NOT_OWN, kinship=RELATED)
+    assert candidate.verdict == "independent"
+    parts = {one.depth: one.decides for one in candidate.findings}
+    assert parts == {"stage1": "independent", "individual features": "nothing", None: "nothing"}
+    assert judged(NOT_OWN, kinship=RELATED).verdict == "inconclusive"
+
+
+def test_an_unusable_margin_of_individual_probes_shows_no_descent() -> None:
+    unusable = replace(OWN, margin=Margin(0.05, "registry", bound=INF))
+    assert judged(FAMILY, unusable, kinship=RELATED).verdict == "inconclusive"
+
+
+def test_depths_that_share_one_statistic_are_not_corrected_again() -> None:
+    """The p-value over depths is given with them; Holm's correction would count them twice."""
+    other = replace(HIGH, depth="late", speaks_for="family", p_value=0.8, joint_p=0.95)
+    candidate = judged(replace(FAMILY, p_value=5e-4, joint_p=9e-4), other)
+    assert candidate.verdict == "derived"
+    assert candidate.p_value == pytest.approx(9e-4)
+    separate = judged(replace(FAMILY, p_value=9e-4, joint_p=None), other)
+    assert separate.p_value == pytest.approx(1.8e-3)
+
+
+def test_the_nearest_member_of_a_family_is_the_one_that_its_own_probes_name() -> None:
+    kinship = Kinship(parents={"child": "base"})
+    nearer = replace(FAMILY, statistic=0.01, interval=(0.005, 0.02))
+    found = weigh(
+        {"base": [nearer], "child": [FAMILY, OWN]}, family=2, alpha=ALPHA, kinship=kinship
+    )
+    assert [one.name for one in found] == ["child", "base"]
+    assert [one.relation for one in found] == ["descends", "shares_origin"]
+
+
 # Many candidates.
 
 

@@ -7,6 +7,7 @@ nobody solved, so no statistics should be asked of them.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,12 +17,21 @@ from torch import nn
 from fingerprint.formats.file_bytes import FileFacts
 from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec, OutputSpec
+from fingerprint.probes.bases import dead_leaves
 from fingerprint.probes.controls import symmetry_controls
-from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts, symmetry_of
+from fingerprint.probes.panel import panel_inputs
+from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, SpaceFacts, symmetry_of
+from fingerprint.probes.turns import turned
 
-__all__ = ["make_fingerprint", "make_model", "small"]
+__all__ = ["make_deep", "make_fingerprint", "make_model", "small"]
 
 BASES = 2
+DEPTHS = (
+    DepthFacts(name="stage1", width=12, share=0.2, speaks_for="family", contrast=0.1),
+    DepthFacts(
+        name="individual features", width=6, share=1.8, speaks_for="individual", contrast=0.1
+    ),
+)
 
 
 def small(inputs: int = 48, classes: int = 5) -> nn.Sequential:
@@ -128,6 +138,56 @@ def make_fingerprint(
         device={"device": "cpu"},
         cost={"seconds": 0.5, "passes": 10.0},
         warnings=warnings,
+    )
+
+
+def make_deep(
+    model: Model,
+    *,
+    seed: str = "5e" * 32,
+    bases: int = 6,
+    depths: tuple[DepthFacts, ...] = DEPTHS,
+    turns: tuple[int, ...] = (0, 1, 2),
+    panel: int = 4,
+) -> Fingerprint:
+    """Returns a fingerprint of depths and turns: a random δ on each base at each depth.
+
+    Args:
+        model: Whose answers are recorded.
+        seed: Registry seed.
+        bases: How many.
+        depths: What the probes are said to be harmless at.
+        turns: Which turns are controls.
+        panel: How many inputs of the panel were asked.
+    """
+    one = make_fingerprint(model, seed=seed, probes=bases * len(depths))
+    noise = np.random.default_rng(int(model.digest[:8], 16))
+    leaves = dead_leaves(model.input, seed, bases)
+    delta = noise.integers(-24, 25, size=(len(depths), *leaves.shape))
+    harmless = (leaves + delta).astype(np.uint8).reshape(-1, *model.input.shape)
+    rows = list(range(bases)) * len(depths)
+    controls = turned(leaves[rows], harmless, turns)
+    return replace(
+        one,
+        start="uniform",
+        bases=leaves,
+        base_answers=_answers(model, leaves),
+        probes=tuple(
+            replace(
+                probe,
+                kind=depths[place // bases].name,
+                base=rows[place],
+                draw=0,
+                harmless=harmless[place],
+                answer=_answers(model, harmless[place : place + 1])[0],
+                control_answers=_answers(model, controls[place]),
+            )
+            for place, probe in enumerate(one.probes)
+        ),
+        depths=depths,
+        turns=turns,
+        relatives=("ab" * 32,),
+        panel_answers=_answers(model, panel_inputs(model.input, seed, panel)),
     )
 
 

@@ -24,9 +24,10 @@ from fingerprint.errors import MalformedFile
 from fingerprint.probes.codec import MAGIC, MAX_BLOB, VERSION, decode, encode
 from fingerprint.probes.probe import DepthFacts, Fingerprint
 from tests.support.extracted import fingerprint_of
-from tests.support.fingerprints import make_fingerprint, make_model
+from tests.support.fingerprints import make_deep, make_fingerprint, make_model
 
 FLIPS = 400
+DEEP = make_deep(make_model())
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,62 @@ def test_probes_that_do_not_fit_are_refused(fingerprint: Fingerprint, change: An
     assert refused(encode(dataclasses.replace(fingerprint, probes=probes)))
 
 
+# Depths, turns and a panel.
+
+
+def test_depths_turns_and_a_panel_are_read_back() -> None:
+    again = decode(encode(DEEP))
+    assert_equal(again, DEEP)
+    assert encode(again) == encode(DEEP)
+    assert (again.depths, again.turns, again.relatives) == (DEEP.depths, (0, 1, 2), ("ab" * 32,))
+    np.testing.assert_array_equal(again.panel_answers, DEEP.panel_answers)
+    np.testing.assert_array_equal(again.panel, DEEP.panel)
+    assert again.controls.shape == (3 * len(DEEP.probes), *DEEP.input.shape)
+
+
+def test_a_fingerprint_of_answers_alone_is_read_back() -> None:
+    bare = dataclasses.replace(DEEP, probes=(), depths=(), turns=(), relatives=())
+    again = decode(encode(bare))
+    assert (again.probes, again.turns, len(again.panel_answers)) == ((), (), 4)
+    nothing = np.empty((0, 0), np.float32)
+    assert refused(encode(dataclasses.replace(bare, panel_answers=nothing)))
+
+
+def beyond(fingerprint: Fingerprint) -> tuple[Any, ...]:
+    """Probes one of which leaves the room that its bases have."""
+    room = int(np.minimum(fingerprint.bases, 255 - fingerprint.bases).min())
+    first = fingerprint.probes[0]
+    far = first.harmless.copy()
+    far.flat[0] = fingerprint.bases[first.base].flat[0] + room + 1
+    return (dataclasses.replace(first, harmless=far), *fingerprint.probes[1:])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: {"turns": ()},
+        lambda f: {"turns": (0, 1)},
+        lambda f: {"turns": (0, 1, 1)},
+        lambda f: {"turns": (0, 1, 7)},
+        lambda f: {"turns": (0, 1, -1)},
+        lambda f: {"depths": ()},
+        lambda f: {"depths": f.depths[:1]},
+        lambda f: {"depths": (f.depths[0], f.depths[0], *f.depths[1:])},
+        lambda f: {"depths": (dataclasses.replace(f.depths[0], share=math.nan), *f.depths[1:])},
+        lambda f: {"depths": (dataclasses.replace(f.depths[0], share=-0.1), *f.depths[1:])},
+        lambda f: {"depths": (dataclasses.replace(f.depths[0], speaks_for="all"), *f.depths[1:])},
+        lambda f: {"probes": ()},
+        lambda f: {"probes": beyond(f)},
+        lambda f: {"panel_answers": poisoned(f.panel_answers)},
+        lambda f: {"panel_answers": f.panel_answers[:, 1:]},
+        lambda f: {"panel_answers": f.panel_answers.astype(np.float64)},
+        lambda f: {"bases": np.zeros_like(f.bases)},
+    ],
+)
+def test_depths_turns_and_panels_that_do_not_fit_are_refused(change: Any) -> None:
+    assert refused(encode(dataclasses.replace(DEEP, **change(DEEP))))
+
+
 # The document inside.
 
 
@@ -230,15 +287,16 @@ HOSTILE: list[Any] = [
 
 
 @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize("whose", [make_fingerprint(make_model()), DEEP], ids=["plain", "depths"])
 def test_no_hostile_value_in_the_document_raises_anything_else(
-    fingerprint: Fingerprint, value: Any
+    whose: Fingerprint, value: Any
 ) -> None:
-    document = stored(fingerprint)
-    assert not refused(packed(fingerprint, json.dumps(document)))
+    document = stored(whose)
+    assert not refused(packed(whose, json.dumps(document)))
     broken = []
     for path in places(document):
         try:
-            refused(packed(fingerprint, json.dumps(replaced(document, path, value))))
+            refused(packed(whose, json.dumps(replaced(document, path, value))))
         except Exception as error:
             broken.append((path, type(error).__name__))
     assert broken == []

@@ -14,7 +14,6 @@ from fingerprint.errors import NoInformation, UsageError
 from fingerprint.lab.modifications import fine_tuned
 from fingerprint.lab.networks import mlp
 from fingerprint.network.loading import load_model
-from fingerprint.probes import keeping
 from fingerprint.probes.bases import ROOM, dead_leaves
 from fingerprint.probes.extraction import extract, extract_with
 from fingerprint.probes.panel import PANEL
@@ -197,15 +196,6 @@ def test_what_was_solved_before_an_interruption_is_not_solved_again(
     assert len(solved) == 3, "the first depth was solved once"
     np.testing.assert_array_equal(again.harmless, whole.harmless)
     assert not kept.exists()
-
-
-@pytest.mark.parametrize("damage", [b"", b"x" * 100, (100).to_bytes(8, "little") + b"{" * 200])
-def test_a_damaged_file_is_solved_again(tmp_path: Path, damage: bytes) -> None:
-    model, bases = model_of("mlp"), fingerprint_of("mlp").bases
-    keeper = keeping.Keeper(tmp_path, model, bases, ["a"], SEED)
-    assert keeper._path is not None
-    keeper._path.write_bytes(damage)
-    assert keeping.Keeper(tmp_path, model, bases, ["a"], SEED)._found == {}
 
 
 # Screening.
