@@ -93,8 +93,7 @@ def test_copies_that_plainly_share_weights_are_recognised(measured: tuple[Pair, 
     missed = [
         _said(pair)
         for pair in measured
-        if pair["related"]
-        and pair["verdicts"]["logits"]["verdict"] not in ("same", "derived")
+        if pair["related"] and pair["verdicts"]["logits"]["verdict"] not in ("same", "derived")
     ]
     assert missed == []
 
