@@ -24,7 +24,7 @@ from fingerprint import Verification, extract, load_model, verify
 class AtEmbeddings(nn.Module):
     """Takes vectors ``(N, width, tokens)`` in place of tokens and answers with logits.
 
-    The width comes first, as a channel does, so that a plain base is one vector at every place.
+    The width comes first, as a channel does, so that a base is one vector over stretches of places.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -199,8 +199,6 @@ def _source(source: Source) -> dict[str, Any]:
         "architecture": source.member.architecture,
         "start": fingerprint.start,
         "depth": ", ".join(depth.name for depth in fingerprint.depths),
-        "decoys": [_rounded(ratio) for ratio in fingerprint.surrogate_ratios],
-        "method": "l-bfgs",
         "probes": ours.DEFAULT_PROBES,
         "seconds": _rounded(fingerprint.cost["seconds"]),
         "passes_per_probe": _rounded(fingerprint.cost["passes"] / len(fingerprint.probes)),

@@ -37,8 +37,6 @@ COPIES = (
     "fine-tuned, all layers, adamw lr 1e-4",
     "new head, five classes, last layer",
 )
-UNDECIDED = ("pruned 40 %",)
-"""The transformer for digits is easily imitated, so its margin is low and this is inconclusive."""
 SOURCES = ("digits cnn 0", "digits vit 0")
 Pair = dict[str, Any]
 
@@ -95,9 +93,7 @@ def test_copies_that_plainly_share_weights_are_recognised(measured: tuple[Pair, 
     missed = [
         _said(pair)
         for pair in measured
-        if pair["related"]
-        and pair["suspect"].partition("/")[2] not in UNDECIDED
-        and pair["verdicts"]["logits"]["verdict"] not in ("same", "derived")
+        if pair["related"] and pair["verdicts"]["logits"]["verdict"] not in ("same", "derived")
     ]
     assert missed == []
 

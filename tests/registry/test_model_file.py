@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from fingerprint.canonical import canonical
+from fingerprint.canonical import canonical, sha256_of
 from fingerprint.errors import EnvironmentFailure, InputRefused, MalformedFile, UsageError
+from fingerprint.probes.codec import decode, encode
 from registry import NameTaken, Registry
 from registry.model_file import MAGIC
 from tests.registry.conftest import put
@@ -105,25 +107,25 @@ def test_a_verdict_that_rests_on_an_imported_model_says_so(
         elsewhere.export_model("theirs", tmp_path / "again.model")
 
 
-def test_bases_that_do_not_follow_from_the_seed_are_refused(
-    registry: Registry, elsewhere: Registry, tmp_path: Path
-) -> None:
-    registry.register(saved(tmp_path, "first", 0), **QUICK)  # type: ignore[arg-type]
-    registry.export_model("first", tmp_path / "first.model")
-    document, blob = parts(tmp_path / "first.model")
-    from dataclasses import replace
-
-    from fingerprint.canonical import sha256_of
-    from fingerprint.probes.codec import decode, encode
-
+def with_other_bases(file: Path) -> Path:
+    """Changes the bases of an exported model by one level, and every hash that can be made anew."""
+    document, blob = parts(file)
     found = decode(blob)
     picked = replace(found, bases=found.bases ^ 1)
     forged = encode(picked)
     document["commitment"] = picked.commitment(sha256_of(forged), document["registered"])
     document["origin"]["entry"]["payload"]["commitment"] = document["commitment"]
-    write(tmp_path / "first.model", document, forged)
+    write(file, document, forged)
+    return file
+
+
+def test_bases_that_do_not_follow_from_the_seed_are_refused(
+    registry: Registry, elsewhere: Registry, tmp_path: Path
+) -> None:
+    registry.register(saved(tmp_path, "first", 0), **QUICK)  # type: ignore[arg-type]
+    registry.export_model("first", tmp_path / "first.model")
     with pytest.raises(MalformedFile, match="bases are not those that its seed gives"):
-        elsewhere.import_model(tmp_path / "first.model")
+        elsewhere.import_model(with_other_bases(tmp_path / "first.model"))
 
 
 Change = Callable[[dict[str, Any]], object]

@@ -22,10 +22,12 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from fingerprint import load_model
+from fingerprint.errors import MalformedFile
 from fingerprint.evidence.statistics import holm
 from fingerprint.suspects import ModelSuspect, Narrowed
 from fingerprint.verification import Candidate, Verdict, Verification
 from registry import Registry
+from tests.registry.test_model_file import with_other_bases
 
 RELEASE = Path(__file__).parent / "golden" / "release-0002"
 
@@ -137,6 +139,21 @@ def test_margins_rest_on_the_same_pairs(old: Path) -> None:
         for ratios in said()["pair_ratios"].values():
             for name, expected in ratios.items():
                 assert [pair.harm_ratio for pair in registry.pairs(name)] == expected
+
+
+def test_its_models_go_to_other_registries_and_their_plain_bases_are_derived_again(
+    old: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "old.model"
+    with Registry(old) as registry, Registry(tmp_path / "elsewhere.db") as elsewhere:
+        name = registry.models()[0].name
+        found = registry.fingerprint(name)
+        assert found.parameters["bases"] == "colours"
+        registry.export_model(name, file)
+        elsewhere.import_model(file)
+        assert elsewhere.fingerprint(name).to_dict() == found.to_dict()
+        with pytest.raises(MalformedFile, match="bases are not those that its seed gives"):
+            elsewhere.import_model(with_other_bases(file), name="forged")
 
 
 NEW = {
