@@ -37,8 +37,8 @@ COPIES = (
     "fine-tuned, all layers, adamw lr 1e-4",
     "new head, five classes, last layer",
 )
-UNDECIDED = ("int4 weights",)
-"""Its early ratio lies near 0.4, and the interval of twelve probes reaches over the margin."""
+UNDECIDED = ("digits cnn 0/int4 weights",)
+"""Its early ratio lies near 0.4: in most registries twelve probes do not tell it from the margin."""
 SOURCES = ("digits cnn 0", "digits vit 0")
 Pair = dict[str, Any]
 
@@ -96,7 +96,7 @@ def test_copies_that_plainly_share_weights_are_recognised(measured: tuple[Pair, 
         _said(pair)
         for pair in measured
         if pair["related"]
-        and pair["suspect"].partition("/")[2] not in UNDECIDED
+        and pair["suspect"] not in UNDECIDED
         and pair["verdicts"]["logits"]["verdict"] not in ("same", "derived")
     ]
     assert missed == []
