@@ -1,0 +1,180 @@
+"""Kinds of probe: harmless at their depth, inside the room around their base, at a known cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fingerprint.network.depths import FEATURES, Depth, depths_of
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
+from fingerprint.probes.bases import ROOM, dead_leaves, start_delta
+from fingerprint.probes.harmless_spaces import find_spaces, linear_operator_of
+from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
+from fingerprint.probes.probe import ProbeRequest
+from fingerprint.probes.solving import Solver
+from fingerprint.progress import silent
+from fingerprint.solvers.objective import centred
+from fingerprint.solvers.solution import Solution
+
+SIZE = (1, 12, 12)
+SEED = "seed"
+COUNT = 5
+
+
+def a_model(seed: int) -> Model:
+    torch.manual_seed(seed)
+    module = nn.Sequential(
+        nn.Flatten(), nn.Linear(144, 20), nn.Tanh(), nn.Linear(20, 12), nn.Tanh(), nn.Linear(12, 4)
+    )
+    return load_model(module.eval(), input_size=SIZE)
+
+
+OURS, KIN = a_model(0), a_model(1)
+BASES = dead_leaves(OURS.input, SEED, COUNT)
+
+
+def depth_of(model: Model, name: str) -> Depth:
+    return next(one for one in depths_of(model) if one.name == name)
+
+
+def starts(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    base = torch.from_numpy(BASES).to(dtype) / 255
+    noise = [start_delta(OURS.input, 0.2, f"{place}") for place in range(COUNT)]
+    return base, base + torch.from_numpy(np.stack(noise)).to(dtype)
+
+
+def moved(network: object, base: Tensor, point: Tensor) -> Tensor:
+    """How far a network's centred answers move, for each input."""
+    with torch.no_grad():
+        after, before = (centred(network(x)) for x in (point, base))  # type: ignore[operator]
+    return (after - before).norm(dim=1)
+
+
+def solved(kind: ProbeKind) -> tuple[Tensor, Tensor, Solution]:
+    base, start = starts(kind.dtype)
+    return base, start, kind.solve(base, start, silent)
+
+
+def linear(others: tuple[Model, ...] = ()) -> LinearProbes:
+    space = find_spaces(OURS).space
+    assert space is not None
+    operators = [linear_operator_of(other) for other in others]
+    return LinearProbes(
+        space, OURS.input, contrast=0.2, others=[one for one in operators if one is not None]
+    )
+
+
+KINDS = {
+    "features": lambda: FeatureProbes(depth_of(OURS, FEATURES), contrast=0.2),
+    "individual": lambda: IndividualProbes(
+        depth_of(OURS, FEATURES), [depth_of(OURS, FEATURES).of(KIN)], contrast=0.2
+    ),
+    "linear": linear,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_probe_stays_in_the_room_around_its_base_and_is_no_base(name: str) -> None:
+    base, start, solution = solved(KINDS[name]())
+    delta = solution.point - base
+    assert float(delta.abs().max()) <= ROOM * (1 + 1e-6)
+    assert float(solution.point.min()) >= 0
+    assert float(solution.point.max()) <= 1
+    sizes = delta.flatten(1).norm(dim=1) / (start - base).flatten(1).norm(dim=1)
+    assert 0.3 < float(sizes.min()) <= float(sizes.max()) < 2
+
+
+def test_features_stay_as_they_are() -> None:
+    kind = FeatureProbes(depth_of(OURS, FEATURES), contrast=0.2)
+    base, start, solution = solved(kind)
+    ratio = moved(kind.depth, base, solution.point) / moved(kind.depth, base, start)
+    assert float(ratio.max()) < 0.1
+    assert bool(solution.converged.all())
+    assert (kind.name, kind.width, kind.speaks_for) == (FEATURES, 12, "family")
+    assert 0 < solution.passes <= 150 * kind.share
+
+
+def test_passes_end_where_they_are_limited_to() -> None:
+    depth = depth_of(OURS, FEATURES)
+    few = FeatureProbes(depth, contrast=0.2, passes=3)
+    assert solved(few)[2].passes <= 3 * depth.share
+
+
+def test_individual_probes_move_a_relative_as_their_start_did() -> None:
+    kind = KINDS["individual"]()
+    assert isinstance(kind, IndividualProbes)
+    (relative,) = kind.relatives
+    base, start, solution = solved(kind)
+    own = moved(kind.depth, base, solution.point) / moved(kind.depth, base, start)
+    others = moved(relative, base, solution.point) / moved(relative, base, start)
+    assert float(own.max()) < 0.15
+    assert float(others.min()) > 0.85
+    with torch.no_grad():
+        answers = [centred(relative(x)) for x in (solution.point, start)]
+    assert float((answers[0] - answers[1]).norm(dim=1).div(moved(relative, base, start)).max()) < (
+        0.15
+    ), "not merely as far, but to the same place"
+    assert (kind.name, kind.speaks_for) == (f"individual {FEATURES}", "individual")
+    assert kind.share == pytest.approx(2 * kind.depth.share)
+
+
+def test_linear_probes_lie_in_the_null_space_and_outside_the_others() -> None:
+    plain, moved_out = linear(), linear((KIN,))
+    layer, other = (model.module[1].weight.double() for model in (OURS, KIN))  # type: ignore[index]
+    harm = {}
+    for name, kind in (("plain", plain), ("out", moved_out)):
+        base, start, solution = solved(kind)
+        delta = (solution.point - base).flatten(1)
+        first = (start - base).flatten(1)
+        assert float(((delta @ layer.T).norm(dim=1) / (first @ layer.T).norm(dim=1)).max()) < 1e-6
+        harm[name] = (delta @ other.T).norm(dim=1) / delta.norm(dim=1)
+        assert solution.passes == 0
+    assert bool((harm["out"] > harm["plain"]).all())
+    assert (plain.name, plain.width, plain.share) == ("linear", 20, 0.0)
+
+
+# Solving requests.
+
+
+def solver(*kinds: ProbeKind, seed: str = SEED) -> Solver:
+    return Solver(OURS, seed=seed, bases=BASES, kinds=kinds)
+
+
+def test_results_come_in_the_order_of_the_requests_and_depend_on_them_alone() -> None:
+    kinds = linear(), FeatureProbes(depth_of(OURS, FEATURES), contrast=0.2)
+    requests = [
+        ProbeRequest(FEATURES, 2, 0),
+        ProbeRequest("linear", 0, 1),
+        ProbeRequest(FEATURES, 0, 0),
+        ProbeRequest("linear", 4, 0),
+    ]
+    found = solver(*kinds).solve(requests)
+    assert [one.request for one in found] == requests
+    assert all(one.harmless.dtype == np.uint8 for one in found)
+    backwards = solver(*kinds[::-1]).solve(requests[::-1])[::-1]
+    for one, other in zip(found, backwards, strict=True):
+        difference = one.harmless.astype(int) - other.harmless
+        assert np.abs(difference).max() <= 2, "but for the rounding of sums"
+
+
+def test_every_draw_kind_seed_and_model_starts_elsewhere() -> None:
+    kind = linear()
+    requests = [ProbeRequest("linear", 0, draw) for draw in range(3)]
+    images = [one.harmless for one in solver(kind).solve(requests)]
+    images += [one.harmless for one in solver(kind, seed="other").solve(requests[:1])]
+    other = Solver(KIN, seed=SEED, bases=BASES, kinds=(kind,))
+    images += [one.harmless for one in other.solve(requests[:1])]
+    assert len({image.tobytes() for image in images}) == 5
+
+
+def test_many_requests_are_solved_in_parts_and_progress_never_goes_back() -> None:
+    reported = []
+    requests = [ProbeRequest(FEATURES, base, draw) for base in range(5) for draw in range(8)]
+    kind = FeatureProbes(depth_of(OURS, FEATURES), contrast=0.2, passes=4)
+    found = solver(kind).solve(requests, lambda _, done, total: reported.append(done / total))
+    assert [one.request for one in found] == requests
+    assert reported == sorted(reported)
+    assert reported[-1] <= 1

@@ -1,0 +1,189 @@
+"""The pilot: of several depths, the one that tells kin from strangers at the least cost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fingerprint.errors import NoInformation
+from fingerprint.network.depths import Depth
+from fingerprint.network.loading import load_model
+from fingerprint.network.model import Model
+from fingerprint.probes.bases import dead_leaves
+from fingerprint.probes.harmless_spaces import find_spaces
+from fingerprint.probes.kinds import FeatureProbes, LinearProbes, ProbeKind
+from fingerprint.probes.pilot import CONTRASTS, Tried, early_kinds, pilot
+from fingerprint.progress import Progress, silent
+from fingerprint.solvers.solution import Solution
+from tests.support.extracted import model_of
+
+SIZE = (1, 12, 12)
+
+
+class Blind(nn.Module):
+    """Does not see the lower half of its input: everybody of this architecture ignores that."""
+
+    mask: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        mask = torch.ones(SIZE)
+        mask[:, 6:] = 0.0
+        self.register_buffer("mask", mask)
+        self.layer = nn.Linear(144, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer((x * self.mask).flatten(1))
+        return logits
+
+
+def model() -> Model:
+    torch.manual_seed(0)
+    return load_model(Blind(), input_size=SIZE)
+
+
+class Given(ProbeKind):
+    """A kind that solves in a known way."""
+
+    width, dtype = None, torch.float32
+
+    def __init__(self, name: str, solves: Any, *, share: float = 0.2) -> None:
+        self.name, self.share, self.contrast = name, share, 0.1
+        self._solves = solves
+
+    def solve(self, base: Tensor, start: Tensor, progress: Progress) -> Solution:
+        delta = self._solves(start - base)
+        residual = torch.zeros(len(base))
+        return Solution(
+            delta=delta,
+            point=base + delta,
+            residual=residual,
+            converged=residual == 0,
+            passes=3.0,
+        )
+
+
+def in_the_null_space(delta: Tensor) -> Tensor:
+    """Moves nothing of what the source answers; half of δ does not reach it anyway."""
+    module = model().module
+    assert isinstance(module, Blind)
+    rows = module.layer.weight * module.mask.flatten()
+    flat = delta.flatten(1)
+    projected: Tensor = (flat - flat @ rows.T @ torch.linalg.pinv(rows).T).reshape(delta.shape)
+    return projected
+
+
+def unseen(delta: Tensor) -> Tensor:
+    """Only what nobody of this architecture sees."""
+    out = torch.zeros_like(delta)
+    out[:, :, 6:] = delta[:, :, 6:]
+    return out
+
+
+def fails(delta: Tensor) -> Tensor:
+    raise NoInformation("no gradient")
+
+
+GOOD = Given("good", in_the_null_space)
+DEAR = Given("dear", in_the_null_space, share=0.9)
+NOISE = Given("noise", lambda delta: delta)
+UNSEEN = Given("unseen", unseen)
+NOTHING = Given("nothing", torch.zeros_like)
+BROKEN = Given("broken", fails)
+
+
+def piloted(*kinds: ProbeKind, count: int = 6) -> Any:
+    bases = dead_leaves(model().input, "seed", count)
+    return pilot(model(), kinds, seed="seed", bases=bases, turns=(0, 1, 2), progress=silent)
+
+
+def test_a_depth_that_only_kin_ignore_is_chosen() -> None:
+    found = piloted(NOISE, GOOD, NOTHING)
+    assert found.best is GOOD
+    by_name = {one.depth: one for one in found.tried}
+    good, noise, nothing = (by_name[name] for name in ("good", "noise", "nothing"))
+    assert good.source < 0.1
+    assert good.source <= good.kin < 0.4
+    assert good.stranger > 0.7
+    assert 0.5 < noise.source < 2
+    assert (nothing.source, nothing.kin, nothing.stranger) == (1.0, 1.0, 1.0)
+    assert not nothing.usable
+
+
+def test_what_strangers_ignore_as_well_is_not_used() -> None:
+    found = piloted(UNSEEN)
+    assert found.tried[0].stranger < 0.1
+    assert not found.tried[0].usable
+    assert found.best is None
+
+
+def test_of_two_that_tell_the_same_the_cheaper_one_is_chosen() -> None:
+    assert piloted(DEAR, GOOD).best is GOOD
+    assert piloted(GOOD, DEAR).best is GOOD
+
+
+def test_what_cannot_be_solved_is_left_out_and_all_work_is_counted() -> None:
+    found = piloted(BROKEN, GOOD, NOISE)
+    assert [one.depth for one in found.tried] == ["good", "noise"]
+    assert found.passes == 2 * 4 * 3.0
+    assert piloted(BROKEN).best is None
+    assert piloted(GOOD, count=2).passes == 2 * 3.0
+    assert piloted().tried == ()
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    assert [one.to_dict() for one in piloted(GOOD, NOISE).tried] == [
+        one.to_dict() for one in piloted(GOOD, NOISE).tried
+    ]
+
+
+def a_try(**changes: Any) -> Tried:
+    one = Tried(
+        depth="d", share=0.2, contrast=0.1, source=0.05, kin=0.2, stranger=1.0, residual=0.0,
+        passes=1.0,
+    )  # fmt: skip
+    return replace(one, **changes)
+
+
+def test_a_score_is_the_factor_between_kin_and_strangers_less_the_share() -> None:
+    assert a_try().score == pytest.approx(np.log(5) - 0.2)
+    assert a_try(stranger=3.0).score == a_try().score, "more than the turns shows nothing more"
+    assert a_try(kin=0.01).score == pytest.approx(np.log(20) - 0.2), "the source is kin, too"
+    assert a_try().usable
+    assert a_try(stranger=0.7).usable
+    assert not a_try(stranger=0.69).usable
+    assert not a_try(kin=0.85).usable
+
+
+# What is compared.
+
+
+def depth(name: str, share: float) -> Depth:
+    return Depth(name=name, width=10, share=share, model=model(), place=None)
+
+
+def test_early_depths_near_a_few_shares_are_compared_at_every_contrast() -> None:
+    shares = {"a": 0.02, "b": 0.09, "c": 0.15, "d": 0.23, "e": 0.38, "f": 0.5, "g": 0.51, "h": 1.0}
+    depths = [depth(name, share) for name, share in shares.items()]
+    kinds = early_kinds(model(), depths, None)
+    assert all(isinstance(kind, FeatureProbes) for kind in kinds)
+    chosen = ["b", "d", "e"]
+    assert [kind.name for kind in kinds] == chosen * len(CONTRASTS)
+    assert [kind.contrast for kind in kinds] == [one for one in CONTRASTS for _ in chosen]
+
+
+def test_late_depths_alone_leave_nothing_to_compare() -> None:
+    assert early_kinds(model(), [depth("late", 0.8), depth("logits", 1.0)], None) == ()
+
+
+def test_the_null_space_of_the_first_segment_is_compared_as_well() -> None:
+    vit = model_of("vit")
+    kinds = early_kinds(vit, [depth("late", 0.9)], find_spaces(vit).space)
+    assert [(type(kind), kind.contrast) for kind in kinds] == [
+        (LinearProbes, contrast) for contrast in CONTRASTS
+    ]
