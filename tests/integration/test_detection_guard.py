@@ -38,7 +38,7 @@ COPIES = (
     "new head, five classes, last layer",
 )
 UNDECIDED = ("digits cnn 0/int4 weights",)
-"""Its early ratio lies near 0.4: in most registries twelve probes do not tell it from the margin."""
+"""Its early ratio lies near 0.4: twelve probes seldom tell it from the margin."""
 SOURCES = ("digits cnn 0", "digits vit 0")
 Pair = dict[str, Any]
 
