@@ -431,7 +431,7 @@ class _Case:
         if self.flags:
             return "inconclusive", (
                 f"fed as the flags say it does not match, with {self.flags} it resembles "
-                f"{clean(self.name)}: give these"
+                f"{clean(self.name)}: feed it so"
             )
         bounded = [test for test in self.tests if test.bounds]
         lowest = min(bounded or self.tests, key=lambda test: test.low)

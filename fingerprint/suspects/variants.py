@@ -63,9 +63,9 @@ def variants(model: Model) -> Iterator[tuple[str, Model]]:
         yield _flags(mean, std), replace(model, input=replace(spec, mean=mean, std=std))
     if spec.shape[0] == 3:
         flipped = replace(model, module=_Flipped(model.module).eval())
-        yield "--channels bgr", flipped
+        yield "channels in BGR order", flipped
         for mean, std in others:
-            flags = f"--channels bgr {_flags(mean, std)}"
+            flags = f"channels in BGR order and {_flags(mean, std)}"
             yield flags, replace(flipped, input=replace(spec, mean=mean, std=std))
 
 

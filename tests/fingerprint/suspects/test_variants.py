@@ -30,7 +30,7 @@ def test_each_variant_answers_as_its_flags_say() -> None:
 
 def test_channels_turn_round_behind_the_normalisation() -> None:
     model = make_model()
-    flipped = dict(variants(model))["--channels bgr"]
+    flipped = dict(variants(model))["channels in BGR order"]
     np.testing.assert_allclose(run(flipped, IMAGES), run(model, IMAGES[:, ::-1]), atol=1e-5)
 
 
@@ -53,14 +53,14 @@ def test_what_was_given_is_no_variant(stated: dict[str, tuple[float, ...]]) -> N
 
 def test_a_normalisation_of_its_own_is_kept_when_only_channels_turn() -> None:
     model = given(make_model(), mean=(0.1, 0.2, 0.3), std=(0.4,))
-    flipped = dict(variants(model))["--channels bgr"]
+    flipped = dict(variants(model))["channels in BGR order"]
     assert flipped.input == model.input
 
 
 def test_grey_images_have_no_order_of_channels() -> None:
     flags = [flags for flags, _ in variants(make_model(shape=(1, 4, 4)))]
     assert flags
-    assert not any("bgr" in one for one in flags)
+    assert not any("BGR" in one for one in flags)
 
 
 @pytest.mark.parametrize(
