@@ -10,6 +10,7 @@ like its source than a stranger does.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from fingerprint.evidence.resemblance import Panel, rank
@@ -36,14 +37,20 @@ class Narrowing:
     Args:
         fingerprints: The candidates, by name.
         always: Those that are asked in any case.
+        wanted: By name, the ids of the inputs that each candidate wants.
 
     Attributes:
         first: Ids of the panel's inputs, to be asked first; none where all candidates are asked.
         ruled_out: Names that were left out, once :meth:`wanted` was called.
     """
 
-    def __init__(self, fingerprints: Mapping[str, Fingerprint], always: Collection[str]) -> None:
-        self._all = fingerprints
+    def __init__(
+        self,
+        fingerprints: Mapping[str, Fingerprint],
+        always: Collection[str],
+        wanted: Mapping[str, Collection[str]],
+    ) -> None:
+        self._wanted = wanted
         some = next(iter(fingerprints.values()))
         same = {
             name: one
@@ -60,7 +67,7 @@ class Narrowing:
         self.ruled_out: tuple[str, ...] = ()
 
     def wanted(self, answers: Answers) -> Collection[str]:
-        """Returns the ids of the inputs to go on with."""
+        """Returns the ids of the inputs to go on with, and settles who is ruled out."""
         if self._open:
             suspect = Panel.of(answers.of(self._panel), answers.kind, floor=answers.floor)
             found: list[tuple[str, float]] = []
@@ -76,12 +83,8 @@ class Narrowing:
             self.ruled_out = tuple(
                 sorted(name for name, value in found[NEAREST:] if value <= _FLOOR)
             )
-        ids: set[str] = set()
-        for name, one in self._all.items():
-            if name not in self.ruled_out:
-                for group in (one.bases, one.control_bases, one.harmless, one.controls, one.panel):
-                    ids.update(question_id(each) for each in group)
-        return ids
+        kept = (ids for name, ids in self._wanted.items() if name not in self.ruled_out)
+        return {*chain.from_iterable(kept)}
 
 
 def narrowing_note(names: Collection[str]) -> str:

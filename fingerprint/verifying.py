@@ -78,10 +78,11 @@ def verify(
     _check_domains(asked, named)
     ruled_out: tuple[str, ...] = ()
     if named:
-        narrowing = Narrowing(named, named if always is None else always)
+        questions = questions_for(named)
+        narrowing = Narrowing(named, named if always is None else always, questions.wanted)
         answers = ask(
             asked,
-            questions_for(named),
+            questions,
             first=narrowing.first,
             narrowing=narrowing.wanted,
             progress=progress,

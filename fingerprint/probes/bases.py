@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.network.spec import InputSpec
+from fingerprint.solvers.noise import to_input, unit_noise
 
 __all__ = ["ROOM", "dead_leaves", "room_of", "start_delta"]
 
@@ -66,8 +67,7 @@ def start_delta(spec: InputSpec, contrast: float, label: str) -> NDArray[np.floa
         Array of shape ``spec.shape`` in the units of ``spec.bounds``.
     """
     low, high = spec.bounds
-    data = hashlib.shake_256(label.encode(errors="surrogatepass")).digest(spec.size)
-    unit = np.frombuffer(data, dtype=np.uint8).astype(np.float64) / 127.5 - 1.0
+    unit = 2.0 * unit_noise(label, spec.size) - 1.0
     return unit.reshape(spec.shape) * contrast * (high - low)
 
 
@@ -85,7 +85,7 @@ def _one(spec: InputSpec, label: str) -> NDArray[Any]:
         _cover(image, free, centre, radius, colour)
         if not free.any():
             break
-    return _to_input(ROOM + image.reshape(spec.shape) * (1 - 2 * ROOM), spec)
+    return to_input(ROOM + image.reshape(spec.shape) * (1 - 2 * ROOM), spec)
 
 
 def _cover(
@@ -116,10 +116,3 @@ def _numbers(label: str) -> Iterator[float]:
         drawn = np.frombuffer(hashlib.shake_256(text).digest(4096), dtype="<u4")
         yield from (drawn / 2.0**32).tolist()
         part += 1
-
-
-def _to_input(unit: NDArray[np.float64], spec: InputSpec) -> NDArray[Any]:
-    if spec.kind == "pixels":
-        return np.round(unit * 255.0).astype(np.uint8)
-    low, high = spec.bounds
-    return np.asarray(low + unit * (high - low), dtype=np.float32)

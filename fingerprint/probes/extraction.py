@@ -160,7 +160,7 @@ def _decides(plan: _Plan) -> list[str]:
 def _asked_only(model: Model, seed: str, began: float) -> Fingerprint:
     """Returns a fingerprint of the panel's answers alone."""
     inputs = panel_inputs(model.input, seed)
-    bases = inputs[:1]
+    answers = run(model, inputs)
     return Fingerprint(
         model_digest=model.digest,
         input=model.input,
@@ -168,8 +168,8 @@ def _asked_only(model: Model, seed: str, began: float) -> Fingerprint:
         seed=seed,
         parameters={"bases": "panel"},
         start="none",
-        bases=bases,
-        base_answers=run(model, bases),
+        bases=inputs[:1],
+        base_answers=answers[:1],
         probes=(),
         spaces=(),
         tolerance=_tolerance(model, inputs),
@@ -179,7 +179,7 @@ def _asked_only(model: Model, seed: str, began: float) -> Fingerprint:
             *model.warnings,
             "registered by its answers alone: equality and resemblance are all that can be told",
         ),
-        panel_answers=run(model, inputs),
+        panel_answers=answers,
     )
 
 

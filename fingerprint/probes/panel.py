@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ _SMALLEST = 25
 """Radius of the smallest leaf, as a divisor of the shorter side; the largest is half of it."""
 
 
+@lru_cache(maxsize=4)
 def panel_inputs(spec: InputSpec, seed: str, count: int = PANEL) -> NDArray[Any]:
     """Derives the panel of a registry for one kind of input.
 
@@ -50,6 +52,7 @@ def panel_inputs(spec: InputSpec, seed: str, count: int = PANEL) -> NDArray[Any]
 
     Returns:
         Shape ``(count, *spec.shape)``; uint8 for pixels, float32 in ``spec.bounds`` otherwise.
+        Not to be changed: the last few are kept, for each candidate of a registry asks for it.
     """
     dtype = np.uint8 if spec.kind == "pixels" else np.float32
     inputs = np.empty((count, *spec.shape), dtype)

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from fingerprint.errors import UsageError
 from fingerprint.network.spec import InputSpec
 
-__all__ = ["START_KINDS", "base_input", "parse_start", "start_noise"]
+__all__ = [
+    "START_KINDS",
+    "base_input",
+    "parse_start",
+    "start_noise",
+    "to_input",
+    "unit_noise",
+]
 
 START_KINDS = ("binary", "binary-2", "binary-4", "uniform", "uniform-2", "uniform-4")
 
@@ -47,12 +54,12 @@ def start_noise(spec: InputSpec, start: str, label: str) -> NDArray[Any]:
     """
     distribution, block = parse_start(start)
     grid = _blocked_shape(spec.shape, block)
-    unit = _unit(label, math.prod(grid)).reshape(grid)
+    unit = unit_noise(label, math.prod(grid)).reshape(grid)
     if distribution == "binary":
         unit = np.round(unit)
     for axis in _spatial_axes(spec.shape):
         unit = np.repeat(unit, block, axis=axis)
-    return _to_input(unit[tuple(slice(0, size) for size in spec.shape)], spec)
+    return to_input(unit[tuple(slice(0, size) for size in spec.shape)], spec)
 
 
 def base_input(spec: InputSpec, label: str) -> NDArray[Any]:
@@ -66,8 +73,8 @@ def base_input(spec: InputSpec, label: str) -> NDArray[Any]:
         Array of shape ``spec.shape``; uint8 for pixels, float32 in ``spec.bounds`` otherwise.
     """
     varying = (spec.shape[0],) if len(spec.shape) > 1 else (1,)
-    unit = _unit(label, varying[0]).reshape(varying + (1,) * (len(spec.shape) - 1))
-    return _to_input(np.broadcast_to(unit, spec.shape), spec)
+    unit = unit_noise(label, varying[0]).reshape(varying + (1,) * (len(spec.shape) - 1))
+    return to_input(np.broadcast_to(unit, spec.shape), spec)
 
 
 def _spatial_axes(shape: tuple[int, ...]) -> range:
@@ -79,13 +86,14 @@ def _blocked_shape(shape: tuple[int, ...], block: int) -> tuple[int, ...]:
     return tuple(-(-size // block) if axis in spatial else size for axis, size in enumerate(shape))
 
 
-def _unit(label: str, count: int) -> NDArray[np.float64]:
+def unit_noise(label: str, count: int) -> NDArray[np.float64]:
     """Numbers in [0, 1], multiples of 1/255, from SHAKE-256 of the label."""
     data = hashlib.shake_256(label.encode(errors="surrogatepass")).digest(count)
     return np.frombuffer(data, dtype=np.uint8).astype(np.float64) / 255.0
 
 
-def _to_input(unit: NDArray[np.float64], spec: InputSpec) -> NDArray[Any]:
+def to_input(unit: NDArray[np.float64], spec: InputSpec) -> NDArray[Any]:
+    """Brings numbers in [0, 1] to an input's bounds: uint8 for pixels, float32 otherwise."""
     if spec.kind == "pixels":
         return np.round(unit * 255.0).astype(np.uint8)
     low, high = spec.bounds
