@@ -28,7 +28,7 @@ _DIGITS_EPOCHS = 12
 
 
 def cifar(folder: Path) -> list[Recipe]:
-    """Returns nineteen networks, the sources and one relative of each kind first.
+    """Returns twenty-one networks, the sources and one relative of each kind first.
 
     Args:
         folder: Has the published networks in ``zoo/``.
@@ -42,17 +42,19 @@ def cifar(folder: Path) -> list[Recipe]:
         *_several("plain cnn", [1]),
         *_several("vit", [1]),
         *_several("mlp", [0]),
-        *_several("wide cnn", [0]),
-        *_several("resnet8", [0]),
+        *_several("wide cnn", [0], source=True),
+        *_several("resnet8", [0], source=True),
         *_several("plain cnn", [2]),
         *_several("vit", [2]),
-        *_several("separable cnn", [0]),
-        *_several("mixer", [0]),
+        *_several("separable cnn", [0], source=True),
+        *_several("mixer", [0], source=True),
         *_several("wide cnn", [1]),
         *_several("plain cnn", [3]),
         *_several("vit", [3]),
         *_several("plain cnn", [4]),
         *_several("resnet8", [1]),
+        *_several("separable cnn", [1]),
+        *_several("mixer", [1]),
     ]
 
 

@@ -59,6 +59,7 @@ class Lineage:
         student_epochs: Passes of a student of the same architecture.
         adversarial: Whether adversarial and noise training are affordable.
         exported: Whether there is an ONNX export.
+        symmetric: Whether its symmetries are written down: units reordered and rescaled.
         published: Folder with published fine-tunes, which are then not made again.
     """
 
@@ -71,6 +72,7 @@ class Lineage:
     student_epochs: int | None = None
     adversarial: bool = True
     exported: bool = True
+    symmetric: bool = True
     published: Path | None = None
 
 
@@ -122,11 +124,12 @@ def _converted(line: Lineage) -> Iterator[Recipe]:
     for share in _SHARES:
         change = _simple(lambda n, s=share: pruned(n, share=s / 100))
         yield _recipe(line, f"pruned {share} %", change)
-    reordered = _simple(lambda n: equivalent(n, seed=seed, reordered=True))
-    yield _recipe(line, "channels permuted", reordered)
-    rescaled = _simple(lambda n: equivalent(n, seed=seed, rescaled=True))
-    yield _recipe(line, "channels rescaled", rescaled)
-    if "vit" not in line.architecture:
+    if line.symmetric:
+        reordered = _simple(lambda n: equivalent(n, seed=seed, reordered=True))
+        yield _recipe(line, "channels permuted", reordered)
+        rescaled = _simple(lambda n: equivalent(n, seed=seed, rescaled=True))
+        yield _recipe(line, "channels rescaled", rescaled)
+    if line.architecture not in {"vit", "digits vit", "mixer"}:
         yield _recipe(line, "batch normalisation folded", _simple(folded), folded=True)
     if line.exported:
         yield _recipe(line, "ONNX export", _simple(copy.deepcopy), exported=True)

@@ -55,6 +55,30 @@ def _cifar(folder: Path) -> list[Lineage]:
             fine_tuning=_ADAMW,
             optimizer="adamw",
         ),
+        Lineage(
+            source="wide cnn 0",
+            architecture="wide cnn",
+            peer="wide cnn 1",
+            other="mixer",
+            symmetric=False,
+        ),
+        Lineage(source="resnet8 0", architecture="resnet8", peer="resnet8 1", other="wide cnn"),
+        Lineage(
+            source="separable cnn 0",
+            architecture="separable cnn",
+            peer="separable cnn 1",
+            other="resnet8",
+            symmetric=False,
+        ),
+        Lineage(
+            source="mixer 0",
+            architecture="mixer",
+            peer="mixer 1",
+            other="wide cnn",
+            fine_tuning=_ADAMW,
+            optimizer="adamw",
+            symmetric=False,
+        ),
     ]
 
 
