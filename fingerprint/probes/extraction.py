@@ -2,11 +2,11 @@
 
     fingerprint = extract(model, seed="...")
 
-A pilot finds the early depth at which kin and strangers lie furthest apart; half of the probes are
-solved there, the others in what the last layer reads, outside the harmless sets of the model's
-relatives where there are any. Candidates start from committed draws, are rounded to inputs that can
-be sent, measured on the model itself and on the other registered models, and drawn again where they
-do not hold up.
+A pilot finds the early depth at which kin and strangers lie furthest apart; two thirds of the
+probes are solved there, the others in what the last layer reads. Where the model has relatives that
+is half of them, and outside the relatives' harmless sets. Candidates start from committed draws,
+are rounded to inputs that can be sent, measured on the model itself and on the other registered
+models, and drawn again where they do not hold up.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from fingerprint.probes.public import chosen_images
 from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.solving import Solver
-from fingerprint.probes.turns import turns_of
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with"]
@@ -53,11 +52,16 @@ _ROUNDS = 2
 """Times a candidate is drawn at most."""
 _SOURCE_CEILING = 0.5
 """Harm ratio on the source above which a probe says too little about it."""
-_MOST_BASES = 12
+_MOST_BASES = 24
 _ONE_DEPTH = 12
 """Fewer probes than this are all of one depth."""
-_TURNS = 3
-"""Turns that each probe is held against: two depths of 12 give p-values down to 1e-7."""
+_LATE_SHARE = 1 / 3
+"""Share of late probes where there are no relatives. They show what was changed behind the early
+depth and find nobody whom early probes miss (``benchmarks.detection``); with relatives they are
+what tells a child from a sibling, and get half."""
+_LEAST_TURNS = 3
+_PLANNED = 1e-6
+"""The p-value that turns are planned for: 0.001 over a thousand candidates."""
 _LATE_PASSES = 20
 _ROOMY = 4
 """Input values for each equation of an individual probe; with fewer, its solve takes too long."""
@@ -196,6 +200,7 @@ class _Plan:
         screen: The models to stay away from.
         kin: The relatives, which individual probes stay away from.
         kinds: The kinds of probe, in the order of the network.
+        counts: How many probes each of them gets.
         pilot: How the early depth was chosen.
         turns: Which turns are controls.
         solved_against: Names of the relatives in the solve.
@@ -209,6 +214,7 @@ class _Plan:
     screen: Screen
     kin: Screen
     kinds: tuple[ProbeKind, ...]
+    counts: tuple[int, ...]
     pilot: Pilot
     turns: tuple[int, ...]
     solved_against: tuple[str, ...]
@@ -224,40 +230,54 @@ def _planned(
     progress: Progress,
 ) -> _Plan:
     """Settles the bases, the harmless spaces, the screen and the depths."""
-    count = settings.probes if settings.probes < _ONE_DEPTH else -(-settings.probes // 2)
-    bases = _bases(settings, model, seed, min(count, _MOST_BASES))
+    bases = _bases(settings, model, seed, min(settings.probes, _MOST_BASES))
     progress("harmless spaces", 0, 1)
     spaces = find_spaces(model)
     depths = depths_of(model)
     linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
-    turns = tuple(range(min(_TURNS, len(turns_of(model.input.shape)))))
-    tried = pilot(
-        model,
-        early_kinds(model, depths, spaces.space),
-        seed=seed,
-        bases=bases,
-        turns=turns,
-        progress=progress,
-    )
+    early_ones = early_kinds(model, depths, spaces.space)
+    tried = pilot(model, early_ones, seed=seed, bases=bases, progress=progress)
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = _late(depths, relatives, contrast)
     early = _full(tried.best, spaces, model, _linear_parts(others, linear))
     kinds = (late,) if early is None else (early, late)
     if settings.probes < _ONE_DEPTH:
         kinds = kinds[-1:] if relatives else kinds[:1]
+    counts = _dealt(settings.probes, kinds)
     return _Plan(
         model=model,
         settings=settings,
         seed=seed,
-        bases=bases,
+        bases=bases[: max(counts)],
         spaces=spaces,
         screen=Screen(others, linear, model.input),
         kin=Screen(relatives, {}, model.input),
         kinds=kinds,
+        counts=counts,
         pilot=tried,
-        turns=turns,
+        turns=_planned_turns(tried.turns, max(counts)),
         solved_against=solved_against,
     )
+
+
+def _dealt(probes: int, kinds: Sequence[ProbeKind]) -> tuple[int, ...]:
+    """Returns how many probes each kind gets."""
+    if len(kinds) == 1:
+        return (probes,)
+    late = int(probes * (1 / 2 if kinds[-1].speaks_for == "individual" else _LATE_SHARE))
+    return (probes - late, late)
+
+
+def _planned_turns(turns: tuple[int, ...], probes: int) -> tuple[int, ...]:
+    """Returns the fewest turns with which so many probes of a depth can show what is asked of them.
+
+    An orbit of a probe and k turns is right by chance once in k + 1 times, n of them once in
+    ``(k + 1)ⁿ``.
+    """
+    for count in range(min(_LEAST_TURNS, len(turns)), len(turns)):
+        if (count + 1.0) ** -probes <= _PLANNED:
+            return turns[:count]
+    return turns
 
 
 def _bases(settings: ExtractionSettings, model: Model, seed: str, count: int) -> NDArray[Any]:
@@ -425,9 +445,8 @@ def _better(found: _Drawn, places: Sequence[int], fresh: _Drawn) -> _Drawn:
 def _first_requests(plan: _Plan) -> list[ProbeRequest]:
     """Deals the probes over the kinds, and those of a kind over the bases."""
     requests = []
-    for turn, kind in enumerate(plan.kinds):
-        share = len(range(turn, plan.settings.probes, len(plan.kinds)))
-        for place in range(share):
+    for kind, count in zip(plan.kinds, plan.counts, strict=True):
+        for place in range(count):
             draw, base = divmod(place, len(plan.bases))
             requests.append(ProbeRequest(kind.name, base, draw))
     return requests

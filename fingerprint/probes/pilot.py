@@ -24,14 +24,18 @@ from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import drifted, stranger
 from fingerprint.probes.solving import Solved, Solver
+from fingerprint.probes.turns import turns_of
 from fingerprint.progress import Progress
 from fingerprint.spaces.subspace import Subspace
 
-__all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "pilot"]
+__all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "pilot", "told_apart"]
 
 CONTRASTS = (16 / 255, 32 / 255)
 """Contrasts that are compared."""
 _PROBES = 4
+_TURNS = 3
+_WEAKER = 0.5
+"""Share of what turns do in the median that one must do to be a control."""
 _PASSES = 20
 _SHARES = (0.1, 0.2, 0.4)
 """Depths tried: those whose share of a pass is nearest to these. Fine-tuning moves what lies
@@ -101,11 +105,13 @@ class Pilot:
     Attributes:
         tried: Everything that was compared.
         best: The kind to solve early probes with; None where no early depth tells anything.
+        turns: Turns that the model tells from δ itself, the best controls first.
         passes: Passes through the whole network spent.
     """
 
     tried: tuple[Tried, ...]
     best: ProbeKind | None
+    turns: tuple[int, ...]
     passes: float
 
 
@@ -141,7 +147,6 @@ def pilot(
     *,
     seed: str,
     bases: NDArray[Any],
-    turns: Sequence[int],
     progress: Progress,
 ) -> Pilot:
     """Solves a few probes of each kind and judges them on simulated kin and strangers.
@@ -150,24 +155,53 @@ def pilot(
         model: The source.
         kinds: What to compare.
         seed: Registry seed.
-        bases: Public bases, shape ``(B, *input.shape)``.
-        turns: Which turns are controls.
+        bases: Public bases, shape ``(B, *input.shape)``; the first few are used.
         progress: Called as the work goes on.
     """
+    bases = bases[:_PROBES]
     others = {"kin": drifted(model, seed), "stranger": stranger(model, seed)}
-    tried: list[tuple[Tried, ProbeKind]] = []
+    tried: list[tuple[Tried, ProbeKind, NDArray[Any]]] = []
     for place, kind in enumerate(kinds):
         progress("choosing depths", place, len(kinds))
-        found = _tried(model, others, kind, seed=seed, bases=bases, turns=turns)
+        found = _tried(model, others, kind, seed=seed, bases=bases)
         if found is not None:
-            tried.append((found, kind))
+            tried.append((found[0], kind, found[1]))
     usable = [one for one in tried if one[0].usable]
     best = max(usable, key=lambda one: one[0].score, default=None)
+    shown = best or max(tried, key=lambda one: one[0].score, default=None)
     return Pilot(
-        tried=tuple(one for one, _ in tried),
+        tried=tuple(one for one, _, _ in tried),
         best=best[1] if best else None,
-        passes=sum(one.passes for one, _ in tried),
+        turns=told_apart(model, bases, shown[2]) if shown else _every_turn(model),
+        passes=sum(one.passes for one, _, _ in tried),
     )
+
+
+def told_apart(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> tuple[int, ...]:
+    """Returns the turns that a model tells from δ itself, the best controls first.
+
+    A network that was trained on mirrored pictures may ignore a mirrored δ as it ignores δ: that
+    turn moves it much less than others do, and is no control.
+
+    Args:
+        model: The source.
+        bases: Shape ``(B, *input.shape)``.
+        harmless: A probe for each of them, the same shape.
+
+    Returns:
+        All turns where none stands out, or where nothing moves the model.
+    """
+    every = _every_turn(model)
+    orbits = measure(model, bases, harmless, range(len(bases)), every).orbits
+    logs = orbits.logs[orbits.moved, 1:]
+    if not len(logs):
+        return every
+    moves = logs.mean(axis=0)
+    return tuple(turn for turn in every if moves[turn] >= np.median(moves) + np.log(_WEAKER))
+
+
+def _every_turn(model: Model) -> tuple[int, ...]:
+    return tuple(range(len(turns_of(model.input.shape))))
 
 
 def _tried(
@@ -177,25 +211,23 @@ def _tried(
     *,
     seed: str,
     bases: NDArray[Any],
-    turns: Sequence[int],
-) -> Tried | None:
-    """Judges one kind; None where it cannot be solved for this model."""
-    rows = list(range(min(_PROBES, len(bases))))
-    requests = [ProbeRequest(kind.name, base, 0) for base in rows]
+) -> tuple[Tried, NDArray[Any]] | None:
+    """Judges one kind, and returns its probes; None where it cannot be solved for this model."""
+    requests = [ProbeRequest(kind.name, base, 0) for base in range(len(bases))]
     try:
         solved = Solver(model, seed=seed, bases=bases, kinds=(kind,)).solve(requests)
     except FingerprintError:
         # A depth may give no gradient, or nothing finite, for some base.
         return None
     harmless = np.stack([one.harmless for one in solved])
-    ratios = {"source": _ratio(model, bases, harmless, rows, turns)}
+    ratios = {"source": _ratio(model, bases, harmless)}
     for name, other in others.items():
         try:
-            ratios[name] = _ratio(other, bases, harmless, rows, turns)
+            ratios[name] = _ratio(other, bases, harmless)
         except FingerprintError:
             # Weights drawn anew or moved may answer nothing finite; then they show nothing.
             ratios[name] = ratios["source"] if name == "kin" else 1.0
-    return Tried(
+    tried = Tried(
         depth=kind.name,
         share=kind.share,
         contrast=kind.contrast,
@@ -205,17 +237,13 @@ def _tried(
         residual=float(np.median([one.residual for one in solved])),
         passes=_spent(solved),
     )
+    return tried, harmless
 
 
-def _ratio(
-    model: Model,
-    bases: NDArray[Any],
-    harmless: NDArray[Any],
-    rows: Sequence[int],
-    turns: Sequence[int],
-) -> float:
+def _ratio(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> float:
     """Returns the geometric mean harm ratio, 1 where nothing moves."""
-    orbits = measure(model, bases, harmless, rows, turns).orbits
+    turns = _every_turn(model)[:_TURNS]
+    orbits = measure(model, bases, harmless, range(len(bases)), turns).orbits
     ratios = orbits.ratios[orbits.moved]
     return float(np.exp(np.log(ratios).mean())) if len(ratios) else 1.0
 

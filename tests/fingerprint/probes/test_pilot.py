@@ -17,7 +17,7 @@ from fingerprint.network.model import Model
 from fingerprint.probes.bases import dead_leaves
 from fingerprint.probes.harmless_spaces import find_spaces
 from fingerprint.probes.kinds import FeatureProbes, LinearProbes, ProbeKind
-from fingerprint.probes.pilot import CONTRASTS, Tried, early_kinds, pilot
+from fingerprint.probes.pilot import CONTRASTS, Tried, early_kinds, pilot, told_apart
 from fingerprint.progress import Progress, silent
 from fingerprint.solvers.solution import Solution
 from tests.support.extracted import model_of
@@ -99,7 +99,7 @@ BROKEN = Given("broken", fails)
 
 def piloted(*kinds: ProbeKind, count: int = 6) -> Any:
     bases = dead_leaves(model().input, "seed", count)
-    return pilot(model(), kinds, seed="seed", bases=bases, turns=(0, 1, 2), progress=silent)
+    return pilot(model(), kinds, seed="seed", bases=bases, progress=silent)
 
 
 def test_a_depth_that_only_kin_ignore_is_chosen() -> None:
@@ -187,3 +187,29 @@ def test_the_null_space_of_the_first_segment_is_compared_as_well() -> None:
     assert [(type(kind), kind.contrast) for kind in kinds] == [
         (LinearProbes, contrast) for contrast in CONTRASTS
     ]
+
+
+class Mirrored(nn.Module):
+    """Adds the mirrored picture: whatever is antisymmetric, left to right, it does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(144, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layer((x + x.flip(-1)).flatten(1))
+        return logits
+
+
+def test_turns_that_the_source_takes_for_the_perturbation_itself_are_no_controls() -> None:
+    torch.manual_seed(0)
+    source = load_model(Mirrored(), input_size=SIZE)
+    bases = dead_leaves(source.input, "seed", 4)
+    delta = np.random.default_rng(0).integers(-20, 21, bases.shape)
+    delta = np.concatenate([delta[..., :6], -delta[..., 5::-1]], axis=-1)
+    harmless = (bases + delta).astype(np.uint8)
+    # Those that leave left and right where they are, or exchange them, are left out.
+    assert told_apart(source, bases, harmless) == (0, 1, 2, 3)
+    with torch.no_grad():
+        source.module.get_submodule("layer").weight.zero_()
+    assert told_apart(source, bases, harmless) == tuple(range(7)), "nothing moves it"
