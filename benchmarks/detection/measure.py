@@ -1,11 +1,12 @@
-"""Measures every pair of a source and a suspect, and writes the results file.
+"""Measures every pair of a source and a suspect of one half, and writes the results file.
 
-    python -m benchmarks.detection.measure --work WORK [--data DIR] [--out FILE]
+    python -m benchmarks.detection.measure --work WORK [--data DIR] [--half HALF] [--out FILE]
 
-Every base network is a source for all base networks, and the main ones, whose copies exist, for
-everybody: a source with its own copies makes related pairs, all others are independent. What has
-been measured is kept under ``WORK/measured`` and not measured again, so that a run goes on where
-it stopped; a fingerprint that is made again measures its pairs again.
+Every base network is a source for everybody of its half (:mod:`benchmarks.detection.split`): a
+source with its own copies makes related pairs, all others are independent. What has been measured
+is kept under ``WORK/measured`` and not measured again, so that a run goes on where it stopped; a
+fingerprint that is made again measures its pairs again. The rival methods are measured on the half
+that reports.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ import torch
 from benchmarks.data import load_data
 from benchmarks.detection.methods import BUDGETS, Method, Prepared, WeightCosine, baselines
 from benchmarks.detection.methods import harmless as ours
+from benchmarks.detection.split import HALVES, Half, members_of
 from benchmarks.detection.zoo import Member, members, stem
 from benchmarks.report import machine
 from fingerprint import Fingerprint, Verification, extract
-from fingerprint.evidence.calibration import DEFAULT_MARGIN
+from fingerprint.evidence.calibration import depth_class
 from fingerprint.files import write_whole
 from fingerprint.lab.data import Data
 from fingerprint.probes.codec import decode, encode
@@ -167,23 +169,19 @@ def document(
         if progress:
             print(f"source {place}/{len(bases)}: {member.name}", flush=True)
         sources.append(bench.source(member))
-    main = [source for source in sources if source.member.source]
     pairs = []
     for place, suspect in enumerate(zoo, start=1):
         if progress:
             print(f"suspect {place}/{len(zoo)}: {suspect.name}", flush=True)
-        asking = sources if suspect.name == suspect.base else main
-        pairs += bench.pairs(asking, suspect)
+        pairs += bench.pairs(sources, suspect)
     return {
         "schema": 1,
         "made": dict(made),
         "budgets": list(BUDGETS),
         "alpha": ALPHA,
-        "margin": DEFAULT_MARGIN,
         "members": [_member(member) for member in zoo],
         "sources": [_source(source) for source in sources],
         "pairs": pairs,
-        "designs": [],
     }
 
 
@@ -198,7 +196,7 @@ def _source(source: Source) -> dict[str, Any]:
         "name": source.member.name,
         "architecture": source.member.architecture,
         "start": fingerprint.start,
-        "depth": ", ".join(depth.name for depth in fingerprint.depths),
+        "depths": [[one.name, depth_class(one), one.share] for one in fingerprint.depths],
         "probes": ours.DEFAULT_PROBES,
         "seconds": _rounded(fingerprint.cost["seconds"]),
         "passes_per_probe": _rounded(fingerprint.cost["passes"] / len(fingerprint.probes)),
@@ -217,6 +215,15 @@ def _verdict(verification: Verification) -> dict[str, Any]:
         "p": _rounded(candidate.p_value),
         "margin": _rounded(candidate.margin),
         "queries": verification.queries,
+        "depths": {
+            finding.depth: [_rounded(value) for value in (finding.statistic, *finding.interval)]
+            for finding in candidate.findings
+            if finding.depth is not None and finding.interval is not None
+        },
+        "resemblance": next(
+            (_rounded(one.statistic) for one in candidate.findings if one.test == "resemblance"),
+            None,
+        ),
     }
 
 
@@ -238,7 +245,11 @@ def _hash(text: str) -> str:
 
 
 def facts(
-    data: Data, zoo: Sequence[Member], sources: Sequence[Mapping[str, Any]], seconds: float
+    data: Data,
+    half: Half,
+    zoo: Sequence[Member],
+    sources: Sequence[Mapping[str, Any]],
+    seconds: float,
 ) -> dict[str, Any]:
     """Returns how and on what the results were made."""
     commit = subprocess.run(
@@ -252,6 +263,7 @@ def facts(
     registering = sum(source["seconds"] for source in sources) / 60
     return {
         "command": "make detection",
+        "half": half,
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "commit": commit or "unknown",
         "torch": torch.__version__,
@@ -270,12 +282,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="where the zoo was built")
     parser.add_argument("--data", type=Path, help="has cifar10_sample.npz; digits without it")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the results file")
+    parser.add_argument("--half", choices=HALVES, default="reporting")
     options = parser.parse_args()
     torch.set_num_threads(1)
     began = time.monotonic()
     data = load_data(options.data)
-    made = document(Bench(data, options.work), members(options.work), {})
-    made["made"] = facts(data, members(options.work), made["sources"], time.monotonic() - began)
+    zoo = members_of(members(options.work), options.half)
+    bench = Bench(data, options.work, None if options.half == "reporting" else ())
+    made = document(bench, zoo, {})
+    seconds = time.monotonic() - began
+    made["made"] = facts(data, options.half, zoo, made["sources"], seconds)
     text = json.dumps(made, indent=1) + "\n"
     write_whole(options.out, lambda stream: stream.write(text.encode()))
     print(f"wrote {options.out}: {len(made['pairs'])} pairs")

@@ -11,6 +11,7 @@ so a run goes on where it stopped. Without ``--data`` the families are of scikit
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,9 +21,10 @@ from typing import Any
 import torch
 
 from benchmarks.data import load_data
+from benchmarks.detection.split import HALVES
 from benchmarks.families import large, small
 from benchmarks.families.members import Family
-from benchmarks.families.table import measure, registered, summary, table
+from benchmarks.families.table import measure, registered, row, summary, table
 from benchmarks.report import machine, progress
 from registry import Registry
 
@@ -37,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="where networks are kept")
     parser.add_argument("--data", type=Path, help="has cifar10_sample.npz; digits without it")
     parser.add_argument("--large", action="store_true", help="at 224 pixels")
+    parser.add_argument("--half", choices=HALVES, help="only families of this half")
+    parser.add_argument("--results", type=Path, help="a file for what was measured")
     parser.add_argument("--only", default="", help="only families whose name contains this")
     parser.add_argument("--probes", type=int, help="of each model; the default is the library's")
     options = parser.parse_args(arguments)
@@ -46,15 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     data = load_data(options.data)
     found = [large.family(data)] if options.large else small.families(data, options.data)
     print(f"measured on {machine()}")
+    rows: list[dict[str, Any]] = []
     for family in found:
-        if options.only in family.name:
+        if options.only in family.name and options.half in (None, family.half):
             for parent_known in (True, False):
                 further = {} if options.probes is None else {"probes": options.probes}
-                _print(family, options.work, parent_known=parent_known, **further)
+                rows += _printed(family, options.work, parent_known=parent_known, **further)
+    if options.results is not None:
+        document = {"measured on": machine(), "rows": rows}
+        options.results.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
-def _print(family: Family, folder: Path, *, parent_known: bool, **options: Any) -> None:
-    """Registers in a registry of its own, verifies, and prints one table."""
+def _printed(
+    family: Family, folder: Path, *, parent_known: bool, **options: Any
+) -> list[dict[str, Any]]:
+    """Registers in a registry of its own, verifies, prints one table and returns its rows."""
     with TemporaryDirectory() as place, Registry(Path(place) / "registry.db") as registry:
         began = time.monotonic()
         kept = registered(
@@ -70,6 +80,7 @@ def _print(family: Family, folder: Path, *, parent_known: bool, **options: Any) 
         "with the making of networks that were missing.",
         flush=True,
     )
+    return [row(family, outcome, parent_known=parent_known) for outcome in outcomes]
 
 
 if __name__ == "__main__":

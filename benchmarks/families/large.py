@@ -77,7 +77,14 @@ def family(data: Data) -> Family:
         Suspect("Lite1", "stranger", other),
         Suspect("Lite1, fine-tuned", "stranger", _tuned(other, "A", data, _HARD)),
     )
-    return Family(name="Lite0", parent=parent, public=True, child=child, suspects=suspects)
+    return Family(
+        name="Lite0",
+        parent=parent,
+        public=True,
+        half="reporting",
+        child=child,
+        suspects=suspects,
+    )
 
 
 def _published(version: int) -> Network:

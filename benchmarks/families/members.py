@@ -10,6 +10,7 @@ from typing import Literal
 from safetensors.torch import save
 from torch import nn
 
+from benchmarks.detection.split import Half
 from fingerprint import Model, load_model
 from fingerprint.files import write_whole
 from fingerprint.progress import Progress, silent
@@ -94,6 +95,7 @@ class Family:
         name: For the heading.
         parent: What the child was fine-tuned from.
         public: Whether the parent is a public checkpoint, which nobody is accused of being.
+        half: Whether its figures are reported, or chose settings.
         child: What its owner registers.
         suspects: The rows.
     """
@@ -101,5 +103,6 @@ class Family:
     name: str
     parent: Network
     public: bool
+    half: Half
     child: Network
     suspects: tuple[Suspect, ...]

@@ -11,6 +11,7 @@ from torch import nn
 
 from benchmarks.detection.bases import from_scratch, stored
 from benchmarks.detection.recipe import seeded
+from benchmarks.detection.split import half_of
 from benchmarks.families.members import Family, Network, Suspect
 from fingerprint.lab.architectures import ARCHITECTURES
 from fingerprint.lab.data import TASKS, Data
@@ -19,7 +20,14 @@ from fingerprint.lab.training import Settings, trained
 
 __all__ = ["families"]
 
-_CIFAR = {"plain cnn": "wide cnn", "vit": "mixer", "separable cnn": "plain cnn"}
+_CIFAR = {
+    "plain cnn": "wide cnn",
+    "vit": "mixer",
+    "separable cnn": "plain cnn",
+    "wide cnn": "plain cnn",
+    "mixer": "vit",
+    "resnet8": "wide cnn",
+}
 _DIGITS = {"digits cnn": "digits mlp", "digits vit": "digits cnn"}
 """The parents' architectures, and that of a stranger of another kind."""
 _PUBLISHED = {"resnet20": "resnet20", "resnet20_independent": "resnet20", "resnet44": "resnet44"}
@@ -83,11 +91,18 @@ def _family(
         Suspect("stranger, alike, fine-tuned", "stranger", _tuned(peer, "A", first, whole)),
         Suspect("stranger, other kind", "stranger", other),
     )
-    return Family(name=parent.name, parent=parent, public=public, child=child, suspects=suspects)
+    return Family(
+        name=parent.name,
+        parent=parent,
+        public=public,
+        half=half_of(architecture),
+        child=child,
+        suspects=suspects,
+    )
 
 
 def _all_layers(architecture: str) -> Settings:
-    transformer = architecture in {"vit", "digits vit"}
+    transformer = architecture in {"vit", "digits vit", "mixer"}
     return replace(
         from_scratch(architecture),
         epochs=2,

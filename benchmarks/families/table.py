@@ -14,7 +14,7 @@ from fingerprint.progress import Progress, silent
 from registry import RegisteredModel, Registry
 from registry.registration import Options
 
-__all__ = ["Outcome", "fault", "measure", "registered", "summary", "table"]
+__all__ = ["Outcome", "fault", "measure", "registered", "row", "summary", "table"]
 
 _REFERENCES = "reference" in Options.__annotations__
 """Whether a public parent can be registered as one."""
@@ -122,6 +122,31 @@ def measure(
 def table(outcomes: Sequence[Outcome]) -> str:
     """Writes outcomes as Markdown; ratios of individual probes are marked with a star."""
     return markdown.table(_HEAD, (_row(outcome) for outcome in outcomes))
+
+
+def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, Any]:
+    """Returns what was measured of one suspect as plain JSON values.
+
+    ``individual`` holds ratio, low and high of each depth whose probes speak for the child alone.
+    """
+    one = outcome.candidate
+    findings = one.findings if one else ()
+    return {
+        "family": family.name,
+        "half": family.half,
+        "parent": "registered" if parent_known else "not registered",
+        "suspect": outcome.suspect.title,
+        "role": outcome.suspect.role,
+        "verdict": one.verdict if one else "ruled out",
+        "relation": one.relation if one else None,
+        "best": outcome.verification.best,
+        "fault": outcome.fault,
+        "individual": [
+            [round(value, 4) for value in (finding.statistic, *finding.interval)]
+            for finding in findings
+            if finding.speaks_for == "individual" and finding.statistic and finding.interval
+        ],
+    }
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -39,9 +39,19 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fingerprint.probes.probe import Fingerprint
+    from fingerprint.probes.probe import DepthFacts, Fingerprint
 
-__all__ = ["DEFAULT_MARGIN", "LEAST_MARGIN", "Calibration", "Margin", "PairRatio", "margin_from"]
+__all__ = [
+    "BOUNDS",
+    "DEFAULT_MARGIN",
+    "LEAST_MARGIN",
+    "MARGINS",
+    "Calibration",
+    "Margin",
+    "PairRatio",
+    "depth_class",
+    "margin_from",
+]
 
 DEFAULT_MARGIN = 0.7
 """With 0.8 one of 514 independent pairs of the detection benchmark was called derived; the lowest
@@ -51,14 +61,21 @@ INDEPENDENT_BOUND = 0.7
 to a ruin, or trained further until they answer as another network does."""
 EARLY = 0.5
 """Share of a pass up to which a depth is early: what lies before it, fine-tuning moves little."""
-_EARLY_MARGIN = 0.5
-_LATE_MARGIN = 0.6
-_INDIVIDUAL_MARGIN = 0.45
+MARGINS: Mapping[str, Mapping[str, float]] = {
+    "linear": {"logits": 0.7, "probabilities": 0.7, "top-k": 0.6, "labels": 0.6},
+    "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.5, "labels": 0.5},
+    "late": {"logits": 0.6, "probabilities": 0.6, "top-k": 0.5, "labels": 0.5},
+    "individual": {"logits": 0.45, "probabilities": 0.45, "top-k": 0.45, "labels": 0.45},
+}
+"""Default margins by class of depth and kind of answer: the largest multiple of 0.05 that no
+stranger of the detection benchmark's settings half fell below, 0.7 at most; of individual probes,
+that no relative did. ``benchmarks.detection.calibrate`` prints them with the pairs they rest on."""
+BOUNDS: Mapping[str, float] = {"linear": 0.7, "early": 0.5}
+"""Ratios above which an interval must lie for *independent*, where a depth can say so: the margin,
+or where higher the least multiple of 0.05 above which no interval of a copy lay that keeps half of
+its source's accuracy."""
 _LINEAR = 0.7
 """Linearity from which a margin shrinks, to nothing at 1."""
-"""Default margins of probes at a depth. Early: copies reached 0.5 at most and strangers 0.56 at
-least. Late: strangers stayed above 0.65, and copies reach anything up to 1. Individual: siblings
-stayed above 0.55. All of networks on 32 px pictures that were looked at when these were chosen."""
 LEAST_MARGIN = 0.1
 """Margin below which a ratio says nothing of descent. Networks that learned to imitate a small
 perceptron on noise reach 0.3 on its probes; copies of it that were only rounded, pruned or gently
@@ -168,25 +185,37 @@ class Calibration:
             and pair.depth in (None, depth)
             and _SAYS.get(pair.answer_kind, 0) >= _SAYS[answer_kind]
         ]
-        value, bound = _defaults(fingerprint, depth)
+        value, bound = _defaults(fingerprint, depth, answer_kind)
         return margin_from(pairs, fingerprint.surrogate_ratios, default=value, bound=bound)
 
 
-def _defaults(fingerprint: Fingerprint, depth: str) -> tuple[float, float]:
+def depth_class(depth: DepthFacts) -> str:
+    """Returns the class of a depth's margins: ``linear``, ``early``, ``late`` or ``individual``.
+
+    Linear probes are exact and lie before everything that is trained to classes; early ones are
+    solved, up to half of a pass.
+    """
+    if depth.speaks_for == "individual":
+        return "individual"
+    if depth.share == 0.0:
+        return "linear"
+    return "early" if depth.share <= EARLY else "late"
+
+
+def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[float, float]:
     """Returns the default margin of a depth, and the bound of *independent*.
 
-    Late probes do not tell kin from strangers by a high ratio: copies that were trained further
-    reach it as well. So they say nothing of independence where an early depth can.
+    Late and individual probes do not tell kin from strangers by a high ratio: copies that were
+    trained further reach it as well. So they say nothing of independence where an early depth can.
     """
-    known = {one.name: one for one in fingerprint.depths}
+    known = {one.name: depth_class(one) for one in fingerprint.depths}
     if depth not in known:
         return DEFAULT_MARGIN, INDEPENDENT_BOUND
-    if known[depth].speaks_for == "individual":
-        return _INDIVIDUAL_MARGIN, math.inf
-    if known[depth].share <= EARLY:
-        return _EARLY_MARGIN, _EARLY_MARGIN
-    alone = not any(one.share <= EARLY for one in fingerprint.depths)
-    return _LATE_MARGIN, INDEPENDENT_BOUND if alone else math.inf
+    margin = MARGINS[known[depth]][answer_kind]
+    if known[depth] in BOUNDS:
+        return margin, BOUNDS[known[depth]]
+    alone = known[depth] == "late" and not set(known.values()) & set(BOUNDS)
+    return margin, INDEPENDENT_BOUND if alone else math.inf
 
 
 def margin_from(

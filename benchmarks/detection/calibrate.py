@@ -1,0 +1,172 @@
+"""Chooses the default margins from the half of the zoo that chooses settings, and prints them.
+
+    python -m benchmarks.detection.measure --work WORK --data DIR --half settings --out SETTINGS
+    python -m benchmarks.families --work WORK --data DIR --half settings --results FAMILIES
+    python -m benchmarks.detection.calibrate SETTINGS FAMILIES [--out FILE]
+
+A margin is the largest multiple of 0.05 that no independent pair fell below, 0.7 at most; of
+individual probes, that no relative and no stranger did. A bound of *independent* is the margin, or
+where higher the least multiple of 0.05 above which no interval of a copy lies that keeps half of
+its source's accuracy, mere ingredients of a merged network aside. Labels have no interval; they
+take the margin of the named classes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.markdown import decimal, table
+from fingerprint.files import write_whole
+
+__all__ = ["OUT", "Chosen", "chosen_margins"]
+
+OUT = Path(__file__).with_name("margins.json")
+_STEP = 0.05
+_MOST = 0.7
+_KEPT = 0.5
+_KINDS = ("logits", "probabilities", "top-5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """A margin, a bound, and what they rest on.
+
+    Attributes:
+        depth: Class of depth.
+        answers: Kind of answer.
+        pairs: How many independent pairs were measured.
+        lowest: Their lowest ratio.
+        margin: The margin.
+        copies: How many copies keep half of their source's accuracy.
+        found: How many of these have an interval below the margin.
+        least: Highest lower end of their intervals; None where there are none.
+        bound: The bound of *independent*; None where the class sets none.
+    """
+
+    depth: str
+    answers: str
+    pairs: int
+    lowest: float
+    margin: float
+    copies: int
+    found: int
+    least: float | None
+    bound: float | None
+
+
+def chosen_margins(
+    settings: Mapping[str, Any], families: Sequence[Mapping[str, Any]]
+) -> tuple[Chosen, ...]:
+    """Chooses a margin for each class of depth and kind of answer.
+
+    Args:
+        settings: Results of :mod:`benchmarks.detection.measure` on the settings half.
+        families: Rows of :mod:`benchmarks.families` with the parent registered.
+    """
+    classes = {
+        source["name"]: {name: group for name, group, _ in source["depths"]}
+        for source in settings["sources"]
+    }
+    members = {member["name"]: member for member in settings["members"]}
+    found = []
+    for group in ("linear", "early", "late"):
+        for kind in _KINDS:
+            strangers, copies = [], []
+            for pair in settings["pairs"]:
+                for depth, span in pair["verdicts"][kind]["depths"].items():
+                    if classes[pair["source"]].get(depth) != group or span[0] is None:
+                        continue
+                    if not pair["related"]:
+                        strangers.append(span)
+                    elif _whole_copy(pair, members):
+                        copies.append(span)
+            if strangers:
+                found.append(_chosen(group, kind, strangers, copies))
+    ratios = [
+        (row["role"], span)
+        for row in families
+        for span in row["individual"]
+        if row["parent"] == "registered"
+    ]
+    others = [span for role, span in ratios if role in ("relative", "stranger")]
+    if others:
+        own = [span for role, span in ratios if role == "copy"]
+        found.append(_chosen("individual", "logits", others, own))
+    return tuple(found)
+
+
+def _whole_copy(pair: Mapping[str, Any], members: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a suspect is a copy of a source, not an ingredient, and still works."""
+    suspect, source = members[pair["suspect"]], members[pair["source"]]
+    return (
+        suspect["base"] == pair["source"] != pair["suspect"]
+        and suspect["group"] == "shares weights"
+        and suspect["accuracy"] >= _KEPT * source["accuracy"]
+    )
+
+
+def _chosen(
+    depth: str,
+    answers: str,
+    strangers: Sequence[Sequence[float]],
+    copies: Sequence[Sequence[float]],
+) -> Chosen:
+    lowest = min(span[0] for span in strangers)
+    margin = min(_MOST, _STEP * math.floor(lowest / _STEP + 1e-9))
+    least = max((span[1] for span in copies), default=None)
+    bound = None
+    if depth in ("linear", "early"):
+        bound = max(margin, _STEP * math.ceil((least or 0.0) / _STEP - 1e-9))
+    return Chosen(
+        depth=depth,
+        answers=answers,
+        pairs=len(strangers),
+        lowest=lowest,
+        margin=round(margin, 2),
+        copies=len(copies),
+        found=sum(span[2] is not None and span[2] < margin for span in copies),
+        least=least,
+        bound=None if bound is None else round(bound, 2),
+    )
+
+
+def main() -> None:
+    """Prints the table and writes the file that a test holds the library's margins against."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("settings", type=Path, help="results of the settings half")
+    parser.add_argument("families", type=Path, help="results of the settings families")
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    settings, families = (
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (options.settings, options.families)
+    )
+    found = chosen_margins(settings, families["rows"])
+    head = ("depth", "answers", "strangers", "lowest", "margin", "copies", "found", "bound")
+    rows = (
+        (
+            one.depth,
+            one.answers,
+            one.pairs,
+            decimal(one.lowest),
+            f"{one.margin:.2f}",
+            one.copies,
+            one.found,
+            "-" if one.bound is None else f"{one.bound:.2f}",
+        )
+        for one in found
+    )
+    print(table(head, rows))
+    document = {"made": settings["made"], "margins": [asdict(one) for one in found]}
+    text = json.dumps(document, indent=1) + "\n"
+    write_whole(options.out, lambda stream: stream.write(text.encode()))
+
+
+if __name__ == "__main__":
+    main()
