@@ -4,7 +4,9 @@
 
 A registration is counted in forward-and-backward passes through the whole network: a pass to a
 depth counts its measured share of a whole pass's seconds. A verification is counted against the
-bare forward passes of the inputs it asks. ``--large`` adds EfficientNet-Lite0 with its ImageNet
+bare forward passes of the inputs it asks, both at their best of several times, since the first
+verification of a process also loads what it needs. Ratios are of processor seconds, for which
+other work on the machine counts little. ``--large`` adds EfficientNet-Lite0 with its ImageNet
 weights, and a ResNet-50 of two classes with random weights, for its size alone.
 """
 
@@ -14,7 +16,9 @@ import argparse
 import json
 import resource
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +45,20 @@ def measured(name: str, model: Model) -> dict[str, Any]:
         name: For the row.
         model: The model.
     """
-    began = time.perf_counter()
+    began, busy = time.perf_counter(), time.process_time()
     fingerprint = extract(model, seed="speed", progress=progress)
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - busy
     asked = fingerprint.controls, fingerprint.harmless, fingerprint.bases, fingerprint.panel
-    bare = sum(_seconds(lambda one=one: run(model, one), 1) for one in asked)
-    began = time.perf_counter()
-    verify(model, fingerprint)
-    verifying = time.perf_counter() - began
+    asked = fingerprint.controls, fingerprint.harmless, fingerprint.bases, fingerprint.panel
+    bare = sum(_seconds(partial(run, model, one)) for one in asked)
+    verifying = _seconds(lambda: verify(model, fingerprint))
     return {
         "network": name,
         "depths": [depth.name for depth in fingerprint.depths],
         "passes by operations": round(fingerprint.cost["passes"]),
         "passes by seconds": round(_by_seconds(model, fingerprint)),
         "seconds": round(seconds, 1),
+        "processor seconds": round(processor, 1),
         "GB at most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1),
         "verifying / bare forward": round(verifying / bare, 2),
     }
@@ -63,24 +67,17 @@ def measured(name: str, model: Model) -> dict[str, Any]:
 def _by_seconds(model: Model, fingerprint: Fingerprint) -> float:
     """Counts passes again, each depth by its share of a whole pass's seconds."""
     depths = {depth.name: depth for depth in depths_of(model)}
-    whole = _pass_seconds(depths["logits"])
-    spent = {}
+    spent: defaultdict[str, float] = defaultdict(float)
     for tried in fingerprint.parameters["pilot"]:
-        spent.setdefault(tried["depth"], []).append(tried["passes"])
-    known = sum(sum(passes) for passes in spent.values())
-    total = 0.0
-    for name, passes in spent.items():
-        if name in depths:
-            share = _pass_seconds(depths[name]) / whole
-            total += sum(passes) * share / depths[name].share
-    rest = fingerprint.cost["passes"] - known
-    shares = [
-        _pass_seconds(depths[depth.name]) / whole / max(depth.share, 1e-9)
-        for depth in fingerprint.depths
-        if depth.name in depths
-    ]
-    # What was solved after the pilot is not told apart by depth: the dearer share counts for all.
-    return total + rest * max(shares, default=1.0)
+        spent[tried["depth"]] += tried["passes"]
+    for name in depths:
+        spent[name] += fingerprint.cost.get(f"passes at {name}", 0.0)
+    whole = _pass_seconds(depths["logits"])
+    return sum(
+        passes / depths[name].share * _pass_seconds(depths[name]) / whole
+        for name, passes in spent.items()
+        if passes
+    )
 
 
 def _pass_seconds(depth: Depth) -> float:
@@ -93,16 +90,16 @@ def _pass_seconds(depth: Depth) -> float:
         (gradient,) = torch.autograd.grad(depth(leaf).square().sum(), leaf)
         return gradient
 
-    return _seconds(once, _REPEATS)
+    return _seconds(once)
 
 
-def _seconds(job: Callable[[], object], repeats: int) -> float:
-    """Returns the least of several times: others only ever add to it."""
+def _seconds(job: Callable[[], object]) -> float:
+    """Returns the least of several times on the processor: others only ever add to it."""
     found = []
-    for _ in range(repeats):
-        began = time.perf_counter()
+    for _ in range(_REPEATS):
+        began = time.process_time()
         job()
-        found.append(time.perf_counter() - began)
+        found.append(time.process_time() - began)
     return min(found)
 
 

@@ -370,13 +370,14 @@ class _Drawn:
 
     Attributes:
         kept: One for each place.
-        passes: Passes through the whole network spent, on those that were not kept as well.
+        passes: Passes through the whole network spent at each depth, on those that were not
+            kept as well.
         redrawn: How many were drawn again.
         given_up: Other models that probes could not be told apart from.
     """
 
     kept: tuple[_Kept, ...]
-    passes: float
+    passes: Mapping[str, float]
     given_up: frozenset[str]
     redrawn: int = 0
 
@@ -436,7 +437,7 @@ def _better(found: _Drawn, places: Sequence[int], fresh: _Drawn) -> _Drawn:
         kept[place] = max(kept[place], one, key=lambda candidate: candidate.rank)
     return _Drawn(
         kept=tuple(kept),
-        passes=found.passes + fresh.passes,
+        passes={kind: spent + fresh.passes[kind] for kind, spent in found.passes.items()},
         given_up=fresh.given_up,
         redrawn=found.redrawn + len(places),
     )
@@ -497,7 +498,11 @@ def _candidates(
             )
     order = {request: place for place, request in enumerate(requests)}
     kept.sort(key=lambda one: order[one.request])
-    return _Drawn(tuple(kept), sum(one.passes for one in solved), given_up)
+    spent = {
+        kind.name: sum(one.passes for one in solved if one.request.kind == kind.name)
+        for kind in plan.kinds
+    }
+    return _Drawn(tuple(kept), spent, given_up)
 
 
 def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
@@ -523,7 +528,7 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
         device=_device_facts(model),
         screened_against=plan.screen.names,
         redrawn=drawn.redrawn,
-        cost={"seconds": seconds, "passes": drawn.passes + plan.pilot.passes},
+        cost=_cost(plan, drawn, seconds),
         linear_part=to_arrays(plan.spaces.operator) if plan.spaces.operator else {},
         warnings=_warnings(plan, drawn, hopeless),
         depths=tuple(
@@ -540,6 +545,16 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
         panel_answers=run(model, panel_inputs(model.input, plan.seed)),
         relatives=tuple(relative.digest for relative in plan.kin.models.values()),
     )
+
+
+def _cost(plan: _Plan, drawn: _Drawn, seconds: float) -> dict[str, float]:
+    spent = {f"passes at {kind}": passes for kind, passes in drawn.passes.items()}
+    return {
+        "seconds": seconds,
+        "passes": plan.pilot.passes + sum(spent.values()),
+        "passes of the pilot": plan.pilot.passes,
+        **spent,
+    }
 
 
 def _useless(drawn: _Drawn) -> set[str]:

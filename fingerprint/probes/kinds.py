@@ -94,8 +94,9 @@ class FeatureProbes(ProbeKind):
     def solve(self, base: Tensor, start: Tensor, progress: Progress) -> Solution:
         """See :meth:`ProbeKind.solve`."""
         box = _box(base, self.depth.model.input)
-        with full_precision():
-            return _solved(self.depth, base, start, box, self.passes, self.share, progress)
+        with full_precision(), torch.no_grad():
+            objective = Objective(self.depth, base, box)
+            return _solved(objective, start, self.passes, self.share, progress)
 
 
 class IndividualProbes(ProbeKind):
@@ -132,25 +133,49 @@ class IndividualProbes(ProbeKind):
         """See :meth:`ProbeKind.solve`."""
         low, high = _box(base, self.depth.model.input)
         start = torch.minimum(torch.maximum(start, low), high)
-        networks: list[Callable[[Tensor], Tensor]] = [self.depth, *self.relatives]
         with full_precision(), torch.no_grad():
-            origins = [centred(network(base)) for network in networks]
-            moves = [
-                centred(network(start)) - origin
-                for network, origin in zip(networks, origins, strict=True)
-            ]
-        scales = [_scale(move) for move in moves]
-        # The model goes back all the way, its relatives not at all, each by its own measure.
+            objective = _Apart((self.depth, *self.relatives), base, start, (low, high))
+            return _solved(objective, start, self.passes, self.share, progress)
+
+
+class _Apart(Objective):
+    """Asks one network to answer as to the base, and others as to the start.
+
+    How far each has moved from its answer to the base counts by how far the start moves it.
+
+    Args:
+        networks: The one, then the others.
+        base: Bases, shape ``(B, *shape)``.
+        start: Starts, the same shape.
+        bounds: Smallest and largest value of each coordinate.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Callable[[Tensor], Tensor]],
+        base: Tensor,
+        start: Tensor,
+        bounds: tuple[Tensor, Tensor],
+    ) -> None:
+        origins = [centred(network(base)) for network in networks]
+        moves = [
+            centred(network(start)) - origin
+            for network, origin in zip(networks, origins, strict=True)
+        ]
+        units = [_scale(move).expand_as(move) for move in moves]
         moves[0] = torch.zeros_like(moves[0])
-        aim = torch.cat([move / scale for move, scale in zip(moves, scales, strict=True)], 1)
+        self._origin, self._unit = torch.cat(origins, 1), torch.cat(units, 1)
 
         def stacked(x: Tensor) -> Tensor:
-            answers = zip(networks, origins, scales, strict=True)
-            return torch.cat([(centred(one(x)) - at) / scale for one, at, scale in answers], 1)
+            return torch.cat([centred(network(x)) for network in networks], 1)
 
-        box = (low, high)
-        with full_precision():
-            return _solved(stacked, base, start, box, self.passes, self.share, progress, aim=aim)
+        super().__init__(stacked, base, bounds, aim=torch.cat(moves, 1) / self._unit)
+
+    def _relative(self, answers: Tensor, rows: Tensor | None) -> Tensor:
+        origin, unit = self._origin, self._unit
+        if rows is not None:
+            origin, unit = origin[rows], unit[rows]
+        return super()._relative((answers - origin) / unit, rows)
 
 
 class LinearProbes(ProbeKind):
@@ -205,22 +230,13 @@ def _scale(rows: Tensor) -> Tensor:
 
 
 def _solved(
-    network: Callable[[Tensor], Tensor],
-    base: Tensor,
-    start: Tensor,
-    box: tuple[Tensor, Tensor],
-    passes: int,
-    share: float,
-    progress: Progress,
-    aim: Tensor | None = None,
+    objective: Objective, start: Tensor, passes: int, share: float, progress: Progress
 ) -> Solution:
-    with torch.no_grad():
-        objective = Objective(network, base, box, aim=aim)
-        solution = projected_lbfgs(
-            objective,
-            objective.clip(start.to(base.dtype)),
-            tolerance=_TOLERANCE,
-            max_passes=passes,
-            progress=progress,
-        )
+    solution = projected_lbfgs(
+        objective,
+        objective.clip(start.to(objective.base.dtype)),
+        tolerance=_TOLERANCE,
+        max_passes=passes,
+        progress=progress,
+    )
     return replace(solution, passes=solution.passes * share)

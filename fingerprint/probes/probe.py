@@ -180,7 +180,8 @@ class Fingerprint:
         screened_against: Names (or digests) of the models the probes were screened against.
         redrawn: How many candidates the screening threw away.
         cost: Work spent: ``seconds`` and ``passes`` through the whole network, forward and
-            backward (old ones: ``passes_per_probe``).
+            backward, the latter also ``of the pilot`` and ``at`` each depth (old ones:
+            ``passes_per_probe``).
         linear_part: Matrix-free description of the first affine segment, for screening later
             models when the weights are gone; empty when it has no harmless space.
         warnings: One line each.

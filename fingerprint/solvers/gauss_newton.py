@@ -51,7 +51,7 @@ def gauss_newton(
         rows = active.nonzero().flatten()
         found, jacobian = objective.jacobian(point[rows], rows)
         passes += (jacobian.shape[1] + 1) * len(rows) / len(start)
-        direction = bounded_step(jacobian, found, *objective.room(point[rows]))
+        direction = bounded_step(jacobian, found, *objective.room(point[rows], rows))
         improved, trials = _line_search(objective, point, residual, rows, direction)
         passes += trials
         progress("solving", steps, _MAX_STEPS)
@@ -123,7 +123,7 @@ def _line_search(
         chosen = pending.nonzero().flatten()
         if len(chosen) == 0:
             break
-        trial = objective.clip(point[rows[chosen]] + length * direction[chosen])
+        trial = objective.clip(point[rows[chosen]] + length * direction[chosen], rows[chosen])
         reached = objective.residual(trial, rows[chosen])
         trials += len(chosen) / len(point)
         better = reached.norm(dim=1) < (1 - 1e-4 * length) * before[chosen]

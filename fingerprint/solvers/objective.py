@@ -75,13 +75,14 @@ class Objective:
         if bool((self.target.abs().amax(dim=1) <= least).any()):
             raise NoInformation("expected answers that tell classes apart, got equal values")
 
-    def clip(self, point: Tensor) -> Tensor:
-        """Projects inputs on the box."""
-        return torch.clamp(point, self.low, self.high)
+    def clip(self, point: Tensor, rows: Tensor | None = None) -> Tensor:
+        """Projects inputs on the box; ``rows`` says whose they are, all of them if omitted."""
+        return torch.clamp(point, *self._bounds(rows))
 
-    def room(self, point: Tensor) -> tuple[Tensor, Tensor]:
-        """How far each coordinate may fall and rise, two tensors of shape ``(B, n)``."""
-        return (point - self.low).flatten(1), (self.high - point).flatten(1)
+    def room(self, point: Tensor, rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """How far each coordinate may fall and rise, two tensors of shape ``(R, n)``."""
+        low, high = self._bounds(rows)
+        return (point - low).flatten(1), (high - point).flatten(1)
 
     def residual(self, point: Tensor, rows: Tensor | None = None) -> Tensor:
         """Relative residuals at inputs of shape ``(R, *shape)``; returns shape ``(R, m)``."""
@@ -108,6 +109,11 @@ class Objective:
             value = 0.5 * residual.square().sum(dim=1)
             (gradient,) = torch.autograd.grad(value.sum(), leaf)
         return value.detach(), gradient
+
+    def _bounds(self, rows: Tensor | None) -> tuple[Any, Any]:
+        if rows is None or not isinstance(self.low, Tensor):
+            return self.low, self.high
+        return self.low[rows], self.high[rows]
 
     def _relative(self, answers: Tensor, rows: Tensor | None) -> Tensor:
         target, scale = self.target, self.scale

@@ -16,14 +16,19 @@ directions by up to half the digits. Products with ``A`` itself put that right:
    with ``x = S a + V b`` it turns ``S a`` into ``S a + V b``;
 3. the singular values of ``A S``, exact to the last digits, decide which directions are null.
 
-This takes a quarter of the time of a QR and an SVD of the matrix, and never builds it.
+This takes a quarter of the time of a QR and an SVD of the matrix, and never builds it. Where the
+rank is full and one direction is wanted, one Cholesky factorisation does.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse.linalg import ArpackError, eigsh
+from scipy.sparse.linalg import LinearOperator as ScipyOperator
 from torch import Tensor
 
 from fingerprint.operators.base import LinearOperator
@@ -122,6 +127,10 @@ def smallest_singular(operator: LinearOperator, gram: Tensor, k: int) -> tuple[T
         Singular values in rising order, zero where they count as zero, shape ``(j,)``; and
         orthonormal directions, shape ``(n, j)``.
     """
+    if k == 1 and operator.n >= _WORTH_A_CERTIFICATE:
+        direction = _least_of_full_rank(operator, gram)
+        if direction is not None:
+            return _images(operator, direction).norm(dim=0), direction
     eigenvalues, vectors = torch.linalg.eigh(gram)
     largest = float(eigenvalues[-1].clamp(min=0))
     bound = _MARGIN * gram_cutoff(largest, operator.shape, operator.dtype)
@@ -137,6 +146,27 @@ def smallest_singular(operator: LinearOperator, gram: Tensor, k: int) -> tuple[T
     rest = small @ right[:kept].flip(0).T
     zeros = torch.zeros(undecided - kept, dtype=torch.float64, device=gram.device)
     return torch.cat([zeros, values[:kept].flip(0)]), torch.cat([null, rest], dim=1)
+
+
+def _least_of_full_rank(operator: LinearOperator, gram: Tensor) -> Tensor | None:
+    """Finds one direction of least response where every response is safely above zero.
+
+    Lanczos on the inverse of the Gram matrix, in a tenth of the time that all its eigenvectors
+    take. Of several directions it would miss those that respond alike.
+
+    Returns:
+        Shape ``(n, 1)``; None where the rank is not proven full, or the iteration gave up.
+    """
+    if not proves_full_rank(gram, operator.shape, operator.dtype):
+        return None
+    factor = cho_factor(gram.cpu().numpy())
+    inverse = ScipyOperator(gram.shape, lambda x: cho_solve(factor, x), dtype=np.float64)
+    start = np.random.default_rng(0).standard_normal(operator.n)
+    try:
+        direction = eigsh(inverse, k=1, which="LA", v0=start)[1]
+    except ArpackError:
+        return None
+    return torch.from_numpy(direction).to(gram.device)
 
 
 def _without_leak(

@@ -82,14 +82,14 @@ def assert_in_box(base: Tensor, solution: Solution, slack: float = 1e-15) -> Non
 
 
 class Spy:
-    """Remembers the extremes of everything a network is asked."""
+    """Counts what a network is asked, and remembers the extremes of it."""
 
     def __init__(self, network: Callable[[Tensor], Tensor]) -> None:
         self.network = network
-        self.lowest, self.highest, self.calls = float("inf"), float("-inf"), 0
+        self.lowest, self.highest, self.asked = float("inf"), float("-inf"), 0
 
     def __call__(self, x: Tensor) -> Tensor:
         self.lowest = min(self.lowest, float(x.detach().min()))
         self.highest = max(self.highest, float(x.detach().max()))
-        self.calls += 1
+        self.asked += len(x)
         return self.network(x)

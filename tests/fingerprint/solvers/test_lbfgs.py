@@ -83,10 +83,10 @@ def test_the_network_is_never_asked_outside_the_box() -> None:
     found = projected_lbfgs(
         Objective(spy, random(4, 12), BOX), corners(4), tolerance=1e-3, max_passes=60
     )
-    assert spy.calls > 5
+    assert spy.asked > 4 * 5
     assert spy.lowest >= 0.0
     assert spy.highest <= 1.0
-    assert spy.calls == found.passes + 1  # one more for the answers to the bases
+    assert spy.asked == 4 * (found.passes + 1)  # once more for the answers to the bases
 
 
 def test_two_probes_together_take_the_steps_each_takes_alone() -> None:
@@ -109,6 +109,32 @@ def test_a_probe_stops_at_the_same_point_whoever_else_is_in_the_batch() -> None:
             Objective(network, base[row], BOX), start[row], tolerance=1e-2, max_passes=150
         )
         torch.testing.assert_close(together.delta[k], alone.delta[0], atol=1e-9, rtol=0)
+
+
+def test_a_probe_that_has_arrived_is_asked_no_more() -> None:
+    network, base, start = small_network(), random(2, 12), corners(2)
+    start[1] = base[1] + 1e-9
+
+    def passes(row: slice) -> float:
+        objective = Objective(network, base[row], BOX)
+        return projected_lbfgs(objective, start[row], tolerance=1e-2, max_passes=150).passes
+
+    far, near = passes(slice(0, 1)), passes(slice(1, 2))
+    assert far > 5
+    assert near == 1
+    assert passes(slice(0, 2)) == (far + near) / 2
+
+
+def test_a_probe_stays_in_a_box_of_its_own() -> None:
+    """Also once the probe before it has arrived and left the batch."""
+    network, base, start = small_network(), random(2, 12), corners(2)
+    start[0] = base[0] + 1e-9
+    box = (base - 0.3, base + 0.3)
+    objective = Objective(network, base, box)
+    found = projected_lbfgs(objective, objective.clip(start), tolerance=1e-3, max_passes=150)
+    assert bool(found.converged.all())
+    assert float(found.delta.abs().max()) <= 0.3 + 1e-15
+    assert float(found.delta[1].abs().max()) > 0.25
 
 
 @pytest.mark.parametrize("passes", [2, 3, 5])

@@ -88,3 +88,19 @@ def test_what_is_too_large_to_decompose_is_refused() -> None:
 def test_impossible_numbers_of_directions_are_refused(k: int) -> None:
     with pytest.raises(UsageError, match="between 1 and 8"):
         least_harmful(Dense(random(9, 8)), k)
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_many_inputs_of_full_rank_have_numpys_values_too(k: int) -> None:
+    """These are found without all the eigenvectors."""
+    operator = Convolution(random(20, 2, 3, 3), (2, 17, 17), padding=1)
+    assert operator.n > 512
+    found = least_harmful(operator, k)
+    matrix = dense(operator)
+    spectrum = np.linalg.svd(matrix, compute_uv=False)
+    np.testing.assert_allclose(found.singular_values.numpy(), spectrum[::-1][:k], rtol=1e-10)
+    rows = found.directions.reshape(k, -1).numpy()
+    np.testing.assert_allclose(rows @ rows.T, np.eye(k), atol=1e-10)
+    np.testing.assert_allclose(
+        np.linalg.norm(matrix @ rows.T, axis=0), found.singular_values.numpy(), rtol=1e-10
+    )
