@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fingerprint.errors import IncompatibleModel
+from fingerprint.errors import IncompatibleModel, ends_by_signal
 from fingerprint.formats.file_bytes import FileFacts
 from fingerprint.network.outputs import as_rows
 from fingerprint.network.spec import InputSpec, OutputSpec
@@ -27,13 +27,12 @@ def run_module(module: nn.Module, x: Tensor) -> Any:
         x: Inputs as its first layer takes them.
 
     Raises:
-        IncompatibleModel: Its code exits without an error. Another exit stays one, such as that
-            of a signal.
+        IncompatibleModel: Its code exits. An end by a signal stays one.
     """
     try:
         return module(x)
     except SystemExit as error:
-        if error.code not in (None, 0):
+        if ends_by_signal(error):
             raise
         raise IncompatibleModel("its code ends the program instead of answering") from error
 

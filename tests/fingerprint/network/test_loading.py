@@ -394,7 +394,7 @@ def test_the_room_exports_its_public_names(exported: set[str]) -> None:
 class Exits(nn.Module):
     """A network whose code ends the program, at once or when it has answered a few times."""
 
-    def __init__(self, code: int | None, after: int) -> None:
+    def __init__(self, code: int | str | None, after: int) -> None:
         super().__init__()
         self.fc = nn.Linear(192, 3)
         self.code, self.left = code, after
@@ -408,9 +408,14 @@ class Exits(nn.Module):
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
-def test_a_network_that_exits_as_if_all_were_well_is_refused(after: int) -> None:
-    """An exit code of 0 would look like a verdict that passed."""
+@pytest.mark.parametrize("code", [None, 0, 1, 4, "a message"])
+def test_a_network_that_exits_is_refused(code: int | str | None, after: int) -> None:
+    """Its exit code would look like a verdict that passed, or a policy that failed."""
     with pytest.raises(IncompatibleModel, match="ends the program"):
-        load_model(Exits(None, after), input_size=(3, 8, 8))(torch.zeros(1, 3, 8, 8))
+        load_model(Exits(code, after), input_size=(3, 8, 8))(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_the_end_by_a_signal_is_one_within_a_network(after: int) -> None:
     with pytest.raises(SystemExit, match="143"):
         load_model(Exits(143, after), input_size=(3, 8, 8))(torch.zeros(1, 3, 8, 8))
