@@ -259,6 +259,14 @@ def test_a_live_module_is_copied_forced_to_evaluation_and_left_alone() -> None:
     assert (model.architecture, model.file) == ("live:Sequential", None)
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
+def test_a_live_scripted_module_is_loaded() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    scripted = torch.jit.script(module)
+    x = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(load_model(scripted, input_size=(3, 8, 8))(x), module(x))
+
+
 def test_wrappers_do_not_change_a_live_modules_digest() -> None:
     plain = load_model(small().eval(), input_size=(3, 32, 32))
     wrapped = load_model(nn.DataParallel(small()).eval(), input_size=(3, 32, 32))
