@@ -348,6 +348,24 @@ def test_a_wrong_input_size_is_an_error_before_any_probe(size: tuple[int, ...]) 
         load_model(small(), input_size=size)
 
 
+class Doubles(nn.Module):
+    """Answers a batch of more than a few inputs with too many rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(192, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(x.flatten(1))
+        return torch.cat([y, y]) if len(x) > 7 else y
+
+
+def test_answers_that_are_not_one_row_for_each_input_are_refused() -> None:
+    model = load_model(Doubles(), input_size=(3, 8, 8))
+    with pytest.raises(IncompatibleModel, match="expected 8 answers of 3 values, .* gave 16x3"):
+        model(torch.zeros(8, 3, 8, 8))
+
+
 def test_a_table_network_takes_float_inputs() -> None:
     model = load_model(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), bounds=(-3, 3))
     assert model.input == InputSpec(shape=(6,), kind="float", bounds=(-3.0, 3.0))
