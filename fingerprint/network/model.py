@@ -80,7 +80,14 @@ class Model:
             raise IncompatibleModel(
                 f"expected the network to return a tensor, got {type(answers).__name__}"
             )
-        return as_rows(answers)
+        rows = as_rows(answers)
+        if len(rows) != len(x) or rows.shape[1:] != (self.output.classes,):
+            raise IncompatibleModel(
+                f"expected {len(x)} answers of {self.output.classes} values, the network gave "
+                f"{'x'.join(map(str, rows.shape))}; its answers are to be of one size for any "
+                "number of inputs"
+            )
+        return rows
 
     def _run(self, x: Tensor) -> Any:
         """Runs the module; an error of its own code is one of the model, not of this program."""
