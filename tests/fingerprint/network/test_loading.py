@@ -362,7 +362,7 @@ class Doubles(nn.Module):
 
 def test_answers_that_are_not_one_row_for_each_input_are_refused() -> None:
     model = load_model(Doubles(), input_size=(3, 8, 8))
-    with pytest.raises(IncompatibleModel, match="expected 8 answers of 3 values, .* gave 16x3"):
+    with pytest.raises(IncompatibleModel, match=r"expected 8 answers of 3 values, .* gave 16x3"):
         model(torch.zeros(8, 3, 8, 8))
 
 
