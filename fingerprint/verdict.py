@@ -2,9 +2,9 @@
 
 A candidate is *same* when the answers equal the recorded ones and a test of descent rejects as
 well; *derived* when a test rejects after correction and its interval lies below the margin;
-*independent* when the interval of every kind of probe lies above the bound, and the answers would
-have shown it had the suspect been the source. All else is *inconclusive*: no evidence is never a
-match and never a pass.
+*independent* when the interval of every kind of probe lies above the bound, the answers would
+have shown it had the suspect been the source, and the panel does not speak against it. All else is
+*inconclusive*: no evidence is never a match and never a pass.
 
 α is the rate at which any candidate is claimed falsely: p-values are corrected over the kinds of
 probe of a candidate and then over all compatible candidates, whether they were asked or not.
@@ -390,6 +390,24 @@ class _Case:
         answered, probes = sparse.detail["answered"], sparse.detail["probes"]
         return f"{probes - answered} of {probes} answers are missing ({sparse.depth} probes)"
 
+    @property
+    def _alike(self) -> str:
+        """What the panel says against independence; empty if nothing.
+
+        Noise that an endpoint adds to each answer, the same each time, buries the small harm of
+        probes and turns alike; the large differences between the panel's inputs stay.
+        """
+        found = next((one for one in self.findings if one.test == Resemblance.name), None)
+        if found is None or found.statistic is None or found.margin is None:
+            return ""
+        if found.statistic <= found.margin.value:
+            return ""
+        return (
+            "its answers to the probes are those of an independent model, but it arranges the "
+            f"panel as the source does (resemblance {found.statistic:.3g}; an independent model "
+            f"stays below {found.margin.value:.2g}): is noise added to its answers?"
+        )
+
     def _decided(self) -> tuple[Verdict, str]:
         if self._missing:
             return "inconclusive", f"no evidence: {self._missing}"
@@ -441,8 +459,8 @@ class _Case:
                     "the answers are too coarse: even the source would show a harm ratio of "
                     f"{lowest.least:.2g}; ask for more decimals"
                 )
-            if self._unanswered:
-                return "inconclusive", self._unanswered
+            if self._unanswered or self._alike:
+                return "inconclusive", self._unanswered or self._alike
             return "independent", (
                 "perturbations solved for the source change its answers about as much as the "
                 f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"

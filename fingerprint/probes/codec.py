@@ -300,7 +300,9 @@ def _check_depths(fingerprint: Fingerprint) -> None:
     turns, panel = fingerprint.turns, len(fingerprint.panel_answers)
     most = len(turns_of(fingerprint.input.shape))
     if len(set(turns)) != len(turns) or not all(0 <= turn < most for turn in turns):
-        raise MalformedFile(f"probe set: expected turns below {most}, each once, got {clean(turns)}")
+        raise MalformedFile(
+            f"probe set: expected turns below {most}, each once, got {clean(turns)}"
+        )
     if bool(turns) != bool(fingerprint.depths) or (turns and not fingerprint.probes):
         raise MalformedFile("probe set: expected depths, turns and probes together")
     names = [depth.name for depth in fingerprint.depths]

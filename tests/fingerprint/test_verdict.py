@@ -130,6 +130,19 @@ def test_one_kind_is_enough_for_descent_and_all_that_speak_are_needed_for_indepe
     assert judged(*tests).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(0.39, "independent"), (0.41, "inconclusive"), (None, "independent")]
+)
+def test_nobody_is_independent_who_arranges_the_panel_as_the_source_does(
+    value: float | None, verdict: str
+) -> None:
+    """An endpoint may add noise to each answer, the same each time: probes are lost in it."""
+    panel = Finding(test="resemblance", statistic=value, p_value=0.5, margin=Margin(0.4, "default"))
+    candidate = judged(HIGH, panel)
+    assert candidate.verdict == verdict
+    assert ("is noise added" in candidate.reason) is (verdict == "inconclusive")
+
+
 @pytest.mark.parametrize(("answered", "verdict"), [(18, "independent"), (17, "inconclusive")])
 def test_nobody_is_independent_whose_answers_are_missing(answered: int, verdict: str) -> None:
     detail = {"answered": answered, "probes": 24}
