@@ -42,6 +42,8 @@ _LEAST_POWER = 0.5
 say that a suspect is not derived from it."""
 _LEAST_ANSWERED = 0.75
 """Share of each kind of probe that must have been answered for anybody to be independent."""
+_LEAST_OF_PANEL = 0.5
+"""Share of the panel that the source itself answers as recorded; another model next to nothing."""
 _NOTHING_KNOWN = Kinship()
 _NOTHING_MEASURED = Calibration()
 
@@ -400,12 +402,14 @@ class _Case:
         found = next((one for one in self.findings if one.test == Resemblance.name), None)
         if found is None or found.statistic is None or found.margin is None:
             return ""
-        if found.statistic <= found.margin.value:
+        # A margin is raised to accuse nobody falsely; to excuse somebody, it need not be.
+        stranger = float(found.detail.get("default_margin", found.margin.value))
+        if found.statistic <= min(stranger, found.margin.value):
             return ""
         return (
             "its answers to the probes are those of an independent model, but it arranges the "
             f"panel as the source does (resemblance {found.statistic:.3g}; an independent model "
-            f"stays below {found.margin.value:.2g}): is noise added to its answers?"
+            f"stays below {stranger:.2g}): is noise added to its answers?"
         )
 
     def _decided(self) -> tuple[Verdict, str]:
@@ -415,6 +419,11 @@ class _Case:
         equal = equality is not None and bool(equality.detail["equal"])
         rejecting = [test for test in self.tests if test.rejects(self.alpha)]
         if rejecting and equal and equality is not None and self.answer_kind != "labels":
+            if _replayed(equality):
+                return "inconclusive", (
+                    "its answers to the probes equal the recorded ones, those to the panel are "
+                    "another model's: are they replayed?"
+                )
             rounded = equality.detail["rounded_to"]
             within = f"within {equality.detail['tolerance']:.1g} of their size"
             if rounded is not None:
@@ -543,6 +552,12 @@ class _Case:
         if test.bounds and test.low >= test.margin.bound and powerful:
             return replace(finding, decides="independent")
         return finding
+
+
+def _replayed(equality: Finding) -> bool:
+    """Whether the panel's answers are those of another model."""
+    share = equality.detail.get("panel")
+    return share is not None and share < _LEAST_OF_PANEL
 
 
 def _mostly_answered(finding: Finding) -> bool:
