@@ -32,7 +32,10 @@ __all__ = [
     "UnknownArchitecture",
     "UnsafeFile",
     "UsageError",
+    "ends_by_signal",
 ]
+
+_SIGNALS = 128
 
 
 class FingerprintError(Exception):
@@ -85,3 +88,12 @@ class AmbiguousArchitecture(NoEvidence):
 
 class EnvironmentFailure(FingerprintError):
     """Something outside the input failed: permission, disk, registry, endpoint."""
+
+
+def ends_by_signal(error: SystemExit) -> bool:
+    """Whether the program ends by a signal, whose exit code is above 128, and not by itself.
+
+    A user's code may run inside this program. If that exits with a lower code, it would be taken
+    for this program's own: a verdict that passed, or a policy that failed.
+    """
+    return isinstance(error.code, int) and error.code > _SIGNALS

@@ -2,9 +2,9 @@
 
 A candidate is *same* when the answers equal the recorded ones and a test of descent rejects as
 well; *derived* when a test rejects after correction and its interval lies below the margin;
-*independent* when the interval of every kind of probe lies above the bound, and the answers would
-have shown it had the suspect been the source. All else is *inconclusive*: no evidence is never a
-match and never a pass.
+*independent* when the interval of every kind of probe lies above the bound, the answers would
+have shown it had the suspect been the source, and the panel does not speak against it. All else is
+*inconclusive*: no evidence is never a match and never a pass.
 
 α is the rate at which any candidate is claimed falsely: p-values are corrected over the kinds of
 probe of a candidate and then over all compatible candidates, whether they were asked or not.
@@ -42,6 +42,8 @@ _LEAST_POWER = 0.5
 say that a suspect is not derived from it."""
 _LEAST_ANSWERED = 0.75
 """Share of each kind of probe that must have been answered for anybody to be independent."""
+_LEAST_OF_PANEL = 0.5
+"""Share of the panel that the source itself answers as recorded; another model next to nothing."""
 _NOTHING_KNOWN = Kinship()
 _NOTHING_MEASURED = Calibration()
 
@@ -390,6 +392,26 @@ class _Case:
         answered, probes = sparse.detail["answered"], sparse.detail["probes"]
         return f"{probes - answered} of {probes} answers are missing ({sparse.depth} probes)"
 
+    @property
+    def _alike(self) -> str:
+        """What the panel says against independence; empty if nothing.
+
+        Noise that an endpoint adds to each answer, the same each time, buries the small harm of
+        probes and turns alike; the large differences between the panel's inputs stay.
+        """
+        found = next((one for one in self.findings if one.test == Resemblance.name), None)
+        if found is None or found.statistic is None or found.margin is None:
+            return ""
+        # A margin is raised to accuse nobody falsely; to excuse somebody, it need not be.
+        stranger = float(found.detail.get("default_margin", found.margin.value))
+        if found.statistic <= min(stranger, found.margin.value):
+            return ""
+        return (
+            "its answers to the probes are those of an independent model, but it arranges the "
+            f"panel as the source does (resemblance {found.statistic:.3g}; an independent model "
+            f"stays below {stranger:.2g}): is noise added to its answers?"
+        )
+
     def _decided(self) -> tuple[Verdict, str]:
         if self._missing:
             return "inconclusive", f"no evidence: {self._missing}"
@@ -397,6 +419,11 @@ class _Case:
         equal = equality is not None and bool(equality.detail["equal"])
         rejecting = [test for test in self.tests if test.rejects(self.alpha)]
         if rejecting and equal and equality is not None and self.answer_kind != "labels":
+            if _replayed(equality):
+                return "inconclusive", (
+                    "its answers to the probes equal the recorded ones, those to the panel are "
+                    "another model's: are they replayed?"
+                )
             rounded = equality.detail["rounded_to"]
             within = f"within {equality.detail['tolerance']:.1g} of their size"
             if rounded is not None:
@@ -441,8 +468,8 @@ class _Case:
                     "the answers are too coarse: even the source would show a harm ratio of "
                     f"{lowest.least:.2g}; ask for more decimals"
                 )
-            if self._unanswered:
-                return "inconclusive", self._unanswered
+            if self._unanswered or self._alike:
+                return "inconclusive", self._unanswered or self._alike
             return "independent", (
                 "perturbations solved for the source change its answers about as much as the "
                 f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
@@ -525,6 +552,12 @@ class _Case:
         if test.bounds and test.low >= test.margin.bound and powerful:
             return replace(finding, decides="independent")
         return finding
+
+
+def _replayed(equality: Finding) -> bool:
+    """Whether the panel's answers are those of another model."""
+    share = equality.detail.get("panel")
+    return share is not None and share < _LEAST_OF_PANEL
 
 
 def _mostly_answered(finding: Finding) -> bool:

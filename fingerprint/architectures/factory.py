@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from fingerprint.architectures.architecture import Architecture, key_difference
-from fingerprint.errors import UsageError
+from fingerprint.errors import UsageError, ends_by_signal
 from fingerprint.text import first_line
 
 __all__ = ["build_with_factory"]
@@ -70,14 +70,11 @@ def _working_directory_first() -> Iterator[None]:
 
 @contextmanager
 def _no_quiet_end(architecture: Architecture) -> Iterator[None]:
-    """Refuses code that ends the program as if all were well: nothing was answered yet.
-
-    An end with another code stays one, such as that of a signal.
-    """
+    """Refuses code that ends the program, see :func:`fingerprint.network.model.run_module`."""
     try:
         yield
     except SystemExit as error:
-        if error.code not in (None, 0):
+        if ends_by_signal(error):
             raise
         raise UsageError(
             f"arch: {architecture.text}: expected code that returns, got one that exits"

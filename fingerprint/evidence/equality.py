@@ -3,7 +3,8 @@
 They do within the tolerance that was measured at registration, or within the answers' own
 precision where they were rounded: then no answer tells more than that. Answers that hardly say
 more than a label, because they are coarse or saturated, are equal for many networks: they explain
-what was recorded, and prove no identity.
+what was recorded, and prove no identity. Nor do equal ones where the answers to the panel are
+another model's: whoever knows the probes can replay what was recorded.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ _COARSEST = 0.01
 """Step of rounded answers above which they say little more than a label does."""
 _LEAST_TELLING = 4
 """Recorded answers that must say more than their label for equal ones to prove anything."""
+_PANEL_NEAR = 0.1
+"""Relative difference up to which an answer to the panel is the recorded one: far more than devices
+make, and far less than lies between models."""
 
 
 class Equality:
@@ -68,6 +72,7 @@ class Equality:
                 telling = _telling(kept, kind, shown, answers.floor)
         close = deviation <= fingerprint.tolerance
         proves = telling >= _LEAST_TELLING and (rounding is None or rounding <= _COARSEST)
+        panel = None if alone else _panel_share(fingerprint, answers)
         agreement = (given.argmax(-1) == recorded.argmax(-1))[answered].mean()
         return (
             Finding(
@@ -78,6 +83,7 @@ class Equality:
                 detail={
                     "equal": (close or within) and proves,
                     "explained": close or within,
+                    "panel": panel,
                     "tolerance": fingerprint.tolerance,
                     "rounded_to": rounding,
                     "telling": telling,
@@ -135,12 +141,38 @@ def _deviation(
     given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, floor: float | None
 ) -> float:
     """Largest relative difference; for labels 0 where all agree, infinite otherwise."""
+    return float(_deviations(given, recorded, kind, floor).max())
+
+
+def _deviations(
+    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, floor: float | None
+) -> NDArray[np.float64]:
+    """Relative differences, shape ``(N,)``."""
     if kind == "labels":
-        return 0.0 if bool((given.argmax(-1) == recorded.argmax(-1)).all()) else float("inf")
+        return np.where(given.argmax(-1) == recorded.argmax(-1), 0.0, np.inf)
     if kind == "probabilities" and floor is None:
         floor = precision(given)
     difference = answer_distance(given, recorded, kind, floor=floor)
     size = answer_size(recorded, kind, floor=floor)
     explained = difference <= Precision(kind).float_distance(recorded)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.where(explained, 0.0, difference / size).max())
+        deviations: NDArray[np.float64] = np.where(explained, 0.0, difference / size)
+    return deviations
+
+
+def _panel_share(fingerprint: Fingerprint, answers: Answers) -> float | None:
+    """Share of the panel that got about the recorded answers; None where nothing can be told."""
+    recorded = fingerprint.panel_answers
+    if not len(recorded) or answers.kind == "labels":
+        return None
+    given = answers.of(fingerprint.panel)
+    there = np.isfinite(given).all(axis=-1)
+    if not there.any():
+        return None
+    told, kept, kind = _comparable(
+        given[there], recorded[there], answers.kind, fingerprint.output.kind
+    )
+    near = _deviations(told, kept, kind, answers.floor) <= _PANEL_NEAR
+    if kind == answers.kind:
+        near |= (abs(told - kept) <= 0.51 * answers.precision.step).all(axis=-1)
+    return float(near.mean())

@@ -302,6 +302,7 @@ class Resemblance:
             "classes": classes,
             "answer_kind": answers.kind,
             "linearity": source.linearity,
+            "default_margin": resemblance_margin(answers.kind, classes).value,
         }
         if known:
             detail["conformal_p"] = conformal_p(found.value, known)

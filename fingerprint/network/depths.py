@@ -112,8 +112,10 @@ class Depth:
         try:
             with _at(self.place, self.model.module, stop):
                 self.model(x)
-        except _Reached:
-            pass
+        except (_Reached, IncompatibleModel):
+            # Code that passes on whatever ends it passes on this end as an error of its own.
+            if not seen:
+                raise
         value = seen[0] if seen else None
         if not isinstance(value, Tensor) or value.shape[:1] != x.shape[:1]:
             raise NoInformation(

@@ -152,7 +152,8 @@ def _live(module: nn.Module, arch: str | None, key: str | None) -> _Network:
     if module.training:
         warnings.append("the module was in training mode; evaluation mode was forced on a copy")
     try:
-        module = copy.deepcopy(module)
+        with torch.no_grad():  # scripted modules copy by operations that would be recorded
+            module = copy.deepcopy(module)
     except Exception as error:
         # Hooks and handles may refuse to be copied, each with its own error.
         raise IncompatibleModel(
@@ -221,7 +222,8 @@ def _network(
 
 def _prepare(module: nn.Module, device: torch.device | str) -> nn.Module:
     module.eval()
-    module.requires_grad_(False)
+    for weights in module.parameters():  # scripted modules have no requires_grad_ of their own
+        weights.requires_grad_(False)
     try:
         place = torch.device(device)
         if place.type == "meta":

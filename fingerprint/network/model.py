@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fingerprint.errors import IncompatibleModel
+from fingerprint.errors import IncompatibleModel, ends_by_signal
 from fingerprint.formats.file_bytes import FileFacts
 from fingerprint.network.outputs import as_rows
 from fingerprint.network.spec import InputSpec, OutputSpec
@@ -27,13 +27,12 @@ def run_module(module: nn.Module, x: Tensor) -> Any:
         x: Inputs as its first layer takes them.
 
     Raises:
-        IncompatibleModel: Its code exits without an error. Another exit stays one, such as that
-            of a signal.
+        IncompatibleModel: Its code exits. An end by a signal stays one.
     """
     try:
         return module(x)
     except SystemExit as error:
-        if error.code not in (None, 0):
+        if ends_by_signal(error):
             raise
         raise IncompatibleModel("its code ends the program instead of answering") from error
 
@@ -81,7 +80,14 @@ class Model:
             raise IncompatibleModel(
                 f"expected the network to return a tensor, got {type(answers).__name__}"
             )
-        return as_rows(answers)
+        rows = as_rows(answers)
+        if len(rows) != len(x) or rows.shape[1:] != (self.output.classes,):
+            raise IncompatibleModel(
+                f"expected {len(x)} answers of {self.output.classes} values, the network gave "
+                f"{'x'.join(map(str, rows.shape))}; its answers are to be of one size for any "
+                "number of inputs"
+            )
+        return rows
 
     def _run(self, x: Tensor) -> Any:
         """Runs the module; an error of its own code is one of the model, not of this program."""

@@ -25,8 +25,10 @@ from safetensors.numpy import load, save
 from fingerprint.canonical import canonical
 from fingerprint.errors import FingerprintError, MalformedFile
 from fingerprint.network.spec import InputSpec, OutputSpec
+from fingerprint.probes.panel import PANEL
 from fingerprint.probes.probe import CURRENT, DepthFacts, Fingerprint, Probe, SpaceFacts
 from fingerprint.probes.turns import turns_of
+from fingerprint.text import clean
 
 __all__ = ["MAX_BLOB", "VERSION", "decode", "encode"]
 
@@ -34,6 +36,10 @@ MAGIC = b"NULLPRNT"
 VERSION = CURRENT
 MAX_BLOB = 2**30
 """Largest blob that is read (1 GiB)."""
+_MOST_PROBES = 1024
+"""Probes with turns that are read; counting their swaps takes time by the square."""
+_MOST_PANEL = 4 * PANEL
+"""Answers to a panel that are read; comparing them takes memory by the cube."""
 
 _LINEAR = "linear."
 _ROWS = {1: "per_probe", 2: "probes", 3: "probes"}
@@ -131,11 +137,13 @@ def decode(blob: bytes) -> Fingerprint:
     version, body = _parts(blob)
     try:
         fingerprint = _fingerprint(_metadata(body, version), load(body), version)
+        for ratio in fingerprint.surrogate_ratios:
+            float(0.0 if ratio is None else ratio)
     except FingerprintError as error:
         raise MalformedFile(f"probe set: {error}") from error
     except _DAMAGE as error:
         raise MalformedFile(
-            f"probe set: expected a fingerprint, got damaged data ({error})"
+            f"probe set: expected a fingerprint, got damaged data ({clean(error)})"
         ) from error
     _check(fingerprint)
     return fingerprint
@@ -228,14 +236,15 @@ def _depth(facts: Mapping[str, Any]) -> DepthFacts:
         contrast=float(facts["contrast"]),
     )
     if facts["speaks_for"] != depth.speaks_for or not 0 <= depth.share < math.inf:
-        raise MalformedFile(f"expected a depth, got {facts!r}")
+        raise MalformedFile(f"expected a depth, got {clean(facts)}")
     return depth
 
 
 def _probe_facts(row: Mapping[str, Any], kinds: tuple[str, ...]) -> dict[str, Any]:
     """Reads one probe's numbers; what else version 1 says of it is left out."""
     if row["kind"] not in kinds:
-        raise MalformedFile(f"expected a probe of kind {' or '.join(kinds)}, got {row['kind']!r}")
+        known, got = clean(" or ".join(kinds)), clean(row["kind"])
+        raise MalformedFile(f"expected a probe of kind {known}, got {got!r}")
     return {
         "kind": row["kind"],
         "base": int(row["base"]),
@@ -251,14 +260,7 @@ def _check(fingerprint: Fingerprint) -> None:
     shape, classes = fingerprint.input.shape, fingerprint.output.classes
     dtype = np.uint8 if fingerprint.input.kind == "pixels" else np.float32
     count, turns = len(fingerprint.bases), fingerprint.turns
-    most = len(turns_of(shape))
-    if len(set(turns)) != len(turns) or not all(0 <= turn < most for turn in turns):
-        raise MalformedFile(f"probe set: expected turns below {most}, each once, got {turns}")
-    if bool(turns) != bool(fingerprint.depths) or (turns and not fingerprint.probes):
-        raise MalformedFile("probe set: expected depths, turns and probes together")
-    names = [depth.name for depth in fingerprint.depths]
-    if len(set(names)) != len(names):
-        raise MalformedFile("probe set: expected depths of different names")
+    _check_depths(fingerprint)
     expected = [
         ("bases", fingerprint.bases, (count, *shape), dtype),
         ("base answers", fingerprint.base_answers, (count, classes), np.float32),
@@ -291,6 +293,31 @@ def _check(fingerprint: Fingerprint) -> None:
         raise MalformedFile(f"probe set: expected bases below {count} in every probe")
     if not (math.isfinite(fingerprint.tolerance) and fingerprint.tolerance >= 0):
         raise MalformedFile(f"probe set: expected a tolerance, got {fingerprint.tolerance}")
+
+
+def _check_depths(fingerprint: Fingerprint) -> None:
+    """Checks that depths, turns and probes belong together, and that the panel is no larger."""
+    turns, panel = fingerprint.turns, len(fingerprint.panel_answers)
+    most = len(turns_of(fingerprint.input.shape))
+    if len(set(turns)) != len(turns) or not all(0 <= turn < most for turn in turns):
+        raise MalformedFile(
+            f"probe set: expected turns below {most}, each once, got {clean(turns)}"
+        )
+    if bool(turns) != bool(fingerprint.depths) or (turns and not fingerprint.probes):
+        raise MalformedFile("probe set: expected depths, turns and probes together")
+    names = [depth.name for depth in fingerprint.depths]
+    if len(set(names)) != len(names):
+        raise MalformedFile("probe set: expected depths of different names")
+    if names and {probe.kind for probe in fingerprint.probes} != set(names):
+        raise MalformedFile("probe set: expected probes of every depth, got a depth without any")
+    if turns and len(fingerprint.probes) > _MOST_PROBES:
+        raise MalformedFile(
+            f"probe set: expected at most {_MOST_PROBES} probes, got {len(fingerprint.probes)}"
+        )
+    if panel > _MOST_PANEL:
+        raise MalformedFile(
+            f"probe set: expected answers to at most {_MOST_PANEL} inputs of the panel, got {panel}"
+        )
 
 
 def _check_room(fingerprint: Fingerprint) -> None:

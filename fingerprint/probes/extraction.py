@@ -410,12 +410,13 @@ def _drawn(plan: _Plan, keeper: Keeper, progress: Progress) -> _Drawn:
         ]
         fresh = _candidates(plan, keeper, again, found.given_up, progress)
         found = _better(found, places, fresh)
-    usable = sum(kept.usable for kept in found.kept)
-    if usable < len(found.kept) / 2:
+    if len(_useless(found)) == len(plan.kinds):
+        usable = sum(kept.usable for kept in found.kept)
         raise NoInformation(
             f"expected perturbations the network ignores, found {usable} of "
             f"{len(found.kept)} probes below harm ratio {_SOURCE_CEILING}; "
-            "it has too few inputs for its outputs, or its gradients are blocked"
+            "it has too few inputs for its outputs, or its gradients are blocked; "
+            "register it with --answers-only"
         )
     return found
 

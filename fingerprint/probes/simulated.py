@@ -67,8 +67,9 @@ def stranger(model: Model, seed: str) -> Model:
             if known is not None and torch.equal(weight, known) and weight.is_floating_point():
                 order = torch.randperm(weight.numel())
                 weight.data = weight.data.flatten()[order].reshape(weight.shape)
-    module = fresh.to(device).eval().requires_grad_(False)
-    return replace(model, module=module)
+    for weight in fresh.parameters():  # scripted modules have no requires_grad_ of their own
+        weight.requires_grad_(False)
+    return replace(model, module=fresh.to(device).eval())
 
 
 def _number(label: str) -> int:

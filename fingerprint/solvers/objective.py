@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fingerprint.errors import IncompatibleModel, NoInformation
 from fingerprint.precision import rounding
+from fingerprint.text import first_line
 
 __all__ = ["Box", "Objective", "centred", "differentiable"]
 
@@ -32,7 +33,8 @@ def differentiable(answers: Tensor) -> Tensor:
     if not answers.requires_grad:
         raise IncompatibleModel(
             "expected answers that can be differentiated by the input, got none: the network "
-            "rounds, indexes or detaches it; give the part of the network behind that"
+            "rounds, indexes or detaches it; give the part of the network behind that, or register "
+            "it with --answers-only"
         )
     return answers
 
@@ -96,8 +98,7 @@ class Objective:
             residual = self._relative(differentiable(self.network(leaf)), rows)
             count = residual.shape[1]
             slices = [
-                torch.autograd.grad(residual[:, k].sum(), leaf, retain_graph=k < count - 1)[0]
-                for k in range(count)
+                _gradient(residual[:, k].sum(), leaf, retained=k < count - 1) for k in range(count)
             ]
         return residual.detach(), torch.stack([part.flatten(1) for part in slices], dim=1)
 
@@ -107,7 +108,7 @@ class Objective:
         with torch.enable_grad():
             residual = self._relative(differentiable(self.network(leaf)), rows)
             value = 0.5 * residual.square().sum(dim=1)
-            (gradient,) = torch.autograd.grad(value.sum(), leaf)
+            gradient = _gradient(value.sum(), leaf)
         return value.detach(), gradient
 
     def _bounds(self, rows: Tensor | None) -> tuple[Any, Any]:
@@ -121,6 +122,24 @@ class Objective:
             target, scale = target[rows], scale[rows]
         relative: Tensor = (centred(answers) - target) / scale
         return relative
+
+
+def _gradient(value: Tensor, leaf: Tensor, *, retained: bool = False) -> Tensor:
+    """Goes back through the network, whose code may have its own idea of that way.
+
+    Raises:
+        IncompatibleModel: It fails, as re-entrant checkpoints do.
+    """
+    try:
+        (gradient,) = torch.autograd.grad(value, leaf, retain_graph=retained)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise IncompatibleModel(
+            "expected answers that can be differentiated by the input, the network's way back "
+            f"fails: {first_line(error)}; change that, or register it with --answers-only"
+        ) from error
+    return gradient
 
 
 def _norm(rows: Tensor) -> Tensor:

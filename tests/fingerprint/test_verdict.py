@@ -130,6 +130,38 @@ def test_one_kind_is_enough_for_descent_and_all_that_speak_are_needed_for_indepe
     assert judged(*tests).verdict == verdict
 
 
+@pytest.mark.parametrize(
+    ("value", "verdict"), [(0.39, "independent"), (0.41, "inconclusive"), (None, "independent")]
+)
+def test_nobody_is_independent_who_arranges_the_panel_as_the_source_does(
+    value: float | None, verdict: str
+) -> None:
+    """An endpoint may add noise to each answer, the same each time: probes are lost in it."""
+    panel = Finding(test="resemblance", statistic=value, p_value=0.5, margin=Margin(0.4, "default"))
+    candidate = judged(HIGH, panel)
+    assert candidate.verdict == verdict
+    assert ("is noise added" in candidate.reason) is (verdict == "inconclusive")
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.4, "inconclusive"), (0.5, "same")])
+def test_replayed_answers_match_nobody(share: float, verdict: str) -> None:
+    (equal,) = equality(0.0)
+    candidate = judged(LOW, replace(equal, detail={**equal.detail, "panel": share}), deviation=None)
+    assert candidate.verdict == verdict
+    assert ("replayed" in candidate.reason) is (verdict == "inconclusive")
+
+
+def test_a_margin_that_was_raised_excuses_nobody() -> None:
+    panel = Finding(
+        test="resemblance",
+        statistic=0.9,
+        p_value=0.5,
+        margin=Margin(1.0, "default"),
+        detail={"default_margin": 0.4},
+    )
+    assert judged(HIGH, panel).verdict == "inconclusive"
+
+
 @pytest.mark.parametrize(("answered", "verdict"), [(18, "independent"), (17, "inconclusive")])
 def test_nobody_is_independent_whose_answers_are_missing(answered: int, verdict: str) -> None:
     detail = {"answered": answered, "probes": 24}

@@ -97,11 +97,14 @@ def test_a_factory_that_does_not_work_is_a_usage_error(text: str, reason: str) -
         build(text)
 
 
-@pytest.mark.parametrize("line", ["sys.exit(0)", "sys.exit()", "def tiny():\n    sys.exit(0)"])
-def test_code_that_exits_as_if_all_were_well_is_a_usage_error(
+@pytest.mark.parametrize(
+    "line",
+    ["sys.exit(0)", "sys.exit()", "sys.exit(1)", "sys.exit('no')", "def tiny():\n    sys.exit(0)"],
+)
+def test_code_that_exits_is_a_usage_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
-    """An exit code of 0 would look like a verdict that passed."""
+    """Its exit code would look like a verdict that passed, or a policy that failed."""
     (tmp_path / "nets_that_exit.py").write_text(f"import sys\n{line}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "nets_that_exit", raising=False)

@@ -15,7 +15,7 @@ from fingerprint.evidence.finding import Finding
 from fingerprint.network.spec import AnswerKind, OutputSpec
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.questions import question_id
-from tests.support.fingerprints import make_fingerprint, make_model
+from tests.support.fingerprints import make_deep, make_fingerprint, make_model
 
 FINGERPRINT = make_fingerprint(make_model(3), probes=12)
 RECORDED = np.stack([probe.answer for probe in FINGERPRINT.probes])
@@ -148,3 +148,28 @@ def test_a_finding_is_read_as_it_was_written() -> None:
     (finding,) = measured(RECORDED)
     decided = replace(finding, decides="kin")
     assert Finding.from_dict(decided.to_dict()) == decided
+
+
+DEEP = make_deep(make_model(3), panel=8)
+
+
+@pytest.mark.parametrize(
+    ("replaced", "share"), [(0, 1.0), (4, 0.5), (8, 0.0)], ids=["none", "half", "all"]
+)
+@pytest.mark.parametrize("kind", ["logits", "probabilities"])
+def test_the_share_of_the_panel_that_got_the_recorded_answers_is_told(
+    replaced: int, share: float, kind: AnswerKind
+) -> None:
+    """Whoever knows the probes may replay what was recorded, and answer the rest otherwise."""
+    rows = np.concatenate([[probe.answer for probe in DEEP.probes], DEEP.panel_answers])
+    rows[-replaced or len(rows) :] *= -1
+    if kind == "probabilities":
+        rows = softmax(rows).round(3)
+    asked = np.concatenate([DEEP.harmless, DEEP.panel])
+    values = {
+        question_id(one): row.astype(np.float32) for one, row in zip(asked, rows, strict=True)
+    }
+    answers = Answers(output=OutputSpec(classes=5, kind=kind), values=values)
+    (finding,) = Equality().measure("ours", DEEP, answers, Calibration())
+    assert finding.detail["equal"]
+    assert finding.detail["panel"] == share

@@ -356,6 +356,24 @@ def test_a_networks_own_handlers_do_not_catch_the_end_of_a_pass() -> None:
     )
 
 
+class Translates(Catches):
+    """Passes on whatever ends it, the end of a pass as well, as an error of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        try:
+            answers: Tensor = self.net(x)
+        except BaseException as error:
+            raise ValueError("it broke") from error
+        return answers
+
+
+def test_an_end_that_a_network_takes_for_a_failure_is_one_all_the_same() -> None:
+    model, x = loaded(Translates()), images()
+    torch.testing.assert_close(
+        named(model, "features")(x), torch.tanh(model.module.net[1](x.flatten(1)))
+    )
+
+
 def test_gradients_reach_the_input_and_nothing_is_left_behind() -> None:
     model = loaded(residual()).to(dtype=torch.float64)
     before = torch.get_rng_state()

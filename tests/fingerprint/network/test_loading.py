@@ -259,6 +259,14 @@ def test_a_live_module_is_copied_forced_to_evaluation_and_left_alone() -> None:
     assert (model.architecture, model.file) == ("live:Sequential", None)
 
 
+@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
+def test_a_live_scripted_module_is_loaded() -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
+    scripted = torch.jit.script(module)
+    x = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(load_model(scripted, input_size=(3, 8, 8))(x), module(x))
+
+
 def test_wrappers_do_not_change_a_live_modules_digest() -> None:
     plain = load_model(small().eval(), input_size=(3, 32, 32))
     wrapped = load_model(nn.DataParallel(small()).eval(), input_size=(3, 32, 32))
@@ -340,6 +348,24 @@ def test_a_wrong_input_size_is_an_error_before_any_probe(size: tuple[int, ...]) 
         load_model(small(), input_size=size)
 
 
+class Doubles(nn.Module):
+    """Answers a batch of more than a few inputs with too many rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(192, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.fc(x.flatten(1))
+        return torch.cat([y, y]) if len(x) > 7 else y
+
+
+def test_answers_that_are_not_one_row_for_each_input_are_refused() -> None:
+    model = load_model(Doubles(), input_size=(3, 8, 8))
+    with pytest.raises(IncompatibleModel, match=r"expected 8 answers of 3 values, .* gave 16x3"):
+        model(torch.zeros(8, 3, 8, 8))
+
+
 def test_a_table_network_takes_float_inputs() -> None:
     model = load_model(nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), bounds=(-3, 3))
     assert model.input == InputSpec(shape=(6,), kind="float", bounds=(-3.0, 3.0))
@@ -394,7 +420,7 @@ def test_the_room_exports_its_public_names(exported: set[str]) -> None:
 class Exits(nn.Module):
     """A network whose code ends the program, at once or when it has answered a few times."""
 
-    def __init__(self, code: int | None, after: int) -> None:
+    def __init__(self, code: int | str | None, after: int) -> None:
         super().__init__()
         self.fc = nn.Linear(192, 3)
         self.code, self.left = code, after
@@ -408,9 +434,14 @@ class Exits(nn.Module):
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
-def test_a_network_that_exits_as_if_all_were_well_is_refused(after: int) -> None:
-    """An exit code of 0 would look like a verdict that passed."""
+@pytest.mark.parametrize("code", [None, 0, 1, 4, "a message"])
+def test_a_network_that_exits_is_refused(code: int | str | None, after: int) -> None:
+    """Its exit code would look like a verdict that passed, or a policy that failed."""
     with pytest.raises(IncompatibleModel, match="ends the program"):
-        load_model(Exits(None, after), input_size=(3, 8, 8))(torch.zeros(1, 3, 8, 8))
+        load_model(Exits(code, after), input_size=(3, 8, 8))(torch.zeros(1, 3, 8, 8))
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_the_end_by_a_signal_is_one_within_a_network(after: int) -> None:
     with pytest.raises(SystemExit, match="143"):
         load_model(Exits(143, after), input_size=(3, 8, 8))(torch.zeros(1, 3, 8, 8))

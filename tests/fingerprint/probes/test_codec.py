@@ -214,10 +214,16 @@ def beyond(fingerprint: Fingerprint) -> tuple[Any, ...]:
         lambda f: {"depths": (dataclasses.replace(f.depths[0], speaks_for="all"), *f.depths[1:])},
         lambda f: {"probes": ()},
         lambda f: {"probes": beyond(f)},
+        lambda f: {"probes": 100 * f.probes},
         lambda f: {"panel_answers": poisoned(f.panel_answers)},
         lambda f: {"panel_answers": f.panel_answers[:, 1:]},
         lambda f: {"panel_answers": f.panel_answers.astype(np.float64)},
         lambda f: {"bases": np.zeros_like(f.bases)},
+        lambda f: {"depths": (*f.depths, dataclasses.replace(f.depths[0], name="ghost"))},
+        lambda f: {"panel_answers": np.ones((385, f.output.classes), np.float32)},
+        lambda f: {"parameters": {"surrogates": 5}},
+        lambda f: {"parameters": {"surrogates": ["a"]}},
+        lambda f: {"parameters": {"surrogates": [[0.5]]}},
     ],
 )
 def test_depths_turns_and_panels_that_do_not_fit_are_refused(change: Any) -> None:
@@ -309,6 +315,16 @@ def test_no_hostile_value_in_the_document_raises_anything_else(
 )
 def test_another_document_is_refused(fingerprint: Fingerprint, text: str) -> None:
     assert refused(packed(fingerprint, text))
+
+
+def test_hostile_text_is_told_in_one_short_line(fingerprint: Fingerprint) -> None:
+    document = stored(fingerprint)
+    for row in document["probes"]:
+        row["kind"] = 100 * "\x1b[31m\n"
+    with pytest.raises(MalformedFile) as told:
+        decode(packed(fingerprint, json.dumps(document)))
+    assert str(told.value).isprintable()
+    assert len(str(told.value)) < 300
 
 
 def test_a_missing_key_is_refused(fingerprint: Fingerprint) -> None:

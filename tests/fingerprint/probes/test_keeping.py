@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from fingerprint.errors import EnvironmentFailure
 from fingerprint.probes.bases import dead_leaves
 from fingerprint.probes.keeping import Keeper
 from fingerprint.probes.probe import ProbeRequest
@@ -43,7 +45,7 @@ class Counting:
 
 
 def solved(request: ProbeRequest) -> Solved:
-    place = 10 * request.base + request.draw + 5 * (request.kind == "late")
+    place = 1 + 10 * request.base + request.draw + 5 * (request.kind == "late")
     image = (BASES[request.base] + place).astype(np.uint8)
     residual = {0: 1e-3, 1: math.inf, 2: math.nan}[request.base]
     return Solved(request, image, residual, request.base == 0, 2.5)
@@ -114,6 +116,9 @@ def test_without_a_folder_nothing_is_kept(tmp_path: Path) -> None:
     [
         {"seed": "other"},
         {"model": make_model(1)},
+        {"model": replace(MODEL, input=replace(MODEL.input, mean=(0.5,), std=(0.5,)))},
+        {"model": replace(MODEL, architecture="live:Other")},
+        {"model": replace(MODEL, pick="logits")},
         {"bases": BASES[:2]},
         {"bases": BASES + 1},
         {"decides": ("late",)},
@@ -161,13 +166,15 @@ HOSTILE = [
     json.dumps([["early", math.inf, 0, 0.1, True, 1.0]] * 3),
     json.dumps([["early", 0, 0, None, True, 1.0]] * 3),
     json.dumps([["early", 0, 0, 0.1, True, 1.0]] * 2),
+    json.dumps([["early", -1, 0, 0.1, True, 1.0]] * 3),
+    json.dumps([["early", 0, 0, 0.1, True, math.inf]] * 3),
 ]
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: text[:24])
 def test_rows_that_say_something_else_are_solved_again(tmp_path: Path, text: str) -> None:
     path = interrupted(tmp_path)
-    path.write_bytes(save({"harmless": BASES}, metadata={"solved": text}))
+    path.write_bytes(save({"harmless": BASES + 1}, metadata={"solved": text}))
     solver = Counting()
     run(keeper(tmp_path), solver)
     assert solver.asked == [*EARLY, *LATE]
@@ -181,3 +188,34 @@ def test_images_of_another_shape_or_type_are_solved_again(tmp_path: Path, images
     solver = Counting()
     run(keeper(tmp_path), solver)
     assert solver.asked == [*EARLY, *LATE]
+
+
+@pytest.mark.parametrize("far", [0, 49, 200])
+def test_images_that_cannot_be_turned_around_their_base_are_solved_again(
+    tmp_path: Path, far: int
+) -> None:
+    """Turned, they would leave the bounds; and what is stored of them could not be read again."""
+    path = interrupted(tmp_path)
+    rows = json.dumps([["early", base, 0, 0.1, True, 1.0] for base in range(3)])
+    images = BASES.copy()
+    images[1:] += 3
+    images[0, 0, 0, 0] = (BASES[0, 0, 0, 0].astype(int) + far) % 256
+    path.write_bytes(save({"harmless": images}, metadata={"solved": rows}))
+    solver = Counting()
+    run(keeper(tmp_path), solver)
+    assert solver.asked == [*EARLY, *LATE]
+
+
+def test_a_folder_that_cannot_be_made_is_an_environment_failure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFailure, match="file: "):
+        run(keeper(tmp_path / "file"), Counting())
+
+
+def test_what_cannot_be_removed_loses_nothing(tmp_path: Path) -> None:
+    path = interrupted(tmp_path)
+    kept = keeper(tmp_path)
+    path.unlink()
+    path.mkdir()
+    kept.forget()
+    assert path.is_dir()

@@ -9,7 +9,9 @@ import pytest
 import torch
 from scipy.optimize import minimize
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from fingerprint.errors import IncompatibleModel
 from fingerprint.solvers.lbfgs import projected_lbfgs
 from fingerprint.solvers.objective import Objective
 from tests.fingerprint.solvers.problems import (
@@ -171,3 +173,16 @@ def test_progress_is_told_after_each_pass() -> None:
         progress=lambda _, step, steps: seen.append((step, steps)),
     )
     assert seen == [(step, 9) for step in range(2, 10)]
+
+
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad")
+def test_a_network_whose_way_back_fails_is_refused_in_a_line() -> None:
+    network = small_network()
+
+    def checkpointed(x: Tensor) -> Tensor:
+        answers: Tensor = checkpoint(network, x, use_reentrant=True)
+        return answers
+
+    objective = Objective(checkpointed, random(2, 12), BOX)
+    with pytest.raises(IncompatibleModel, match=r"way back fails: .*--answers-only$"):
+        projected_lbfgs(objective, corners(2), tolerance=0.0, max_passes=4)
