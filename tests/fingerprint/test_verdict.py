@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from cli import policy
 from fingerprint.answers import Answers, Identity, ask
 from fingerprint.evidence.calibration import LEAST_MARGIN, Margin, margin_from
 from fingerprint.evidence.finding import Finding
+from fingerprint.evidence.nearer import Nearer
+from fingerprint.evidence.resemblance import Alignment
 from fingerprint.evidence.statistics import holm
 from fingerprint.kinship import Kinship
 from fingerprint.network.spec import OutputSpec
@@ -22,7 +25,7 @@ from fingerprint.suspects import ModelSuspect
 from fingerprint.verdict import judge, weigh
 from fingerprint.verification import Candidate, Verification
 from tests.support.extracted import fingerprint_of, model_of
-from tests.support.fingerprints import make_fingerprint, make_model
+from tests.support.fingerprints import make_deep, make_fingerprint, make_model
 
 ALPHA = 0.001
 MARGIN = Margin(0.7, "default")
@@ -443,6 +446,81 @@ def test_the_nearest_member_of_a_family_is_the_one_that_its_own_probes_name() ->
     )
     assert [one.name for one in found] == ["child", "base"]
     assert [one.relation for one in found] == ["descends", "shares_origin"]
+
+
+# Resemblance, where relatives were asked the panel too.
+
+ALIKE = Finding(
+    test="resemblance",
+    statistic=0.8,
+    interval=(0.7, 0.9),
+    p_value=1e-9,
+    least_p=1e-12,
+    margin=Margin(0.4, "default", bound=-1.0),
+    used=96,
+)
+
+
+def by_answers(low: float, high: float, *tests: Finding, asked: str = "base") -> Candidate:
+    """Judges a child that a relative is compared with on the panel: by how much it is nearer."""
+    found = weigh(
+        {"ours": [*tests, ALIKE], asked: [ALIKE]},
+        family=2,
+        alpha=ALPHA,
+        kinship=RELATED,
+        nearer=lambda *names: (
+            Alignment((low + high) / 2, low, high, 0.01, 96) if names == ("ours", asked) else None
+        ),
+    )
+    return next(one for one in found if one.name == "ours")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.01, 0.2, "derived"), (0.0, 0.2, "inconclusive"), (-0.3, -0.1, "inconclusive")],
+)
+def test_resemblance_claims_nobody_whose_relative_explains_the_answers_as_well(
+    low: float, high: float, verdict: str
+) -> None:
+    candidate = by_answers(low, high)
+    assert candidate.verdict == verdict
+    assert candidate.relation == ("shares_origin" if verdict == "derived" else None)
+    assert ("its relative base explains" in candidate.reason) == (verdict == "inconclusive")
+
+
+def test_whoever_is_no_relative_weakens_no_claim() -> None:
+    assert by_answers(-0.3, -0.1, asked="stranger").verdict == "derived"
+
+
+def test_being_nearer_on_the_panel_grants_nothing_to_a_model_with_probes() -> None:
+    clearly = by_answers(0.1, 0.3, FAMILY, NOT_OWN)
+    assert (clearly.verdict, "panel" in clearly.reason) == ("inconclusive", False)
+    farther = by_answers(-0.3, -0.1, FAMILY, NOT_OWN)
+    assert farther.verdict == "inconclusive"
+    assert "is nearer to base on the panel (by 0.2, interval 0.1 to 0.3)" in farther.reason
+    assert by_answers(-0.3, -0.1, FAMILY, OWN).verdict == "derived"
+
+
+def test_the_nearer_of_two_is_told_by_the_panel_that_both_were_asked() -> None:
+    parent, child = make_model(1, classes=9), make_model(2, classes=9)
+    linear = parent.module[1], child.module[1]  # type: ignore[index]
+    with torch.no_grad():
+        linear[1].weight.copy_(linear[0].weight + 0.1 * linear[1].weight)
+    fingerprints = {
+        name: replace(
+            make_deep(model, panel=96), probes=(), bases=make_deep(model).bases[:0], depths=()
+        )
+        for name, model in (("base", parent), ("ours", child))
+    }
+    answers = ask(ModelSuspect(parent), questions_for(fingerprints))
+    nearer = Nearer(fingerprints, answers)
+    forth, back = nearer("base", "ours"), nearer("ours", "base")
+    assert forth is not None
+    assert back is not None
+    assert forth.low > 0 > back.high
+    assert nearer("ours", "nobody") is None
+    elsewhere = {**fingerprints, "base": replace(fingerprints["base"], seed="ab" * 32)}
+    assert Nearer(elsewhere, answers)("ours", "base") is None
 
 
 # Many candidates.
