@@ -12,11 +12,11 @@ contradiction says what to do about it.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from registry.declaring import way_out
 from registry.pairs import RELATED
 
 if TYPE_CHECKING:
@@ -142,12 +142,15 @@ class Lineage:
         }
 
 
-def lineage_of(kinship: Kinship, pairs: Iterable[Pair]) -> Lineage:
+def lineage_of(
+    kinship: Kinship, pairs: Iterable[Pair], loaded: Mapping[str, str] | None = None
+) -> Lineage:
     """Builds the graph of all registered models.
 
     Args:
         kinship: What is declared of them, and their digests in the order of registration.
         pairs: Whatever was measured between them, kin or not.
+        loaded: By name, what ``fp register --again`` takes to load it.
     """
     nodes = _nodes(kinship)
     measured = _between(pairs, list(kinship.digests))
@@ -165,7 +168,7 @@ def lineage_of(kinship: Kinship, pairs: Iterable[Pair]) -> Lineage:
         nodes=nodes,
         edges=(*declared, *_copies(nodes), *links),
         contradictions=(
-            *_strangers(links, kinship),
+            *_strangers(links, kinship, loaded),
             *_estranged(declared, {(link.source, link.target) for link in links}, measured),
         ),
     )
@@ -247,7 +250,9 @@ def _link(ends: tuple[str, str], pairs: Sequence[Pair]) -> Edge:
     )
 
 
-def _strangers(links: Iterable[Edge], kinship: Kinship) -> Iterator[Contradiction]:
+def _strangers(
+    links: Iterable[Edge], kinship: Kinship, loaded: Mapping[str, str] | None
+) -> Iterator[Contradiction]:
     """Finds links between families of which nobody declared that they are one."""
     families = kinship.families()
     for link in links:
@@ -268,27 +273,8 @@ def _strangers(links: Iterable[Edge], kinship: Kinship) -> Iterator[Contradictio
             kind="from_scratch" if rootless else "undeclared",
             source=link.source,
             target=link.target,
-            reason=f"{reason}; {_way_out(ends, kinship)}",
+            reason=f"{reason}; {way_out(ends, kinship, loaded)}",
         )
-
-
-def _way_out(ends: tuple[str, str], kinship: Kinship) -> str:
-    """Says how to declare which of two models descends from the other, as far as it is open."""
-    stated = kinship.from_scratch | kinship.parents.keys()
-    reference = [name in kinship.references for name in ends]
-    commands = [
-        f"fp register FILE --name {shlex.quote(child)} --parent {shlex.quote(parent)}"
-        for child, parent, public in (
-            (ends[1], ends[0], reference[1] and not reference[0]),
-            (ends[0], ends[1], reference[0] and not reference[1]),
-        )
-        if child not in stated and not public
-    ]
-    if not commands:
-        return "remove the one whose origin is declared wrongly, and register it again"
-    wrong = [name for name in ends if kinship.has_no_parent(name)]
-    doubt = f"; or, if that is wrong, remove {wrong[0]!r} and register it again" if wrong else ""
-    return f"declare it: {' or '.join(commands)}{doubt}"
 
 
 def _estranged(
