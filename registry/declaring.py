@@ -48,11 +48,11 @@ def way_out(
     if not commands:
         return "remove the one whose origin is declared wrongly, and register it again"
     text = f"declare it: {' or '.join(commands)}"
-    if not (first or second):
-        text += "; or, if both come from a third model, declare that one as the parent of both"
     wrong = [name for name in ends if kinship.has_no_parent(name)]
     if wrong:
-        text += f"; or, if that is wrong, remove {wrong[0]!r} and register it again"
+        return f"{text}; or, if that is wrong, remove {wrong[0]!r} and register it again"
+    if not (first or second):
+        text += "; or, if both come from a third model, declare that one as the parent of both"
     return text
 
 

@@ -87,7 +87,8 @@ class Contradiction:
 
     Attributes:
         kind: ``from_scratch``: a model without a parent is linked to one that is declared no
-            descendant of it. ``undeclared``: two declared families are linked.
+            descendant of it. ``undeclared``: two families are linked, and nobody declared how; of
+            their links the strongest, where declaring the others named before does not join them.
             ``independent``: a declared child and its parent do not look related.
         source: One of the two models, as in the edge between them.
         target: The other one.
@@ -253,13 +254,21 @@ def _link(ends: tuple[str, str], pairs: Sequence[Pair]) -> Edge:
 def _strangers(
     links: Iterable[Edge], kinship: Kinship, loaded: Mapping[str, str] | None
 ) -> Iterator[Contradiction]:
-    """Finds links between families of which nobody declared that they are one."""
+    """Finds links between families of which nobody declared that they are one.
+
+    Once those that are named are declared, all that is linked is one family.
+    """
+    from scipy.cluster.hierarchy import DisjointSet
+
     families = kinship.families()
+    joined: DisjointSet = DisjointSet(set(families.values()))
     for link in links:
         ends = (link.source, link.target)
         if families[link.source] == families[link.target]:
             continue
         rootless = [name for name in ends if kinship.has_no_parent(name)]
+        if not joined.merge(families[link.source], families[link.target]) and not rootless:
+            continue
         said = "the answers of both" if link.mutual else "answers"
         reason = f"{said} say that {link.source!r} and {link.target!r} are related"
         if rootless:
@@ -292,7 +301,7 @@ def _estranged(
                 kind="independent",
                 source=parent,
                 target=child,
-                reason=f"{parent!r} is the declared parent of {child!r}, but answers say that "
-                "they are independent; if that was a mistake, remove the child and register it "
-                "again",
+                reason=f"{parent!r} is the declared parent of {child!r}, but they look "
+                "independent, as they also do after long training at a high rate; if it was "
+                "declared by mistake, remove the child and register it again",
             )

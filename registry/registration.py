@@ -59,8 +59,8 @@ class Options(TypedDict, total=False):
         from_scratch: The owner states that it was trained from scratch: it has no parent.
         reference: It is a public checkpoint, which explains and calibrates; nobody is accused of
             being one.
-        again: Renews the fingerprint of this registered model; only its parent, or that it has none,
-            may be stated beside it.
+        again: Renews the fingerprint of this registered model; only where it comes from may be
+            stated with it.
         images: Natural base images, shape ``(B, *input.shape)``; by default dead leaves.
         probes: How many probes to make.
         answers_only: Whether it is only asked the panel, and nothing is solved.

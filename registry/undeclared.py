@@ -130,13 +130,12 @@ def _signs(catalogue: Catalogue, result: Result, strangers: Mapping[str, ModelRo
 def _line(new: str, signs: Sequence[_Sign], kinship: Kinship, loaded: Mapping[str, str]) -> str:
     """Names the nearest member of a family, and how to declare it."""
     nearest, more = signs[0], len(signs) - 1
-    others = f", and so do {more} more of its family" if more else ""
-    held = [sign for sign in signs if sign.harm_ratio is not None]
-    margins = "".join(
-        f"; until then the margin of {sign.name!r} stays at {sign.harm_ratio:.2g} at most"
-        for sign in held[:1]
-    )
+    said = f"{nearest}; {more} more of its family too" if more else str(nearest)
+    held = next((sign for sign in signs if sign.harm_ratio is not None), None)
+    margin = ""
+    if held is not None:
+        margin = f"; until then the margin of {held.name!r} stays at {held.harm_ratio:.2g} at most"
     return (
-        f"{new!r} and {nearest.name!r} look related ({nearest}){others}, and nobody declared it; "
-        f"{way_out((nearest.name, new), kinship, loaded)}{margins}"
+        f"{new!r} and {nearest.name!r} look related ({said}) and are not declared kin; "
+        f"{way_out((nearest.name, new), kinship, loaded)}{margin}"
     )

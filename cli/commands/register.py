@@ -51,9 +51,9 @@ Again = Annotated[
     typer.Option(
         "--again",
         metavar="NAME",
-        help="Make the fingerprint of this registered model anew; --parent and --from-scratch state "
-        "where it comes from. FILE is needed only where it was moved; an architecture that is "
-        "code, only if --arch names it.",
+        help="Make the fingerprint of this registered model anew, and state with --parent or "
+        "--from-scratch where it comes from. FILE is needed only where it was moved; an "
+        "architecture that is code, only if --arch names it.",
         autocompletion=session.complete_name,
     ),
 ]
