@@ -51,6 +51,9 @@ def way_out(
     wrong = [name for name in ends if kinship.has_no_parent(name)]
     if wrong:
         return f"{text}; or, if that is wrong, remove {wrong[0]!r} and register it again"
+    known = next((kinship.parents[name] for name in ends if name in kinship.parents), None)
+    if known is not None:
+        return f"{text}; or, if both come from it, with --parent {shlex.quote(known)}"
     if not (first or second):
         text += "; or, if both come from a third model, declare that one as the parent of both"
     return text

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -15,7 +14,6 @@ from cli import policy
 from fingerprint.answers import Answers, Identity, ask
 from fingerprint.evidence.calibration import LEAST_MARGIN, Margin, margin_from
 from fingerprint.evidence.finding import Finding
-from fingerprint.evidence.nearer import Nearer
 from fingerprint.evidence.resemblance import Alignment
 from fingerprint.evidence.statistics import holm
 from fingerprint.kinship import Kinship
@@ -25,7 +23,7 @@ from fingerprint.suspects import ModelSuspect
 from fingerprint.verdict import judge, weigh
 from fingerprint.verification import Candidate, Verification
 from tests.support.extracted import fingerprint_of, model_of
-from tests.support.fingerprints import make_deep, make_fingerprint, make_model
+from tests.support.fingerprints import make_fingerprint, make_model
 
 ALPHA = 0.001
 MARGIN = Margin(0.7, "default")
@@ -499,28 +497,6 @@ def test_being_nearer_on_the_panel_grants_nothing_to_a_model_with_probes() -> No
     assert farther.verdict == "inconclusive"
     assert "is nearer to base on the panel (by 0.2, interval 0.1 to 0.3)" in farther.reason
     assert by_answers(-0.3, -0.1, FAMILY, OWN).verdict == "derived"
-
-
-def test_the_nearer_of_two_is_told_by_the_panel_that_both_were_asked() -> None:
-    parent, child = make_model(1, classes=9), make_model(2, classes=9)
-    linear = parent.module[1], child.module[1]  # type: ignore[index]
-    with torch.no_grad():
-        linear[1].weight.copy_(linear[0].weight + 0.1 * linear[1].weight)
-    fingerprints = {
-        name: replace(
-            make_deep(model, panel=96), probes=(), bases=make_deep(model).bases[:0], depths=()
-        )
-        for name, model in (("base", parent), ("ours", child))
-    }
-    answers = ask(ModelSuspect(parent), questions_for(fingerprints))
-    nearer = Nearer(fingerprints, answers)
-    forth, back = nearer("base", "ours"), nearer("ours", "base")
-    assert forth is not None
-    assert back is not None
-    assert forth.low > 0 > back.high
-    assert nearer("ours", "nobody") is None
-    elsewhere = {**fingerprints, "base": replace(fingerprints["base"], seed="ab" * 32)}
-    assert Nearer(elsewhere, answers)("ours", "base") is None
 
 
 # Many candidates.
