@@ -7,8 +7,13 @@ answers as well, and then they say nothing of this model alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fingerprint.evidence.resemblance import (
     Alignment,
@@ -21,9 +26,12 @@ from fingerprint.evidence.resemblance import (
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
+    from fingerprint.network.spec import OutputSpec
     from fingerprint.probes.probe import Fingerprint
 
 __all__ = ["Nearer", "clearly_alike"]
+
+_AT_ONCE = 256
 
 
 class Nearer:
@@ -68,23 +76,35 @@ def clearly_alike(
     found: dict[str, Alignment] = {}
     if not len(ours.panel_answers):
         return found
-    kind, panel = ours.output.kind, Panel.of(ours.panel_answers, ours.output.kind)
+    panel = Panel.of(ours.panel_answers, ours.output.kind)
     linearity = panel.linearity
-    for name, one in others:
-        if not _same_panel(ours, one):
-            continue
-        other = Panel.of(one.panel_answers, one.output.kind)
-        margin = resemblance_margin(
-            kind,
-            min(ours.output.classes, one.output.classes),
-            linearity=max(linearity, other.linearity),
-        ).value
-        # Most are strangers, and their value alone takes a fifth of the time of an interval.
-        ((_, value),) = rank(panel, {name: one.panel_answers}, one.output.kind)
-        measured = compare(panel, other) if value > margin else None
-        if measured is not None and measured.low > margin:
-            found[name] = measured
+    asked = (
+        (name, one.output, one.panel_answers) for name, one in others if _same_panel(ours, one)
+    )
+    while some := {name: (output, rows) for name, output, rows in islice(asked, _AT_ONCE)}:
+        for name, value in _ranked(panel, some):
+            output, rows = some[name]
+            margin = partial(
+                resemblance_margin, ours.output.kind, min(ours.output.classes, output.classes)
+            )
+            # Most are strangers, whose interval and whose own margin need not be known.
+            if not value > margin(linearity=linearity).value:
+                continue
+            other = Panel.of(rows, output.kind)
+            measured = compare(panel, other)
+            least = margin(linearity=max(linearity, other.linearity)).value
+            if measured is not None and measured.low > least:
+                found[name] = measured
     return found
+
+
+def _ranked(
+    panel: Panel, some: Mapping[str, tuple[OutputSpec, NDArray[np.float32]]]
+) -> Iterator[tuple[str, float]]:
+    """Returns how alike each of a few models is, whatever kind of answers they give."""
+    for kind in {output.kind for output, _ in some.values()}:
+        rows = {name: rows for name, (output, rows) in some.items() if output.kind == kind}
+        yield from rank(panel, rows, kind)
 
 
 def _same_panel(*asked: Fingerprint) -> bool:
