@@ -32,10 +32,15 @@ from fingerprint.distances import top_k
 from fingerprint.evidence.resemblance import Panel, compare, rank, resemblance_margin
 from fingerprint.lab import architectures, data, modifications, networks, training
 from fingerprint.network.spec import AnswerKind, InputSpec
-from fingerprint.probes.panel import KINDS, NEGATIVE, PANEL, panel_input, panel_kinds
+from fingerprint.probes.bases import dead_leaves
+from fingerprint.probes.panel import NEGATIVE, PANEL, panel_kinds, panel_label
+from fingerprint.solvers.noise import start_noise
 
 Answers = dict[str, NDArray[np.float32]]  # by kind of input, (pool, classes)
 ANSWER_KINDS: tuple[AnswerKind, ...] = ("logits", "probabilities", "top-k", "labels")
+KINDS = ("binary", "blocks", "uniform", "leaves")
+GRID = 8
+"""Blocks to the shorter side of an input: 4x4 pixels each at 32 pixels."""
 PAIRED = panel_kinds(4)
 MIXTURES = (*((kind,) for kind in KINDS), ("binary", "uniform"), ("binary", "blocks"))
 MIXTURES += (("binary", "uniform", "leaves"), KINDS, PAIRED)
@@ -172,23 +177,38 @@ class _Scaled(nn.Module):
 # Asking and comparing
 
 
+def inputs(spec: InputSpec, kind: str, count: int) -> NDArray[np.uint8]:
+    """Inputs of one kind: noise as the panel's, blocks an eighth of the shorter side, or bases."""
+    if kind == "leaves":
+        leaves: NDArray[np.uint8] = dead_leaves(spec, "benchmark", count)
+        return leaves
+    coarse, side = spec, 1
+    if kind == "blocks":
+        side = max(1, min(spec.shape[1:]) // GRID)
+        cells = (-(-size // side) for size in spec.shape[1:])
+        coarse = InputSpec(shape=(spec.shape[0], *cells))
+    start = "uniform" if kind == "uniform" else "binary"
+    labels = (panel_label(spec, "benchmark", place) for place in range(count))
+    drawn = np.stack([start_noise(coarse, start, label) for label in labels])
+    height, width = spec.shape[1:]
+    cut: NDArray[np.uint8] = drawn.repeat(side, axis=2).repeat(side, axis=3)[..., :height, :width]
+    return cut
+
+
 def ask(
     members: Iterable[Network], shape: tuple[int, ...], each: int = POOL
 ) -> dict[str, tuple[Network, Answers]]:
     """Answers of every network to a pool of every kind of input."""
     spec, asked = InputSpec(shape=shape), {}
-    pool = {
-        kind: np.stack([panel_input(spec, "benchmark", kind, place) for place in range(each)])
-        for kind in KINDS
-    }
+    pool = {kind: inputs(spec, kind, each) for kind in KINDS}
     pool.update({kind + NEGATIVE: 255 - pool[kind] for kind in ("binary", "uniform")})
     for member in members:
         module = member.module().eval()
         asked[member.name] = (
             member,
             {
-                kind: np.concatenate([_run(module, some) for some in np.array_split(inputs, 8)])
-                for kind, inputs in pool.items()
+                kind: np.concatenate([_run(module, some) for some in np.array_split(every, 8)])
+                for kind, every in pool.items()
             },
         )
     return asked

@@ -104,7 +104,13 @@ def _draw_models(axes: Any, found: Lineage, names: Mapping[str, str], *, size: f
 def _draw_edges(
     axes: Any, found: Lineage, places: Mapping[str, tuple[float, int]], rail: float
 ) -> None:
+    family = {node.name: node.family for node in found.nodes}
     wrong = {frozenset((one.source, one.target)) for one in found.contradictions}
+    wrong |= {
+        frozenset((edge.source, edge.target))
+        for edge in found.edges
+        if family[edge.source] != family[edge.target]
+    }
     arcs = [(places[e.source], places[e.target]) for e in found.edges if not e.directed]
     far = max((abs(one[1] - other[1]) for one, other in arcs), default=1)
     # A thin line leads from each name that has arcs to where they begin.
@@ -168,7 +174,7 @@ def _explain(figure: Any, height: float) -> None:
         Line2D([], [], color=_LINK, label="measured, both ways"),
         Line2D([], [], color=_LINK, linestyle="--", label="measured, one way"),
         Line2D([], [], color=_COPY, linestyle=":", label="same weights"),
-        Line2D([], [], color=_WRONG, label="contradicts what is declared"),
+        Line2D([], [], color=_WRONG, label="not declared, or contradicts it"),
         Line2D([], [], color=_MODEL, marker="o", linestyle="", label="from scratch"),
         Line2D([], [], color=_REFERENCE, marker="o", linestyle="", label="reference"),
     ]

@@ -1,4 +1,4 @@
-"""From a lineage to what people read: a tree, the measured links, and what contradicts what."""
+"""From a lineage to what people read: a tree, measured links, and what is to be settled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WAYS = {True: "both ways", False: "one way only", None: "one way, the other not
 
 
 def lineage(found: Lineage) -> RenderableType:
-    """Returns the declared trees, a row for each measured link, and the contradictions."""
+    """Returns the declared trees, a row for each measured link, and what is to be settled."""
     if not found.nodes:
         return Text("No models are registered; 'fp register FILE' adds one.")
     parts: list[RenderableType] = [_tree(found)]
@@ -26,11 +26,13 @@ def lineage(found: Lineage) -> RenderableType:
     if links:
         title = "Measured links; answers alone do not say which came first"
         parts += [Text(""), Text(title), _links(links[:_SHOWN]), *_more(len(links))]
-    if found.contradictions:
-        lines = [one.reason for one in found.contradictions]
-        parts += [Text(""), Text(f"Contradictions: {len(lines)}", style="bold")]
-        parts += [Text(f"- {clean(line, _LINE)}") for line in lines[:_SHOWN]]
-        parts += _more(len(lines))
+    undeclared = [one.reason for one in found.contradictions if one.kind == "undeclared"]
+    others = [one.reason for one in found.contradictions if one.kind != "undeclared"]
+    for title, lines in (("Alike, and not declared kin", undeclared), ("Contradictions", others)):
+        if lines:
+            parts += [Text(""), Text(f"{title}: {len(lines)}", style="bold")]
+            parts += [Text(f"- {clean(line, _LINE)}") for line in lines[:_SHOWN]]
+            parts += _more(len(lines))
     return Group(*parts)
 
 

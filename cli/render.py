@@ -7,6 +7,7 @@ rounded for reading; ``--json`` has them in full.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -33,6 +34,7 @@ __all__ = [
     "verdict",
     "verification",
     "verifications_table",
+    "when",
 ]
 
 _STYLES = {
@@ -63,6 +65,14 @@ def verdict(text: str) -> Text:
     return Text(clean(text), style=_STYLES.get(text, ""))
 
 
+def when(text: str) -> str:
+    """Returns a time in UTC as people write it, such as ``2026-01-31 12:00``."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M}"
+    except (OverflowError, ValueError):
+        return clean(text)
+
+
 def interval(value: float | None, ends: tuple[float, float] | None) -> str:
     """Returns an estimate with its confidence interval, such as ``0.33 [0.27, 0.41]``."""
     if ends is None:
@@ -75,10 +85,13 @@ def _share(value: float | None) -> str:
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
-    """Returns a table whose cells are shown as they are, long ones folded, never cut."""
+    """Returns a table whose cells are shown as they are, long ones folded, never cut.
+
+    Below a heading that ends with ``(UTC)`` are times, which stay on one line.
+    """
     grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in headings:
-        grid.add_column(heading, overflow="fold")
+        grid.add_column(heading, overflow="fold", no_wrap=heading.endswith("(UTC)"))
     for row in rows:
         grid.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
     return grid
@@ -191,7 +204,7 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
     """Returns one row for each registered model."""
     if not models:
         return Text("No models are registered; 'fp register FILE' adds one.")
-    headings = ("name", "architecture", "input", "answers", "probes", "parent", "registered")
+    headings = ("name", "architecture", "input", "answers", "probes", "parent", "registered (UTC)")
     columns: dict[str, list[str]] = {}
     if any(model.role == "reference" for model in models):
         columns["role"] = [model.role for model in models]
@@ -207,7 +220,7 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
             _answers(model.output),
             str(model.probes),
             _parent(model),
-            clean(model.registered, 19),
+            when(model.registered),
             *(column[index] for column in columns.values()),
         )
         for index, model in enumerate(models)
@@ -230,8 +243,8 @@ def model_facts(model: RegisteredModel) -> RenderableType:
         ("architecture", clean(model.architecture)),
         ("role", clean(model.role)),
         ("parent", _parent(model)),
-        ("registered", clean(model.registered)),
-        *((("renewed", clean(model.renewed)),) if model.renewed is not None else ()),
+        ("registered", f"{when(model.registered)} UTC"),
+        *((("renewed", f"{when(model.renewed)} UTC"),) if model.renewed is not None else ()),
         *((("to be renewed", clean(model.renew, 300)),) if model.renew else ()),
         ("file", clean(model.file_path, 500) if model.file_path is not None else _NONE),
         ("file sha256", clean(model.file_sha256) if model.file_sha256 is not None else _NONE),
@@ -254,11 +267,11 @@ def model_facts(model: RegisteredModel) -> RenderableType:
 
 def verifications_table(recorded: Sequence[RecordedVerification]) -> RenderableType:
     """Returns the verdicts a model took part in, newest first."""
-    headings = ("no.", "recorded", "suspect digest", "verdict", "best", "queries")
+    headings = ("no.", "recorded (UTC)", "suspect digest", "verdict", "best", "queries")
     rows = [
         (
             str(record.number),
-            clean(record.recorded, 19),
+            when(record.recorded),
             clean(record.suspect_digest or _NONE)[:_DIGEST],
             _recorded(record),
             clean(record.best) if record.best is not None else _NONE,

@@ -6,6 +6,9 @@ well; *derived* when a test rejects after correction and its interval lies below
 have shown it had the suspect been the source, and the panel does not speak against it. All else is
 *inconclusive*: no evidence is never a match and never a pass.
 
+Where relatives of a candidate were asked the panel too, resemblance alone claims it only if none of
+them explains the answers as well; and it never claims a candidate whose probes do not.
+
 α is the rate at which any candidate is claimed falsely: p-values are corrected over the kinds of
 probe of a candidate and then over all compatible candidates, whether they were asked or not.
 """
@@ -13,7 +16,7 @@ probe of a candidate and then over all compatible candidates, whether they were 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +25,8 @@ from fingerprint.evidence.calibration import LEAST_MARGIN, Calibration, Margin
 from fingerprint.evidence.equality import Equality
 from fingerprint.evidence.finding import Finding, Test
 from fingerprint.evidence.harm_ratio import HarmRatio
-from fingerprint.evidence.resemblance import Resemblance
+from fingerprint.evidence.nearer import Nearer
+from fingerprint.evidence.resemblance import Alignment, Resemblance
 from fingerprint.evidence.statistics import holm, holm_steps
 from fingerprint.kinship import Kinship
 from fingerprint.text import clean, listed
@@ -169,6 +173,7 @@ def judge(
             for name, fingerprint in fingerprints.items()
             if fingerprint.model_digest == answers.identity.model_digest
         ],
+        nearer=Nearer(fingerprints, answers),
     )
     verdict, reason, best = _overall(
         [candidate for candidate in ranked if candidate.name not in kinship.references],
@@ -197,6 +202,7 @@ def weigh(
     kinship: Kinship = _NOTHING_KNOWN,
     flags: Mapping[str, str] | None = None,
     identical: Collection[str] = (),
+    nearer: Callable[[str, str], Alignment | None] = lambda name, other: None,
 ) -> tuple[Candidate, ...]:
     """Turns findings into verdicts.
 
@@ -209,11 +215,15 @@ def weigh(
         kinship: What is declared of the models.
         flags: By candidate, how the suspect would have to be fed to resemble it.
         identical: Candidates whose weights the suspect declares to have.
+        nearer: By how much the suspect is nearer to one candidate than to another on the panel;
+            None where that is not known.
 
     Returns:
         The candidates, best first.
     """
     tested = _corrected(findings, family)
+    alike = _resemblances(findings)
+    relatives = {name: kinship.relatives(name) for name in findings}
     judged = [
         _Case(
             name=name,
@@ -225,9 +235,11 @@ def weigh(
             answer_kind=answer_kind,
             identical=name in identical,
             from_scratch=kinship.has_no_parent(name),
-            relatives=kinship.relatives(name),
+            relatives=relatives[name],
             flags=(flags or {}).get(name, ""),
             reference=name in kinship.references,
+            alike=tuple(one for one in alike if one in relatives[name]),
+            nearer=nearer,
         ).candidate()
         for name, found in findings.items()
     ]
@@ -260,6 +272,17 @@ def _reconciled(candidates: Sequence[Candidate], kinship: Kinship) -> list[Candi
             )
         )
     return judged
+
+
+def _resemblances(findings: Mapping[str, Sequence[Finding]]) -> list[str]:
+    """Returns the candidates that the panel says something of, those most alike first."""
+    found = [
+        (-one.statistic, name)
+        for name, every in findings.items()
+        for one in every
+        if one.test == Resemblance.name and one.statistic is not None
+    ]
+    return [name for _, name in sorted(found)]
 
 
 def _corrected(
@@ -323,6 +346,8 @@ class _Case:
         relatives: Its registered ancestors, and their other descendants.
         flags: How the suspect would have to be fed to resemble it; empty if not otherwise.
         reference: Whether it is a public model that nobody is accused of being.
+        alike: Its relatives that were asked the panel, those most like the suspect first.
+        nearer: By how much the suspect is nearer to one candidate than to another.
     """
 
     name: str
@@ -337,6 +362,8 @@ class _Case:
     relatives: frozenset[str]
     flags: str
     reference: bool
+    alike: tuple[str, ...]
+    nearer: Callable[[str, str], Alignment | None]
 
     def candidate(self) -> Candidate:
         """Decides, and says why in one sentence."""
@@ -444,6 +471,14 @@ class _Case:
             return "inconclusive", self._only_family(own)
         usable.sort(key=lambda test: not test.individual)
         if usable and usable[0].resembles:
+            rival, nearer = self._rival
+            if nearer is not None and nearer.low <= 0:
+                return "inconclusive", (
+                    f"it shares an origin with {clean(self.name)}, but its relative {clean(rival)} "
+                    "explains the panel's answers as well (the suspect is nearer to "
+                    f"{clean(self.name)} by {nearer.value:.2g}, interval {nearer.low:.2g} to "
+                    f"{nearer.high:.2g}), and no individual probes tell them apart"
+                )
             return "derived", (
                 "it arranges its answers to the panel as the source does (resemblance "
                 f"{usable[0].ratio:.3g}; an independent model stays below "
@@ -476,19 +511,30 @@ class _Case:
             )
         return "inconclusive", self._undecided(lowest)
 
+    @property
+    def _rival(self) -> tuple[str, Alignment | None]:
+        """The relative most like the suspect, and by how much the suspect is nearer to this one."""
+        found = ((name, self.nearer(self.name, name)) for name in self.alike)
+        return next((one for one in found if one[1] is not None), ("", None))
+
     def _only_family(self, own: Sequence[_Tested]) -> str:
         """Why kinship alone is no claim where relatives are registered."""
         who = listed(sorted(self.relatives), shown=3)
+        shared = f"it shares an origin with {clean(self.name)} and its relatives ({who})"
+        rival, nearer = self._rival
+        if nearer is not None and nearer.high < 0:
+            shared += (
+                f", and is nearer to {clean(rival)} on the panel (by {-nearer.value:.2g}, interval "
+                f"{-nearer.high:.2g} to {-nearer.low:.2g})"
+            )
         if not own:
             return (
-                f"it shares an origin with {clean(self.name)} and its relatives ({who}), and no "
-                "individual probes tell them apart; renew it: 'fp register --again "
+                f"{shared}; no individual probes tell them apart; renew it: 'fp register --again "
                 f"{clean(self.name)}'"
             )
         return (
-            f"it shares an origin with {clean(self.name)} and its relatives ({who}); the probes "
-            f"that speak for {clean(self.name)} alone do not show descent (ratio "
-            f"{own[0].ratio:.3g}, a sibling stays above {own[0].margin.value:.2g})"
+            f"{shared}; the probes that speak for {clean(self.name)} alone do not show descent "
+            f"(ratio {own[0].ratio:.3g}, a sibling stays above {own[0].margin.value:.2g})"
         )
 
     def _undecided(self, lowest: _Tested) -> str:

@@ -89,6 +89,10 @@ class Catalogue:
         """Returns the probes of models, by name."""
         return {peer.name: fingerprint for peer, fingerprint in self._probes(rows)}
 
+    def each_fingerprint(self, rows: Collection[ModelRow]) -> Iterator[tuple[str, Fingerprint]]:
+        """Yields the probes of models by name, one after another."""
+        return ((peer.name, fingerprint) for peer, fingerprint in self._probes(rows))
+
     def peers(self, rows: Collection[ModelRow]) -> dict[int, Peer]:
         """Returns models with their encoded probes, by number, ready to leave the registry."""
         return {peer.id: peer for peer, _ in self._probes(rows)}

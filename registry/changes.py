@@ -47,6 +47,7 @@ __all__ = [
     "add_pairs",
     "add_verification",
     "check_free",
+    "check_origin",
     "check_role",
     "commit",
     "forget",
@@ -123,6 +124,8 @@ def commit(session: Session, result: Result, *, seed: str) -> ModelRow:
     task, model = result.task, result.model
     if task.again is not None:
         row = row_named(session, task.again)
+        origin = parent_of(session, task.parent)
+        _declare(session, row, origin, from_scratch=task.from_scratch, seed=seed)
         renew(session, row, result, seed=seed)
         add_pairs(session, result.pairs, seed=seed)
         return row
@@ -161,20 +164,34 @@ def _name_again(session: Session, row: ModelRow, name: str, *, seed: str) -> Non
         ledger.append(session, "alias", payload, seed=seed, written=[alias])
 
 
-def _declare(
-    session: Session, row: ModelRow, parent: ModelRow | None, *, from_scratch: bool, seed: str
-) -> None:
-    """Adds to a model what its owner states of its origin, where nothing was stated before."""
+def check_origin(
+    session: Session, row: ModelRow, parent: ModelRow | None, *, from_scratch: bool
+) -> bool:
+    """Tells whether something new is stated of where a registered model comes from.
+
+    Raises:
+        AlreadyDeclared: It contradicts what was stated before, of the model or of a copy.
+    """
     parent_id = parent.id if parent is not None else None
     if (parent_id, from_scratch) in ((None, False), (row.parent_id, row.from_scratch)):
-        return
+        return False
     before = session.get(ModelRow, row.parent_id) if row.parent_id is not None else None
     if before is not None or row.from_scratch:
         raise AlreadyDeclared(row.name, _stated(before), _stated(parent))
     if parent is not None and _descends(session, parent, row):
         raise AlreadyDeclared(row.name, f"as an ancestor of {parent.name!r}", _stated(parent))
     _check_copies(session, row, parent, from_scratch=from_scratch)
-    row.parent_id, row.from_scratch = parent_id, from_scratch
+    return True
+
+
+def _declare(
+    session: Session, row: ModelRow, parent: ModelRow | None, *, from_scratch: bool, seed: str
+) -> None:
+    """Adds to a model what its owner states of its origin, where nothing was stated before."""
+    if not check_origin(session, row, parent, from_scratch=from_scratch):
+        return
+    row.parent_id = parent.id if parent is not None else None
+    row.from_scratch = from_scratch
     payload = {
         "name": row.name,
         "model_digest": row.digest,

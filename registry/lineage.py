@@ -12,11 +12,11 @@ contradiction says what to do about it.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from registry.declaring import way_out
 from registry.pairs import RELATED
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class Contradiction:
 
     Attributes:
         kind: ``from_scratch``: a model without a parent is linked to one that is declared no
-            descendant of it. ``undeclared``: two declared families are linked.
+            descendant of it. ``undeclared``: two families are linked, and nobody declared how; of
+            their links the strongest, where declaring the others named before does not join them.
             ``independent``: a declared child and its parent do not look related.
         source: One of the two models, as in the edge between them.
         target: The other one.
@@ -142,12 +143,15 @@ class Lineage:
         }
 
 
-def lineage_of(kinship: Kinship, pairs: Iterable[Pair]) -> Lineage:
+def lineage_of(
+    kinship: Kinship, pairs: Iterable[Pair], loaded: Mapping[str, str] | None = None
+) -> Lineage:
     """Builds the graph of all registered models.
 
     Args:
         kinship: What is declared of them, and their digests in the order of registration.
         pairs: Whatever was measured between them, kin or not.
+        loaded: By name, what ``fp register --again`` takes to load it.
     """
     nodes = _nodes(kinship)
     measured = _between(pairs, list(kinship.digests))
@@ -165,7 +169,7 @@ def lineage_of(kinship: Kinship, pairs: Iterable[Pair]) -> Lineage:
         nodes=nodes,
         edges=(*declared, *_copies(nodes), *links),
         contradictions=(
-            *_strangers(links, kinship),
+            *_strangers(links, kinship, loaded),
             *_estranged(declared, {(link.source, link.target) for link in links}, measured),
         ),
     )
@@ -247,14 +251,24 @@ def _link(ends: tuple[str, str], pairs: Sequence[Pair]) -> Edge:
     )
 
 
-def _strangers(links: Iterable[Edge], kinship: Kinship) -> Iterator[Contradiction]:
-    """Finds links between families of which nobody declared that they are one."""
+def _strangers(
+    links: Iterable[Edge], kinship: Kinship, loaded: Mapping[str, str] | None
+) -> Iterator[Contradiction]:
+    """Finds links between families of which nobody declared that they are one.
+
+    Once those that are named are declared, all that is linked is one family.
+    """
+    from scipy.cluster.hierarchy import DisjointSet
+
     families = kinship.families()
+    joined: DisjointSet = DisjointSet(set(families.values()))
     for link in links:
         ends = (link.source, link.target)
         if families[link.source] == families[link.target]:
             continue
         rootless = [name for name in ends if kinship.has_no_parent(name)]
+        if not joined.merge(families[link.source], families[link.target]) and not rootless:
+            continue
         said = "the answers of both" if link.mutual else "answers"
         reason = f"{said} say that {link.source!r} and {link.target!r} are related"
         if rootless:
@@ -268,27 +282,8 @@ def _strangers(links: Iterable[Edge], kinship: Kinship) -> Iterator[Contradictio
             kind="from_scratch" if rootless else "undeclared",
             source=link.source,
             target=link.target,
-            reason=f"{reason}; {_way_out(ends, kinship)}",
+            reason=f"{reason}; {way_out(ends, kinship, loaded)}",
         )
-
-
-def _way_out(ends: tuple[str, str], kinship: Kinship) -> str:
-    """Says how to declare which of two models descends from the other, as far as it is open."""
-    stated = kinship.from_scratch | kinship.parents.keys()
-    reference = [name in kinship.references for name in ends]
-    commands = [
-        f"fp register FILE --name {shlex.quote(child)} --parent {shlex.quote(parent)}"
-        for child, parent, public in (
-            (ends[1], ends[0], reference[1] and not reference[0]),
-            (ends[0], ends[1], reference[0] and not reference[1]),
-        )
-        if child not in stated and not public
-    ]
-    if not commands:
-        return "remove the one whose origin is declared wrongly, and register it again"
-    wrong = [name for name in ends if kinship.has_no_parent(name)]
-    doubt = f"; or, if that is wrong, remove {wrong[0]!r} and register it again" if wrong else ""
-    return f"declare it: {' or '.join(commands)}{doubt}"
 
 
 def _estranged(
@@ -306,7 +301,7 @@ def _estranged(
                 kind="independent",
                 source=parent,
                 target=child,
-                reason=f"{parent!r} is the declared parent of {child!r}, but answers say that "
-                "they are independent; if that was a mistake, remove the child and register it "
-                "again",
+                reason=f"{parent!r} is the declared parent of {child!r}, but they look "
+                "independent, as they also do after long training at a high rate; if it was "
+                "declared by mistake, remove the child and register it again",
             )

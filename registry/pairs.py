@@ -213,7 +213,7 @@ def related_warnings(pairs: Iterable[Pair]) -> tuple[str, ...]:
     )
     lines = [
         f"{pair.source!r} and {pair.other!r} look related (harm ratio {pair.harm_ratio:.2g}): "
-        f"declare kinship with --parent, or the margin of {pair.source!r} stays at "
+        f"declare kinship as 'fp lineage' says, or the margin of {pair.source!r} stays at "
         f"{pair.harm_ratio:.2g} at most"
         for pair in related[:_NAMED]
     ]

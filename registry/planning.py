@@ -85,15 +85,19 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
 
 
 def _planned_again(catalogue: Catalogue, task: Task, model: Model) -> Task:
-    """Returns the task of making a registered model's fingerprint anew.
+    """Returns the task of making a registered model's fingerprint anew, with what is declared now.
 
     It is screened against models that were registered before it, and is asked nothing: what it
     answered to the probes of others, it would answer again.
     """
     (row,) = catalogue.named([str(task.again)])
     check_same(row, model)
+    session = catalogue.books.session
+    parent = changes.parent_of(session, task.parent)
+    changes.check_origin(session, row, parent, from_scratch=task.from_scratch)
+    parent = catalogue.parent(row) if parent is None else parent
     twin = changes.same_model(
-        catalogue.books.session,
+        session,
         digest=row.digest,
         input=dict(row.input),
         load_options=dict(row.load_options),
@@ -106,6 +110,8 @@ def _planned_again(catalogue: Catalogue, task: Task, model: Model) -> Task:
             "another number of probes"
         )
     kinship = catalogue.kinship
+    if parent is not None:
+        kinship = replace(kinship, parents={**kinship.parents, row.name: parent.name})
     family = kinship.families()
     strangers = [
         other
@@ -116,7 +122,7 @@ def _planned_again(catalogue: Catalogue, task: Task, model: Model) -> Task:
     kin = _kin(catalogue, kinship, row.name, model)
     peers = catalogue.peers([*screen, *kin])
     return replace(
-        task_again(task, row, catalogue.parent(row)),
+        task_again(task, row, parent),
         screen=tuple(peers[one.id] for one in screen),
         relatives=tuple(peers[one.id] for one in kin),
     )

@@ -26,8 +26,7 @@ from fingerprint.errors import FingerprintError, InputRefused, UsageError
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.progress import Progress, silent
 from registry.engine import LARGEST_VALUE
-from registry.pairs import related_warnings
-from registry.values import Pair, RegisteredModel
+from registry.values import RegisteredModel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +59,8 @@ class Options(TypedDict, total=False):
         from_scratch: The owner states that it was trained from scratch: it has no parent.
         reference: It is a public checkpoint, which explains and calibrates; nobody is accused of
             being one.
-        again: Renews the fingerprint of this registered model, and states nothing new of it.
+        again: Renews the fingerprint of this registered model; only where it comes from may be
+            stated with it.
         images: Natural base images, shape ``(B, *input.shape)``; by default dead leaves.
         probes: How many probes to make.
         answers_only: Whether it is only asked the panel, and nothing is solved.
@@ -249,18 +249,13 @@ def run(
     for done, peer in enumerate(task.ask):
         progress("asking other models' probes", done, len(task.ask))
         asked.append(_measured(peer, model, None))
-    pairs = [
-        Pair(source=peer.name, other=task.name, ratios=one.ratios, verdict=one.verdict)
-        for peer, one in zip(task.ask, asked, strict=True)
-        if one.ratios
-    ]
     mended, _ = measure_missing(task.missing, code=code, device=str(model.device))
     return finished(
         task,
         model,
         fingerprint,
         pairs=(*asked, *mended),
-        warnings=(*warnings, *gone, *related_warnings(pairs)),
+        warnings=(*warnings, *gone),
     )
 
 

@@ -30,6 +30,7 @@ from fingerprint.progress import Progress, silent
 from registry import changes, pairs
 from registry.catalogue import Catalogue
 from registry.checking import damage
+from registry.declaring import loading
 from registry.engine import locate
 from registry.errors import RegistryCorrupt, RegistryReadOnly
 from registry.ledger import Books
@@ -51,6 +52,7 @@ from registry.tables import (
     SettingRow,
     VerificationRow,
 )
+from registry.undeclared import undeclared
 from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 from registry.verifying import grounds
 
@@ -183,7 +185,8 @@ class Registry:
         """
         with self._catalogue() as catalogue:
             wanted = None if name is None else catalogue.named([checked_name(name)])[0].name
-            found = lineage_of(catalogue.kinship, catalogue.measured())
+            loaded = {row.name: loading(row) for row in catalogue.rows}
+            found = lineage_of(catalogue.kinship, catalogue.measured(), loaded)
         return found if wanted is None else found.part(wanted)
 
     def verifications(self, name: str | None = None) -> list[RecordedVerification]:
@@ -261,12 +264,19 @@ class Registry:
         A model is the same when its weights, its inputs, the method its probes were made by and
         the seed are: committing it twice changes nothing, and under another name that becomes
         an alias. A parent, or that it has none, may be stated later by registering it again.
+        Relatives that nobody declared are named in its warnings, of all that are registered by
+        now.
 
         Raises:
             NameTaken: Another model has this name.
             UnknownParent: The parent is not registered.
             AlreadyDeclared: The same model is registered with another parent, or as a reference.
+            RegistryCorrupt: A model that it is compared with is not what was registered.
         """
+        if result.model is not None:
+            with self._catalogue() as catalogue:
+                lines = (*result.model.warnings, *undeclared(catalogue, result))
+            result = replace(result, model=replace(result.model, warnings=lines))
         with self._writing() as session:
             return self._value(session, changes.commit(session, result, seed=self.seed))
 

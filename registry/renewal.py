@@ -30,19 +30,21 @@ if TYPE_CHECKING:
 
 __all__ = ["check_alone", "check_same", "reason_to_renew", "renew", "task_again"]
 
-_STATEMENTS = ("name", "parent", "from_scratch", "reference")
+_STATEMENTS = ("name", "reference")
 
 
 def check_alone(wish: Mapping[str, Any]) -> None:
-    """Refuses to state something new of a model while its fingerprint is renewed.
+    """Refuses to name a model or to make it public while its fingerprint is renewed.
+
+    Where it comes from may be stated: its new probes are made against those relatives.
 
     Raises:
         UsageError: An option says what the model is, which is known.
     """
     if wish.get("again") is not None and any(wish.get(option) for option in _STATEMENTS):
         raise UsageError(
-            "again: expected nothing new of a model whose fingerprint is renewed; "
-            "register it once more to name it or to declare its origin, then renew it"
+            "again: expected no new name or role of a model whose fingerprint is renewed; "
+            "register it once more to state them, then renew it"
         )
 
 
@@ -72,13 +74,19 @@ def check_same(row: ModelRow, model: Model) -> None:
 
 
 def task_again(task: Task, row: ModelRow, parent: ModelRow | None) -> Task:
-    """Returns the task with all that is known of the model whose fingerprint is renewed."""
+    """Returns the task with all that is known of the model whose fingerprint is renewed.
+
+    Args:
+        task: The task.
+        row: The model.
+        parent: Its parent, as it was declared before or is now.
+    """
     role: Literal["model", "reference"] = "reference" if row.role == "reference" else "model"
     return replace(
         task,
         name=row.name,
         parent=parent.name if parent is not None else None,
-        from_scratch=row.from_scratch,
+        from_scratch=task.from_scratch or row.from_scratch,
         role=role,
         again=row.name,
     )

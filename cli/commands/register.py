@@ -51,8 +51,9 @@ Again = Annotated[
     typer.Option(
         "--again",
         metavar="NAME",
-        help="Make the fingerprint of this registered model anew. FILE is needed only where it was "
-        "moved; an architecture that is code, only if --arch names it.",
+        help="Make the fingerprint of this registered model anew, and state with --parent or "
+        "--from-scratch where it comes from. FILE is needed only where it was moved; an "
+        "architecture that is code, only if --arch names it.",
         autocompletion=session.complete_name,
     ),
 ]
@@ -103,8 +104,8 @@ def _check_again(
         return
     if stated:
         raise typer.BadParameter(
-            "expected --again without --name, --parent, --from-scratch and --reference; "
-            "register the model once more to state them, then renew it"
+            "expected --again without --name and --reference; register the model once more to "
+            "state them, then renew it"
         )
     given = [
         f"--{key.replace('_', '-')}"
@@ -147,7 +148,7 @@ def register(
     """Extract a model's fingerprint and keep it in the registry."""
     if from_scratch and parent is not None:
         raise typer.BadParameter("expected --parent or --from-scratch, got both; leave one out")
-    _check_again(again, model, how, stated=bool(name or parent or from_scratch or reference))
+    _check_again(again, model, how, stated=bool(name or reference))
     with session.open_registry(registry, writing=True) as opened:
         session.require(opened, [one for one in (parent, again) if one is not None])
         loaded = _loaded(opened, again, model, how)

@@ -100,7 +100,7 @@ def extract(
             found that it ignores.
         UsageError: A setting is out of range.
     """
-    return extract_with(
+    found = extract_with(
         ExtractionSettings(probes=probes, images=images),
         model,
         seed=seed,
@@ -109,6 +109,11 @@ def extract(
         relatives=relatives,
         progress=progress,
     )
+    kin = [
+        f"its probes act on {name!r} as on itself: if that is kin, leave it out of others"
+        for name in found.parameters.get("not_told_from", ())
+    ]
+    return replace(found, warnings=(*found.warnings, *kin))
 
 
 def extract_with(
@@ -517,7 +522,7 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
         input=model.input,
         output=model.output,
         seed=plan.seed,
-        parameters=_parameters(plan),
+        parameters={**_parameters(plan), "not_told_from": sorted(drawn.given_up)},
         start="uniform",
         bases=plan.bases,
         base_answers=run(model, plan.bases),
@@ -583,10 +588,6 @@ def _parameters(plan: _Plan) -> dict[str, Any]:
 
 def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:
     lines = [*plan.model.warnings, *plan.spaces.warnings]
-    lines += [
-        f"its probes act on {name!r} as on itself: declare kinship with --parent if it is kin"
-        for name in sorted(drawn.given_up)
-    ]
     lines += [
         f"no perturbation was found that it ignores at depth {name!r}: there are no such probes"
         for name in sorted(useless)

@@ -203,3 +203,23 @@ def test_recorded_verdicts_are_listed_newest_first() -> None:
         if " 8 " in text
         else text.index("8") < text.index("7")
     )
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_times_are_shown_as_people_write_them(width: int) -> None:
+    models = [
+        registered(name, role="reference", current=False, renew="its parent was registered later")
+        for name in ("ours", "a_finetune_with_a_long_name")
+    ]
+    console = Console(file=io.StringIO(), width=width)
+    console.print(render.models_table(models))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("2026-01-02 03:04") == 2
+    assert "more)" not in text
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_times_are_of_utc_and_what_is_none_is_shown_as_it_is() -> None:
+    assert render.when("2026-11-25T19:25:56.123456Z") == "2026-11-25 19:25"
+    assert render.when("2026-11-25T19:25:56+02:00") == "2026-11-25 17:25"
+    assert render.when("yesterday\x1b") == "yesterday\\x1b"

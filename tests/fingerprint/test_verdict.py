@@ -14,6 +14,7 @@ from cli import policy
 from fingerprint.answers import Answers, Identity, ask
 from fingerprint.evidence.calibration import LEAST_MARGIN, Margin, margin_from
 from fingerprint.evidence.finding import Finding
+from fingerprint.evidence.resemblance import Alignment
 from fingerprint.evidence.statistics import holm
 from fingerprint.kinship import Kinship
 from fingerprint.network.spec import OutputSpec
@@ -475,6 +476,59 @@ def test_the_nearest_member_of_a_family_is_the_one_that_its_own_probes_name() ->
     )
     assert [one.name for one in found] == ["child", "base"]
     assert [one.relation for one in found] == ["descends", "shares_origin"]
+
+
+# Resemblance, where relatives were asked the panel too.
+
+ALIKE = Finding(
+    test="resemblance",
+    statistic=0.8,
+    interval=(0.7, 0.9),
+    p_value=1e-9,
+    least_p=1e-12,
+    margin=Margin(0.4, "default", bound=-1.0),
+    used=96,
+)
+
+
+def by_answers(low: float, high: float, *tests: Finding, asked: str = "base") -> Candidate:
+    """Judges a child that a relative is compared with on the panel: by how much it is nearer."""
+    found = weigh(
+        {"ours": [*tests, ALIKE], asked: [ALIKE]},
+        family=2,
+        alpha=ALPHA,
+        kinship=RELATED,
+        nearer=lambda *names: (
+            Alignment((low + high) / 2, low, high, 0.01, 96) if names == ("ours", asked) else None
+        ),
+    )
+    return next(one for one in found if one.name == "ours")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.01, 0.2, "derived"), (0.0, 0.2, "inconclusive"), (-0.3, -0.1, "inconclusive")],
+)
+def test_resemblance_claims_nobody_whose_relative_explains_the_answers_as_well(
+    low: float, high: float, verdict: str
+) -> None:
+    candidate = by_answers(low, high)
+    assert candidate.verdict == verdict
+    assert candidate.relation == ("shares_origin" if verdict == "derived" else None)
+    assert ("its relative base explains" in candidate.reason) == (verdict == "inconclusive")
+
+
+def test_whoever_is_no_relative_weakens_no_claim() -> None:
+    assert by_answers(-0.3, -0.1, asked="stranger").verdict == "derived"
+
+
+def test_being_nearer_on_the_panel_grants_nothing_to_a_model_with_probes() -> None:
+    clearly = by_answers(0.1, 0.3, FAMILY, NOT_OWN)
+    assert (clearly.verdict, "panel" in clearly.reason) == ("inconclusive", False)
+    farther = by_answers(-0.3, -0.1, FAMILY, NOT_OWN)
+    assert farther.verdict == "inconclusive"
+    assert "is nearer to base on the panel (by 0.2, interval 0.1 to 0.3)" in farther.reason
+    assert by_answers(-0.3, -0.1, FAMILY, OWN).verdict == "derived"
 
 
 # Many candidates.

@@ -101,17 +101,18 @@ def test_a_link_between_families_is_to_be_declared_in_either_direction() -> None
     found = lineage_of(kinship("a", "my b"), [pair("a", "my b", 0.3, "derived")])
     assert kinds(found) == [("undeclared", "a", "my b")]
     (one,) = found.contradictions
-    assert "declare it: fp register FILE --name 'my b' --parent a" in one.reason
-    assert "or fp register FILE --name a --parent 'my b'" in one.reason
+    assert "declare it: fp register --again 'my b' --parent a" in one.reason
+    assert "or fp register --again a --parent 'my b'" in one.reason
+    assert "if both come from a third model, declare that one as the parent of both" in one.reason
 
 
 def test_only_what_is_open_is_offered_for_declaring() -> None:
     link = [pair("a", "b", 0.3, "derived")]
     (one,) = lineage_of(kinship("a", "b", "p", parents={"a": "p"}), link).contradictions
-    assert "--name b --parent a" in one.reason
-    assert "--name a" not in one.reason
+    assert "--again b --parent a; or, if both come from it, with --parent p" in one.reason
+    assert "--again a" not in one.reason
     (one,) = lineage_of(kinship("a", "b", references=frozenset({"a"})), link).contradictions
-    assert "--name a" not in one.reason
+    assert one.reason.endswith("declare it: fp register --again b --parent a")
     settled = kinship("a", "b", from_scratch=frozenset({"a", "b"}))
     (one,) = lineage_of(settled, link).contradictions
     assert "remove the one whose origin is declared wrongly" in one.reason
@@ -123,7 +124,31 @@ def test_a_model_from_scratch_is_not_linked_to_strangers() -> None:
     found = lineage_of(known, pairs)
     assert kinds(found) == [("from_scratch", "a", "b")]
     assert "'a' is stated from scratch" in found.contradictions[0].reason
-    assert "--name b --parent a; or, if that is wrong, remove 'a'" in found.contradictions[0].reason
+    assert (
+        "--again b --parent a; or, if that is wrong, remove 'a'" in found.contradictions[0].reason
+    )
+
+
+def test_of_links_to_a_family_the_strongest_is_to_be_declared() -> None:
+    known = kinship("p", "a", "new", "far", parents={"a": "p"})
+    pairs = [
+        pair("p", "new", 0.3, "derived"),
+        pair("a", "new", 0.2, "derived"),
+        pair("new", "far", 0.4, "derived"),
+        pair("p", "far", 0.5, "derived"),
+    ]
+    found = lineage_of(known, pairs)
+    assert len(edges(found, "measured")) == 4
+    assert kinds(found) == [("undeclared", "a", "new"), ("undeclared", "new", "far")]
+    rootless = lineage_of(kinship("p", "a", "new", "far", from_scratch=frozenset({"p"})), pairs)
+    assert ("from_scratch", "p", "far") in kinds(rootless)
+
+
+def test_the_command_loads_the_model_as_it_was_registered(registry: Registry) -> None:
+    put(registry, "a", 0)
+    put(registry, "b", 1, asked={"a": 0.3}, verdict="derived")
+    (one,) = registry.lineage().contradictions
+    assert "fp register --again b --arch live:Sequential --parent a" in one.reason
 
 
 def test_links_inside_a_family_contradict_nothing() -> None:

@@ -30,9 +30,11 @@ def source(seed: int = 0, name: str = "source") -> Model:
     return make_model(seed, path=f"/models/{name}.safetensors")
 
 
-def made_again(registry: Registry, name: str, model: Model, *, probes: int = 5) -> Result:
+def made_again(
+    registry: Registry, name: str, model: Model, *, probes: int = 5, **stated: Any
+) -> Result:
     """Plans a renewal, and takes another synthetic fingerprint for what came of it."""
-    task = registry.plan(model, again=name)
+    task = registry.plan(model, again=name, **stated)
     made = make_fingerprint(model, seed=registry.seed, probes=probes)
     digests = tuple(peer.model.model_digest for peer in task.relatives)
     fingerprint = replace(made, relatives=digests)
@@ -117,6 +119,21 @@ def test_a_renewed_model_keeps_all_but_its_probes(family: Registry) -> None:
     family.check()
 
 
+def test_where_a_model_comes_from_may_be_stated_with_its_new_probes(family: Registry) -> None:
+    result = made_again(family, "other", source(2, "other"), parent="source")
+    assert [peer.name for peer in result.task.relatives] == ["source", "derived"]
+    assert result.task.screen == ()
+    after = family.commit(result)
+    assert (after.parent, after.probes, after.renew) == ("source", 5, "")
+    with family._books() as books:
+        actions = [entry.action for entry in books.entries[-2:]]
+    assert actions == ["declare", "renew"]
+    assert family.commit(result) == after
+    rootless = family.commit(made_again(family, "source", source(), from_scratch=True))
+    assert rootless.from_scratch
+    family.check()
+
+
 def test_renewing_twice_is_possible_and_committing_twice_changes_nothing(family: Registry) -> None:
     result = made_again(family, "source", source())
     first, head = family.commit(result), family.head()
@@ -191,9 +208,13 @@ def test_another_model_and_another_statement_are_refused(family: Registry) -> No
             family.plan(model, again="source")
         assert difference.split()[-1] in str(refused.value)
         assert "\n" not in str(refused.value)
-    for option in ({"name": "x"}, {"parent": "other"}, {"from_scratch": True}, {"reference": True}):
-        with pytest.raises(UsageError, match="nothing new"):
+    for option in ({"name": "x"}, {"reference": True}):
+        with pytest.raises(UsageError, match="no new name or role"):
             family.plan(source(), again="source", **option)
+    with pytest.raises(AlreadyDeclared, match="an ancestor of 'derived'"):
+        family.plan(source(), again="source", parent="derived")
+    with pytest.raises(AlreadyDeclared, match="with the parent 'source'"):
+        family.plan(source(1, "derived"), again="derived", from_scratch=True)
     with pytest.raises(UnknownModel):
         family.plan(source(), again="sourc")
 

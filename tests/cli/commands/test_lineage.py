@@ -54,9 +54,21 @@ def test_children_stand_below_their_parents(fp: Any, lined: Any) -> None:
 def test_links_and_contradictions_follow_the_tree(fp: Any, lined: Any) -> None:
     rows = [line.split() for line in fp("lineage").stdout.splitlines()]
     assert ["child", "stranger", "derived", "0.31", "both", "ways"] in rows
-    assert ["Contradictions:", "1"] in rows
+    assert ["Alike,", "and", "not", "declared", "kin:", "1"] in rows
+    assert not any("Contradictions:" in row for row in rows)
     text = " ".join(word for row in rows for word in row)
-    assert "declare it: fp register FILE --name stranger --parent child" in text
+    assert "declare it: fp register --again stranger --parent child" in text
+
+
+def test_what_answers_deny_stands_apart_from_what_nobody_declared(fp: Any, script: Any) -> None:
+    ratio = {"test": "harm_ratio", "depth": "l", "answer_kind": "logits", "ratio": 0.95}
+    script.lineage = lineage_of(
+        Kinship(parents={"child": "root"}, digests={"root": "0", "child": "1"}),
+        [Pair(source="root", other="child", ratios=(ratio,), verdict="independent")],
+    )
+    text = fp("lineage").stdout
+    assert "Contradictions: 1" in text
+    assert "Alike" not in text
 
 
 def test_json_is_the_graph(fp: Any, lined: Any) -> None:

@@ -213,7 +213,8 @@ def test_what_was_solved_before_an_interruption_is_not_solved_again(
 
 def test_a_copy_among_the_others_is_reported_as_undeclared_kin() -> None:
     fingerprint = extract(model_of("mlp"), seed=SEED, others={"twin": model_of("mlp")})
-    assert any("'twin'" in line and "--parent" in line for line in fingerprint.warnings)
+    assert fingerprint.parameters["not_told_from"] == ["twin"]
+    assert any("'twin'" in line and "leave it out" in line for line in fingerprint.warnings)
     assert fingerprint.redrawn == 0, "redrawing does not help against a copy"
 
 

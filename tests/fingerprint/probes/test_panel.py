@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fingerprint.network.spec import InputSpec
-from fingerprint.probes.panel import KINDS, PANEL, panel_input, panel_inputs, panel_kinds
+from fingerprint.probes.panel import PANEL, panel_inputs, panel_kinds
 
 IMAGE = InputSpec(shape=(3, 20, 32))
 SPECS = [
@@ -31,14 +31,6 @@ def test_inputs_are_valid_and_no_two_alike(spec: InputSpec) -> None:
         assert inputs.max() <= np.float32(spec.bounds[1])
     if spec.size > 10:
         assert len({one.tobytes() for one in inputs}) == PANEL
-
-
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("spec", SPECS)
-def test_each_kind_fits_each_shape(spec: InputSpec, kind: str) -> None:
-    drawn = panel_input(spec, "seed", kind, 0)
-    assert drawn.shape == spec.shape
-    assert len(np.unique(drawn)) > 1
 
 
 def test_an_input_depends_on_seed_domain_and_place_only() -> None:
@@ -64,11 +56,6 @@ def test_each_input_is_followed_by_its_negative() -> None:
     np.testing.assert_allclose(floats[1::2] + floats[::2], 3.0, atol=1e-6)
 
 
-def test_blocks_are_an_eighth_of_the_shorter_side() -> None:
-    drawn = panel_input(InputSpec(shape=(3, 32, 48)), "seed", "blocks", 0)
-    assert np.array_equal(drawn, drawn[:, ::4, ::4].repeat(4, 1).repeat(4, 2))
-
-
-def test_leaves_are_the_same_everywhere() -> None:
-    drawn = panel_input(IMAGE, "seed", "leaves", 3)
-    assert hashlib.sha256(drawn.tobytes()).hexdigest()[:16] == "21c530500c42bbc7"
+def test_the_panel_is_the_same_everywhere() -> None:
+    digest = hashlib.sha256(panel_inputs(IMAGE, "seed").tobytes()).hexdigest()
+    assert digest.startswith("ae2e4342ddd8ae33"), "registered answers rest on these very bytes"

@@ -1,0 +1,141 @@
+"""Relatives of a new model that nobody declared, named with the command that declares them.
+
+Three things give them away: answers to the panel, which every model of a registry was asked; the
+harm ratio that others' probes have on the new model; and its own probes, where others could not be
+kept from ignoring them too. Only a few others take part in the last two, all in the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from registry.declaring import loading, way_out
+from registry.pairs import RELATED
+
+if TYPE_CHECKING:
+    from fingerprint.evidence.resemblance import Alignment
+    from fingerprint.kinship import Kinship
+    from registry.catalogue import Catalogue
+    from registry.registration import Result, Task
+    from registry.tables import ModelRow
+
+__all__ = ["undeclared"]
+
+_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sign:
+    """What shows that a registered model is kin of the new one.
+
+    Attributes:
+        name: Its name.
+        alike: How alike they answer the panel; None if they do not.
+        harm_ratio: Of its probes on the new model; None if they do not look related.
+        not_told: Whether the new model's probes act on it as on the new model.
+    """
+
+    name: str
+    alike: Alignment | None = None
+    harm_ratio: float | None = None
+    not_told: bool = False
+
+    @property
+    def place(self) -> tuple[float, float, str]:
+        """Sorts the nearest first."""
+        near = self.alike.value if self.alike is not None else -1.0
+        return (-near, 1.0 if self.harm_ratio is None else self.harm_ratio, self.name)
+
+    def __str__(self) -> str:
+        parts = []
+        if self.alike is not None:
+            ends = f"{self.alike.low:.2f} to {self.alike.high:.2f}"
+            parts.append(f"resemblance {self.alike.value:.2f}, interval {ends}")
+        if self.harm_ratio is not None:
+            parts.append(f"harm ratio {self.harm_ratio:.2g}")
+        if self.not_told:
+            parts.append("probes of one act on the other as well")
+        return "; ".join(parts)
+
+
+def undeclared(catalogue: Catalogue, result: Result) -> tuple[str, ...]:
+    """Names whoever is kin of a model that is about to be committed, a line for each family.
+
+    Args:
+        catalogue: The registered models.
+        result: What came of registering it.
+    """
+    if result.model is None:
+        return ()
+    kinship = _with(catalogue.kinship, result.task)
+    families = kinship.families()
+    strangers = {
+        row.name: row
+        for row in catalogue.of_domain(result.model.domain)
+        if families[row.name] != families[result.task.name]
+    }
+    kin: dict[int, list[_Sign]] = {}
+    for sign in sorted(_signs(catalogue, result, strangers), key=lambda one: one.place):
+        kin.setdefault(families[sign.name], []).append(sign)
+    loaded = {name: loading(row) for name, row in strangers.items()}
+    loaded[result.task.name] = loading(result.model)
+    lines = [_line(result.task.name, signs, kinship, loaded) for signs in kin.values()]
+    more = len(lines) - _NAMED
+    rest = [f"{more} more families look related to {result.task.name!r}"] if more > 0 else []
+    return (*lines[:_NAMED], *rest)
+
+
+def _with(kinship: Kinship, task: Task) -> Kinship:
+    """Adds what is declared of the new model, which the registry does not know yet."""
+    parents, name = dict(kinship.parents), task.name
+    if task.parent is not None:
+        parents[name] = task.parent
+    return replace(
+        kinship,
+        parents=parents,
+        digests={**kinship.digests, name: task.model_digest},
+        from_scratch=kinship.from_scratch | ({name} if task.from_scratch else set()),
+        references=kinship.references | ({name} if task.role == "reference" else set()),
+    )
+
+
+def _signs(catalogue: Catalogue, result: Result, strangers: Mapping[str, ModelRow]) -> list[_Sign]:
+    """Returns what shows of whom that it is kin."""
+    from fingerprint.evidence.nearer import clearly_alike
+    from fingerprint.probes.codec import decode
+
+    ours = decode(result.blob)
+    alike = clearly_alike(ours, catalogue.each_fingerprint(strangers.values()))
+    not_told = set(ours.parameters.get("not_told_from", ()))
+    names = {row.id: name for name, row in strangers.items()}
+    ratios = {
+        names[pair.source]: [float(one["ratio"]) for one in pair.ratios]
+        for pair in result.pairs
+        if pair.other is None and pair.source in names and pair.verdict in RELATED
+    }
+    return [
+        _Sign(
+            name=name,
+            alike=alike.get(name),
+            harm_ratio=min(ratios[name]) if ratios.get(name) else None,
+            not_told=name in not_told,
+        )
+        for name in strangers
+        if name in alike or ratios.get(name) or name in not_told
+    ]
+
+
+def _line(new: str, signs: Sequence[_Sign], kinship: Kinship, loaded: Mapping[str, str]) -> str:
+    """Names the nearest member of a family, and how to declare it."""
+    nearest, more = signs[0], len(signs) - 1
+    said = f"{nearest}; {more} more of its family too" if more else str(nearest)
+    held = next((sign for sign in signs if sign.harm_ratio is not None), None)
+    margin = ""
+    if held is not None:
+        margin = f"; until then the margin of {held.name!r} stays at {held.harm_ratio:.2g} at most"
+    return (
+        f"{new!r} and {nearest.name!r} look related ({said}) and are not declared kin; "
+        f"{way_out((nearest.name, new), kinship, loaded)}{margin}"
+    )

@@ -1,0 +1,77 @@
+"""Who arranges the panel like whom, of registered models that were all asked it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.answers import ask
+from fingerprint.evidence.nearer import Nearer, clearly_alike
+from fingerprint.network.spec import OutputSpec
+from fingerprint.probes.probe import Fingerprint
+from fingerprint.questions import questions_for
+from fingerprint.suspects import ModelSuspect
+from tests.support.fingerprints import make_deep, make_model
+
+
+def answering(rows: NDArray[np.float64]) -> Fingerprint:
+    """A model that gave these answers to the panel."""
+    return replace(
+        make_deep(make_model(1, classes=rows.shape[1]), panel=96),
+        panel_answers=rows.astype(np.float32),
+        output=OutputSpec(classes=rows.shape[1]),
+    )
+
+
+def noise(seed: int, classes: int = 9) -> NDArray[np.float64]:
+    return np.random.default_rng(seed).normal(size=(96, classes))
+
+
+def test_the_nearer_of_two_is_told_by_the_panel_that_both_were_asked() -> None:
+    suspect = make_model(1, classes=9)
+    base = make_deep(suspect, panel=96)
+    child = answering(base.panel_answers + 0.3 * base.panel_answers.std() * noise(2))
+    named = {"base": base, "child": child}
+    nearer = Nearer(named, ask(ModelSuspect(suspect), questions_for(named)))
+    forth, back = nearer("base", "child"), nearer("child", "base")
+    assert forth is not None
+    assert back is not None
+    assert forth.low > 0 > back.high
+    assert nearer("child", "nobody") is None
+
+
+def test_models_of_other_panels_are_not_compared() -> None:
+    suspect = make_model(1, classes=9)
+    base = make_deep(suspect, panel=96)
+    for other in (
+        replace(base, seed="ab" * 32),
+        replace(base, panel_answers=base.panel_answers[:0]),
+    ):
+        named = {"base": base, "other": other}
+        answers = ask(ModelSuspect(suspect), questions_for(named))
+        assert Nearer(named, answers)("base", "other") is None
+        assert clearly_alike(base, [("other", other)]) == {}
+        assert clearly_alike(other, [("base", base)]) == {}
+
+
+def test_whoever_lies_above_the_margin_with_the_whole_interval_is_alike() -> None:
+    rows = noise(0)
+    found = clearly_alike(
+        answering(rows),
+        [
+            ("near", answering(rows + 0.3 * noise(1))),
+            ("fewer classes", answering(rows @ noise(2)[:9, :6] + 0.1 * noise(3, 6))),
+            ("stranger", answering(noise(4))),
+            ("nearly", answering(rows + 1.2 * noise(5))),
+        ],
+    )
+    assert set(found) == {"near", "fewer classes"}
+    assert all(one.low > 0.4 for one in found.values())
+
+
+def test_models_that_are_nearly_linear_are_not_called_alike() -> None:
+    ours = make_deep(make_model(1, classes=9), panel=96)
+    near = answering(ours.panel_answers + 0.1 * ours.panel_answers.std() * noise(1))
+    assert clearly_alike(ours, [("near", near)]) == {}

@@ -1,0 +1,147 @@
+"""Relatives that nobody declared: found whoever takes part, and named once with the way out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from registry import RegisteredModel, Registry, RegistryCorrupt, Result
+from registry.registration import Measured, finished
+from tests.registry.conftest import ratios, tamper
+from tests.support.fingerprints import make_fingerprint, make_model
+
+Rows = NDArray[np.float32]
+
+
+def rows(seed: int, *, like: Rows | None = None, classes: int = 5) -> Rows:
+    """Answers to a panel: random ones, or near to others."""
+    drawn = np.random.default_rng(seed).normal(size=(96, classes)).astype(np.float32)
+    return drawn if like is None else like + np.float32(0.2) * drawn
+
+
+BASE = rows(0)
+
+
+def result(
+    registry: Registry,
+    name: str,
+    answers: Rows,
+    *,
+    related: dict[str, float] | None = None,
+    not_told: tuple[str, ...] = (),
+    path: str | None = "/m/net.pt",
+    **options: Any,
+) -> Result:
+    """Plans a registration, and says what came of it: answers to the panel, and harm ratios."""
+    number = int(abs(float(answers[0, 0])) * 1e6)
+    model = make_model(number, path=path, classes=answers.shape[1])
+    task = registry.plan(model, name=name, **options)
+    made = make_fingerprint(model, seed=registry.seed)
+    fingerprint = replace(
+        made,
+        panel_answers=answers,
+        parameters={**made.parameters, "not_told_from": list(not_told)},
+    )
+    numbers = {peer.name: peer.id for peer in task.ask}
+    pairs = [
+        Measured(source=numbers[other], other=None, ratios=ratios(value), verdict="derived")
+        for other, value in (related or {}).items()
+    ]
+    return finished(task, model, fingerprint, pairs=pairs)
+
+
+def registered(registry: Registry, *arguments: Any, **options: Any) -> RegisteredModel:
+    return registry.commit(result(registry, *arguments, **options))
+
+
+def test_an_undeclared_public_parent_is_named_with_the_command(registry: Registry) -> None:
+    registered(registry, "public", BASE, reference=True)
+    registered(registry, "stranger", rows(1))
+    (line,) = registered(registry, "my tuned", rows(2, like=BASE)).warnings
+    assert line.startswith("'my tuned' and 'public' look related (resemblance 0.9")
+    assert line.endswith(
+        "declare it: fp register --again 'my tuned' --arch live:Sequential --parent public"
+    )
+
+
+def test_one_relative_gives_one_line_whatever_gives_it_away(registry: Registry) -> None:
+    registered(registry, "base", BASE)
+    (line,) = registered(
+        registry, "tuned", rows(2, like=BASE), related={"base": 0.12}, not_told=("base",)
+    ).warnings
+    assert "harm ratio 0.12; probes of one act on the other as well)" in line
+    assert "--again tuned --arch live:Sequential --parent base or fp register --again base" in line
+    assert line.endswith("; until then the margin of 'base' stays at 0.12 at most")
+
+
+def test_harm_ratios_alone_are_enough(registry: Registry) -> None:
+    registered(registry, "base", BASE)
+    (line,) = registered(registry, "tuned", rows(2), related={"base": 0.12}).warnings
+    assert "look related (harm ratio 0.12)" in line
+
+
+def test_of_a_family_the_nearest_is_named_and_the_others_counted(registry: Registry) -> None:
+    registered(registry, "base", BASE)
+    for seed, name in ((1, "near"), (2, "also")):
+        registered(registry, name, rows(seed, like=BASE), parent="base")
+    (line,) = registered(registry, "new", BASE * 1.5).warnings
+    assert line.startswith("'new' and 'base' look related (resemblance 1.00")
+    assert "; 2 more of its family too)" in line
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_declared_kin_are_not_named(registry: Registry, again: bool) -> None:
+    registered(registry, "base", BASE)
+    if again:
+        assert registered(registry, "tuned", rows(2, like=BASE)).warnings
+    options = {"again": "tuned"} if again else {}
+    name = None if again else "tuned"
+    found = registered(registry, name, rows(2, like=BASE), parent="base", **options)
+    assert (found.name, found.parent, found.warnings) == ("tuned", "base", ())
+
+
+def test_a_parent_that_comes_later_is_named_to_the_child(registry: Registry) -> None:
+    registered(registry, "tuned", rows(2, like=BASE), path=None)
+    (line,) = registered(registry, "public", BASE, reference=True).warnings
+    assert line.endswith("declare it: fp register --again tuned FILE --parent public")
+
+
+def test_strangers_other_panels_and_other_inputs_are_not_named(registry: Registry) -> None:
+    registered(registry, "stranger", rows(1))
+    registered(registry, "short", BASE[:40])
+    with Registry("sqlite://") as elsewhere:
+        registered(elsewhere, "theirs", BASE)
+        file = registry.path.with_name("theirs")  # type: ignore[union-attr]
+        elsewhere.export_model("theirs", file)
+    registry.import_model(file)
+    assert registered(registry, "new", rows(2, like=BASE)).warnings == ()
+
+
+def test_who_was_registered_meanwhile_is_compared_too(registry: Registry) -> None:
+    planned = result(registry, "tuned", rows(2, like=BASE))
+    registered(registry, "public", BASE, reference=True)
+    stored = registry.commit(planned)
+    assert len(stored.warnings) == 1
+    assert registry.commit(planned) == stored
+    registry.check()
+
+
+def test_after_a_few_families_the_rest_is_counted(registry: Registry) -> None:
+    for seed in range(1, 8):
+        registered(registry, f"m{seed}", rows(seed, like=BASE))
+    lines = registered(registry, "new", BASE).warnings
+    assert len(lines) == 6
+    assert lines[-1] == "2 more families look related to 'new'"
+
+
+def test_a_row_that_was_changed_stops_the_commit(registry: Registry, path: Path) -> None:
+    registered(registry, "base", BASE)
+    planned = result(registry, "tuned", rows(2, like=BASE))
+    tamper(path, "UPDATE probe_sets SET blob = x'00'")
+    with pytest.raises(RegistryCorrupt, match="probe_sets 1"):
+        registry.commit(planned)
