@@ -15,7 +15,7 @@ from benchmarks.many.factories import arch_of
 from fingerprint import load_model
 from registry import Registry
 
-__all__ = ["SIZES", "registrable", "registered_networks", "snapshot"]
+__all__ = ["SIZES", "registered_networks", "registrable", "snapshot"]
 
 SIZES = (25, 50, 100, 200)
 """Numbers of models at which a suspect is asked."""
