@@ -13,7 +13,7 @@ until then is kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,16 +178,15 @@ class Answers:
         return answers
 
 
-Narrowing = Callable[["Answers"], Collection[str]]
-"""Says by what was answered first which questions are worth asking as well."""
+Following = Callable[["Answers"], Questions]
+"""Says by what was answered what else is worth asking."""
 
 
 def ask(
     suspect: Suspect,
     questions: Questions,
     *,
-    first: Sequence[str] = (),
-    narrowing: Narrowing | None = None,
+    following: Following | None = None,
     progress: Progress = silent,
 ) -> Answers:
     """Asks a suspect everything, then once more what is to be repeated.
@@ -197,8 +196,8 @@ def ask(
     Args:
         suspect: Whom to ask.
         questions: Of the suspect's own input domain.
-        first: Ids to ask before all others.
-        narrowing: Called with the answers to those; returns the ids to go on with.
+        following: Called with the answers to those; what it returns is asked as well, but for
+            what was asked already.
         progress: Called after each batch; what it raises is raised.
 
     Returns:
@@ -218,19 +217,9 @@ def ask(
     suspect.prepare(questions)
     values: dict[str, NDArray[np.float32]] = {}
     repeats: dict[str, NDArray[np.float32]] = {}
-    total = len(questions.ids) + len(questions.repeated)
+    wanted: set[str] = set()
     failure = ""
-    begun = list(dict.fromkeys(first))
-    rest = [asked for asked in questions.ids if asked not in set(begun)]
-
-    def following() -> list[str]:
-        if narrowing is None:
-            return rest
-        known = Answers(output=suspect.output, values=dict(values))
-        wanted = set(narrowing(known))
-        return [asked for asked in rest if asked in wanted]
-
-    steps = _asking(suspect, questions, begun, following, values, repeats)
+    steps = _asking(suspect, questions, following, wanted, values, repeats)
     while True:
         try:
             done = next(steps, None)
@@ -241,10 +230,10 @@ def ask(
             break
         if done is None:
             break
-        progress("asking", done, total)
+        progress("asking", done, len(wanted) + len(questions.repeated))
     failure = suspect.failure or failure
     if failure:
-        failure = f"{len(values)} of {len(questions.ids)} questions were answered: {failure}"
+        failure = f"{len(values)} of {len(wanted)} questions were answered: {failure}"
     return Answers(
         output=suspect.output,
         values=values,
@@ -259,31 +248,45 @@ def ask(
 def _asking(
     suspect: Suspect,
     questions: Questions,
-    begun: Sequence[str],
-    following: Callable[[], Sequence[str]],
+    following: Following | None,
+    wanted: set[str],
     values: dict[str, NDArray[np.float32]],
     repeats: dict[str, NDArray[np.float32]],
 ) -> Iterator[int]:
     """Asks everything, fills in what is answered, and says after each batch how much was asked."""
     kind = suspect.output.kind
-    place = {asked: index for index, asked in enumerate(questions.ids)}
     done = 0
     # What follows is known only when the first are answered, so the second part is made late.
-    for second in (False, True):
-        order = following() if second else begun
-        for begin in range(0, len(order), suspect.batch):
-            ids = order[begin : begin + suspect.batch]
-            rows = suspect.answer(questions.inputs[[place[asked] for asked in ids]])
+    for part in _parts(suspect, questions, following, values):
+        fresh = [place for place, asked in enumerate(part.ids) if asked not in wanted]
+        wanted.update(part.ids)
+        for begin in range(0, len(fresh), suspect.batch):
+            places = fresh[begin : begin + suspect.batch]
+            rows = suspect.answer(part.inputs[places])
             there = answered(rows, kind)
             values.update(
-                (asked, row) for asked, row, known in zip(ids, rows, there, strict=True) if known
+                (part.ids[place], row)
+                for place, row, known in zip(places, rows, there, strict=True)
+                if known
             )
-            done += len(ids)
+            done += len(places)
             yield done
+    place = {asked: index for index, asked in enumerate(questions.ids)}
     for count, asked in enumerate(questions.repeated, start=done + 1):
         row = _or_nothing(suspect.answer(questions.inputs[[place[asked]]]), kind)
         repeats[asked] = np.concatenate([repeats.get(asked, row[:0]), row])
         yield count
+
+
+def _parts(
+    suspect: Suspect,
+    questions: Questions,
+    following: Following | None,
+    values: Mapping[str, NDArray[np.float32]],
+) -> Iterator[Questions]:
+    yield questions
+    if following is not None:
+        yield following(Answers(output=suspect.output, values=dict(values)))
 
 
 def _or_nothing(rows: NDArray[np.float32], kind: AnswerKind) -> NDArray[np.float32]:

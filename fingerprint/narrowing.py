@@ -10,11 +10,10 @@ like its source than a stranger does.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from fingerprint.evidence.resemblance import Panel, rank
-from fingerprint.questions import question_id
+from fingerprint.questions import Questions, panel_questions, questions_for
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
@@ -37,20 +36,14 @@ class Narrowing:
     Args:
         fingerprints: The candidates, by name.
         always: Those that are asked in any case.
-        wanted: By name, the ids of the inputs that each candidate wants.
 
     Attributes:
-        first: Ids of the panel's inputs, to be asked first; none where all candidates are asked.
-        ruled_out: Names that were left out, once :meth:`wanted` was called.
+        first: The panel, to be asked first; None where all candidates are asked.
+        ruled_out: Names that were left out, once :meth:`following` was called.
     """
 
-    def __init__(
-        self,
-        fingerprints: Mapping[str, Fingerprint],
-        always: Collection[str],
-        wanted: Mapping[str, Collection[str]],
-    ) -> None:
-        self._wanted = wanted
+    def __init__(self, fingerprints: Mapping[str, Fingerprint], always: Collection[str]) -> None:
+        self._fingerprints = fingerprints
         some = next(iter(fingerprints.values()))
         same = {
             name: one
@@ -62,29 +55,26 @@ class Narrowing:
             and one.output.classes <= _MOST_CLASSES
         }
         self._open = same if len(same) > NEAREST else {}
-        self._panel = some.panel if self._open else some.bases[:0]
-        self.first = tuple(question_id(one) for one in self._panel)
+        self.first = panel_questions(some) if self._open else None
         self.ruled_out: tuple[str, ...] = ()
 
-    def wanted(self, answers: Answers) -> Collection[str]:
-        """Returns the ids of the inputs to go on with, and settles who is ruled out."""
-        if self._open:
-            suspect = Panel.of(answers.of(self._panel), answers.kind, floor=answers.floor)
-            found: list[tuple[str, float]] = []
-            for kind in sorted({one.output.kind for one in self._open.values()}):
-                panels = {
-                    name: one.panel_answers
-                    for name, one in self._open.items()
-                    if one.output.kind == kind
-                }
-                found += rank(suspect, panels, kind)
-            found.sort(key=lambda entry: -entry[1])
-            # What the panel says nothing of is not ruled out by it.
-            self.ruled_out = tuple(
-                sorted(name for name, value in found[NEAREST:] if value <= _FLOOR)
-            )
-        kept = (ids for name, ids in self._wanted.items() if name not in self.ruled_out)
-        return {*chain.from_iterable(kept)}
+    def following(self, answers: Answers) -> Questions:
+        """Returns what to go on with, and settles who is ruled out."""
+        some = next(iter(self._open.values()))
+        suspect = Panel.of(answers.of(some.panel), answers.kind, floor=answers.floor)
+        found: list[tuple[str, float]] = []
+        for kind in sorted({one.output.kind for one in self._open.values()}):
+            panels = {
+                name: one.panel_answers
+                for name, one in self._open.items()
+                if one.output.kind == kind
+            }
+            found += rank(suspect, panels, kind)
+        found.sort(key=lambda entry: -entry[1])
+        # What the panel says nothing of is not ruled out by it.
+        self.ruled_out = tuple(sorted(name for name, value in found[NEAREST:] if value <= _FLOOR))
+        kept = {name: one for name, one in self._fingerprints.items() if name not in self.ruled_out}
+        return questions_for(kept)
 
 
 def narrowing_note(names: Collection[str]) -> str:

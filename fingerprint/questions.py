@@ -41,7 +41,7 @@ from fingerprint.text import clean
 if TYPE_CHECKING:
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["Questions", "question_id", "questions_for"]
+__all__ = ["Questions", "panel_questions", "question_id", "questions_for"]
 
 _DOCUMENT, _INPUTS = "questions.json", "inputs.safetensors"
 _MAX_DOCUMENT = 2**28
@@ -64,6 +64,7 @@ class Questions:
         ids: The id of each input, in the same order.
         wanted: By candidate, the ids of the inputs it wants.
         repeated: Ids of the inputs to be asked once more, to see whether answers repeat.
+        open: Whether their answers decide what else is asked.
     """
 
     input: InputSpec
@@ -71,6 +72,7 @@ class Questions:
     ids: tuple[str, ...]
     wanted: Mapping[str, tuple[str, ...]]
     repeated: tuple[str, ...]
+    open: bool = False
 
     @property
     def digest(self) -> str:
@@ -185,6 +187,20 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
         ids=tuple(inputs),
         wanted=wanted,
         repeated=(question_id(next(iter((*first.panel[:1], *first.harmless[:1])))),),
+    )
+
+
+def panel_questions(fingerprint: Fingerprint) -> Questions:
+    """Returns the panel alone, the same for all models of a registry: it decides what follows."""
+    given, inputs = fingerprint.input, fingerprint.panel
+    ids = tuple(map(question_id, inputs))
+    return Questions(
+        input=InputSpec(shape=given.shape, kind=given.kind, bounds=given.bounds),
+        inputs=inputs,
+        ids=ids,
+        wanted={},
+        repeated=ids[:1],
+        open=True,
     )
 
 

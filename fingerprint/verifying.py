@@ -78,15 +78,10 @@ def verify(
     _check_domains(asked, named)
     ruled_out: tuple[str, ...] = ()
     if named:
-        questions = questions_for(named)
-        narrowing = Narrowing(named, named if always is None else always, questions.wanted)
-        answers = ask(
-            asked,
-            questions,
-            first=narrowing.first,
-            narrowing=narrowing.wanted,
-            progress=progress,
-        )
+        narrowing = Narrowing(named, named if always is None else always)
+        first = narrowing.first
+        following = None if first is None else narrowing.following
+        answers = ask(asked, first or questions_for(named), following=following, progress=progress)
         ruled_out = narrowing.ruled_out
     else:
         answers = Answers(

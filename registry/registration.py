@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
+    from fingerprint.suspects.base import Suspect
 
 __all__ = [
     "Measured",
@@ -245,10 +246,10 @@ def run(
         keep=keep,
         progress=progress,
     )
-    asked = []
+    asked, suspect = [], _remembering(model)
     for done, peer in enumerate(task.ask):
         progress("asking other models' probes", done, len(task.ask))
-        asked.append(_measured(peer, model, None))
+        asked.append(_measured(peer, suspect, None))
     mended, _ = measure_missing(task.missing, code=code, device=str(model.device))
     return finished(
         task,
@@ -379,17 +380,25 @@ def measure_missing(
         except InputRefused as error:
             reasons.append(f"{other.name!r}: {error}")
             continue
+        suspect = _remembering(model)
         for source in [one for one, asked in pairs if asked.id == other.id]:
             progress("asking other models' probes", len(measured), len(pairs))
-            measured.append(_measured(source, model, other.id))
+            measured.append(_measured(source, suspect, other.id))
     return tuple(measured), tuple(reasons)
 
 
-def _measured(source: Peer, model: Model, other: int | None) -> Measured:
+def _remembering(model: Model) -> Suspect:
+    """Returns a suspect that runs each input once: the panel and the bases are everybody's."""
+    import fingerprint as library
+
+    return library.Journal(library.ModelSuspect(model), retries=0)
+
+
+def _measured(source: Peer, suspect: Suspect, other: int | None) -> Measured:
     """Asks a model another's probes."""
     import fingerprint as library
 
-    (candidate,) = library.verify(model, {source.name: source.fingerprint()}).candidates
+    (candidate,) = library.verify(suspect, {source.name: source.fingerprint()}).candidates
     ratios = [
         {
             "test": finding.test,

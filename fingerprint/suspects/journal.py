@@ -121,8 +121,7 @@ class Journal(Suspect):
         self._begun_at = self.suspect.queries
         if self.path is not None:
             self._open(self.path, questions)
-        known = sum(len(self._known.get(asked, ())) for asked in questions.ids)
-        self.queries += known + self._lost
+        self.queries += self._lost
 
     def _open(self, path: Path, questions: Questions) -> None:
         header = {
@@ -136,10 +135,10 @@ class Journal(Suspect):
         if _is_new(path):
             write_whole(path, lambda stream: stream.write(line.encode()))
         else:
-            self._resume(path, header, frozenset(questions.ids))
+            self._resume(path, header, None if questions.open else frozenset(questions.ids))
 
     def answer(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
-        """Answers a batch; only what the other suspect is asked counts as queries."""
+        """Answers a batch; what the other suspect is asked, or was before, counts as queries."""
         before = self.suspect.queries
         rows = self.respond(inputs)
         self.queries += self.suspect.queries - before
@@ -157,6 +156,7 @@ class Journal(Suspect):
             recorded = self._known.get(asked, [])
             if self._asked[asked] < len(recorded):
                 rows[place] = recorded[self._asked[asked]]
+                self.queries += 1
             else:
                 missing.append(place)
             self._asked[asked] += 1
@@ -218,8 +218,12 @@ class Journal(Suspect):
         except OSError as error:
             self._failure = f"{clean(self.path)}: {error.strerror}"
 
-    def _resume(self, path: Path, header: dict[str, Any], ids: frozenset[str]) -> None:
-        """Reads a journal, and cuts off a line that was never finished."""
+    def _resume(self, path: Path, header: dict[str, Any], ids: frozenset[str] | None) -> None:
+        """Reads a journal, and cuts off a line that was never finished.
+
+        Where ``ids`` are not known yet, it may answer whatever it likes: what is not asked is not
+        looked at.
+        """
         data = read_file(str(path), max_bytes=_MAX_FILE).data
         first, *lines = data[: data.rfind(b"\n") + 1].splitlines() or [b""]
         _check_header(path, first, header)
@@ -236,7 +240,7 @@ class Journal(Suspect):
                     f"{clean(path)}: line {number}: expected an answer, got damaged data; cut the "
                     "file there, or begin a new journal"
                 ) from error
-            known = isinstance(asked, str) and asked in ids
+            known = isinstance(asked, str) and (ids is None or asked in ids)
             if not known or row.shape != (self.output.classes,) or not np.isfinite(row).all():
                 raise MalformedFile(
                     f"{clean(path)}: line {number}: expected {self.output.classes} finite values "

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from fingerprint import narrowing, verify
+from fingerprint import Journal, ModelSuspect, narrowing, questions, verify
 from fingerprint.probes.probe import Fingerprint
+from fingerprint.questions import question_id
 from tests.support.extracted import fingerprint_of, model_of
 
 
@@ -55,3 +57,33 @@ def test_by_default_everyone_is_asked(few: None) -> None:
 def test_large_models_are_never_ruled_out(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(narrowing, "_MOST_CLASSES", 4)
     assert verify(model_of("cnn"), crowd(fingerprint_of("cnn"), 4), always=()).not_asked == ()
+
+
+def test_what_the_ruled_out_would_ask_is_never_made(
+    few: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    def counted(one: np.ndarray) -> str:
+        made.append(1)
+        return question_id(one)
+
+    monkeypatch.setattr(questions, "question_id", counted)
+    asked = []
+    for count in (12, 36):
+        made.clear()
+        found = verify(model_of("cnn"), crowd(fingerprint_of("cnn"), count), always=())
+        asked.append((len(made), len(found.candidates)))
+    (few_made, few_asked), (many_made, many_asked) = asked
+    assert many_made / many_asked <= few_made / few_asked, "more models, and no more for each"
+
+
+def test_an_interrupted_search_asks_only_what_is_missing(few: None, tmp_path: Path) -> None:
+    named, whole = crowd(fingerprint_of("cnn"), 12), ModelSuspect(model_of("cnn"))
+    total = verify(whole, named, always=()).queries
+    for budget in (50, 60, None):  # in the panel, in the probes, to the end
+        suspect = ModelSuspect(model_of("cnn"))
+        journal = Journal(suspect, tmp_path / "journal", max_queries=budget)
+        found = verify(journal, named, always=())
+        assert budget is None or (suspect.queries, found.verdict) == (budget, "inconclusive")
+    assert (found.verdict, found.queries, suspect.queries) == ("same", total, total - 110)

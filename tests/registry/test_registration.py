@@ -350,3 +350,17 @@ def test_what_was_removed_meanwhile_is_left_out(family: Registry) -> None:
     family.commit(replace(result, pairs=tuple(Measured(**one) for one in pairs)))  # type: ignore[arg-type]
     assert family.missing_pairs() == ()
     family.check()
+
+
+def test_an_input_is_run_no_more_often_the_more_models_want_it(
+    registry: Registry, tmp_path: Path
+) -> None:
+    most = []
+    for seed in range(3):
+        model, rows = saved(tmp_path, f"m{seed}", seed), []
+        model.module.register_forward_pre_hook(lambda _, given, rows=rows: rows.append(given[0]))
+        registry.register(model, answers_only=True)
+        _, counts = torch.cat(rows).unique(dim=0, return_counts=True)
+        most.append(int(counts.max()))
+    # The first had nobody to be asked about, the others have one and two.
+    assert most[1] == most[2]
