@@ -442,74 +442,87 @@ class _Case:
     def _decided(self) -> tuple[Verdict, str]:
         if self._missing:
             return "inconclusive", f"no evidence: {self._missing}"
-        equality = self._equality
-        equal = equality is not None and bool(equality.detail["equal"])
         rejecting = [test for test in self.tests if test.rejects(self.alpha)]
-        if rejecting and equal and equality is not None and self.answer_kind != "labels":
-            if _replayed(equality):
-                return "inconclusive", (
-                    "its answers to the probes equal the recorded ones, those to the panel are "
-                    "another model's: are they replayed?"
-                )
-            rounded = equality.detail["rounded_to"]
-            within = f"within {equality.detail['tolerance']:.1g} of their size"
-            if rounded is not None:
-                within += f" or as far as answers rounded to {rounded:.1g} tell"
-            return "same", (
-                f"its answers to all {equality.used} probes equal the recorded ones {within}"
-            )
+        usable = [test for test in rejecting if test.margin.usable]
+        equality = self._equality
+        if rejecting and equality is not None and equality.detail["equal"]:
+            found = self._same(equality)
+            if found is not None:
+                return found
         if self.identical and not (equality and equality.detail["explained"]):
             return "inconclusive", (
                 f"the weights are those of {clean(self.name)}, the answers are not: check --mean, "
                 "--std, --input-size, --arch, --output"
             )
-        usable = [test for test in rejecting if test.margin.usable]
-        own = [test for test in self.tests if test.individual]
-        # Fingerprints of earlier releases do not say for whom their probes speak.
-        spoken = any(test.finding.speaks_for is not None for test in self.tests)
-        if usable and spoken and self.relatives and not any(test.individual for test in usable):
-            return "inconclusive", self._only_family(own)
-        usable.sort(key=lambda test: not test.individual)
-        if usable and usable[0].resembles:
-            rival, nearer = self._rival
-            if nearer is not None and nearer.low <= 0:
-                return "inconclusive", (
-                    f"it shares an origin with {clean(self.name)}, but its relative {clean(rival)} "
-                    "explains the panel's answers as well (the suspect is nearer to "
-                    f"{clean(self.name)} by {nearer.value:.2g}, interval {nearer.low:.2g} to "
-                    f"{nearer.high:.2g}), and no individual probes tell them apart"
-                )
-            return "derived", (
-                "it arranges its answers to the panel as the source does (resemblance "
-                f"{usable[0].ratio:.3g}; an independent model stays below "
-                f"{usable[0].margin.value:.2g})"
-            )
         if usable:
-            return "derived", (
-                "perturbations solved for the source change its answers "
-                f"{usable[0].ratio:.3g} times as much as the same turned; an independent model "
-                f"stays above {usable[0].margin.value:.2g}"
-            )
+            return self._derived(sorted(usable, key=lambda test: not test.individual))
         if self.flags:
             return "inconclusive", (
                 f"fed as the flags say it does not match, with {self.flags} it resembles "
                 f"{clean(self.name)}: feed it so"
             )
+        return self._apart()
+
+    def _same(self, equality: Finding) -> tuple[Verdict, str] | None:
+        """What equal answers show; None for labels, which alone never make the same model."""
+        if self.answer_kind == "labels":
+            return None
+        if _replayed(equality):
+            return "inconclusive", (
+                "its answers to the probes equal the recorded ones, those to the panel are "
+                "another model's: are they replayed?"
+            )
+        rounded = equality.detail["rounded_to"]
+        within = f"within {equality.detail['tolerance']:.1g} of their size"
+        if rounded is not None:
+            within += f" or as far as answers rounded to {rounded:.1g} tell"
+        return "same", (
+            f"its answers to all {equality.used} probes equal the recorded ones {within}"
+        )
+
+    def _derived(self, claims: Sequence[_Tested]) -> tuple[Verdict, str]:
+        """What tests that reject show, individual ones first."""
+        best = claims[0]
+        # Fingerprints of earlier releases do not say for whom their probes speak.
+        spoken = any(test.finding.speaks_for is not None for test in self.tests)
+        if spoken and self.relatives and not best.individual:
+            return "inconclusive", self._only_family([one for one in self.tests if one.individual])
+        if not best.resembles:
+            return "derived", (
+                "perturbations solved for the source change its answers "
+                f"{best.ratio:.3g} times as much as the same turned; an independent model "
+                f"stays above {best.margin.value:.2g}"
+            )
+        rival, nearer = self._rival
+        if nearer is not None and nearer.low <= 0:
+            return "inconclusive", (
+                f"it shares an origin with {clean(self.name)}, but its relative {clean(rival)} "
+                "explains the panel's answers as well (the suspect is nearer to "
+                f"{clean(self.name)} by {nearer.value:.2g}, interval {nearer.low:.2g} to "
+                f"{nearer.high:.2g}), and no individual probes tell them apart"
+            )
+        return "derived", (
+            "it arranges its answers to the panel as the source does (resemblance "
+            f"{best.ratio:.3g}; an independent model stays below {best.margin.value:.2g})"
+        )
+
+    def _apart(self) -> tuple[Verdict, str]:
+        """Whether nothing that rejects means independence."""
         bounded = [test for test in self.tests if test.bounds]
         lowest = min(bounded or self.tests, key=lambda test: test.low)
-        if bounded and all(test.low >= test.margin.bound for test in bounded):
-            if lowest.least > _LEAST_POWER * lowest.margin.bound:
-                return "inconclusive", (
-                    "the answers are too coarse: even the source would show a harm ratio of "
-                    f"{lowest.least:.2g}; ask for more decimals"
-                )
-            if self._unanswered or self._alike:
-                return "inconclusive", self._unanswered or self._alike
-            return "independent", (
-                "perturbations solved for the source change its answers about as much as the "
-                f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
+        if not bounded or any(test.low < test.margin.bound for test in bounded):
+            return "inconclusive", self._undecided(lowest)
+        if lowest.least > _LEAST_POWER * lowest.margin.bound:
+            return "inconclusive", (
+                "the answers are too coarse: even the source would show a harm ratio of "
+                f"{lowest.least:.2g}; ask for more decimals"
             )
-        return "inconclusive", self._undecided(lowest)
+        if self._unanswered or self._alike:
+            return "inconclusive", self._unanswered or self._alike
+        return "independent", (
+            "perturbations solved for the source change its answers about as much as the "
+            f"same turned (ratio {lowest.ratio:.3g}, at least {lowest.low:.3g})"
+        )
 
     @property
     def _rival(self) -> tuple[str, Alignment | None]:

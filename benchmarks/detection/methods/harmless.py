@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from fingerprint.answers import ask
 from fingerprint.evidence.calibration import Calibration, Margin
 from fingerprint.evidence.depths import measured_orbits
 from fingerprint.evidence.harm_ratio import HarmRatio
+from fingerprint.probes.probe import Probe
 from fingerprint.questions import questions_for
 from fingerprint.suspects import Narrowed
 
@@ -86,13 +86,19 @@ def remembering(network: nn.Module, input_size: tuple[int, ...]) -> Remembering:
 
 
 def shortened(fingerprint: Fingerprint, probes: int) -> Fingerprint:
-    """Returns the fingerprint with its first probes only, as many of each depth."""
-    share = max(1, probes // len(fingerprint.depths))
-    kept = [
-        [probe for probe in fingerprint.probes if probe.kind == depth.name][:share]
-        for depth in fingerprint.depths
-    ]
-    return replace(fingerprint, probes=tuple(chain.from_iterable(kept)))
+    """Returns the fingerprint with its first probes only, of each depth the same share."""
+    share = probes / len(fingerprint.probes)
+    kept: list[Probe] = []
+    for depth in fingerprint.depths:
+        own = [probe for probe in fingerprint.probes if probe.kind == depth.name]
+        kept += own[: max(1, round(share * len(own)))]
+    bases = 1 + max(probe.base for probe in kept)
+    return replace(
+        fingerprint,
+        probes=tuple(kept),
+        bases=fingerprint.bases[:bases],
+        base_answers=fingerprint.base_answers[:bases],
+    )
 
 
 def scores(
