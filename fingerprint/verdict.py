@@ -497,8 +497,8 @@ class _Case:
         if nearer is not None and nearer.low <= 0:
             return "inconclusive", (
                 f"it shares an origin with {clean(self.name)}, but its relative {clean(rival)} "
-                "explains the panel's answers as well (the suspect is nearer to "
-                f"{clean(self.name)} by {nearer.value:.2g}, interval {nearer.low:.2g} to "
+                "explains the panel's answers as well (resemblance less that of "
+                f"{clean(rival)} {nearer.value:.2g}, interval {nearer.low:.2g} to "
                 f"{nearer.high:.2g}), and no individual probes tell them apart"
             )
         return "derived", (
