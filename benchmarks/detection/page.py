@@ -50,9 +50,7 @@ def write_plots(findings: Findings, folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     results = findings.results
-    plots.plot_ratios(
-        _strips(findings), _plotted_sources(findings), results.margin, folder / "ratios.svg"
-    )
+    plots.plot_ratios(_strips(findings), _plotted_sources(findings), folder / "ratios.svg")
     plots.plot_queries(
         _query_panels(findings), results.budgets, folder / "queries.svg", ours=method_name(OURS)
     )
@@ -76,7 +74,7 @@ def _strips(findings: Findings) -> list[Strip]:
         for pair in pairs:
             if (ratio := pair.ratio()) is not None:
                 name = pair.source if pair.source in main else "other sources"
-                found.setdefault(name, []).append(ratio)
+                found.setdefault(name, []).append(ratio / (pair.margin() or 1.0))
         return found
 
     related = [Strip(name, by_source(pairs), group) for name, group, pairs in findings.rows]

@@ -44,8 +44,8 @@ class Strip:
     independent: bool = False
 
 
-def plot_ratios(strips: Sequence[Strip], sources: Sequence[str], margin: float, path: Path) -> None:
-    """Draws the harm ratio of every pair, one row a modification, independents at the foot."""
+def plot_ratios(strips: Sequence[Strip], sources: Sequence[str], path: Path) -> None:
+    """Draws every pair's harm ratio over its margin, one row a modification."""
     with drawing(path, width=8.2, height=1.3 + 0.23 * max(len(strips), 4)) as figure:
         axes = figure.add_subplot()
         for row, strip in enumerate(strips):
@@ -66,7 +66,7 @@ def plot_ratios(strips: Sequence[Strip], sources: Sequence[str], margin: float, 
                     label=source if row == 0 else None,
                 )
         _separate_groups(axes, strips)
-        _finish_ratios(axes, strips, margin)
+        _finish_ratios(axes, strips)
         handles, labels = axes.get_legend_handles_labels()
         if handles:
             figure.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 4))
@@ -90,12 +90,12 @@ def _separate_groups(axes: Any, strips: Sequence[Strip]) -> None:
             axes.axhline(row + 0.5, color="#888888", linewidth=0.8)
 
 
-def _finish_ratios(axes: Any, strips: Sequence[Strip], margin: float) -> None:
-    axes.axvline(margin, color="#444444", linestyle="--", linewidth=1)
+def _finish_ratios(axes: Any, strips: Sequence[Strip]) -> None:
+    axes.axvline(1.0, color="#444444", linestyle="--", linewidth=1)
     axes.text(
-        margin,
         1.0,
-        f"margin {margin:.2g} ",
+        1.0,
+        "margin ",
         ha="right",
         va="bottom",
         color="#444444",
@@ -110,7 +110,7 @@ def _finish_ratios(axes: Any, strips: Sequence[Strip], margin: float) -> None:
     axes.set_ylim(len(strips) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="both")
-    axes.set_xlabel("harm ratio (log scale; 0 = the source, about 1 = nothing to do with it)")
+    axes.set_xlabel("harm ratio over the margin (log scale)")
 
 
 def plot_queries(

@@ -113,21 +113,17 @@ class Results:
         made: How it was made: command, date, commit, machine and so on.
         budgets: Numbers of queries the methods were compared at.
         alpha: Significance level of the verdicts.
-        margin: Harm ratio below which independent models are taken not to fall.
         members: The networks of the zoo, as in the file.
         sources: What registering each source cost, as in the file.
         pairs: Every pair measured.
-        designs: What was tried and kept or dropped, as in the file.
     """
 
     made: Mapping[str, Any]
     budgets: tuple[int, ...]
     alpha: float
-    margin: float
     members: tuple[Mapping[str, Any], ...]
     sources: tuple[Mapping[str, Any], ...]
     pairs: tuple[Pair, ...]
-    designs: tuple[Mapping[str, Any], ...]
 
     def related(self, group: str | None = None) -> tuple[Pair, ...]:
         """Returns the related pairs of a group, or of all; never a source with itself."""
@@ -263,11 +259,9 @@ def read(document: Any, name: str = "results") -> Results:
             made=document.get("made") or {},
             budgets=tuple(document["budgets"]),
             alpha=float(document["alpha"]),
-            margin=float(document["margin"]),
             members=tuple(document["members"]),
             sources=tuple(document.get("sources") or ()),
             pairs=tuple(_pair(pair, members) for pair in document["pairs"]),
-            designs=tuple(document.get("designs") or ()),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise MalformedFile(

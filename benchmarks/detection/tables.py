@@ -7,11 +7,13 @@ A table shows what the results hold; what it means is written by hand around it.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
-from benchmarks.detection.findings import MISSED_BELOW, Findings, ratio_range, ratios
+from benchmarks.detection.findings import MISSED_BELOW, Findings, ratio_range
 from benchmarks.detection.metrics import clustered_counts, upper_bound
 from benchmarks.detection.pvalues import Uniformity, held_out_undercuts, uniformity
 from benchmarks.detection.results import GROUPS, ITSELF, OURS, VERDICTS, Evaluation, Pair
@@ -23,12 +25,7 @@ QUERIES = 24
 """Methods are compared at this number of queries; the others are in a table of their own."""
 
 _CLOSEST = 10
-_DESIGN_NUMBERS = {
-    "auc": "AUC",
-    "tpr1": "found at 1 %",
-    "lowest_independent": "lowest independent ratio",
-    "mean_log_ratio_related": "mean log ratio, related",
-}
+MARGINS = Path(__file__).with_name("margins.json")
 
 PAIR_KINDS: tuple[tuple[str, Callable[[Pair], bool]], ...] = (
     ("same architecture, as trained", lambda pair: pair.same_architecture and pair.unchanged),
@@ -66,7 +63,7 @@ def counts(findings: Findings) -> str:
     related = [pair for pair in results.related() if pair.verdict()]
     lost = sum(pair.verdict() == "independent" for pair in related)
     usable = [(ratio, pair) for pair in judged if (ratio := pair.ratio()) is not None]
-    relative = [ratio / (pair.margin() or results.margin) for ratio, pair in usable]
+    relative = [ratio / (pair.margin() or 1.0) for ratio, pair in usable]
     low = [ratio < 1 for ratio in relative]
     rows += [
         (
@@ -304,43 +301,32 @@ def p_values(findings: Findings) -> str:
     return table(head, rows)
 
 
-def margins(findings: Findings) -> str:
-    """Shows what decoys predict of each source and what its independent pairs show."""
-    rows = []
-    for source in findings.results.sources:
-        if not source.get("decoys"):
-            continue
-        pairs = [pair for pair in findings.judged if pair.source == source["name"]]
-        values = ratios(pairs)
-        known = [margin for pair in pairs if (margin := pair.margin()) is not None]
-        rows.append(
-            (
-                source["name"],
-                listing(decimal(ratio) for ratio in source["decoys"]),
-                decimal(known[0] if known else None),
-                decimal(min(values, default=None)),
-                sum(value < known[0] for value in values) if known else "-",
-            )
-        )
-    head = ("source", "its decoys", "margin", "lowest independent ratio", "pairs below the margin")
-    return table(head, rows)
-
-
-def designs(findings: Findings) -> str:
-    """Shows which designs were tried, which were kept and which dropped."""
-    tried = findings.results.designs
-    shown = [key for key in _DESIGN_NUMBERS if any(key in design for design in tried)]
+def margins(_: Findings) -> str:
+    """Shows the margins that the other half chose, and what they rest on."""
     rows = [
         (
-            design["name"],
-            design.get("what", ""),
-            "**kept**" if design.get("kept") else "dropped",
-            design.get("why", ""),
-            *(decimal(design.get(key)) for key in shown),
+            one["depth"],
+            one["answers"],
+            one["pairs"],
+            decimal(one["lowest"]),
+            f"{one['margin']:.2f}",
+            one["copies"],
+            one["found"],
+            "-" if one["bound"] is None else f"{one['bound']:.2f}",
         )
-        for design in sorted(tried, key=lambda design: not design.get("kept"))
+        for one in json.loads(MARGINS.read_text(encoding="utf-8"))["margins"]
     ]
-    return table(("design", "what", "fate", "why", *map(_DESIGN_NUMBERS.get, shown)), rows)
+    head = (
+        "probes",
+        "answers",
+        "independent or sibling pairs",
+        "their lowest ratio",
+        "margin",
+        "working copies",
+        "found",
+        "independent from",
+    )
+    return table(head, rows)
 
 
 def missed(findings: Findings) -> str:
@@ -368,9 +354,7 @@ def registrations(findings: Findings) -> str:
     head = (
         "source",
         "architecture",
-        "start",
-        "invariance of",
-        "solver",
+        "depths",
         "probes",
         "passes a probe",
         "s",
@@ -379,7 +363,8 @@ def registrations(findings: Findings) -> str:
     rows = [
         (
             source["name"],
-            *(source.get(fact, "-") for fact in ("architecture", "start", "depth", "method")),
+            source["architecture"],
+            listing(f"{name} ({group})" for name, group, _ in source["depths"]),
             source["probes"],
             decimal(source.get("passes_per_probe"), 0),
             decimal(source.get("seconds"), 0),
@@ -428,7 +413,6 @@ TABLES: Mapping[str, Callable[[Findings], str]] = {
     "closest": closest,
     "p-values": p_values,
     "margins": margins,
-    "designs": designs,
     "missed": missed,
     "made": made,
     "registrations": registrations,

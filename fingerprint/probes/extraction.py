@@ -3,8 +3,8 @@
     fingerprint = extract(model, seed="...")
 
 A pilot finds the early depth at which kin and strangers lie furthest apart; two thirds of the
-probes are solved there, the others in what the last layer reads. Where the model has relatives that
-is half of them, and outside the relatives' harmless sets. Candidates start from committed draws,
+probes are solved there, the others in what the last layer reads. Where the model has relatives it
+is the other way round, and those solved late lie outside the relatives' harmless sets. Candidates start from committed draws,
 are rounded to inputs that can be sent, measured on the model itself and on the other registered
 models, and drawn again where they do not hold up.
 """
@@ -55,10 +55,10 @@ _SOURCE_CEILING = 0.5
 _MOST_BASES = 24
 _ONE_DEPTH = 12
 """Fewer probes than this are all of one depth."""
-_LATE_SHARE = 1 / 3
-"""Share of late probes where there are no relatives. They show what was changed behind the early
-depth and find nobody whom early probes miss (``benchmarks.detection``); with relatives they are
-what tells a child from a sibling, and get half."""
+_LATE_SHARES = {"family": 1 / 3, "individual": 2 / 3}
+"""Share of late probes. Those of a family show what was changed behind the early depth and find
+nobody whom early probes miss (``benchmarks.detection``); individual ones alone tell a child from a
+sibling, and a child's ratio scatters more than a sibling's."""
 _LEAST_TURNS = 3
 _PLANNED = 1e-6
 """The p-value that turns are planned for: 0.001 over a thousand candidates."""
@@ -269,7 +269,7 @@ def _dealt(probes: int, kinds: Sequence[ProbeKind]) -> tuple[int, ...]:
     """Returns how many probes each kind gets."""
     if len(kinds) == 1:
         return (probes,)
-    late = int(probes * (1 / 2 if kinds[-1].speaks_for == "individual" else _LATE_SHARE))
+    late = int(probes * _LATE_SHARES[kinds[-1].speaks_for])
     return (probes - late, late)
 
 

@@ -40,7 +40,7 @@ _TOLERANCE = 0.02
 """Relative residual at which a probe has arrived: what is left moves a copy's answers more."""
 PASSES = 150
 """Forward-and-backward passes at most for each probe of a depth."""
-INDIVIDUAL_PASSES = 60
+INDIVIDUAL_PASSES = 40
 
 
 class ProbeKind(ABC):

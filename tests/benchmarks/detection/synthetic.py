@@ -74,14 +74,9 @@ def document(*, seed: int = 0, independents: int = 4, rows: Sequence[int] | None
         "made": {"command": "make detection", "date": "2000-01-01", "data": "invented images"},
         "budgets": list(BUDGETS),
         "alpha": 0.001,
-        "margin": 0.8,
         "members": members,
         "sources": [_registration(name, arch) for name, arch in _SOURCES.items()],
         "pairs": pairs,
-        "designs": [
-            {"name": "uniform start", "what": "half contrast", "kept": False, "why": "finds less"},
-            {"name": "binary start", "what": "full", "kept": True, "why": "finds more", "auc": 0.9},
-        ],
     }
 
 
@@ -102,8 +97,7 @@ def _registration(name, architecture) -> dict:
     return {
         "name": name,
         "architecture": architecture,
-        "start": "binary",
-        "method": "gauss-newton",
+        "depths": [["layer1", "early", 0.2], ["features", "late", 1.0]],
         "probes": 24,
         "seconds": 40.0,
         "passes_per_probe": 250.0,

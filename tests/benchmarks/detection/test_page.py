@@ -84,7 +84,7 @@ def test_a_page_that_is_not_there_becomes_one_of_tables_and_its_plots_are_drawn(
 
 
 def test_a_results_file_without_pairs_gives_empty_tables() -> None:
-    empty = Findings(read({**document(rows=(0,)), "pairs": [], "sources": [], "designs": []}))
+    empty = Findings(read({**document(rows=(0,)), "pairs": [], "sources": []}))
     for name, make in tables.TABLES.items():
         assert make(empty).startswith("|"), name
 

@@ -123,7 +123,7 @@ def test_individual_probes_lie_outside_a_relatives_harmless_set() -> None:
     child = fine_tuned(parent, digits(), seed=5)
     fingerprint = extract(loaded(child), seed=SEED, relatives={"parent": loaded(parent)}, probes=24)
     individual = [probe for probe in fingerprint.probes if probe.kind.startswith("individual")]
-    assert len(individual) == 12
+    assert len(individual) == 16
     assert [depth.speaks_for for depth in fingerprint.depths][-1] == "individual"
     assert fingerprint.relatives == (loaded(parent).digest,)
     rows = [fingerprint.probes.index(probe) for probe in individual]
