@@ -132,6 +132,14 @@ def test_individual_probes_lie_outside_a_relatives_harmless_set() -> None:
     assert other > 0.6
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_relative_may_be_of_another_precision(dtype: torch.dtype) -> None:
+    tuned = network("cnn", 1)
+    parent = model_of("cnn").to(dtype=dtype)
+    made = extract(loaded(tuned), seed=SEED, probes=6, relatives={"parent": parent})
+    assert {depth.speaks_for for depth in made.depths} == {"individual"}
+
+
 def test_the_same_seed_gives_the_same_probes_and_another_gives_others() -> None:
     first, again, other = (
         extract(model_of("mlp"), seed=seed, probes=6) for seed in (SEED, SEED, "1" * 32)
