@@ -20,10 +20,9 @@ from __future__ import annotations
 
 import argparse
 import copy
-import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -56,6 +55,8 @@ __all__ = ["MARKS", "SOLVERS", "Metered", "Spent", "main", "prices_of"]
 
 MARKS = (12, 25, 50, 100, 150, 200)
 """Budgets in passes."""
+_LARGE_MARKS = MARKS[:4]
+"""At 224 pixels, where a pass takes long."""
 _SEED = "solvers"
 _TURNS = (0, 1, 2)
 _COARSE_PASSES = 25
@@ -80,6 +81,8 @@ class Prices:
 class Metered(Objective):
     """Counts what is asked, and notes the best inputs so far whenever a budget is used up.
 
+    It raises :class:`Spent` when the last is.
+
     Attributes:
         noted: For each budget, the best input of each probe and the seconds it took.
     """
@@ -90,8 +93,10 @@ class Metered(Objective):
         base: Tensor,
         bounds: tuple[Tensor, Tensor],
         prices: Prices,
+        marks: Sequence[int] = MARKS,
     ) -> None:
         super().__init__(network, base, bounds)
+        self.marks = marks
         self.noted: dict[int, tuple[Tensor, float]] = {}
         self.prices = prices
         self._spent, self._began = 0.0, time.process_time()
@@ -140,10 +145,10 @@ class Metered(Objective):
 
     def _pay(self, price: float) -> None:
         self._spent += price
-        for mark in MARKS:
+        for mark in self.marks:
             if self._spent > mark and mark not in self.noted:
                 self.noted[mark] = self._point.clone(), time.process_time() - self._began
-        if self._spent > MARKS[-1]:
+        if self._spent > self.marks[-1]:
             raise Spent
 
     def _note(self, point: Tensor, value: Tensor) -> None:
@@ -276,7 +281,7 @@ def _seconds(job: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def _rows(name: str, model: Model, probes: int) -> Iterator[dict[str, Any]]:
+def _rows(name: str, model: Model, probes: int, marks: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Runs every solver at both depths of a network."""
     bases = dead_leaves(model.input, _SEED, probes)
     kin = drifted(model, _SEED)
@@ -295,7 +300,7 @@ def _rows(name: str, model: Model, probes: int) -> Iterator[dict[str, Any]]:
         }
         for solver, (prepared, solve) in SOLVERS.items():
             network = depth.of(prepared(model))
-            objective = Metered(network, base, box, prices)
+            objective = Metered(network, base, box, prices, marks)
             with suppress(Spent), torch.no_grad():
                 solve(objective, start)
             yield {
@@ -304,6 +309,7 @@ def _rows(name: str, model: Model, probes: int) -> Iterator[dict[str, Any]]:
                 "width": depth.width,
                 "contrast": round(255 * contrast),
                 "solver": solver,
+                "probes": probes,
                 "jvp": round(prices.jvp, 2),
                 "seconds": {mark: round(took, 1) for mark, (_, took) in objective.noted.items()},
                 **{
@@ -343,29 +349,42 @@ def _harm(model: Model, bases: Any, point: Tensor) -> float:
     return float(np.exp(np.log(ratios).mean())) if len(ratios) else 1.0
 
 
-def _models(zoo: Path, *, large: bool) -> Iterator[tuple[str, Model, int]]:
-    """Yields name, model and number of probes."""
+def _models(zoo: Path, *, large: bool) -> Iterator[tuple[str, Model, int, Sequence[int]]]:
+    """Yields name, model, number of probes and budgets."""
     arch = "fingerprint.lab.cifar_resnet:resnet20"
-    yield "ResNet-20, 32 px", load_model(zoo / "resnet20.safetensors", arch=arch), 12
+    yield "ResNet-20, 32 px", load_model(zoo / "resnet20.safetensors", arch=arch), 12, MARKS
     data = load_data(zoo.parent)
     for name in ("plain cnn", "vit"):
         network = trained(partial(build, name), data, Settings(epochs=4), seed=0)
-        yield f"{name}, 32 px", load_model(network, input_size=data.input_size), 12
+        yield f"{name}, 32 px", load_model(network, input_size=data.input_size), 12, MARKS
     if large:
         arch = "benchmarks.efficientnet_lite:lite0"
-        yield "EfficientNet-Lite0, 224 px", load_model(efficientnet_lite.weights(0), arch=arch), 4
+        model = load_model(efficientnet_lite.weights(0), arch=arch)
+        yield "EfficientNet-Lite0, 224 px", model, 4, _LARGE_MARKS
 
 
 _SHOWN = {"residual": 3, "source": 2, "drifted": 2, "size": 0}
 """What a cell of a table holds, with how many digits."""
 
 
-def _print(row: dict[str, Any]) -> None:
+def _print(row: dict[str, Any], *, first: bool) -> None:
+    """Prints a row of the table of one network and depth, and before the first the head."""
+    marks = list(row["seconds"])
+    if first:
+        print(
+            f"\n{row['network']}, {row['depth']} ({row['width']} values), start "
+            f"±{row['contrast']}; {row['probes']} probes, a product with the Jacobian costs "
+            f"{row['jvp']} passes\n\n| solver | "
+            + " | ".join(f"{mark} passes" for mark in marks)
+            + " | s |\n"
+            + "| --- " * (len(marks) + 2)
+            + "|"
+        )
     cells = [
         " / ".join(f"{row[what][mark]:.{digits}f}" for what, digits in _SHOWN.items())
-        for mark in MARKS
+        for mark in marks
     ]
-    last = row["seconds"][MARKS[-1]]
+    last = row["seconds"][marks[-1]]
     print(f"| {row['solver']} | " + " | ".join(cells) + f" | {last:.0f} |", flush=True)
 
 
@@ -386,24 +405,14 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"measured on {machine()}; {' / '.join(_SHOWN)}")
     found: list[dict[str, Any]] = []
-    for name, model, probes in _models(options.zoo, large=options.large):
-        for _, rows in itertools.groupby(_rows(name, model, probes), lambda row: row["depth"]):
-            for place, row in enumerate(rows):
-                if place == 0:
-                    print(
-                        f"\n{name}, {row['depth']} ({row['width']} values), start "
-                        f"±{row['contrast']}; {probes} probes, a product with the Jacobian "
-                        f"costs {row['jvp']} passes\n\n| solver | "
-                        + " | ".join(f"{mark} passes" for mark in MARKS)
-                        + " | s |\n"
-                        + "| --- " * (len(MARKS) + 2)
-                        + "|"
-                    )
-                _print(row)
-                found.append(row)
-    if options.results is not None:
-        document = {"measured on": machine(), "rows": found}
-        options.results.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    for network in _models(options.zoo, large=options.large):
+        for row in _rows(*network):
+            _print(row, first=row["solver"] == next(iter(SOLVERS)))
+            found.append(row)
+            if options.results is not None:
+                document = {"measured on": machine(), "rows": found}
+                text = json.dumps(document, indent=1) + "\n"
+                options.results.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

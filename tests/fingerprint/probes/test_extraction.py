@@ -102,6 +102,17 @@ def test_the_source_ignores_what_was_solved_and_notices_it_turned(kind: str) -> 
     assert fingerprint.source_harm_ratio["max"] == max(recorded)
 
 
+def test_the_passes_of_the_pilot_and_at_each_depth_are_all_there_are(kind: str) -> None:
+    fingerprint = fingerprint_of(kind)
+    spent = dict(fingerprint.cost)
+    del spent["seconds"]
+    total = spent.pop("passes")
+    assert set(spent) >= {f"passes at {depth.name}" for depth in fingerprint.depths}
+    assert total == pytest.approx(sum(spent.values()))
+    tried = [one["passes"] for one in fingerprint.parameters["pilot"]]
+    assert spent["passes of the pilot"] == pytest.approx(sum(tried))
+
+
 def test_early_features_stay_as_they_are() -> None:
     """Behind them anything may change: a new head makes no difference to what was solved."""
     fingerprint, module = fingerprint_of("vit"), network("vit")
