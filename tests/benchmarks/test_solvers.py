@@ -14,7 +14,7 @@ from benchmarks.solvers import MARKS, Metered, Prices, Spent
 from fingerprint.solvers.objective import Objective
 from tests.fingerprint.solvers.problems import Spy
 
-PRICES = Prices(forward=0.25, backward=0.75, jvp=0.5)
+PRICES = Prices(forward=0.25, backward=0.75, forth=0.5)
 
 
 def network() -> nn.Module:
@@ -50,17 +50,30 @@ def test_a_budget_is_what_was_asked_at_its_price() -> None:
     objective, start = metered(spy)
     spy.asked = 0
     _, push, pull = objective.linearised(start)
-    for _ in range(9):
-        push(torch.ones_like(start))  # 0.25 + 9 * 0.5
-    for _ in range(9):
-        pull(torch.ones(3, 7, dtype=start.dtype))  # + 9 * 0.75 = 11.5
+    for _ in range(8):
+        push(torch.ones_like(start))  # 1 + 8 * 0.5
+    for _ in range(8):
+        pull(torch.ones(3, 7, dtype=start.dtype))  # + 8 * 0.75 = 11
     assert objective.noted == {}
-    objective.residual(objective.base)  # 11.75
+    objective.residual(objective.base)  # 11.25
     assert objective.noted == {}
     objective.value_and_gradient(start, torch.arange(3))
     assert list(objective.noted) == [12]
     torch.testing.assert_close(objective.noted[12][0], objective.base)  # the best before
-    assert spy.asked == 3 * (1 + 9 + 1 + 1)
+    assert spy.asked == 3 * (1 + 1 + 1)
+
+
+def test_products_with_the_jacobian_are_those_of_finite_differences() -> None:
+    objective, start = metered(Spy(network()))
+    residual, push, pull = objective.linearised(start)
+    generator = torch.Generator().manual_seed(2)
+    direction = torch.randn(start.shape, generator=generator, dtype=start.dtype)
+    weights = torch.randn(residual.shape, generator=generator, dtype=start.dtype)
+    ahead, behind = (objective.residual(start + size * direction) for size in (1e-5, -1e-5))
+    torch.testing.assert_close(push(direction), (ahead - behind) / 2e-5, atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(
+        (pull(weights) * direction.flatten(1)).sum(1), (push(direction) * weights).sum(1)
+    )
 
 
 def test_conjugate_gradients_solve_the_damped_least_squares_problem() -> None:
