@@ -148,4 +148,7 @@ class OutputSpec:
             raise UsageError(
                 f"answer kind: expected logits, probabilities, top-k or labels, got {kind}"
             )
-        return cls(classes=int(values["classes"]), kind=kind)
+        classes = int(values["classes"])
+        if classes < 1:
+            raise UsageError(f"classes: expected at least 1, got {classes}")
+        return cls(classes=classes, kind=kind)

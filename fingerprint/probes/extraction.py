@@ -312,7 +312,12 @@ def _late(
 
 
 def _view(depth: Depth, relative: Model) -> Callable[[Tensor], Tensor]:
-    """Returns a relative's own features at a depth, else its logits."""
+    """Returns a relative's own features at a depth, else its logits.
+
+    It is run on the very inputs that the model is, so in the same precision.
+    """
+    if relative.dtype != depth.model.dtype:
+        relative = relative.to(dtype=depth.model.dtype)
     if depth.name == LOGITS:
         return logits_of(relative)
     try:

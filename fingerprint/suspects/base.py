@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.errors import EnvironmentFailure
+from fingerprint.errors import EnvironmentFailure, ends_by_signal
 from fingerprint.network.spec import InputSpec, OutputSpec
 
 if TYPE_CHECKING:
@@ -86,10 +86,16 @@ class Suspect(ABC):
         """Answers a batch and counts it; see :meth:`respond`.
 
         Raises:
-            EnvironmentFailure: What came is not one row of answers for each input.
+            EnvironmentFailure: What came is not one row of answers for each input, or its code
+                ends the program.
         """
         self.queries += len(inputs)
-        rows = np.asarray(self.respond(inputs), dtype=np.float32)
+        try:
+            rows = np.asarray(self.respond(inputs), dtype=np.float32)
+        except SystemExit as error:
+            if ends_by_signal(error):
+                raise
+            raise EnvironmentFailure("its code ends the program instead of answering") from error
         expected = (len(inputs), self.output.classes)
         if rows.shape != expected:
             raise EnvironmentFailure(

@@ -47,7 +47,7 @@ class Failing(ModelSuspect):
         return rows if self.calls <= self.at else self.change(rows)
 
 
-def raising(error: Exception) -> Callable[[Rows], Rows]:
+def raising(error: BaseException) -> Callable[[Rows], Rows]:
     def change(rows: Rows) -> Rows:
         raise error
 
@@ -57,6 +57,7 @@ def raising(error: Exception) -> Callable[[Rows], Rows]:
 FAILURES: dict[str, tuple[Callable[[Rows], Rows], str]] = {
     "raises": (raising(RuntimeError("the line\nwent dead")), "the line"),
     "times out": (raising(TimeoutError("no answer within 30 s")), "no answer within 30 s"),
+    "ends the program": (raising(SystemExit(0)), "its code ends the program"),
     "without a word": (raising(ValueError()), "ValueError"),
     "too few": (lambda rows: rows[1:], "expected 8 answers of 5 values, got 7x5"),
     "too many": (lambda rows: np.concatenate([rows, rows]), "got 16x5"),
@@ -272,6 +273,11 @@ HOSTILE: dict[str, Callable[[bytes], bytes]] = {
     "fewer rows": rewritten(values=lambda rows: rows[1:]),
     "doubles": rewritten(values=lambda rows: rows.astype(np.float64)),
     "more classes": rewritten(values=lambda rows: np.hstack([rows, rows])),
+    "no classes": rewritten(
+        output=lambda output: {**output, "classes": 0},
+        values=lambda rows: rows[:, :0],
+        repeats=lambda rows: rows[:, :0],
+    ),
     "NaN": rewritten(values=lambda rows: rows * np.float32(np.nan)),
     "twice the same": rewritten(ids=lambda ids: [ids[0], *ids[:-1]]),
     "repeats of nothing": rewritten(repeated=lambda _: {"a": 3, "b": -1}),

@@ -102,6 +102,17 @@ def test_the_source_ignores_what_was_solved_and_notices_it_turned(kind: str) -> 
     assert fingerprint.source_harm_ratio["max"] == max(recorded)
 
 
+def test_the_passes_of_the_pilot_and_at_each_depth_are_all_there_are(kind: str) -> None:
+    fingerprint = fingerprint_of(kind)
+    spent = dict(fingerprint.cost)
+    del spent["seconds"]
+    total = spent.pop("passes")
+    assert set(spent) >= {f"passes at {depth.name}" for depth in fingerprint.depths}
+    assert total == pytest.approx(sum(spent.values()))
+    tried = [one["passes"] for one in fingerprint.parameters["pilot"]]
+    assert spent["passes of the pilot"] == pytest.approx(sum(tried))
+
+
 def test_early_features_stay_as_they_are() -> None:
     """Behind them anything may change: a new head makes no difference to what was solved."""
     fingerprint, module = fingerprint_of("vit"), network("vit")
@@ -130,6 +141,14 @@ def test_individual_probes_lie_outside_a_relatives_harmless_set() -> None:
     own, other = (np.median(ratios(module, fingerprint)[rows]) for module in (child, parent))
     assert own < 0.3
     assert other > 0.6
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_relative_may_be_of_another_precision(dtype: torch.dtype) -> None:
+    tuned = network("cnn", 1)
+    parent = model_of("cnn").to(dtype=dtype)
+    made = extract(loaded(tuned), seed=SEED, probes=6, relatives={"parent": parent})
+    assert {depth.speaks_for for depth in made.depths} == {"individual"}
 
 
 def test_the_same_seed_gives_the_same_probes_and_another_gives_others() -> None:
