@@ -224,11 +224,16 @@ def panel_of(answers: Answers, mixture: tuple[str, ...], count: int, kind: Answe
     """A panel of some mixture, its answers cut down to a kind: rounded, the five likeliest."""
     places = [(mixture[place % len(mixture)], place // len(mixture)) for place in range(count)]
     rows = np.stack([answers[of][place] for of, place in places])
+    return Panel.of(shown(rows, kind), kind, kinds=tuple(of for of, _ in places))
+
+
+def shown(logits: NDArray[np.float32], kind: AnswerKind) -> NDArray[np.floating]:
+    """Cuts logits down to a kind of answers: rounded to thousandths, the five likeliest."""
     if kind == "probabilities":
-        rows = np.round(softmax(rows, axis=1), 3)
+        return np.round(softmax(logits, axis=1), 3)
     if kind == "top-k":
-        rows = top_k(softmax(rows, axis=1), min(5, max(1, rows.shape[1] // 2)))
-    return Panel.of(rows, kind, kinds=tuple(of for of, _ in places))
+        return top_k(softmax(logits, axis=1), min(5, max(1, logits.shape[1] // 2)))
+    return logits
 
 
 def pairs(

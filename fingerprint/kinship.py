@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
 
 __all__ = ["Kinship"]
 
@@ -82,6 +84,19 @@ class Kinship:
         copies = self._copies({name})
         return bool(copies & self.from_scratch) and not copies & self.parents.keys()
 
+    @cached_property
+    def _twins(self) -> dict[str, list[str]]:
+        """By weights, the models that have them."""
+        return _by_value(self.digests)
+
+    @cached_property
+    def _below(self) -> dict[str, list[str]]:
+        """By parent, its children."""
+        return _by_value(self.parents)
+
+    def _children(self, name: str) -> list[str]:
+        return self._below.get(name, [])
+
     def _names(self) -> list[str]:
         found = dict.fromkeys(self.digests)
         found |= dict.fromkeys(one for pair in self.parents.items() for one in pair)
@@ -91,7 +106,7 @@ class Kinship:
         """Returns models together with those of the same weights."""
         chosen = set(names)
         digests = {self.digests[name] for name in chosen if name in self.digests}
-        return chosen | {name for name, digest in self.digests.items() if digest in digests}
+        return chosen.union(*(self._twins[digest] for digest in digests))
 
     def _descendants(self, names: Iterable[str]) -> set[str]:
         """Returns models with everything that descends from them or from copies of them."""
@@ -99,6 +114,13 @@ class Kinship:
         fresh = self._copies(names)
         while fresh:
             found |= fresh
-            children = {child for child, parent in self.parents.items() if parent in fresh}
-            fresh = self._copies(children) - found
+            fresh = self._copies(chain.from_iterable(map(self._children, fresh))) - found
         return found
+
+
+def _by_value(mapping: Mapping[str, str]) -> dict[str, list[str]]:
+    """Returns the keys of each value: looked up for every candidate, so gone through once."""
+    found: dict[str, list[str]] = {}
+    for key, value in mapping.items():
+        found.setdefault(value, []).append(key)
+    return found

@@ -2,9 +2,9 @@
 
 The panel is the same for every model of a registry and is asked once. Of many candidates only the
 nearest are then asked their own probes, and all that resemble the suspect more than chance allows.
-Only small inputs and few classes are left out so: there none of 78 copies fell below the floor,
-and 97 % of strangers did. A large network's fine-tune with a new head arranges the panel no more
-like its source than a stranger does.
+Only small inputs and few classes are left out so, and nobody by labels alone; what that costs
+``benchmarks.many`` measures (``--parts floor``). A large network's fine-tune with a new head
+arranges the panel no more like its source than a stranger does.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING
 
 from fingerprint.evidence.resemblance import Panel, rank
 from fingerprint.questions import Questions, panel_questions, questions_for
+from fingerprint.shelf import outlines_of, taken
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
+    from fingerprint.network.spec import InputSpec
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["NEAREST", "Narrowing", "narrowing_note"]
+__all__ = ["FLOOR", "NEAREST", "Narrowing", "can_narrow", "narrowing_note"]
 
-NEAREST = 16
+NEAREST = 8
 """Candidates that are asked their probes in any case; of fewer, all are."""
-_FLOOR = 0.15
+FLOOR = 0.1
 """Resemblance above which nobody is left out."""
 _MOST_INPUTS = 3 * 64 * 64
 _MOST_CLASSES = 20
@@ -34,7 +36,7 @@ class Narrowing:
     """Chooses among candidates by the suspect's answers to their panel.
 
     Args:
-        fingerprints: The candidates, by name.
+        candidates: Their fingerprints, by name.
         always: Those that are asked in any case.
 
     Attributes:
@@ -42,24 +44,36 @@ class Narrowing:
         ruled_out: Names that were left out, once :meth:`following` was called.
     """
 
-    def __init__(self, fingerprints: Mapping[str, Fingerprint], always: Collection[str]) -> None:
-        self._fingerprints = fingerprints
-        some = next(iter(fingerprints.values()))
+    def __init__(self, candidates: Mapping[str, Fingerprint], always: Collection[str]) -> None:
+        self._candidates = candidates
+        outlines = outlines_of(candidates)
+        some = next(iter(outlines.values()))
         same = {
             name: one
-            for name, one in fingerprints.items()
+            for name, one in outlines.items()
             if name not in always
             and len(one.panel_answers) == len(some.panel_answers) > 0
             and one.seed == some.seed
-            and one.input.size <= _MOST_INPUTS
             and one.output.classes <= _MOST_CLASSES
         }
-        self._open = same if len(same) > NEAREST else {}
+        self._open = same if can_narrow(some.input, len(same)) else {}
+        self._kept: Mapping[str, Fingerprint] | None = None
         self.first = panel_questions(some) if self._open else None
         self.ruled_out: tuple[str, ...] = ()
 
+    @property
+    def kept(self) -> Mapping[str, Fingerprint]:
+        """The candidates that were not left out."""
+        if self._kept is None:
+            self._kept = taken(
+                self._candidates, [one for one in self._candidates if one not in self.ruled_out]
+            )
+        return self._kept
+
     def following(self, answers: Answers) -> Questions:
         """Returns what to go on with, and settles who is ruled out."""
+        if answers.kind == "labels":
+            return questions_for(self.kept)
         some = next(iter(self._open.values()))
         suspect = Panel.of(answers.of(some.panel), answers.kind, floor=answers.floor)
         found: list[tuple[str, float]] = []
@@ -72,9 +86,13 @@ class Narrowing:
             found += rank(suspect, panels, kind)
         found.sort(key=lambda entry: -entry[1])
         # What the panel says nothing of is not ruled out by it.
-        self.ruled_out = tuple(sorted(name for name, value in found[NEAREST:] if value <= _FLOOR))
-        kept = {name: one for name, one in self._fingerprints.items() if name not in self.ruled_out}
-        return questions_for(kept)
+        self.ruled_out = tuple(sorted(name for name, value in found[NEAREST:] if value <= FLOOR))
+        return questions_for(self.kept)
+
+
+def can_narrow(input: InputSpec, count: int) -> bool:
+    """Whether any of so many candidates of these inputs may be left out."""
+    return count > NEAREST and input.size <= _MOST_INPUTS
 
 
 def narrowing_note(names: Collection[str]) -> str:

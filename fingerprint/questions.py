@@ -39,7 +39,7 @@ from fingerprint.network.spec import InputSpec
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
-    from fingerprint.probes.probe import Fingerprint
+    from fingerprint.probes.probe import Fingerprint, Outline
 
 __all__ = ["Questions", "panel_questions", "question_id", "questions_for"]
 
@@ -190,9 +190,9 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
     )
 
 
-def panel_questions(fingerprint: Fingerprint) -> Questions:
+def panel_questions(outline: Outline) -> Questions:
     """Returns the panel alone, the same for all models of a registry: it decides what follows."""
-    given, inputs = fingerprint.input, fingerprint.panel
+    given, inputs = outline.input, outline.panel
     ids = tuple(map(question_id, inputs))
     return Questions(
         input=InputSpec(shape=given.shape, kind=given.kind, bounds=given.bounds),

@@ -24,6 +24,7 @@ from fingerprint.network.model import Model
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.progress import Progress, silent
 from fingerprint.questions import questions_for
+from fingerprint.shelf import outlines_of
 from fingerprint.suspects.base import Suspect
 from fingerprint.suspects.pytorch import ModelSuspect
 from fingerprint.verdict import judge
@@ -52,7 +53,8 @@ def verify(
 
     Args:
         suspect: A loaded model, a live module, or anything that answers.
-        candidates: Fingerprints by name, or a single one, which is then named ``source``.
+        candidates: Fingerprints by name, or a single one, which is then named ``source``. Those
+            on a :class:`~fingerprint.shelf.Shelf` are only read if they are asked.
         alpha: Accepted rate of false claims of descent, over all compatible models together.
         kinship: What is declared of the models.
         calibration: What is known of independent models; it can lower a candidate's margin.
@@ -73,21 +75,22 @@ def verify(
     began = time.perf_counter()
     if not 0 < alpha < 1:
         raise UsageError(f"alpha: expected a level between 0 and 1, got {alpha}")
-    named = {"source": candidates} if isinstance(candidates, Fingerprint) else dict(candidates)
+    named = {"source": candidates} if isinstance(candidates, Fingerprint) else candidates
     asked = _as_suspect(suspect, named)
     _check_domains(asked, named)
+    compared: Mapping[str, Fingerprint] = {}
     ruled_out: tuple[str, ...] = ()
     if named:
         narrowing = Narrowing(named, named if always is None else always)
         first = narrowing.first
         following = None if first is None else narrowing.following
-        answers = ask(asked, first or questions_for(named), following=following, progress=progress)
-        ruled_out = narrowing.ruled_out
+        questions = questions_for(narrowing.kept) if first is None else first
+        answers = ask(asked, questions, following=following, progress=progress)
+        compared, ruled_out = narrowing.kept, narrowing.ruled_out
     else:
         answers = Answers(
             output=asked.output, values={}, identity=asked.identity, suspect=asked.facts()
         )
-    compared = {name: one for name, one in named.items() if name not in ruled_out}
     judged = partial(
         judge,
         compared,
@@ -122,7 +125,7 @@ def _as_suspect(suspect: Model | nn.Module | Suspect, named: Mapping[str, Finger
 
 
 def _check_domains(suspect: Suspect, named: Mapping[str, Fingerprint]) -> None:
-    for name, fingerprint in named.items():
+    for name, fingerprint in outlines_of(named).items():
         if fingerprint.input.domain != suspect.input.domain:
             raise IncompatibleModel(
                 f"{name!r} takes inputs {fingerprint.input.domain}, the suspect takes "

@@ -11,15 +11,17 @@ It reads what it is asked for, in the one transaction of its books, and refuses 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from fingerprint.canonical import sha256_of
 from registry import pairs
+from registry.errors import RegistryError
 from registry.ledger import Books
 from registry.names import unknown
-from registry.records import fingerprint_of, registered
+from registry.records import fingerprint_of, outline_of, registered
 from registry.registration import Peer
 from registry.tables import (
     AliasRow,
@@ -34,6 +36,7 @@ from registry.values import Pair
 if TYPE_CHECKING:
     from fingerprint.kinship import Kinship
     from fingerprint.probes.probe import Fingerprint
+    from fingerprint.shelf import Shelf
 
 __all__ = ["Catalogue"]
 
@@ -92,6 +95,47 @@ class Catalogue:
     def each_fingerprint(self, rows: Collection[ModelRow]) -> Iterator[tuple[str, Fingerprint]]:
         """Yields the probes of models by name, one after another."""
         return ((peer.name, fingerprint) for peer, fingerprint in self._probes(rows))
+
+    def shelf(
+        self, rows: Collection[ModelRow], read: Callable[[Collection[int]], Mapping[int, bytes]]
+    ) -> Shelf:
+        """Returns the probes of models, by name, to be read again only where they are needed.
+
+        All are compared with the chain now, and with what they were now when they are read.
+
+        Args:
+            rows: The models.
+            read: Reads encoded probes by model, in a transaction of its own.
+        """
+        from fingerprint.shelf import Shelf
+
+        ids = sorted({row.id for row in rows})
+        numbers = {self._names[number]: number for number in ids}
+        outlines, digests = {}, {}
+        with self._settled():
+            facts = {one.model_id: one for one in self.books.rows(FingerprintRow, ids)}
+        with self._settled():
+            for one in self.books.each(ProbeSetRow, ids):
+                outlines[self._names[one.model_id]] = outline_of(
+                    self._by_id[one.model_id], one, self.books.where
+                )
+                digests[one.model_id] = sha256_of(one.blob)
+
+        def fingerprints(names: Collection[str]) -> dict[str, Fingerprint]:
+            found = {}
+            for number, blob in read([numbers[name] for name in names]).items():
+                row = self._by_id[number]
+                if sha256_of(blob) == digests[number]:
+                    probe_set = ProbeSetRow(model_id=number, blob=blob)
+                    where = self.books.where
+                    found[row.name] = fingerprint_of(row, facts[number], probe_set, where)
+            if gone := [name for name in names if name not in found]:
+                raise RegistryError(
+                    f"{gone[0]!r} was removed or renewed while the suspect was asked; verify again"
+                )
+            return found
+
+        return Shelf(outlines, fingerprints)
 
     def peers(self, rows: Collection[ModelRow]) -> dict[int, Peer]:
         """Returns models with their encoded probes, by number, ready to leave the registry."""

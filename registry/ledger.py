@@ -40,6 +40,7 @@ __all__ = [
     "broken",
     "key_of",
     "origin",
+    "parts",
     "row_digest",
     "standing",
 ]
@@ -243,6 +244,12 @@ def _changes(entry: Entry) -> Rows:
     return {table: digests for table, digests in rows.items() if isinstance(digests, dict)}
 
 
+def parts(keys: Collection[int]) -> list[list[int]]:
+    """Returns keys in order, in as many lists as it takes queries to name them all."""
+    ordered = sorted(keys)
+    return [ordered[start : start + _KEYS] for start in range(0, len(ordered), _KEYS)]
+
+
 class Books:
     """The chain of a registry, and its rows, each compared with what the chain says of it.
 
@@ -349,9 +356,7 @@ class Books:
         if models is None:
             chosen = [query]
         else:
-            ids = sorted(models)
-            parts = [ids[start : start + _KEYS] for start in range(0, len(ids), _KEYS)]
-            chosen = [query.where(keys[0].in_(part)) for part in parts]
+            chosen = [query.where(keys[0].in_(part)) for part in parts(models)]
         for one in chosen:
             # A few at a time: probe sets together may be larger than memory.
             for row in self.session.scalars(one.execution_options(yield_per=10)):

@@ -17,9 +17,9 @@ from registry.tables import FingerprintRow, ModelRow, ProbeSetRow, VerificationR
 from registry.values import RecordedVerification, RegisteredModel
 
 if TYPE_CHECKING:
-    from fingerprint.probes.probe import Fingerprint
+    from fingerprint.probes.probe import Fingerprint, Outline
 
-__all__ = ["CURRENT", "fingerprint_of", "registered", "rows_of", "verified"]
+__all__ = ["CURRENT", "fingerprint_of", "outline_of", "registered", "rows_of", "verified"]
 
 CURRENT = 3
 """Version of the stored probes that this release makes. Importing the codec, which says so too,
@@ -108,6 +108,26 @@ def registered(
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise RegistryCorrupt(where, (f"models {row.id} ({row.name!r}): {error}",)) from error
     return model
+
+
+def outline_of(row: ModelRow, probe_set: ProbeSetRow, where: str) -> Outline:
+    """Reads of a model's probes only what the panel needs.
+
+    Raises:
+        RegistryCorrupt: Naming the row that is not what was written.
+    """
+    from fingerprint.probes.codec import outline
+
+    at = f"{row.id} ({row.name!r})"
+    if not isinstance(probe_set.blob, bytes):
+        raise RegistryCorrupt(where, (f"probe_sets {at}: expected bytes",))
+    try:
+        found = outline(probe_set.blob)
+    except (FingerprintError, RecursionError) as error:
+        raise RegistryCorrupt(where, (f"probe_sets {at}: {error}",)) from error
+    if found.input.domain != row.domain:
+        raise RegistryCorrupt(where, (f"probe_sets {at}: is not what was committed to",))
+    return found
 
 
 def fingerprint_of(

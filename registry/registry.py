@@ -14,7 +14,7 @@ back frozen; rows and sessions stay inside.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from registry.checking import damage
 from registry.declaring import loading
 from registry.engine import locate
 from registry.errors import RegistryCorrupt, RegistryReadOnly
-from registry.ledger import Books
+from registry.ledger import Books, parts
 from registry.lineage import Lineage, lineage_of
 from registry.names import checked_name, default_name
 from registry.opening import open_registry
@@ -403,7 +403,7 @@ class Registry:
             RegistryCorrupt: A row that the verdict would rest on is not what was registered.
         """
         with self._catalogue() as catalogue:
-            found = grounds(catalogue, suspect, against, always)
+            found = grounds(catalogue, suspect, against, always, read=self._blobs)
         verification = found.verification(alpha=alpha, progress=progress)
         try:
             digest = found.suspect.identity.model_digest
@@ -537,6 +537,15 @@ class Registry:
     def _catalogue(self) -> Iterator[Catalogue]:
         with self._books() as books:
             yield Catalogue(books, self.seed)
+
+    def _blobs(self, models: Collection[int]) -> dict[int, bytes]:
+        """Reads the encoded probes of some models, by number."""
+        found: dict[int, bytes] = {}
+        with self._reading() as session:
+            for some in parts(models):
+                query = select(ProbeSetRow).where(ProbeSetRow.model_id.in_(some))
+                found |= {row.model_id: row.blob for row in session.scalars(query)}
+        return found
 
     def _values(self, session: Session, *chosen: ModelRow) -> list[RegisteredModel]:
         """Returns rows as values: those that are given, or all in the order of registration."""

@@ -2,12 +2,13 @@
 
 Everything comes from one moment of the registry and was compared with its chain, so that no
 verdict rests on a row that was changed from outside. Asking the suspect comes after, without
-the registry.
+the registry; of many models only the few that the panel leaves are then read again, and refused
+if they are no longer what they were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class Grounds:
     """
 
     suspect: Suspect
-    fingerprints: dict[str, Fingerprint]
+    fingerprints: Mapping[str, Fingerprint]
     compatible: tuple[str, ...]
     kinship: Kinship
     calibration: Calibration
@@ -55,7 +56,7 @@ class Grounds:
     warnings: tuple[str, ...]
 
     def verification(self, *, alpha: float, progress: Progress) -> Verification:
-        """Asks the suspect and judges its answers; the registry has no part in it."""
+        """Asks the suspect and judges its answers; see :meth:`Catalogue.shelf` for what is read."""
         import fingerprint as library
 
         found = library.verify(
@@ -87,6 +88,8 @@ def grounds(
     suspect: Model | nn.Module | Suspect,
     against: Sequence[str],
     always: Sequence[str] = (),
+    *,
+    read: Callable[[Collection[int]], Mapping[int, bytes]] | None = None,
 ) -> Grounds:
     """Returns what a verdict on a suspect rests on.
 
@@ -95,6 +98,8 @@ def grounds(
         suspect: A loaded model, a module, or anything that answers batches of inputs.
         against: Names to compare with; by default every model of the same inputs.
         always: Names that are asked their probes whatever the panel says of them.
+        read: Reads encoded probes by model later, those of the few that the panel leaves of many;
+            without it all are read now.
 
     Raises:
         UnknownModel: A name in ``against`` is not registered.
@@ -102,6 +107,7 @@ def grounds(
         RegistryCorrupt: A row is not what was registered.
     """
     from fingerprint.evidence.calibration import Calibration
+    from fingerprint.narrowing import can_narrow
 
     named = catalogue.named(against)
     asked = _opened(suspect, named)
@@ -115,9 +121,13 @@ def grounds(
             )
     chosen = named or compatible
     measured = catalogue.pairs(chosen)
+    if read is not None and not named and can_narrow(asked.input, len(chosen)):
+        fingerprints: Mapping[str, Fingerprint] = catalogue.shelf(chosen, read)
+    else:
+        fingerprints = catalogue.fingerprints(chosen)
     return Grounds(
         suspect=asked,
-        fingerprints=catalogue.fingerprints(chosen),
+        fingerprints=fingerprints,
         compatible=tuple(row.name for row in compatible),
         kinship=catalogue.kinship,
         calibration=Calibration(ratios=pairs.calibrating(measured, catalogue.kinship.families())),

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.detection.recipe import STUDENT
 from benchmarks.detection.zoo import Member
@@ -42,7 +43,7 @@ def _in_turn(bases: Sequence[Member], copies: Sequence[Member]) -> list[Member]:
 
 def registered_networks(
     members: Sequence[Member], folder: Path, input_size: tuple[int, ...], probes: int
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Registers networks as an owner would: from their files, with the parent declared.
 
     What is there already is not registered again, so it goes on where it stopped.

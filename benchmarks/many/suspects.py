@@ -15,14 +15,14 @@ from benchmarks.detection.recipe import seeded
 from benchmarks.detection.zoo import Member, stem
 from fingerprint.files import write_whole
 from fingerprint.lab.architectures import ARCHITECTURES, build
-from fingerprint.lab.data import TASKS, Data
+from fingerprint.lab.data import CLASSES, TASKS, Data
 from fingerprint.lab.modifications import fine_tuned, pruned, quantised
 from fingerprint.lab.training import Settings, trained
 
 __all__ = ["Suspected", "suspects"]
 
 _TUNING = Settings(epochs=1, lr=1e-2, optimizer="sgd", scheduled=False)
-_TASK = "rotation"
+_TASK, _NEW_TASK = "rotation", "new head and task, all layers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,60 +61,69 @@ def suspects(data: Data, bases: Sequence[Member], folder: Path) -> list[Suspecte
         folder: Where they are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    made = [one for base in bases for one in _copies(base, data)]
-    architectures = {base.architecture for base in bases}
-    for architecture in sorted(architectures - {"resnet20", "resnet44"}):
-        made += _strangers(architecture, data)
-    found = []
-    for name, change, source, architecture, classes, make in made:
-        file = folder / f"{stem(name)}.safetensors"
-        if not file.exists():
-            print(f"making {name}", flush=True)
-            state = {key: value.contiguous() for key, value in make().state_dict().items()}
-            write_whole(file, lambda stream, state=state: stream.write(save(state)))
-        found.append(
-            Suspected(
-                name=name,
-                change=change,
-                source=source,
-                architecture=architecture,
-                classes=classes,
-                file=file,
-            )
-        )
+    found = [one for base in bases for one in _copies(base, data, folder)]
+    # One stranger of each architecture that the zoo trains itself.
+    architectures = {base.architecture for base in bases} - {"resnet20", "resnet44"}
+    for architecture in sorted(architectures):
+        found += _strangers(architecture, data, folder)
     return found
 
 
-_Made = tuple[str, str, str, str, int, Callable[[], nn.Module]]
-
-
-def _copies(base: Member, data: Data) -> Iterator[_Made]:
+def _copies(base: Member, data: Data, folder: Path) -> Iterator[Suspected]:
     """Yields what the zoo does not have of a base network."""
     seed = seeded(f"many {base.name}")
-    turned, own = TASKS[_TASK], TASKS[base.task]
-
-    def changed(change: str, classes: int, make: Callable[[nn.Module], nn.Module]) -> _Made:
+    own, turned = (TASKS[task].of(data) for task in (base.task, _TASK))
+    changes: dict[str, Callable[[nn.Module], nn.Module]] = {
+        "int6 weights": partial(quantised, bits=6),
+        "pruned 30 %": partial(pruned, share=0.3),
+        "fine-tuned, all layers": partial(fine_tuned, data=own, settings=_TUNING, seed=seed),
+        _NEW_TASK: partial(fine_tuned, data=turned, settings=_TUNING, seed=seed),
+    }
+    for change, make in changes.items():
         name = f"{base.name}, {change}"
-        return name, change, base.name, base.architecture, classes, lambda: make(base.network())
+        suspect = Suspected(
+            name=name,
+            change=change,
+            source=base.name,
+            architecture=base.architecture,
+            classes=TASKS[_TASK].classes if change == _NEW_TASK else base.classes,
+            file=folder / f"{stem(name)}.safetensors",
+        )
+        _ensure(suspect, partial(_changed, base, make))
+        yield suspect
 
-    yield changed("int6 weights", own.classes, partial(quantised, bits=6))
-    yield changed("pruned 30 %", own.classes, partial(pruned, share=0.3))
-    tuned = partial(fine_tuned, data=own.of(data), settings=_TUNING, seed=seed)
-    yield changed("fine-tuned, all layers", own.classes, tuned)
-    headed = partial(fine_tuned, data=turned.of(data), settings=_TUNING, seed=seed)
-    yield changed("new head and task, all layers", turned.classes, headed)
 
-
-def _strangers(architecture: str, data: Data) -> Iterator[_Made]:
+def _strangers(architecture: str, data: Data, folder: Path) -> Iterator[Suspected]:
     """Yields a network trained as the zoo's were, with another seed, and its own fine-tune."""
-    name = f"{architecture}, stranger"
-    seed, turned = seeded(f"many {name}"), TASKS[_TASK]
+    seed = seeded(f"many {architecture}")
+    turned, settings = TASKS[_TASK], from_scratch(architecture)
 
-    def fresh() -> nn.Module:
-        return trained(ARCHITECTURES[architecture], data, from_scratch(architecture), seed=seed)
+    def suspect(name: str, classes: int) -> Suspected:
+        return Suspected(
+            name=name,
+            change="stranger",
+            source="",
+            architecture=architecture,
+            classes=classes,
+            file=folder / f"{stem(name)}.safetensors",
+        )
 
-    def moved() -> nn.Module:
-        return fine_tuned(fresh(), turned.of(data), _TUNING, seed=seed)
+    fresh = suspect(f"{architecture}, stranger", CLASSES)
+    _ensure(fresh, partial(trained, ARCHITECTURES[architecture], data, settings, seed=seed))
+    yield fresh
+    moved = suspect(f"{architecture}, stranger, {_NEW_TASK}", turned.classes)
+    tune = partial(fine_tuned, data=turned.of(data), settings=_TUNING, seed=seed)
+    _ensure(moved, partial(_changed, fresh, tune))
+    yield moved
 
-    yield name, "stranger", "", architecture, 10, fresh
-    yield f"{name}, new task", "stranger", "", architecture, turned.classes, moved
+
+def _changed(source: Member | Suspected, make: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    return make(source.network())
+
+
+def _ensure(suspect: Suspected, make: Callable[[], nn.Module]) -> None:
+    """Makes a suspect's file if it is not there."""
+    if not suspect.file.exists():
+        print(f"making {suspect.name}", flush=True)
+        state = {key: value.contiguous() for key, value in make().state_dict().items()}
+        write_whole(suspect.file, lambda stream: stream.write(save(state)))

@@ -26,11 +26,18 @@ from fingerprint.canonical import canonical
 from fingerprint.errors import FingerprintError, MalformedFile
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.panel import PANEL
-from fingerprint.probes.probe import CURRENT, DepthFacts, Fingerprint, Probe, SpaceFacts
+from fingerprint.probes.probe import (
+    CURRENT,
+    DepthFacts,
+    Fingerprint,
+    Outline,
+    Probe,
+    SpaceFacts,
+)
 from fingerprint.probes.turns import turns_of
 from fingerprint.text import clean
 
-__all__ = ["MAX_BLOB", "VERSION", "decode", "encode"]
+__all__ = ["MAX_BLOB", "VERSION", "decode", "encode", "outline"]
 
 MAGIC = b"NULLPRNT"
 VERSION = CURRENT
@@ -147,6 +154,33 @@ def decode(blob: bytes) -> Fingerprint:
         ) from error
     _check(fingerprint)
     return fingerprint
+
+
+def outline(blob: bytes) -> Outline:
+    """Reads of what :func:`encode` wrote only what the panel needs; the probes are not looked at.
+
+    Raises:
+        MalformedFile: Wrong magic, another version, truncated, or answers that do not fit.
+    """
+    version, body = _parts(blob)
+    try:
+        document = _metadata(body, version)
+        none = np.empty((0, 0), dtype=np.float32)
+        found = Outline(
+            input=InputSpec.from_dict(document["input"]),
+            output=OutputSpec.from_dict(document["output"]),
+            seed=str(document["seed"]),
+            panel_answers=load(body)["panel_answers"] if version > 2 else none,
+        )
+    except (FingerprintError, *_DAMAGE) as error:
+        raise MalformedFile(
+            f"probe set: expected a fingerprint, got damaged data ({error})"
+        ) from error
+    answers = found.panel_answers
+    fits = answers.dtype == np.float32 and answers.shape[1:] == (found.output.classes,)
+    if len(answers) and not (fits and np.isfinite(answers).all()):
+        raise MalformedFile("probe set: expected finite panel answers, got others")
+    return found
 
 
 def _parts(blob: bytes) -> tuple[int, bytes]:

@@ -159,6 +159,29 @@ class SpaceFacts:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Outline:
+    """What the panel needs of a fingerprint: whether its probes are worth asking.
+
+    Attributes:
+        input: Input specification of the source.
+        output: Output specification of the source.
+        seed: Registry seed the public inputs derive from (hex).
+        panel_answers: The source's answers to the panel, shape ``(P, classes)``; old ones have
+            none.
+    """
+
+    input: InputSpec
+    output: OutputSpec
+    seed: str
+    panel_answers: NDArray[np.float32]
+
+    @property
+    def panel(self) -> Images:
+        """The public inputs of ``panel_answers``, shape ``(P, *input.shape)``."""
+        return panel_inputs(self.input, self.seed, len(self.panel_answers))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Fingerprint:
     """Everything needed to recognise a model from answers, and to derive its probes again.
 
@@ -220,9 +243,19 @@ class Fingerprint:
     )
 
     @property
+    def outline(self) -> Outline:
+        """What the panel needs of it."""
+        return Outline(
+            input=self.input,
+            output=self.output,
+            seed=self.seed,
+            panel_answers=self.panel_answers,
+        )
+
+    @property
     def panel(self) -> Images:
         """The public inputs of ``panel_answers``, shape ``(P, *input.shape)``."""
-        return panel_inputs(self.input, self.seed, len(self.panel_answers))
+        return self.outline.panel
 
     @property
     def harmless(self) -> Images:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -85,3 +86,22 @@ def test_a_circle_of_parents_ends() -> None:
     assert circle.relatives("c") == {"a", "b"}
     assert circle.relatives("a") == set()
     assert circle.descendants("a") == {"b", "c"}
+
+
+class Counted(dict[str, str]):
+    """Counts how often it is gone through."""
+
+    times = 0
+
+    def items(self) -> Any:
+        self.times += 1
+        return super().items()
+
+
+def test_whoever_is_asked_about_everyone_goes_through_everyone_once() -> None:
+    parents = Counted({f"m{place}": f"m{place // 2}" for place in range(1, 64)})
+    digests = Counted({f"m{place}": str(place) for place in range(64)})
+    kinship = Kinship(parents=parents, digests=digests)
+    for name in digests:
+        assert kinship.relatives(name) | kinship.descendants(name) | {name} == set(digests)
+    assert (parents.times, digests.times) == (1, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -12,18 +13,20 @@ from numpy.typing import NDArray
 from sqlalchemy import event
 
 from cli import policy
-from fingerprint import Kinship, ModelSuspect, Suspect, Verification
+from fingerprint import Kinship, ModelSuspect, Suspect, Verification, narrowing
 from fingerprint.errors import IncompatibleModel
 from fingerprint.lab.modifications import fine_tuned
 from fingerprint.lab.training import Settings
+from fingerprint.probes import codec
+from fingerprint.probes.codec import decode
 from fingerprint.suspects import Identity
-from registry import Registry, RegistryCorrupt, UnknownModel
+from registry import Registry, RegistryCorrupt, RegistryError, UnknownModel
 from registry.registration import Result, finished
 from registry.verifying import Grounds, grounds
 from tests.registry.conftest import put, result_of, tamper
 from tests.support.digits import digits, network
 from tests.support.extracted import fingerprint_of, loaded, model_of
-from tests.support.fingerprints import make_model
+from tests.support.fingerprints import make_deep, make_model
 
 
 @pytest.fixture
@@ -215,3 +218,68 @@ def test_an_interrupted_verification_records_nothing(family: Registry) -> None:
     with pytest.raises(KeyboardInterrupt):
         family.verify(Interrupted())
     assert family.verifications() == []
+
+
+# One to many.
+
+
+def crowd(registry: Registry, seeds: Iterable[int]) -> None:
+    """Registers small models with answers to the panel."""
+    for seed in seeds:
+        model = make_model(seed)
+        task = registry.plan(model, name=f"m{seed}")
+        fingerprint = make_deep(model, seed=registry.seed, panel=24)
+        registry.commit(finished(task, model, fingerprint))
+
+
+@pytest.fixture
+def nearest(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Leaves everyone out but the nearest."""
+    monkeypatch.setattr(narrowing, "NEAREST", 3)
+    monkeypatch.setattr(narrowing, "FLOOR", 1.0)
+    return 3
+
+
+def test_only_whom_the_panel_leaves_is_read_in_full_however_many_there_are(
+    registry: Registry, nearest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    statements: list[str] = []
+    monkeypatch.setattr(codec, "decode", lambda blob: decoded.append(1) or decode(blob))
+    event.listen(registry._engine, "before_cursor_execute", lambda *given: statements.append(""))
+    done = []
+    for begin, end in ((0, 6), (6, 18)):
+        crowd(registry, range(begin, end))
+        decoded.clear()
+        statements.clear()
+        found = registry.verify(make_model(2))
+        assert "m2" in compared(found)
+        assert found.queries == 24 + nearest * 2 * 6 * 4 + 6 + 1
+        assert len(found.not_asked) == end - nearest
+        done.append((len(decoded), len(statements)))
+    assert done[0] == done[1]
+    assert done[0][0] == nearest
+
+
+def test_a_model_that_is_renewed_or_removed_meanwhile_is_not_judged_by_what_it_was(
+    registry: Registry, nearest: int
+) -> None:
+    crowd(registry, range(6))
+
+    class Slow(ModelSuspect):
+        def respond(self, inputs: NDArray[np.uint8]) -> NDArray[np.float32]:
+            if "m2" in {model.name for model in registry.models()}:
+                registry.remove("m2")
+            return super().respond(inputs)
+
+    with pytest.raises(RegistryError, match="'m2' was removed or renewed"):
+        registry.verify(Slow(make_model(2)))
+
+
+def test_damage_to_the_probes_of_whoever_is_left_out_is_seen(
+    registry: Registry, nearest: int
+) -> None:
+    crowd(registry, range(6))
+    tamper(registry.path, "UPDATE probe_sets SET blob = substr(blob, 1, length(blob) - 1)")
+    with pytest.raises(RegistryCorrupt, match="m0"):
+        registry.verify(make_model(2))
