@@ -15,7 +15,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fingerprint.evidence.calibration import DEFAULT_MARGIN
 from fingerprint.text import clean, listed
 from fingerprint.verification import Candidate, Verification
 
@@ -196,7 +195,7 @@ def _margin(best: Candidate) -> Text:
     if best.margin_pairs:
         vouch = "by itself it vouches" if one else "by themselves they vouch"
         line += f": {vouch} for a false-positive rate of 1 in {round(1 / best.margin_floor)}"
-    line += f"; the default margin {DEFAULT_MARGIN} rests on the benchmark in docs/detection.md"
+    line += "; default margins rest on the benchmark in docs/detection.md"
     return Text(line, style="dim")
 
 

@@ -4,11 +4,12 @@
     python -m benchmarks.families --work WORK --data DIR --half settings --results FAMILIES
     python -m benchmarks.detection.calibrate SETTINGS FAMILIES [--out FILE]
 
-A margin is the largest multiple of 0.05 that no independent pair fell below, 0.7 at most; of
-individual probes, that no relative and no stranger did. A bound of *independent* is the margin, or
-where higher the least multiple of 0.05 above which no interval of a copy lies that keeps half of
-its source's accuracy, mere ingredients of a merged network aside. Labels have no interval; they
-take the margin of the named classes.
+A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05 and 0.7 at
+most; of individual probes, the lowest of any relative or stranger. It is what the null hypothesis
+says of strangers, not a threshold: a claim needs the whole interval below it and p below α. A bound
+of *independent* is the margin, or where higher the least multiple of 0.05 above which no interval
+of a copy lies that keeps half of its source's accuracy, mere ingredients of a merged network aside.
+Labels have no interval; they take the margin of the named classes.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class Chosen:
         answers: Kind of answer.
         pairs: How many independent pairs were measured.
         lowest: Their lowest ratio.
+        upper: Lowest upper end of their intervals.
         margin: The margin.
         copies: How many copies keep half of their source's accuracy.
         found: How many of these have an interval below the margin.
@@ -53,6 +55,7 @@ class Chosen:
     answers: str
     pairs: int
     lowest: float
+    upper: float
     margin: float
     copies: int
     found: int
@@ -118,7 +121,7 @@ def _chosen(
     copies: Sequence[Sequence[float]],
 ) -> Chosen:
     lowest = min(span[0] for span in strangers)
-    margin = min(_MOST, _STEP * math.floor(lowest / _STEP + 1e-9))
+    margin = min(_MOST, _STEP * round(lowest / _STEP))
     least = max((span[1] for span in copies), default=None)
     bound = None
     if depth in ("linear", "early"):
@@ -128,6 +131,7 @@ def _chosen(
         answers=answers,
         pairs=len(strangers),
         lowest=lowest,
+        upper=min(span[2] for span in strangers if span[2] is not None),
         margin=round(margin, 2),
         copies=len(copies),
         found=sum(span[2] is not None and span[2] < margin for span in copies),
@@ -148,13 +152,15 @@ def main() -> None:
         for path in (options.settings, options.families)
     )
     found = chosen_margins(settings, families["rows"])
-    head = ("depth", "answers", "strangers", "lowest", "margin", "copies", "found", "bound")
+    head = ("depth", "answers", "strangers", "lowest ratio", "lowest upper end", "margin")
+    head += ("copies", "found", "bound")
     rows = (
         (
             one.depth,
             one.answers,
             one.pairs,
             decimal(one.lowest),
+            decimal(one.upper),
             f"{one.margin:.2f}",
             one.copies,
             one.found,
