@@ -5,11 +5,12 @@
     python -m benchmarks.detection.calibrate SETTINGS FAMILIES [--out FILE]
 
 A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05 and 0.7 at
-most; of individual probes, the lowest of any relative or stranger. It is what the null hypothesis
-says of strangers, not a threshold: a claim needs the whole interval below it and p below α. A bound
-of *independent* is the margin, or where higher the least multiple of 0.05 above which no interval
-of a copy lies that keeps half of its source's accuracy, mere ingredients of a merged network aside.
-Labels have no interval; they take the margin of the named classes.
+most. Of individual probes it is the lowest of any relative or stranger, less one step: siblings are
+the commonest suspects, and few of them are here. A margin is what the null hypothesis says of
+strangers, not a threshold: a claim needs the whole interval below it and p below α. A bound of
+*independent* is the margin, or where higher the least multiple of 0.05 above which no interval of a
+working copy lies: one that keeps half of what its source does better than chance, mere ingredients
+of a merged network aside. Labels have no interval; they take the margin of the named classes.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Chosen:
         lowest: Their lowest ratio.
         upper: Lowest upper end of their intervals.
         margin: The margin.
-        copies: How many copies keep half of their source's accuracy.
+        copies: How many copies still work.
         found: How many of these have an interval below the margin.
         least: Highest lower end of their intervals; None where there are none.
         bound: The bound of *independent*; None where the class sets none.
@@ -110,8 +111,12 @@ def _whole_copy(pair: Mapping[str, Any], members: Mapping[str, Mapping[str, Any]
     return (
         suspect["base"] == pair["source"] != pair["suspect"]
         and suspect["group"] == "shares weights"
-        and suspect["accuracy"] >= _KEPT * source["accuracy"]
+        and _above_chance(suspect) >= _KEPT * _above_chance(source)
     )
+
+
+def _above_chance(member: Mapping[str, Any]) -> float:
+    return float(member["accuracy"] - 1 / member["classes"])
 
 
 def _chosen(
@@ -121,7 +126,7 @@ def _chosen(
     copies: Sequence[Sequence[float]],
 ) -> Chosen:
     lowest = min(span[0] for span in strangers)
-    margin = min(_MOST, _STEP * round(lowest / _STEP))
+    margin = min(_MOST, _STEP * (round(lowest / _STEP) - (depth == "individual")))
     least = max((span[1] for span in copies), default=None)
     bound = None
     if depth in ("linear", "early"):

@@ -187,7 +187,7 @@ def document(
 
 def _member(member: Member) -> dict[str, Any]:
     facts = ("name", "base", "kin", "modification", "group", "architecture", "source", "accuracy")
-    return {fact: getattr(member, fact) for fact in facts}
+    return {fact: getattr(member, fact) for fact in (*facts, "classes")}
 
 
 def _source(source: Source) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def _pair(suspect: str, related: bool, span: list[float]) -> dict[str, Any]:
 
 
 def _member(name: str, base: str, accuracy: float, group: str = "shares weights") -> dict[str, Any]:
-    return {"name": name, "base": base, "accuracy": accuracy, "group": group}
+    return {"name": name, "base": base, "accuracy": accuracy, "group": group, "classes": 10}
 
 
 SETTINGS = {
@@ -26,7 +26,7 @@ SETTINGS = {
         _member("a", "a", 0.8, "base"),
         _member("b", "b", 0.8, "base"),
         _member("a/tuned", "a", 0.7),
-        _member("a/ruined", "a", 0.3),
+        _member("a/ruined", "a", 0.42),
         _member("a/student", "a", 0.8, "student"),
         _member("b/merged", "b", 0.8),
     ],
@@ -49,13 +49,13 @@ def test_the_margin_is_the_lowest_strangers_and_the_bound_above_every_working_co
     assert {(one.copies, one.found, one.bound) for one in found} == {(1, 0, 0.6)}
 
 
-def test_the_individual_margin_is_the_lowest_relatives() -> None:
+def test_the_individual_margin_lies_a_step_below_the_lowest_relatives() -> None:
     def row(role: str, low: float, parent: str = "registered") -> dict[str, Any]:
         return {"role": role, "parent": parent, "individual": [[low, low - 0.1, low + 0.1]]}
 
     rows = [row("relative", 0.46), row("copy", 0.1), row("relative", 0.2, "not registered")]
     (*_, last) = chosen_margins(SETTINGS, rows)
-    assert (last.depth, last.margin, last.pairs, last.found) == ("individual", 0.45, 1, 1)
+    assert (last.depth, last.margin, last.pairs, last.found) == ("individual", 0.4, 1, 1)
     assert last.bound is None
 
 
