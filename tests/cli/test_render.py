@@ -51,31 +51,31 @@ def test_a_verification_shows_verdict_reason_evidence_and_cost() -> None:
         (
             "default",
             0,
-            "margin of ours 0.74 (default); no independent models were asked its probes; the "
+            "margin of ours 0.74 (default); no independent models were asked its probes; "
             "default",
         ),
         (
             "default",
             5,
             "margin of ours 0.74 (default); 5 independent models were asked its probes: by "
-            "themselves they vouch for a false-positive rate of 1 in 6; the default",
+            "themselves they vouch for a false-positive rate of 1 in 6; default",
         ),
         (
             "registry",
             5,
             "margin of ours 0.74 from 5 independent models that were asked its probes: by "
-            "themselves they vouch for a false-positive rate of 1 in 6; the default",
+            "themselves they vouch for a false-positive rate of 1 in 6; default",
         ),
         (
             "registry",
             1,
             "margin of ours 0.74 from 1 independent model that was asked its probes: by itself "
-            "it vouches for a false-positive rate of 1 in 2; the default",
+            "it vouches for a false-positive rate of 1 in 2; default",
         ),
         (
             "surrogates",
             0,
-            "margin of ours 0.74 (surrogates); no independent models were asked its probes; the "
+            "margin of ours 0.74 (surrogates); no independent models were asked its probes; "
             "default",
         ),
     ],
