@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["FLOOR", "NEAREST", "Narrowing", "can_narrow", "narrowing_note"]
 
 NEAREST = 8
-"""Candidates that are asked their probes in any case; of fewer, all are."""
+"""Candidates that are asked their probes in any case, if they have any; of fewer, all are."""
 FLOOR = 0.1
 """Resemblance above which nobody is left out."""
 _COPIES = 258
@@ -85,8 +85,11 @@ class Narrowing:
             suspect,
             {name: (one.panel_answers, one.output.kind) for name, one in self._open.items()},
         )
+        nearest = [name for name, _ in found if self._open[name].probes][:NEAREST]
         # What the panel says nothing of is not ruled out by it.
-        self.ruled_out = tuple(sorted(name for name, value in found[NEAREST:] if value <= FLOOR))
+        self.ruled_out = tuple(
+            sorted(name for name, value in found if value <= FLOOR and name not in nearest)
+        )
         return questions_for(self.kept)
 
 
