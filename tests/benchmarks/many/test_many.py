@@ -89,6 +89,7 @@ def test_what_is_owed(
         name="s",
         change="int6" if source else "stranger",
         source=source,
+        root=source or "s",
         architecture="digits mlp",
         classes=10,
         file=Path("s"),
