@@ -157,7 +157,7 @@ def lites(tuned: dict[int, list[Path]]) -> Iterator[Network]:
 
     for version, build in enumerate((lite.lite0, lite.lite1)):
         network = build()
-        network.load_state_dict(torch.load(lite._weights(version), weights_only=True))
+        network.load_state_dict(torch.load(lite.weights(version), weights_only=True))
         yield from changed(f"Lite{version}", normalised(network))
         for path in tuned[version]:
             name = f"Lite{version}, {path.stem}"

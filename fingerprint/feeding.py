@@ -8,16 +8,22 @@ the suspect resemble a candidate as only kin do, and the flags given do not, tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fingerprint.errors import FingerprintError
-from fingerprint.evidence.resemblance import Panel, compare
+from fingerprint.evidence.resemblance import Panel, rank_models
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.suspects.variants import variants
 
 if TYPE_CHECKING:
+    from fingerprint.network.spec import AnswerKind
     from fingerprint.probes.probe import Fingerprint
+
+    _Panels = Mapping[str, tuple[NDArray[np.floating], AnswerKind]]
 
 __all__ = ["better_flags"]
 
@@ -36,8 +42,8 @@ def better_flags(model: Model, fingerprints: Mapping[str, Fingerprint]) -> dict[
         model: The suspect as it was loaded.
         fingerprints: The candidates; those without a panel are left out.
     """
-    panels = {
-        name: Panel.of(one.panel_answers[:_INPUTS], one.output.kind)
+    panels: _Panels = {
+        name: (one.panel_answers[:_INPUTS], one.output.kind)
         for name, one in fingerprints.items()
         if len(one.panel_answers) >= _INPUTS
     }
@@ -55,11 +61,10 @@ def better_flags(model: Model, fingerprints: Mapping[str, Fingerprint]) -> dict[
     return {name: flags for name, (_, flags) in best.items()}
 
 
-def _values(model: Model, inputs: object, panels: Mapping[str, Panel]) -> dict[str, float]:
+def _values(model: Model, inputs: NDArray[Any], panels: _Panels) -> dict[str, float]:
     """Returns the resemblance to each candidate; none where the answers say nothing."""
     try:
-        suspect = Panel.of(run(model, inputs), model.output.kind)  # type: ignore[arg-type]
+        suspect = Panel.of(run(model, inputs), model.output.kind)
     except FingerprintError:
         return {}
-    found = {name: compare(suspect, panel) for name, panel in panels.items()}
-    return {name: one.value for name, one in found.items() if one is not None}
+    return {name: value for name, value in rank_models(suspect, panels) if np.isfinite(value)}

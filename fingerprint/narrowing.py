@@ -12,21 +12,26 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
-from fingerprint.evidence.resemblance import Panel, rank
+from scipy.stats import beta
+
+from fingerprint.evidence.resemblance import Panel, rank_models
 from fingerprint.questions import Questions, panel_questions, questions_for
 from fingerprint.shelf import outlines_of, taken
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
-    from fingerprint.network.spec import InputSpec
+    from fingerprint.network.spec import AnswerKind, InputSpec
     from fingerprint.probes.probe import Fingerprint
 
 __all__ = ["FLOOR", "NEAREST", "Narrowing", "can_narrow", "narrowing_note"]
 
 NEAREST = 8
-"""Candidates that are asked their probes in any case; of fewer, all are."""
+"""Candidates that are asked their probes in any case, if they have any; of fewer, all are."""
 FLOOR = 0.1
 """Resemblance above which nobody is left out."""
+_COPIES = 265
+_FALLEN: Mapping[AnswerKind, int] = {"logits": 15, "probabilities": 17, "top-k": 17}
+"""Of so many copies of 32-pixel networks, how many lie below the floor (``benchmarks.many``)."""
 _MOST_INPUTS = 3 * 64 * 64
 _MOST_CLASSES = 20
 """Models that take or give more are asked in any case."""
@@ -76,17 +81,15 @@ class Narrowing:
             return questions_for(self.kept)
         some = next(iter(self._open.values()))
         suspect = Panel.of(answers.of(some.panel), answers.kind, floor=answers.floor)
-        found: list[tuple[str, float]] = []
-        for kind in sorted({one.output.kind for one in self._open.values()}):
-            panels = {
-                name: one.panel_answers
-                for name, one in self._open.items()
-                if one.output.kind == kind
-            }
-            found += rank(suspect, panels, kind)
-        found.sort(key=lambda entry: -entry[1])
+        found = rank_models(
+            suspect,
+            {name: (one.panel_answers, one.output.kind) for name, one in self._open.items()},
+        )
+        nearest = [name for name, _ in found if self._open[name].probes][:NEAREST]
         # What the panel says nothing of is not ruled out by it.
-        self.ruled_out = tuple(sorted(name for name, value in found[NEAREST:] if value <= FLOOR))
+        self.ruled_out = tuple(
+            sorted(name for name, value in found if value <= FLOOR and name not in nearest)
+        )
         return questions_for(self.kept)
 
 
@@ -95,9 +98,16 @@ def can_narrow(input: InputSpec, count: int) -> bool:
     return count > NEAREST and input.size <= _MOST_INPUTS
 
 
-def narrowing_note(names: Collection[str]) -> str:
-    """Says how many candidates the panel ruled out, and how often that misses one."""
+def narrowing_note(names: Collection[str], kind: AnswerKind) -> str:
+    """Says how many candidates the panel ruled out, and how often that misses one.
+
+    Args:
+        names: The candidates that were left out.
+        kind: What the suspect's answers are.
+    """
+    fallen = _FALLEN[kind]
+    most = float(beta.ppf(0.95, fallen + 1, _COPIES - fallen))
     return (
         f"{len(names)} models were ruled out by the panel and not asked their probes; in the "
-        "benchmark 0 of 78 copies fell that low, so at most 4 % do (95 %)"
+        f"benchmark {fallen} of {_COPIES} copies fell that low, so at most {most:.0%} do (95 %)"
     )

@@ -582,10 +582,15 @@ class _Case:
                 f"they give no p-value below {least:.2g}, and {self.alpha:.2g} is asked; register "
                 "with more probes"
             )
-        return (
-            f"the harm ratio {lowest.ratio:.3g} (interval {lowest.low:.3g} to {lowest.high:.3g}) "
-            f"is too close to the margin {margin.value:.2g}; register with more probes"
+        found = (
+            f"the harm ratio {lowest.ratio:.3g} (interval {lowest.low:.3g} to {lowest.high:.3g})"
         )
+        if not lowest.bounds and lowest.low >= margin.value:
+            return (
+                f"{found} shows no descent; probes so late say nothing of independence, and there "
+                "are no earlier ones"
+            )
+        return f"{found} is too close to the margin {margin.value:.2g}; register with more probes"
 
     def _deciding(self, verdict: Verdict) -> _Tested | None:
         """The test the report quotes: the most significant one, or the lowest interval."""

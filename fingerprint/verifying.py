@@ -105,7 +105,8 @@ def verify(
     if isinstance(asked, ModelSuspect) and verification.verdict in ("independent", "inconclusive"):
         flags = better_flags(asked.model, compared)
         verification = judged(flags=flags) if flags else verification
-    lines = verification.warnings + ((narrowing_note(ruled_out),) if ruled_out else ())
+    notes = (narrowing_note(ruled_out, answers.kind),) if ruled_out else ()
+    lines = (*verification.warnings, *notes)
     return replace(verification, warnings=lines, seconds=time.perf_counter() - began)
 
 

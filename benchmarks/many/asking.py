@@ -21,7 +21,7 @@ from fingerprint import Verification, load_model
 from fingerprint.lab.training import one_thread
 from registry import Registry
 
-__all__ = ["Asked", "alone", "asked_at", "by_change", "growth", "kin_of", "peak"]
+__all__ = ["Asked", "alone", "asked", "asked_at", "by_change", "growth", "kin_of", "peak"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -112,17 +112,26 @@ def asked_at(
             verification = opened.verify(model)
             seconds = time.perf_counter() - began
             related = {name for name in names if suspect.source in kin[name]}
-            found.append(_asked(suspect, verification, names, related, seconds))
+            found.append(asked(suspect, verification, names, related, seconds))
     return found, peak() - before
 
 
-def _asked(
+def asked(
     suspect: Suspected,
     verification: Verification,
     names: Sequence[str],
     related: set[str],
     seconds: float,
 ) -> Asked:
+    """Returns what came of a suspect.
+
+    Args:
+        suspect: The suspect.
+        verification: What was found.
+        names: Everybody who is registered.
+        related: Whom of them it shares weights with.
+        seconds: What it took.
+    """
     verdict, left_out = verification.verdict, set(verification.not_asked)
     claimed = verdict in CLAIMS
     ours = claimed and verification.best in related

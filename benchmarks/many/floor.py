@@ -80,7 +80,7 @@ def of_zoo(
         apart = frozenset(member.kin) - {kin}
         found.append(_asked(member.name, kin, apart, member.network, input_size))
     for one in suspects:
-        found.append(_asked(one.name, one.source or one.name, frozenset(), one.network, input_size))
+        found.append(_asked(one.name, one.root, frozenset(), one.network, input_size))
     return found
 
 

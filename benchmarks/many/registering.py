@@ -12,7 +12,6 @@ from typing import Any
 
 from benchmarks.detection.recipe import STUDENT
 from benchmarks.detection.zoo import Member
-from benchmarks.many.factories import arch_of
 from fingerprint import load_model
 from registry import Registry
 
@@ -85,6 +84,12 @@ def registered_networks(
             if place + 1 in SIZES:
                 _copy(folder / "registry.db", snapshot(folder, place + 1))
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def arch_of(member: Member) -> str:
+    """Returns what an owner would give as ``--arch`` for a network of the zoo."""
+    folded = ",folded=True" if member.folded else ""
+    return f"fingerprint.lab.architectures:build,architecture='{member.architecture}'{folded}"
 
 
 def is_root(member: Member) -> bool:

@@ -32,7 +32,8 @@ class Suspected:
     Attributes:
         name: ``resnet20, fine-tuned``.
         change: What was done; ``stranger`` where it was made of nobody registered.
-        source: Of whom it was made; empty for a stranger.
+        source: Of which registered network it was made; empty for a stranger.
+        root: Whose weights it started from, registered or not; itself where nobody's.
         architecture: A name in :data:`fingerprint.lab.architectures.ARCHITECTURES`.
         classes: Number of its answers.
         file: Its weights.
@@ -41,6 +42,7 @@ class Suspected:
     name: str
     change: str
     source: str
+    root: str
     architecture: str
     classes: int
     file: Path
@@ -85,6 +87,7 @@ def _copies(base: Member, data: Data, folder: Path) -> Iterator[Suspected]:
             name=name,
             change=change,
             source=base.name,
+            root=base.name,
             architecture=base.architecture,
             classes=TASKS[_TASK].classes if change == _NEW_TASK else base.classes,
             file=folder / f"{stem(name)}.safetensors",
@@ -103,6 +106,7 @@ def _strangers(architecture: str, data: Data, folder: Path) -> Iterator[Suspecte
             name=name,
             change="stranger",
             source="",
+            root=f"{architecture}, stranger",
             architecture=architecture,
             classes=classes,
             file=folder / f"{stem(name)}.safetensors",

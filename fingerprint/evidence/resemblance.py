@@ -58,6 +58,7 @@ __all__ = [
     "conformal_p",
     "paired_difference",
     "rank",
+    "rank_models",
     "resemblance_margin",
 ]
 
@@ -239,6 +240,17 @@ def rank(
     for begin in range(0, len(names), _CHUNK):
         values.update(_aligned_with(suspect, names[begin : begin + _CHUNK], panels, kind))
     return sorted(values.items(), key=lambda entry: (np.isnan(entry[1]), -entry[1]))
+
+
+def rank_models(
+    suspect: Panel, models: Mapping[str, tuple[NDArray[np.floating], AnswerKind]]
+) -> list[tuple[str, float]]:
+    """Ranks models that give several kinds of answers; see :func:`rank`."""
+    found: list[tuple[str, float]] = []
+    for kind in sorted({kind for _, kind in models.values()}):
+        panels = {name: rows for name, (rows, own) in models.items() if own == kind}
+        found += rank(suspect, panels, kind)
+    return sorted(found, key=lambda entry: (np.isnan(entry[1]), -entry[1]))
 
 
 def conformal_p(value: float, known: Sequence[float]) -> float:

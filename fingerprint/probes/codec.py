@@ -170,6 +170,7 @@ def outline(blob: bytes) -> Outline:
             input=InputSpec.from_dict(document["input"]),
             output=OutputSpec.from_dict(document["output"]),
             seed=str(document["seed"]),
+            probes=len(document[_ROWS[version]]),
             panel_answers=load(body)["panel_answers"] if version > 2 else none,
         )
     except (FingerprintError, *_DAMAGE) as error:

@@ -166,6 +166,7 @@ class Outline:
         input: Input specification of the source.
         output: Output specification of the source.
         seed: Registry seed the public inputs derive from (hex).
+        probes: How many probes it has; none where the source could only be asked.
         panel_answers: The source's answers to the panel, shape ``(P, classes)``; old ones have
             none.
     """
@@ -173,6 +174,7 @@ class Outline:
     input: InputSpec
     output: OutputSpec
     seed: str
+    probes: int
     panel_answers: NDArray[np.float32]
 
     @property
@@ -249,6 +251,7 @@ class Fingerprint:
             input=self.input,
             output=self.output,
             seed=self.seed,
+            probes=len(self.probes),
             panel_answers=self.panel_answers,
         )
 

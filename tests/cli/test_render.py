@@ -51,8 +51,7 @@ def test_a_verification_shows_verdict_reason_evidence_and_cost() -> None:
         (
             "default",
             0,
-            "margin of ours 0.74 (default); no independent models were asked its probes; "
-            "default",
+            "margin of ours 0.74 (default); no independent models were asked its probes; default",
         ),
         (
             "default",

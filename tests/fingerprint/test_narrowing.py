@@ -87,3 +87,11 @@ def test_an_interrupted_search_asks_only_what_is_missing(few: None, tmp_path: Pa
         found = verify(journal, named, always=())
         assert budget is None or (suspect.queries, found.verdict) == (budget, "inconclusive")
     assert (found.verdict, found.queries, suspect.queries) == ("same", total, total - 110)
+
+
+def test_who_has_no_probes_takes_the_place_of_nobody_who_has(few: None) -> None:
+    named = crowd(fingerprint_of("cnn"), 12)
+    bare = {name: replace(one, probes=(), depths=(), turns=()) for name, one in named.items()}
+    some = {**bare, "m03": named["m03"], "m07": named["m07"], "own": named["own"]}
+    asked = {one.name for one in verify(model_of("cnn"), some, always=()).candidates}
+    assert asked in ({"own", "m03"}, {"own", "m07"})

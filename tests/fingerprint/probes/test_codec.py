@@ -11,7 +11,7 @@ import math
 import random
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from safetensors.numpy import save
 
 from fingerprint.canonical import sha256_of
 from fingerprint.errors import MalformedFile
-from fingerprint.probes.codec import MAGIC, MAX_BLOB, VERSION, decode, encode
+from fingerprint.probes.codec import MAGIC, MAX_BLOB, VERSION, decode, encode, outline
 from fingerprint.probes.probe import DepthFacts, Fingerprint
 from tests.support.extracted import fingerprint_of
 from tests.support.fingerprints import make_deep, make_fingerprint, make_model
@@ -56,6 +56,8 @@ def assert_equal(first: Fingerprint, second: Fingerprint) -> None:
 
 def refused(blob: bytes) -> bool:
     """Whether bytes are refused; any error but ``MalformedFile`` fails the test."""
+    with suppress(MalformedFile):
+        outline(blob)
     try:
         decode(blob)
     except MalformedFile:
@@ -78,6 +80,20 @@ def test_a_real_fingerprint_with_a_linear_part_is_read_back() -> None:
     assert again.turns == real.turns
     assert len(again.panel_answers) == 96
     assert again.commitment("00", "now") == real.commitment("00", "now")
+
+
+@pytest.mark.parametrize("whose", [make_fingerprint(make_model()), DEEP], ids=["plain", "depths"])
+def test_its_outline_is_read_alone(whose: Fingerprint) -> None:
+    read, known = outline(encode(whose)), whose.outline
+    assert (read.input, read.output, read.seed) == (known.input, known.output, known.seed)
+    assert read.probes == len(whose.probes)
+    np.testing.assert_array_equal(read.panel_answers, whose.panel_answers)
+
+
+def test_an_outline_whose_answers_do_not_fit_is_refused() -> None:
+    for changed in (DEEP.panel_answers[:, 1:], np.full_like(DEEP.panel_answers, np.nan)):
+        with pytest.raises(MalformedFile, match="panel"):
+            outline(encode(dataclasses.replace(DEEP, panel_answers=changed)))
 
 
 def test_every_truncation_is_refused(blob: bytes) -> None:
