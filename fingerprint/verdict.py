@@ -1,8 +1,8 @@
 """The verdict: a pure function of fingerprints, answers, kinship, calibration and α.
 
 A candidate is *same* when the answers equal the recorded ones and a test of descent rejects as
-well; *derived* when a test rejects after correction and its interval lies below the margin;
-*independent* when the interval of every kind of probe lies above the bound, the answers would
+well, of the probes or of the panel; *derived* when a test rejects after correction and its interval
+lies below the margin; *independent* when the interval of every kind of probe lies above the bound, the answers would
 have shown it had the suspect been the source, and the panel does not speak against it. All else is
 *inconclusive*: no evidence is never a match and never a pass.
 
@@ -420,13 +420,26 @@ class _Case:
         return f"{probes - answered} of {probes} answers are missing ({sparse.depth} probes)"
 
     @property
+    def _resemblance(self) -> Finding | None:
+        return next((one for one in self.findings if one.test == Resemblance.name), None)
+
+    @property
+    def _arranged(self) -> bool:
+        """Whether the panel is arranged as the source arranges it, over all candidates."""
+        found = self._resemblance
+        if found is None or found.interval is None or found.margin is None:
+            return False
+        corrected = self.family * (1.0 if found.p_value is None else found.p_value)
+        return corrected <= self.alpha and found.interval[0] > found.margin.value
+
+    @property
     def _alike(self) -> str:
         """What the panel says against independence; empty if nothing.
 
         Noise that an endpoint adds to each answer, the same each time, buries the small harm of
         probes and turns alike; the large differences between the panel's inputs stay.
         """
-        found = next((one for one in self.findings if one.test == Resemblance.name), None)
+        found = self._resemblance
         if found is None or found.statistic is None or found.margin is None:
             return ""
         # A margin is raised to accuse nobody falsely; to excuse somebody, it need not be.
@@ -445,7 +458,8 @@ class _Case:
         rejecting = [test for test in self.tests if test.rejects(self.alpha)]
         usable = [test for test in rejecting if test.margin.usable]
         equality = self._equality
-        if rejecting and equality is not None and equality.detail["equal"]:
+        equal = equality is not None and bool(equality.detail["equal"])
+        if equality is not None and equal and (rejecting or self._arranged):
             found = self._same(equality)
             if found is not None:
                 return found
@@ -599,7 +613,8 @@ class _Case:
         if verdict in ("same", "derived"):
             claims = [test for test in self.tests if test.rejects(self.alpha)]
             claims.sort(key=lambda test: (not test.margin.usable, not test.individual))
-            return claims[0]
+            # Equal answers and the panel may say *same* where probes are too few to claim alone.
+            return claims[0] if claims else None
         bounded = [test for test in self.tests if test.bounds]
         return min(bounded or self.tests, key=lambda test: test.low)
 

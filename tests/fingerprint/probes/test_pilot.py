@@ -203,8 +203,7 @@ class Mirrored(nn.Module):
 
 def test_turns_that_the_source_takes_for_the_perturbation_itself_are_no_controls() -> None:
     torch.manual_seed(0)
-    network = Mirrored()
-    source = load_model(network, input_size=SIZE)
+    source = load_model(Mirrored(), input_size=SIZE)
     bases = dead_leaves(source.input, "seed", 4)
     delta = np.random.default_rng(0).integers(-20, 21, bases.shape)
     delta = np.concatenate([delta[..., :6], -delta[..., 5::-1]], axis=-1)
@@ -212,5 +211,7 @@ def test_turns_that_the_source_takes_for_the_perturbation_itself_are_no_controls
     # Those that leave left and right where they are, or exchange them, are left out.
     assert told_apart(source, bases, harmless) == (0, 1, 2, 3)
     with torch.no_grad():
-        network.layer.weight.zero_()
+        layer = source.module.get_submodule("layer")
+        assert isinstance(layer, nn.Linear)
+        layer.weight.zero_()
     assert told_apart(source, bases, harmless) == tuple(range(7)), "nothing moves it"
