@@ -2,9 +2,9 @@
 
 A candidate is *same* when the answers equal the recorded ones and a test of descent rejects as
 well, of the probes or of the panel; *derived* when a test rejects after correction and its interval
-lies below the margin; *independent* when the interval of every kind of probe lies above the bound, the answers would
-have shown it had the suspect been the source, and the panel does not speak against it. All else is
-*inconclusive*: no evidence is never a match and never a pass.
+lies below the margin; *independent* when the interval of every kind of probe lies above the bound,
+the answers would have shown it had the suspect been the source, and the panel does not speak
+against it. All else is *inconclusive*: no evidence is never a match and never a pass.
 
 Where relatives of a candidate were asked the panel too, resemblance alone claims it only if none of
 them explains the answers as well; and it never claims a candidate whose probes do not.
