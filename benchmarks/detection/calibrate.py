@@ -4,13 +4,15 @@
     python -m benchmarks.families --work WORK --data DIR --half settings --results FAMILIES
     python -m benchmarks.detection.calibrate SETTINGS FAMILIES [--out FILE]
 
-A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05 and 0.7 at
-most. Of individual probes it is the lowest of any relative or stranger, less one step: siblings are
-the commonest suspects, and few of them are here. A margin is what the null hypothesis says of
-strangers, not a threshold: a claim needs the whole interval below it and p below α. A bound of
-*independent* is the margin, or where higher the least multiple of 0.05 above which no interval of a
-working copy lies: one that keeps half of what its source does better than chance, mere ingredients
-of a merged network aside. Labels have no interval; they take the margin of the named classes.
+A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05 and 0.5 at
+most: above that, one copy more is found, and students lie there, who share no weights
+(``benchmarks.digits_limits``). Of individual probes it is the lowest of any relative or stranger,
+less one step: siblings are the commonest suspects, and few of them are here. A margin is what the
+null hypothesis says of strangers, not a threshold: a claim needs the whole interval below it and p
+below α. A bound of *independent* is the margin, or where higher the least multiple of 0.05 above
+which no interval of a working copy lies: one that keeps half of what its source does better than
+chance, mere ingredients of a merged network aside. Labels have no interval; they take the margin of
+the named classes.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ __all__ = ["OUT", "Chosen", "chosen_margins"]
 
 OUT = Path(__file__).with_name("margins.json")
 _STEP = 0.05
-_MOST = 0.7
+_MOST = 0.5
 _KEPT = 0.5
 _KINDS = ("logits", "probabilities", "top-5")
 
