@@ -4,15 +4,15 @@
     python -m benchmarks.families --work WORK --data DIR --half settings --results FAMILIES
     python -m benchmarks.detection.calibrate SETTINGS FAMILIES [--out FILE]
 
-A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05 and 0.5 at
-most: above that, one copy more is found, and students lie there, who share no weights
-(``benchmarks.digits_limits``). Of individual probes it is the lowest of any relative or stranger,
-less one step: siblings are the commonest suspects, and few of them are here. A margin is what the
-null hypothesis says of strangers, not a threshold: a claim needs the whole interval below it and p
-below α. A bound of *independent* is the margin, or where higher the least multiple of 0.05 above
-which no interval of a working copy lies: one that keeps half of what its source does better than
-chance, mere ingredients of a merged network aside. Labels have no interval; they take the margin of
-the named classes.
+A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05; in the exact
+null space 0.5 at most, for above that one copy more is found, and students lie there, who share no
+weights (``benchmarks.digits_limits``). Of individual probes it is the lowest of any relative or
+stranger, less one step: siblings are the commonest suspects, and few of them are here. A margin is
+what the null hypothesis says of strangers, not a threshold: a claim needs the whole interval below
+it and p below α. A bound of *independent* is the margin, or where higher the least multiple of 0.05
+above which no interval of a working copy lies: one that keeps half of what its source does better
+than chance, mere ingredients of a merged network aside. Labels have no interval; they take the
+margin of the named classes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["OUT", "Chosen", "chosen_margins"]
 
 OUT = Path(__file__).with_name("margins.json")
 _STEP = 0.05
-_MOST = 0.5
+_MOST = {"linear": 0.5}
 _KEPT = 0.5
 _KINDS = ("logits", "probabilities", "top-5")
 
@@ -128,7 +128,8 @@ def _chosen(
     copies: Sequence[Sequence[float]],
 ) -> Chosen:
     lowest = min(span[0] for span in strangers)
-    margin = min(_MOST, _STEP * (round(lowest / _STEP) - (depth == "individual")))
+    margin = _STEP * (round(lowest / _STEP) - (depth == "individual"))
+    margin = min(margin, _MOST.get(depth, margin))
     least = max((span[1] for span in copies), default=None)
     bound = None
     if depth in ("linear", "early"):
