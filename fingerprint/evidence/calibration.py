@@ -68,9 +68,9 @@ MARGINS: Mapping[str, Mapping[str, float]] = {
     "individual": {"logits": 0.45, "probabilities": 0.45, "top-k": 0.45, "labels": 0.45},
 }
 """Default margins by class of depth and kind of answer: the lowest ratio of any stranger in the
-detection benchmark's settings half, to the nearest multiple of 0.05, in the exact null space 0.5 at
-most; of individual probes, less than that of any relative. ``benchmarks.detection.calibrate`` prints
-them with the pairs they rest on. Labels have no interval; they take the margin of the named
+detection benchmark's settings half, to the nearest multiple of 0.05, in the exact null space 0.5
+at most; of individual probes, less than that of any relative. ``benchmarks.detection.calibrate``
+prints them with the pairs they rest on. Labels have no interval; they take the margin of the named
 classes."""
 BOUNDS: Mapping[str, float] = {"linear": 0.55, "early": 0.5}
 """Ratios above which an interval must lie for *independent*, where a depth can say so: the margin,

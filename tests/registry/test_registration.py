@@ -357,10 +357,10 @@ def test_an_input_is_run_no_more_often_the_more_models_want_it(
 ) -> None:
     most = []
     for seed in range(3):
-        model, rows = saved(tmp_path, f"m{seed}", seed), []
+        model, rows = saved(tmp_path, f"m{seed}", seed), list[torch.Tensor]()
         model.module.register_forward_pre_hook(lambda _, given, rows=rows: rows.append(given[0]))
         registry.register(model, answers_only=True)
-        _, counts = torch.cat(rows).unique(dim=0, return_counts=True)
+        _, counts = torch.unique(torch.cat(rows), dim=0, return_counts=True)
         most.append(int(counts.max()))
     # The first had nobody to be asked about, the others have one and two.
     assert most[1] == most[2]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import event
 
 from cli import policy
-from fingerprint import Kinship, ModelSuspect, Suspect, Verification, narrowing
+from fingerprint import Fingerprint, Kinship, ModelSuspect, Suspect, Verification, narrowing
 from fingerprint.errors import IncompatibleModel
 from fingerprint.lab.modifications import fine_tuned
 from fingerprint.lab.training import Settings
@@ -245,7 +245,12 @@ def test_only_whom_the_panel_leaves_is_read_in_full_however_many_there_are(
 ) -> None:
     decoded: list[int] = []
     statements: list[str] = []
-    monkeypatch.setattr(codec, "decode", lambda blob: decoded.append(1) or decode(blob))
+
+    def counted(blob: bytes) -> Fingerprint:
+        decoded.append(1)
+        return decode(blob)
+
+    monkeypatch.setattr(codec, "decode", counted)
     event.listen(registry._engine, "before_cursor_execute", lambda *given: statements.append(""))
     done = []
     for begin, end in ((0, 6), (6, 18)):
