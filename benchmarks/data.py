@@ -1,4 +1,4 @@
-"""The images that the benchmarks train and test networks on."""
+"""The images that the benchmarks train and test networks on, and the files networks are kept in."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.torch import save
+from torch import nn
 
+from fingerprint.files import write_whole
 from fingerprint.lab.data import Data, digits
 
-__all__ = ["load_data"]
+__all__ = ["load_data", "write_weights"]
 
 _CIFAR_FILE = "cifar10_sample.npz"
 _ORDER_SEED = 0
@@ -37,6 +40,12 @@ def load_data(folder: Path | None) -> Data:
         test_images=test[0],
         test_labels=test[1],
     )
+
+
+def write_weights(network: nn.Module, path: Path) -> None:
+    """Writes a network's weights as safetensors; the file is complete or not there."""
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    write_whole(path, lambda stream: stream.write(save(state)))
 
 
 def _shuffled(

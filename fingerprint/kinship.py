@@ -13,7 +13,7 @@ independent models when a margin is calibrated.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 
@@ -83,6 +83,24 @@ class Kinship:
         """
         copies = self._copies({name})
         return bool(copies & self.from_scratch) and not copies & self.parents.keys()
+
+    def with_model(
+        self,
+        name: str,
+        *,
+        digest: str | None = None,
+        parent: str | None = None,
+        from_scratch: bool = False,
+        reference: bool = False,
+    ) -> Kinship:
+        """Returns this with what is declared of one more model, or more of one that is known."""
+        return replace(
+            self,
+            parents=self.parents if parent is None else {**self.parents, name: parent},
+            digests=self.digests if digest is None else {**self.digests, name: digest},
+            from_scratch=self.from_scratch | ({name} if from_scratch else set()),
+            references=self.references | ({name} if reference else set()),
+        )
 
     @cached_property
     def _twins(self) -> dict[str, list[str]]:

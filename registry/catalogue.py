@@ -35,7 +35,7 @@ from registry.values import Pair
 
 if TYPE_CHECKING:
     from fingerprint.kinship import Kinship
-    from fingerprint.probes.probe import Fingerprint
+    from fingerprint.probes.probe import Fingerprint, Outline
     from fingerprint.shelf import Shelf
 
 __all__ = ["Catalogue"]
@@ -92,9 +92,9 @@ class Catalogue:
         """Returns the probes of models, by name."""
         return {peer.name: fingerprint for peer, fingerprint in self._probes(rows)}
 
-    def each_fingerprint(self, rows: Collection[ModelRow]) -> Iterator[tuple[str, Fingerprint]]:
-        """Yields the probes of models by name, one after another."""
-        return ((peer.name, fingerprint) for peer, fingerprint in self._probes(rows))
+    def each_outline(self, rows: Collection[ModelRow]) -> Iterator[tuple[str, Outline]]:
+        """Yields by name what the panel needs of models, one after another."""
+        return ((self._names[one.model_id], outline) for one, outline in self._outlined(rows))
 
     def shelf(
         self, rows: Collection[ModelRow], read: Callable[[Collection[int]], Mapping[int, bytes]]
@@ -114,12 +114,9 @@ class Catalogue:
         outlines, digests = {}, {}
         with self._settled():
             facts = {one.model_id: one for one in self.books.rows(FingerprintRow, ids)}
-        with self._settled():
-            for one in self.books.each(ProbeSetRow, ids):
-                outlines[self._names[one.model_id]] = outline_of(
-                    self._by_id[one.model_id], one, self.books.where
-                )
-                digests[one.model_id] = sha256_of(one.blob)
+        for one, outline in self._outlined(rows):
+            outlines[self._names[one.model_id]] = outline
+            digests[one.model_id] = sha256_of(one.blob)
 
         def fingerprints(names: Collection[str]) -> dict[str, Fingerprint]:
             found = {}
@@ -169,6 +166,11 @@ class Catalogue:
                 model = registered(row, fact, where, names=self._names)
                 fingerprint = fingerprint_of(row, fact, one, where)
                 yield Peer(id=row.id, model=model, blob=one.blob), fingerprint
+
+    def _outlined(self, rows: Collection[ModelRow]) -> Iterator[tuple[ProbeSetRow, Outline]]:
+        with self._settled():
+            for one in self.books.each(ProbeSetRow, sorted({row.id for row in rows})):
+                yield one, outline_of(self._by_id[one.model_id], one, self.books.where)
 
     @contextmanager
     def _settled(self) -> Iterator[None]:

@@ -55,18 +55,14 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
     changes.check_free(session, task.name, but=known, digest=model.digest)
     if known is not None:
         return replace(task, known=known.name)
-    kinship = catalogue.kinship
-    parents = dict(kinship.parents)
-    if parent is not None:
-        parents[task.name] = parent.name
-    digests = {**kinship.digests, task.name: model.digest}
-    family = replace(kinship, parents=parents, digests=digests).families()
+    kinship = catalogue.kinship.with_model(task.name, digest=model.digest, parent=task.parent)
+    family = kinship.families()
     strangers = [
         row
         for row in catalogue.of_domain(model.input.domain)
         if family[row.name] != family[task.name]
     ]
-    kin = _kin(catalogue, replace(kinship, parents=parents, digests=digests), task.name, model)
+    kin = _kin(catalogue, kinship, task.name, model)
     screen = pairs.nearest(strangers, model.architecture, model.output.classes)
     ask = pairs.whom_to_ask(strangers, model.digest, catalogue.seed)
     missing = catalogue.missing()[:MENDED_ALONG]
@@ -109,9 +105,7 @@ def _planned_again(catalogue: Catalogue, task: Task, model: Model) -> Task:
             f"{twin.name!r} is {row.name!r} with such a fingerprint; remove one of them, or give "
             "another number of probes"
         )
-    kinship = catalogue.kinship
-    if parent is not None:
-        kinship = replace(kinship, parents={**kinship.parents, row.name: parent.name})
+    kinship = catalogue.kinship.with_model(row.name, parent=parent.name if parent else None)
     family = kinship.families()
     strangers = [
         other

@@ -8,7 +8,7 @@ kept from ignoring them too. Only a few others take part in the last two, all in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from registry.declaring import loading, way_out
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fingerprint.evidence.resemblance import Alignment
     from fingerprint.kinship import Kinship
     from registry.catalogue import Catalogue
-    from registry.registration import Result, Task
+    from registry.registration import Result
     from registry.tables import ModelRow
 
 __all__ = ["undeclared"]
@@ -69,36 +69,30 @@ def undeclared(catalogue: Catalogue, result: Result) -> tuple[str, ...]:
     """
     if result.model is None:
         return ()
-    kinship = _with(catalogue.kinship, result.task)
+    task = result.task
+    # The registry does not know yet what is declared of the new model.
+    kinship = catalogue.kinship.with_model(
+        task.name,
+        digest=task.model_digest,
+        parent=task.parent,
+        from_scratch=task.from_scratch,
+        reference=task.role == "reference",
+    )
     families = kinship.families()
     strangers = {
         row.name: row
         for row in catalogue.of_domain(result.model.domain)
-        if families[row.name] != families[result.task.name]
+        if families[row.name] != families[task.name]
     }
     kin: dict[int, list[_Sign]] = {}
     for sign in sorted(_signs(catalogue, result, strangers), key=lambda one: one.place):
         kin.setdefault(families[sign.name], []).append(sign)
     loaded = {name: loading(row) for name, row in strangers.items()}
-    loaded[result.task.name] = loading(result.model)
-    lines = [_line(result.task.name, signs, kinship, loaded) for signs in kin.values()]
+    loaded[task.name] = loading(result.model)
+    lines = [_line(task.name, signs, kinship, loaded) for signs in kin.values()]
     more = len(lines) - _NAMED
-    rest = [f"{more} more families look related to {result.task.name!r}"] if more > 0 else []
+    rest = [f"{more} more families look related to {task.name!r}"] if more > 0 else []
     return (*lines[:_NAMED], *rest)
-
-
-def _with(kinship: Kinship, task: Task) -> Kinship:
-    """Adds what is declared of the new model, which the registry does not know yet."""
-    parents, name = dict(kinship.parents), task.name
-    if task.parent is not None:
-        parents[name] = task.parent
-    return replace(
-        kinship,
-        parents=parents,
-        digests={**kinship.digests, name: task.model_digest},
-        from_scratch=kinship.from_scratch | ({name} if task.from_scratch else set()),
-        references=kinship.references | ({name} if task.role == "reference" else set()),
-    )
 
 
 def _signs(catalogue: Catalogue, result: Result, strangers: Mapping[str, ModelRow]) -> list[_Sign]:
@@ -107,7 +101,7 @@ def _signs(catalogue: Catalogue, result: Result, strangers: Mapping[str, ModelRo
     from fingerprint.probes.codec import decode
 
     ours = decode(result.blob)
-    alike = clearly_alike(ours, catalogue.each_fingerprint(strangers.values()))
+    alike = clearly_alike(ours, catalogue.each_outline(strangers.values()))
     not_told = set(ours.parameters.get("not_told_from", ()))
     names = {row.id: name for name, row in strangers.items()}
     ratios = {

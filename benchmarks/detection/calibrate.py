@@ -20,7 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.markdown import decimal, table
 from fingerprint.files import write_whole
 
-__all__ = ["OUT", "Chosen", "chosen_margins"]
+__all__ = ["OUT", "Chosen", "chosen_margins", "margins_table"]
 
 OUT = Path(__file__).with_name("margins.json")
 _STEP = 0.05
@@ -148,6 +148,40 @@ def _chosen(
     )
 
 
+def margins_table(margins: Iterable[Mapping[str, Any]]) -> str:
+    """Shows margins, and what they rest on.
+
+    Args:
+        margins: What :class:`Chosen` holds, as in the file.
+    """
+    rows = [
+        (
+            one["depth"],
+            one["answers"],
+            one["pairs"],
+            decimal(one["lowest"]),
+            decimal(one["upper"]),
+            f"{one['margin']:.2f}",
+            one["copies"],
+            one["found"],
+            "-" if one["bound"] is None else f"{one['bound']:.2f}",
+        )
+        for one in margins
+    ]
+    head = (
+        "probes",
+        "answers",
+        "independent or sibling pairs",
+        "their lowest ratio",
+        "lowest upper end",
+        "margin",
+        "working copies",
+        "found",
+        "independent from",
+    )
+    return table(head, rows)
+
+
 def main() -> None:
     """Prints the table and writes the file that a test holds the library's margins against."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -160,24 +194,9 @@ def main() -> None:
         for path in (options.settings, options.families)
     )
     found = chosen_margins(settings, families["rows"])
-    head = ("depth", "answers", "strangers", "lowest ratio", "lowest upper end", "margin")
-    head += ("copies", "found", "bound")
-    rows = (
-        (
-            one.depth,
-            one.answers,
-            one.pairs,
-            decimal(one.lowest),
-            decimal(one.upper),
-            f"{one.margin:.2f}",
-            one.copies,
-            one.found,
-            "-" if one.bound is None else f"{one.bound:.2f}",
-        )
-        for one in found
-    )
-    print(table(head, rows))
-    document = {"made": settings["made"], "margins": [asdict(one) for one in found]}
+    margins = [asdict(one) for one in found]
+    print(margins_table(margins))
+    document = {"made": settings["made"], "margins": margins}
     text = json.dumps(document, indent=1) + "\n"
     write_whole(options.out, lambda stream: stream.write(text.encode()))
 

@@ -11,8 +11,8 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
+from benchmarks.detection.calibrate import OUT, margins_table
 from benchmarks.detection.findings import MISSED_BELOW, Findings, ratio_range
 from benchmarks.detection.metrics import clustered_counts, upper_bound
 from benchmarks.detection.pvalues import Uniformity, held_out_undercuts, uniformity
@@ -25,7 +25,6 @@ QUERIES = 24
 """Methods are compared at this number of queries; the others are in a table of their own."""
 
 _CLOSEST = 10
-MARGINS = Path(__file__).with_name("margins.json")
 
 PAIR_KINDS: tuple[tuple[str, Callable[[Pair], bool]], ...] = (
     ("same architecture, as trained", lambda pair: pair.same_architecture and pair.unchanged),
@@ -303,32 +302,7 @@ def p_values(findings: Findings) -> str:
 
 def margins(_: Findings) -> str:
     """Shows the margins that the other half chose, and what they rest on."""
-    rows = [
-        (
-            one["depth"],
-            one["answers"],
-            one["pairs"],
-            decimal(one["lowest"]),
-            decimal(one["upper"]),
-            f"{one['margin']:.2f}",
-            one["copies"],
-            one["found"],
-            "-" if one["bound"] is None else f"{one['bound']:.2f}",
-        )
-        for one in json.loads(MARGINS.read_text(encoding="utf-8"))["margins"]
-    ]
-    head = (
-        "probes",
-        "answers",
-        "independent or sibling pairs",
-        "their lowest ratio",
-        "lowest upper end",
-        "margin",
-        "working copies",
-        "found",
-        "independent from",
-    )
-    return table(head, rows)
+    return margins_table(json.loads(OUT.read_text(encoding="utf-8"))["margins"])
 
 
 def missed(findings: Findings) -> str:

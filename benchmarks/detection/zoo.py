@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
-from benchmarks.data import load_data
+from benchmarks.data import load_data, write_weights
 from benchmarks.detection import export
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
@@ -184,8 +184,7 @@ def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seco
     if recipe.exported:
         write_whole(file, lambda stream: export.export(network, Path(stream.name), data.input_size))
     else:
-        state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-        write_whole(file, lambda stream: stream.write(save(state)))
+        write_weights(network, file)
     copied = {
         field.name: getattr(recipe, field.name)
         for field in dataclasses.fields(Member)

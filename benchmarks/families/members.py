@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from safetensors.torch import save
 from torch import nn
 
+from benchmarks.data import write_weights
 from benchmarks.detection.split import Half
 from fingerprint import Model, load_model
-from fingerprint.files import write_whole
 from fingerprint.progress import Progress, silent
 
 __all__ = ["Family", "Network", "Role", "Suspect"]
@@ -54,10 +53,9 @@ class Network:
         if not path.exists():
             needed = [other.model(folder, progress).module for other in self.needs]
             progress(f"making {self.name}", 0, 1)
-            state = self.make(*needed).state_dict()
-            content = save({name: tensor.contiguous() for name, tensor in state.items()})
+            made = self.make(*needed)
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(path, lambda stream: stream.write(content))
+            write_weights(made, path)
         return load_model(path, arch=self.arch, input_size=self.input_size)
 
     def changed(self, suffix: str, change: Callable[..., nn.Module], *others: Network) -> Network:

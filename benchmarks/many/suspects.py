@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import nn
 
+from benchmarks.data import write_weights
 from benchmarks.detection.bases import from_scratch
 from benchmarks.detection.recipe import seeded
 from benchmarks.detection.zoo import Member, stem
-from fingerprint.files import write_whole
 from fingerprint.lab.architectures import ARCHITECTURES, build
 from fingerprint.lab.data import CLASSES, TASKS, Data
 from fingerprint.lab.modifications import fine_tuned, pruned, quantised
@@ -129,5 +129,4 @@ def _ensure(suspect: Suspected, make: Callable[[], nn.Module]) -> None:
     """Makes a suspect's file if it is not there."""
     if not suspect.file.exists():
         print(f"making {suspect.name}", flush=True)
-        state = {key: value.contiguous() for key, value in make().state_dict().items()}
-        write_whole(suspect.file, lambda stream: stream.write(save(state)))
+        write_weights(make(), suspect.file)

@@ -7,27 +7,23 @@ answers as well, and then they say nothing of this model alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fingerprint.evidence.resemblance import (
     Alignment,
     Panel,
     compare,
     paired_difference,
-    rank,
+    rank_models,
     resemblance_margin,
 )
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
-    from fingerprint.network.spec import OutputSpec
-    from fingerprint.probes.probe import Fingerprint
+    from fingerprint.probes.probe import Fingerprint, Outline
 
 __all__ = ["Nearer", "clearly_alike"]
 
@@ -61,14 +57,14 @@ class Nearer:
 
 
 def clearly_alike(
-    ours: Fingerprint, others: Iterable[tuple[str, Fingerprint]]
+    ours: Fingerprint, others: Iterable[tuple[str, Fingerprint | Outline]]
 ) -> dict[str, Alignment]:
     """Returns who arranges the panel more like a model than independent models do.
 
     Args:
         ours: The model's fingerprint.
-        others: By name, those of others, which are let go of one after another; whoever was asked
-            another panel is passed over.
+        others: By name, those of others or what the panel needs of them, which are let go of one
+            after another; whoever was asked another panel is passed over.
 
     Returns:
         Those whose resemblance lies above its margin with its whole interval.
@@ -82,7 +78,8 @@ def clearly_alike(
         (name, one.output, one.panel_answers) for name, one in others if _same_panel(ours, one)
     )
     while some := {name: (output, rows) for name, output, rows in islice(asked, _AT_ONCE)}:
-        for name, value in _ranked(panel, some):
+        kinds = {name: (rows, output.kind) for name, (output, rows) in some.items()}
+        for name, value in rank_models(panel, kinds):
             output, rows = some[name]
             margin = partial(
                 resemblance_margin, ours.output.kind, min(ours.output.classes, output.classes)
@@ -98,16 +95,7 @@ def clearly_alike(
     return found
 
 
-def _ranked(
-    panel: Panel, some: Mapping[str, tuple[OutputSpec, NDArray[np.float32]]]
-) -> Iterator[tuple[str, float]]:
-    """Returns how alike each of a few models is, whatever kind of answers they give."""
-    for kind in {output.kind for output, _ in some.values()}:
-        rows = {name: rows for name, (output, rows) in some.items() if output.kind == kind}
-        yield from rank(panel, rows, kind)
-
-
-def _same_panel(*asked: Fingerprint) -> bool:
+def _same_panel(*asked: Fingerprint | Outline) -> bool:
     """Whether models of the same inputs were all asked one panel."""
     panels = {(one.seed, len(one.panel_answers)) for one in asked}
     return len(panels) == 1 and len(asked[0].panel_answers) > 0

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Never
 
 import numpy as np
@@ -142,16 +143,10 @@ def decode(blob: bytes) -> Fingerprint:
         MalformedFile: Wrong magic, another version, truncated, or values that do not fit.
     """
     version, body = _parts(blob)
-    try:
+    with _reading():
         fingerprint = _fingerprint(_metadata(body, version), load(body), version)
         for ratio in fingerprint.surrogate_ratios:
             float(0.0 if ratio is None else ratio)
-    except FingerprintError as error:
-        raise MalformedFile(f"probe set: {error}") from error
-    except _DAMAGE as error:
-        raise MalformedFile(
-            f"probe set: expected a fingerprint, got damaged data ({clean(error)})"
-        ) from error
     _check(fingerprint)
     return fingerprint
 
@@ -163,7 +158,7 @@ def outline(blob: bytes) -> Outline:
         MalformedFile: Wrong magic, another version, truncated, or answers that do not fit.
     """
     version, body = _parts(blob)
-    try:
+    with _reading():
         document = _metadata(body, version)
         none = np.empty((0, 0), dtype=np.float32)
         found = Outline(
@@ -173,15 +168,25 @@ def outline(blob: bytes) -> Outline:
             probes=len(document[_ROWS[version]]),
             panel_answers=load(body)["panel_answers"] if version > 2 else none,
         )
-    except (FingerprintError, *_DAMAGE) as error:
-        raise MalformedFile(
-            f"probe set: expected a fingerprint, got damaged data ({error})"
-        ) from error
     answers = found.panel_answers
+    _check_panel(answers)
     fits = answers.dtype == np.float32 and answers.shape[1:] == (found.output.classes,)
     if len(answers) and not (fits and np.isfinite(answers).all()):
         raise MalformedFile("probe set: expected finite panel answers, got others")
     return found
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Takes whatever goes wrong with damaged data for a malformed file, said in one clean line."""
+    try:
+        yield
+    except FingerprintError as error:
+        raise MalformedFile(f"probe set: {error}") from error
+    except _DAMAGE as error:
+        raise MalformedFile(
+            f"probe set: expected a fingerprint, got damaged data ({clean(error)})"
+        ) from error
 
 
 def _parts(blob: bytes) -> tuple[int, bytes]:
@@ -332,7 +337,7 @@ def _check(fingerprint: Fingerprint) -> None:
 
 def _check_depths(fingerprint: Fingerprint) -> None:
     """Checks that depths, turns and probes belong together, and that the panel is no larger."""
-    turns, panel = fingerprint.turns, len(fingerprint.panel_answers)
+    turns = fingerprint.turns
     most = len(turns_of(fingerprint.input.shape))
     if len(set(turns)) != len(turns) or not all(0 <= turn < most for turn in turns):
         raise MalformedFile(
@@ -349,9 +354,14 @@ def _check_depths(fingerprint: Fingerprint) -> None:
         raise MalformedFile(
             f"probe set: expected at most {_MOST_PROBES} probes, got {len(fingerprint.probes)}"
         )
-    if panel > _MOST_PANEL:
+    _check_panel(fingerprint.panel_answers)
+
+
+def _check_panel(answers: NDArray[np.float32]) -> None:
+    if len(answers) > _MOST_PANEL:
         raise MalformedFile(
-            f"probe set: expected answers to at most {_MOST_PANEL} inputs of the panel, got {panel}"
+            f"probe set: expected answers to at most {_MOST_PANEL} inputs of the panel, got "
+            f"{len(answers)}"
         )
 
 

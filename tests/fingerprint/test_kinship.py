@@ -105,3 +105,12 @@ def test_whoever_is_asked_about_everyone_goes_through_everyone_once() -> None:
     for name in digests:
         assert kinship.relatives(name) | kinship.descendants(name) | {name} == set(digests)
     assert (parents.times, digests.times) == (1, 1)
+
+
+def test_what_is_declared_of_one_more_model_leaves_the_others_as_they_are() -> None:
+    known = Kinship(parents={"b": "a"}, digests={"a": "1", "b": "2"})
+    more = known.with_model("c", digest="3", parent="a", reference=True)
+    assert (dict(more.parents), more.references) == ({"b": "a", "c": "a"}, {"c"})
+    assert more.relatives("c") == {"a", "b"}
+    assert known.with_model("c", digest="3", from_scratch=True).has_no_parent("c")
+    assert known.with_model("b") == known

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks import data as weights
 from benchmarks.detection import export, zoo
 from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
@@ -136,7 +137,7 @@ def test_an_interrupted_network_leaves_nothing_behind(
     def interrupted(state: object) -> bytes:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(zoo, "save", interrupted)
+    monkeypatch.setattr(weights, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         zoo.build(few_images(), tmp_path, recipes=_chosen("digits mlp 0"))
     assert not _contents(tmp_path)
