@@ -199,12 +199,15 @@ def _check_bases(found: Any) -> None:
     """Derives the public bases again, where they are not somebody's pictures."""
     import numpy as np
 
-    from fingerprint.probes.bases import dead_leaves
+    from fingerprint.probes.bases import dead_leaves, grained_leaves
     from fingerprint.probes.public import public_bases
 
-    derive = {"colours": public_bases, "dead leaves": dead_leaves}.get(
-        str(found.parameters.get("bases"))
-    )
+    known = {
+        "colours": public_bases,
+        "dead leaves": dead_leaves,
+        "grained leaves": grained_leaves,
+    }
+    derive = known.get(str(found.parameters.get("bases")))
     if derive is None:
         return
     derived = derive(found.input, found.seed, len(found.bases))

@@ -5,6 +5,10 @@ patches are. Networks answer them much as they answer what they were trained on,
 and noise of full contrast drive a large network to where it answers everything alike. Over the
 axes of a sequence or a vector the balls are intervals.
 
+A little grain lies over them. No photograph has an area of one exact colour, and a large network
+takes the faintest noise on one for another picture: any δ then moves its answers as far as they go,
+the harmless part that a copy's early layers let through no less than the δ turned.
+
 Every value is derived from SHAKE-256 of a label by additions, products and comparisons alone, so
 anyone can derive it again, on any machine. Bases stay ``ROOM`` away from both bounds: a
 perturbation no larger fits in, whichever way it is turned.
@@ -23,30 +27,42 @@ from numpy.typing import NDArray
 from fingerprint.network.spec import InputSpec
 from fingerprint.solvers.noise import to_input, unit_noise
 
-__all__ = ["ROOM", "dead_leaves", "room_of", "start_delta"]
+__all__ = ["ROOM", "dead_leaves", "grained_leaves", "room_of", "start_delta"]
 
 ROOM = 48 / 255
 """Largest size of any coordinate of δ, as a share of the range of the inputs."""
 
+_GRAIN = 2 / 255
+"""Largest size of the noise on a base, as a share of the range of the inputs. More of it brings
+strangers nearer and hides the answers of copies that were fine-tuned hard."""
 _LARGEST, _SMALLEST = 0.4, 0.04
 """Radii of balls, as a share of the longest axis."""
 _BALLS = 4000
 """Balls at most; what none of them covers by then keeps a colour of its own."""
 
 
-def dead_leaves(spec: InputSpec, seed: str, count: int) -> NDArray[Any]:
-    """Derives bases from the registry's seed and the input domain.
+def grained_leaves(spec: InputSpec, seed: str, count: int) -> NDArray[Any]:
+    """Derives bases from the registry's seed and the input domain, with grain.
+
+    See :func:`dead_leaves`, also for the arguments.
+    """
+    return dead_leaves(spec, seed, count, grain=_GRAIN)
+
+
+def dead_leaves(spec: InputSpec, seed: str, count: int, *, grain: float = 0.0) -> NDArray[Any]:
+    """Derives bases of plain colours, as fingerprints of earlier releases have them.
 
     Args:
         spec: What the network takes; only its domain matters, not its normalisation.
         seed: Registry seed.
         count: Number of bases.
+        grain: Largest size of uniform noise on them, as a share of the range of the inputs.
 
     Returns:
         Bases of shape ``(count, *spec.shape)``, uint8 for pixels, else float32.
     """
     labels = (f"nullprint|{seed}|{spec.domain}|leaves|{place}" for place in range(count))
-    return np.stack([_one(spec, label) for label in labels])
+    return np.stack([_one(spec, label, grain) for label in labels])
 
 
 def room_of(spec: InputSpec) -> float:
@@ -71,7 +87,7 @@ def start_delta(spec: InputSpec, contrast: float, label: str) -> NDArray[np.floa
     return unit.reshape(spec.shape) * contrast * (high - low)
 
 
-def _one(spec: InputSpec, label: str) -> NDArray[Any]:
+def _one(spec: InputSpec, label: str, grain: float) -> NDArray[Any]:
     channels = spec.shape[:1] if len(spec.shape) > 1 else (1,)
     space = spec.shape[1:] if len(spec.shape) > 1 else spec.shape
     numbers = _numbers(label)
@@ -85,7 +101,9 @@ def _one(spec: InputSpec, label: str) -> NDArray[Any]:
         _cover(image, free, centre, radius, colour)
         if not free.any():
             break
-    return to_input(ROOM + image.reshape(spec.shape) * (1 - 2 * ROOM), spec)
+    room = ROOM + grain
+    noise = 2.0 * unit_noise(f"{label}|grain", spec.size).reshape(spec.shape) - 1.0
+    return to_input(room + image.reshape(spec.shape) * (1 - 2 * room) + grain * noise, spec)
 
 
 def _cover(

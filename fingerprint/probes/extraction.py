@@ -33,7 +33,7 @@ from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.precision import Precision
-from fingerprint.probes.bases import dead_leaves
+from fingerprint.probes.bases import grained_leaves
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.keeping import Keeper
 from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
@@ -43,6 +43,7 @@ from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, ProbeReques
 from fingerprint.probes.public import chosen_images
 from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
+from fingerprint.probes.simulated import copies_of
 from fingerprint.probes.solving import Solver
 from fingerprint.progress import Progress, silent
 
@@ -244,7 +245,7 @@ def _planned(
     tried = pilot(model, early_ones, seed=seed, bases=bases, progress=progress)
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = _late(depths, relatives, contrast)
-    early = _full(tried.best, spaces, model, _linear_parts(others, linear))
+    early = _full(tried.best, spaces, model, _linear_parts(others, linear), seed)
     kinds = (late,) if early is None else (early, late)
     if settings.probes < _ONE_DEPTH:
         kinds = kinds[-1:] if relatives else kinds[:1]
@@ -287,7 +288,7 @@ def _planned_turns(turns: tuple[int, ...], probes: int) -> tuple[int, ...]:
 
 def _bases(settings: ExtractionSettings, model: Model, seed: str, count: int) -> NDArray[Any]:
     if settings.images is None:
-        return dead_leaves(model.input, seed, count)
+        return grained_leaves(model.input, seed, count)
     return chosen_images(model.input, settings.images, seed, count)
 
 
@@ -333,10 +334,12 @@ def _full(
     spaces: HarmlessSpaces,
     model: Model,
     others: Sequence[LinearOperator],
+    seed: str,
 ) -> ProbeKind | None:
-    """Returns the kind that the pilot chose, with all the passes it may have."""
+    """Returns the kind that the pilot chose, with all that it may cost."""
     if isinstance(best, FeatureProbes):
-        return FeatureProbes(best.depth, contrast=best.contrast)
+        copies = copies_of(best.depth, seed)
+        return FeatureProbes(best.depth, contrast=best.contrast, copies=copies)
     if isinstance(best, LinearProbes) and spaces.space is not None:
         return LinearProbes(spaces.space, model.input, contrast=best.contrast, others=others)
     return None
@@ -583,7 +586,7 @@ def _parameters(plan: _Plan) -> dict[str, Any]:
             "probes": plan.settings.probes,
             "control": "turn on the same base",
             "pilot": [one.to_dict() for one in plan.pilot.tried],
-            "bases": "dead leaves" if plan.settings.images is None else "images",
+            "bases": "grained leaves" if plan.settings.images is None else "images",
             "screening_floor": FLOOR,
             "solved_against": plan.solved_against,
         }

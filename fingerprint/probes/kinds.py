@@ -39,7 +39,8 @@ SpeaksFor = Literal["family", "individual"]
 _TOLERANCE = 0.02
 """Relative residual at which a probe has arrived: what is left moves a copy's answers more."""
 PASSES = 150
-"""Forward-and-backward passes at most for each probe of a depth."""
+"""Forward-and-backward passes at most for each probe of a depth, through all networks that it is
+solved for."""
 INDIVIDUAL_PASSES = 40
 
 
@@ -79,14 +80,26 @@ class ProbeKind(ABC):
 class FeatureProbes(ProbeKind):
     """Harmless at one depth of the network: what lies behind may be trained to anything later.
 
+    Fine-tuning moves what lies before as well, and a δ that rests on weights cancelling each other
+    exactly does not survive it. One solve for the network and for simulated copies of it looks for
+    a δ that does.
+
     Args:
         depth: Where.
         contrast: Of the starts, as a share of the input's range.
-        passes: Passes at most for each probe.
+        passes: Passes at most for each probe, through the network and its copies together.
+        copies: The same place in simulated copies, which the δ shall be harmless for as well.
     """
 
-    def __init__(self, depth: Depth, *, contrast: float, passes: int = PASSES) -> None:
-        self.depth, self.passes = depth, passes
+    def __init__(
+        self,
+        depth: Depth,
+        *,
+        contrast: float,
+        passes: int = PASSES,
+        copies: Sequence[Callable[[Tensor], Tensor]] = (),
+    ) -> None:
+        self.depth, self.passes, self.copies = depth, passes, tuple(copies)
         self.name, self.width, self.share = depth.name, depth.width, depth.share
         self.contrast = contrast
         self.dtype = depth.model.dtype
@@ -94,9 +107,15 @@ class FeatureProbes(ProbeKind):
     def solve(self, base: Tensor, start: Tensor, progress: Progress) -> Solution:
         """See :meth:`ProbeKind.solve`."""
         box = _box(base, self.depth.model.input)
+        networks: tuple[Callable[[Tensor], Tensor], ...] = (self.depth, *self.copies)
+        passes, share = self.passes // len(networks), self.share * len(networks)
+
+        def stacked(x: Tensor) -> Tensor:
+            return torch.cat([network(x) for network in networks], dim=1)
+
         with full_precision(), torch.no_grad():
-            objective = Objective(self.depth, base, box)
-            return _solved(objective, start, self.passes, self.share, progress)
+            objective = Objective(stacked, base, box)
+            return _solved(objective, start, passes, share, progress)
 
 
 class IndividualProbes(ProbeKind):

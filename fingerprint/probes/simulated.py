@@ -1,7 +1,8 @@
-"""Simulated kin and strangers of a model, in milliseconds: what a pilot judges depths by.
+"""Simulated kin and strangers of a model, in milliseconds.
 
-They stand in for copies that somebody trained further and for networks that share nothing but the
-architecture; nothing about them enters a verdict.
+They stand in for copies that somebody trained further, which a pilot judges depths by and early
+probes are solved for as well, and for networks that share nothing but the architecture; nothing
+about them enters a verdict.
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
+from fingerprint.network.depths import Depth
 from fingerprint.network.model import Model
 
-__all__ = ["drifted", "stranger"]
+__all__ = ["copies_of", "drifted", "stranger"]
+
+_COPIES = 2
+"""Copies that early probes are solved for as well; ``benchmarks.early_probes`` shows what for."""
+_EXTENT = 1.5
+"""How far these have drifted: further than the copy that a pilot judges by."""
 
 _DRIFT = 0.05
 """Noise on weights, relative to their spread: about what an epoch of fine-tuning moves them by."""
@@ -27,8 +34,14 @@ _SHIFT = 0.1
 """Shift of running statistics, in standard deviations of what they describe."""
 
 
-def drifted(model: Model, seed: str) -> Model:
-    """Returns a copy as fine-tuning leaves one: all weights and statistics moved a little."""
+def drifted(model: Model, seed: str, *, extent: float = 1.0) -> Model:
+    """Returns a copy as fine-tuning leaves one: all weights and statistics moved a little.
+
+    Args:
+        model: The source.
+        seed: Says which draw.
+        extent: How far, in what an epoch of fine-tuning moves them.
+    """
     generator = torch.Generator().manual_seed(_number(f"{seed}|{model.digest}|drift"))
 
     def noise(like: torch.Tensor) -> torch.Tensor:
@@ -38,14 +51,24 @@ def drifted(model: Model, seed: str) -> Model:
     with torch.no_grad():
         for weight in module.parameters():
             if weight.is_floating_point() and weight.numel() > 1:
-                weight.data = weight + _DRIFT * weight.std() * noise(weight)
+                weight.data = weight + extent * _DRIFT * weight.std() * noise(weight)
         for part in module.modules():
             if isinstance(part, _NormBase) and part.running_var is not None:
                 assert part.running_mean is not None
                 spread = part.running_var.sqrt()
-                part.running_mean += _SHIFT * spread * noise(spread)
-                part.running_var *= (_SHIFT * noise(spread)).exp()
+                part.running_mean += extent * _SHIFT * spread * noise(spread)
+                part.running_var *= (extent * _SHIFT * noise(spread)).exp()
     return replace(model, module=module)
+
+
+def copies_of(depth: Depth, seed: str) -> tuple[Depth, ...]:
+    """Returns a depth in drifted copies of its model; those with no finite answers are left out."""
+    model = depth.model
+    drawn = (drifted(model, f"{seed}|copy {place}", extent=_EXTENT) for place in range(_COPIES))
+    places = [depth.of(copy) for copy in drawn]
+    x = torch.zeros(1, *model.input.shape, dtype=model.dtype, device=model.device)
+    with torch.no_grad():
+        return tuple(place for place in places if bool(torch.isfinite(place(x)).all()))
 
 
 def stranger(model: Model, seed: str) -> Model:

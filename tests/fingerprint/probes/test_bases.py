@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
 from fingerprint.network.spec import InputSpec
-from fingerprint.probes.bases import ROOM, dead_leaves, start_delta
+from fingerprint.probes.bases import ROOM, dead_leaves, grained_leaves, start_delta
 from fingerprint.probes.turns import turned, turns_of
 
 PIXELS = InputSpec(shape=(3, 20, 20), kind="pixels", bounds=(0.0, 1.0))
@@ -27,10 +27,13 @@ def drawn(label: str) -> Iterator[float]:
         yield from (number / 2**32 for (number,) in struct.iter_unpack("<I", data))
 
 
-def derived(spec: InputSpec, seed: str, place: int) -> list[int]:
+def derived(spec: InputSpec, seed: str, place: int, grain: int = 0) -> list[int]:
     """A base of pixels, pixel by pixel, as somebody without this library would derive it."""
     channels, height, width = spec.shape
-    numbers = drawn(f"nullprint|{seed}|{spec.domain}|leaves|{place}")
+    label = f"nullprint|{seed}|{spec.domain}|leaves|{place}"
+    numbers = drawn(label)
+    noise = iter(hashlib.shake_256(f"{label}|grain".encode()).digest(channels * height * width))
+    room = ROOM + grain / 255
     behind = [next(numbers) for _ in range(channels)]
     balls = []
     for _ in range(4000):
@@ -50,7 +53,10 @@ def derived(spec: InputSpec, seed: str, place: int) -> list[int]:
         for x in range(width)
     }
     return [
-        round(255 * (ROOM + image[y, x][channel] * (1 - 2 * ROOM)))
+        round(
+            255 * (room + image[y, x][channel] * (1 - 2 * room))
+            + grain * (2 * next(noise) / 255 - 1)
+        )
         for channel in range(channels)
         for y in range(height)
         for x in range(width)
@@ -65,6 +71,21 @@ def test_anybody_can_derive_the_bases_and_finds_the_same() -> None:
     assert digest.startswith("c45b15fce0a36502"), "registries rest on these very bytes"
 
 
+def test_anybody_can_derive_the_grained_bases_and_finds_the_same() -> None:
+    found = grained_leaves(PIXELS, "seed", 2)
+    for place in range(2):
+        assert found[place].ravel().tolist() == derived(PIXELS, "seed", place, grain=2)
+
+
+def test_grain_is_faint_and_leaves_no_patch_of_one_exact_colour() -> None:
+    plain, grained = (
+        bases(PIXELS, "seed", 3).astype(int) for bases in (dead_leaves, grained_leaves)
+    )
+    assert 0 < np.abs(grained - plain).max() <= 2 * 2 + 1  # the noise, and the room made for it
+    steps = np.abs(np.diff(grained, axis=3)).max(axis=1)
+    assert (steps == 0).mean() < 0.05
+
+
 def test_a_base_depends_on_the_seed_and_its_place_and_not_on_how_many_there_are() -> None:
     base = dead_leaves(PIXELS, "seed", 1)[0]
     assert base.dtype == np.uint8
@@ -77,8 +98,11 @@ def test_a_base_depends_on_the_seed_and_its_place_and_not_on_how_many_there_are(
 @pytest.mark.parametrize(
     "spec", [PIXELS, floats(64), floats(1, 50), floats(2, 9, 13), floats(2, 5, 6, 7), floats(1)]
 )
-def test_every_base_leaves_room_on_both_sides(spec: InputSpec) -> None:
-    bases = dead_leaves(spec, "seed", 4).astype(float)
+@pytest.mark.parametrize("drawn_by", [dead_leaves, grained_leaves])
+def test_every_base_leaves_room_on_both_sides(
+    spec: InputSpec, drawn_by: Callable[[InputSpec, str, int], np.ndarray]
+) -> None:
+    bases = drawn_by(spec, "seed", 4).astype(float)
     low, high = (0, 255) if spec.kind == "pixels" else spec.bounds
     room = ROOM * (high - low)
     assert bases.min() >= low + room - 1e-5 * (high - low)

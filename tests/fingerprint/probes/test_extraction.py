@@ -14,7 +14,7 @@ from fingerprint.errors import NoInformation, UsageError
 from fingerprint.lab.modifications import fine_tuned
 from fingerprint.lab.networks import mlp
 from fingerprint.network.loading import load_model
-from fingerprint.probes.bases import ROOM, dead_leaves
+from fingerprint.probes.bases import ROOM, grained_leaves
 from fingerprint.probes.extraction import extract, extract_with
 from fingerprint.probes.panel import PANEL
 from fingerprint.probes.probe import Fingerprint
@@ -75,7 +75,7 @@ def test_every_probe_is_an_8_bit_image_of_its_own_with_room_to_be_turned(kind: s
 
 def test_bases_are_those_that_anyone_can_derive_from_the_seed(kind: str) -> None:
     fingerprint = fingerprint_of(kind)
-    np.testing.assert_array_equal(fingerprint.bases, dead_leaves(model_of(kind).input, SEED, 16))
+    np.testing.assert_array_equal(fingerprint.bases, grained_leaves(model_of(kind).input, SEED, 16))
     assert len(fingerprint.panel_answers) == len(fingerprint.panel) == PANEL
 
 

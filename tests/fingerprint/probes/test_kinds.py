@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from fingerprint.probes.bases import ROOM, dead_leaves, start_delta
 from fingerprint.probes.harmless_spaces import find_spaces, linear_operator_of
 from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
 from fingerprint.probes.probe import ProbeRequest
+from fingerprint.probes.simulated import copies_of
 from fingerprint.probes.solving import Solver
 from fingerprint.progress import silent
 from fingerprint.solvers.objective import centred
@@ -178,3 +181,32 @@ def test_many_requests_are_solved_in_parts_and_progress_never_goes_back() -> Non
     assert [one.request for one in found] == requests
     assert reported == sorted(reported)
     assert reported[-1] <= 1
+
+
+def test_probes_solved_for_copies_as_well_are_harmless_for_all_of_them() -> None:
+    depth = depth_of(OURS, FEATURES)
+    copies = copies_of(depth, SEED)
+    kinds = (FeatureProbes(depth, contrast=0.2, passes=300, copies=those) for those in ((), copies))
+    (base, start, alone), (_, _, robust) = (solved(kind) for kind in kinds)
+    for network in (depth, *copies):
+        assert (moved(network, base, robust.point) < 0.25 * moved(network, base, start)).all()
+    for one in copies:
+        assert (moved(one, base, robust.point) < moved(one, base, alone.point)).all()
+
+
+def test_copies_share_the_work_that_one_network_may_cost() -> None:
+    depth = depth_of(OURS, FEATURES)
+    kind = FeatureProbes(depth, contrast=0.2, passes=9, copies=copies_of(depth, SEED))
+    _, _, solution = solved(kind)
+    assert float(solution.passes) <= 9 * kind.share + 1e-9
+
+
+def test_a_copy_that_answers_nothing_finite_is_left_out() -> None:
+    depth = depth_of(OURS, FEATURES)
+    assert len(copies_of(depth, SEED)) == 2
+    broken = copy.deepcopy(OURS.module)
+    with torch.no_grad():
+        for weight in broken.parameters():
+            weight.fill_(1e38)
+    huge = load_model(broken, input_size=SIZE)
+    assert copies_of(Depth(depth.name, depth.width, depth.share, huge, depth.place), SEED) == ()

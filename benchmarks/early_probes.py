@@ -1,0 +1,96 @@
+"""What grain on the bases and simulated copies in the solve are worth, at 224 pixels.
+
+    python -m benchmarks.early_probes --work DIR    # of 'benchmarks.families --large'
+
+Probes at one early depth of EfficientNet-Lite0, and of its fine-tune A, solved in four ways: on
+plain dead leaves or grained ones, for the source alone or for two drifted copies of it as well, all
+for the same number of passes. A line for each: the geometric mean harm ratio of every suspect, and
+how much single probes scatter (standard deviation of the logarithm).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import efficientnet_lite
+from benchmarks.markdown import table
+from benchmarks.report import machine
+from fingerprint import Model, load_model
+from fingerprint.network.depths import Depth, depths_of
+from fingerprint.probes.bases import dead_leaves, grained_leaves
+from fingerprint.probes.kinds import FeatureProbes
+from fingerprint.probes.probe import ProbeRequest
+from fingerprint.probes.screening import measure
+from fingerprint.probes.simulated import copies_of
+from fingerprint.probes.solving import Solver
+
+_DEPTH = "_blocks.1"
+_CONTRAST = 16 / 255
+_TURNS = (0, 1, 2)
+_CIFAR = {
+    "A": "lite0, A",
+    "A pruned 30 %": "lite0, A, pruned",
+    "B, SGD 1e-2": "lite0, B",
+    "C, SGD 2e-3": "lite0, C",
+}
+_BASES = {"plain": dead_leaves, "grained": grained_leaves}
+
+
+def main() -> None:
+    """Prints one table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seed", default="benchmark")
+    parser.add_argument("--probes", type=int, default=12)
+    options = parser.parse_args()
+    suspects = _suspects(options.work)
+    rows = []
+    for source in ("Lite0", "A"):
+        depth = next(one for one in depths_of(suspects[source]) if one.name == _DEPTH)
+        for bases in _BASES:
+            for copies in ((), copies_of(depth, options.seed)):
+                found = _ratios(depth, suspects, bases, copies, options.seed, options.probes)
+                rows.append([source, bases, str(len(copies)), *found])
+    print(f"{options.probes} probes, seed {options.seed}; measured on {machine()}\n")
+    print(table(["source", "bases", "copies", *suspects], rows))
+
+
+def _suspects(work: Path) -> dict[str, Model]:
+    arch = "benchmarks.efficientnet_lite:lite"
+    found = {"Lite0": load_model(efficientnet_lite.weights(0), arch=f"{arch}0")}
+    for name, stem in _CIFAR.items():
+        found[name] = load_model(work / f"{stem}.safetensors", arch=f"{arch}0_cifar")
+    found["Lite1"] = load_model(efficientnet_lite.weights(1), arch=f"{arch}1")
+    file = work / "lite1, A.safetensors"
+    found["Lite1, SGD 1e-2"] = load_model(file, arch=f"{arch}1_cifar")
+    return found
+
+
+def _ratios(
+    depth: Depth,
+    suspects: dict[str, Model],
+    bases: str,
+    copies: Sequence[Depth],
+    seed: str,
+    probes: int,
+) -> list[str]:
+    """Returns each suspect's ratio and its scatter."""
+    drawn = _BASES[bases](depth.model.input, seed, probes)
+    kind = FeatureProbes(depth, contrast=_CONTRAST, copies=copies)
+    requests = [ProbeRequest(kind.name, row, 0) for row in range(probes)]
+    solved = Solver(depth.model, seed=seed, bases=drawn, kinds=(kind,)).solve(requests)
+    harmless = np.stack([one.harmless for one in solved])
+    cells = []
+    for suspect in suspects.values():
+        orbits = measure(suspect, drawn, harmless, range(probes), _TURNS).orbits
+        logs = np.log(orbits.ratios)
+        cells.append(f"{np.exp(logs.mean()):.2f} ({logs.std(ddof=1):.2f})")
+    return cells
+
+
+if __name__ == "__main__":
+    main()
