@@ -63,8 +63,8 @@ EARLY = 0.5
 """Share of a pass up to which a depth is early: what lies before it, fine-tuning moves little."""
 MARGINS: Mapping[str, Mapping[str, float]] = {
     "linear": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.5, "labels": 0.5},
-    "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.5, "labels": 0.5},
-    "late": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.5, "labels": 0.5},
+    "early": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.45, "labels": 0.45},
+    "late": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.45, "labels": 0.45},
     "individual": {"logits": 0.45, "probabilities": 0.45, "top-k": 0.45, "labels": 0.45},
 }
 """Default margins by class of depth and kind of answer: the lowest ratio of any stranger in the
@@ -72,7 +72,7 @@ detection benchmark's settings half, to the nearest multiple of 0.05, in the exa
 at most; of individual probes, less than that of any relative. ``benchmarks.detection.calibrate``
 prints them with the pairs they rest on. Labels have no interval; they take the margin of the named
 classes."""
-BOUNDS: Mapping[str, float] = {"linear": 0.55, "early": 0.5}
+BOUNDS: Mapping[str, float] = {"linear": 0.55, "early": 0.55}
 """Ratios above which an interval must lie for *independent*, where a depth can say so: the margin,
 or where higher the least multiple of 0.05 above which no interval of a copy lay that keeps half of
 its source's accuracy."""

@@ -25,8 +25,9 @@ __all__ = ["copies_of", "drifted", "stranger"]
 
 _COPIES = 2
 """Copies that early probes are solved for as well; ``benchmarks.early_probes`` shows what for."""
-_EXTENT = 1.5
-"""How far these have drifted: further than the copy that a pilot judges by."""
+_EXTENT = 2.5
+"""How far these have drifted: further than the copy that a pilot judges by, for a sibling is two
+fine-tunes away. 1.5 finds as many copies at 32 pixels and brings strangers nearer."""
 
 _DRIFT = 0.05
 """Noise on weights, relative to their spread: about what an epoch of fine-tuning moves them by."""
