@@ -199,13 +199,13 @@ def _check_bases(found: Any) -> None:
     """Derives the public bases again, where they are not somebody's pictures."""
     import numpy as np
 
-    from fingerprint.probes.bases import dead_leaves, grained_leaves
+    from fingerprint.probes.bases import GRAINED, dead_leaves, grained_leaves
     from fingerprint.probes.public import public_bases
 
     known = {
         "colours": public_bases,
         "dead leaves": dead_leaves,
-        "grained leaves": grained_leaves,
+        GRAINED: grained_leaves,
     }
     derive = known.get(str(found.parameters.get("bases")))
     if derive is None:

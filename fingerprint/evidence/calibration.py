@@ -38,6 +38,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from fingerprint.probes.bases import GRAINED
+
 if TYPE_CHECKING:
     from fingerprint.probes.probe import DepthFacts, Fingerprint
 
@@ -76,6 +78,9 @@ BOUNDS: Mapping[str, float] = {"linear": 0.55, "early": 0.55}
 """Ratios above which an interval must lie for *independent*, where a depth can say so: the margin,
 or where higher the least multiple of 0.05 above which no interval of a copy lay that keeps half of
 its source's accuracy."""
+_WITHOUT_GRAIN = 0.5
+"""Margin at most, where bases are plain or somebody's pictures: strangers fell to 0.49 on those of
+earlier fingerprints, which were solved for the model alone as well."""
 _LINEAR = 0.7
 """Linearity from which a margin shrinks, to nothing at 1."""
 LEAST_MARGIN = 0.1
@@ -214,6 +219,8 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
     if depth not in known:
         return DEFAULT_MARGIN, INDEPENDENT_BOUND
     margin = MARGINS[known[depth]][answer_kind]
+    if known[depth] == "early" and fingerprint.parameters.get("bases") != GRAINED:
+        margin = min(margin, _WITHOUT_GRAIN)
     if known[depth] in BOUNDS:
         return margin, BOUNDS[known[depth]]
     alone = known[depth] == "late" and not set(known.values()) & set(BOUNDS)

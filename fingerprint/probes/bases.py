@@ -27,11 +27,13 @@ from numpy.typing import NDArray
 from fingerprint.network.spec import InputSpec
 from fingerprint.solvers.noise import to_input, unit_noise
 
-__all__ = ["ROOM", "dead_leaves", "grained_leaves", "room_of", "start_delta"]
+__all__ = ["GRAINED", "ROOM", "dead_leaves", "grained_leaves", "room_of", "start_delta"]
 
 ROOM = 48 / 255
 """Largest size of any coordinate of δ, as a share of the range of the inputs."""
 
+GRAINED = "grained leaves"
+"""What a fingerprint calls bases with grain."""
 _GRAIN = 2 / 255
 """Largest size of the noise on a base, as a share of the range of the inputs. More of it brings
 strangers nearer and hides the answers of copies that were fine-tuned hard."""

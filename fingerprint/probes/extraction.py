@@ -33,7 +33,7 @@ from fingerprint.network.run import run
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays, to_arrays
 from fingerprint.precision import Precision
-from fingerprint.probes.bases import grained_leaves
+from fingerprint.probes.bases import GRAINED, grained_leaves
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.keeping import Keeper
 from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
@@ -586,7 +586,7 @@ def _parameters(plan: _Plan) -> dict[str, Any]:
             "probes": plan.settings.probes,
             "control": "turn on the same base",
             "pilot": [one.to_dict() for one in plan.pilot.tried],
-            "bases": "grained leaves" if plan.settings.images is None else "images",
+            "bases": GRAINED if plan.settings.images is None else "images",
             "screening_floor": FLOOR,
             "solved_against": plan.solved_against,
         }

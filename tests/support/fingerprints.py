@@ -17,7 +17,7 @@ from torch import nn
 from fingerprint.formats.file_bytes import FileFacts
 from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec, OutputSpec
-from fingerprint.probes.bases import dead_leaves
+from fingerprint.probes.bases import GRAINED, grained_leaves
 from fingerprint.probes.controls import symmetry_controls
 from fingerprint.probes.panel import panel_inputs
 from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, SpaceFacts, symmetry_of
@@ -162,7 +162,7 @@ def make_deep(
     """
     one = make_fingerprint(model, seed=seed, probes=bases * len(depths))
     noise = np.random.default_rng(int(model.digest[:8], 16))
-    leaves = dead_leaves(model.input, seed, bases)
+    leaves = grained_leaves(model.input, seed, bases)
     delta = noise.integers(-24, 25, size=(len(depths), *leaves.shape))
     harmless = (leaves + delta).astype(np.uint8).reshape(-1, *model.input.shape)
     rows = list(range(bases)) * len(depths)
@@ -184,6 +184,7 @@ def make_deep(
             )
             for place, probe in enumerate(one.probes)
         ),
+        parameters={**one.parameters, "bases": GRAINED},
         depths=depths,
         turns=turns,
         relatives=("ab" * 32,),

@@ -125,6 +125,16 @@ def test_depths_have_margins_and_bounds_of_their_own() -> None:
     assert (late.value, late.bound) == (0.45, math.inf)
 
 
+def test_early_probes_on_plain_bases_keep_the_margin_that_was_measured_with_them() -> None:
+    plain = replace(DEEP, parameters={**DEEP.parameters, "bases": "dead leaves"})
+    early, late = (
+        Calibration().margin("ours", plain, test="harm_ratio", depth=one.name, answer_kind="logits")
+        for one in DEEP.depths
+    )
+    assert (early.value, early.bound) == (0.5, 0.55)
+    assert late.value == 0.45
+
+
 @pytest.mark.parametrize(("early", "bound"), [(True, math.inf), (False, 0.7)])
 def test_late_probes_speak_of_independence_only_where_no_early_ones_can(
     early: bool, bound: float
