@@ -38,8 +38,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fingerprint.probes.bases import GRAINED
-
 if TYPE_CHECKING:
     from fingerprint.probes.probe import DepthFacts, Fingerprint
 
@@ -65,22 +63,22 @@ EARLY = 0.5
 """Share of a pass up to which a depth is early: what lies before it, fine-tuning moves little."""
 MARGINS: Mapping[str, Mapping[str, float]] = {
     "linear": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.5, "labels": 0.5},
-    "early": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.45, "labels": 0.45},
+    "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.45, "labels": 0.45},
     "late": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.45, "labels": 0.45},
     "individual": {"logits": 0.45, "probabilities": 0.45, "top-k": 0.45, "labels": 0.45},
 }
 """Default margins by class of depth and kind of answer: the lowest ratio of any stranger in the
-detection benchmark's settings half, to the nearest multiple of 0.05, in the exact null space 0.5
-at most; of individual probes, less than that of any relative. ``benchmarks.detection.calibrate``
+detection benchmark's settings half, to the nearest multiple of 0.05, in the exact null space and
+early 0.5 at most; of individual probes, less than that of any relative. ``benchmarks.detection.calibrate``
 prints them with the pairs they rest on. Labels have no interval; they take the margin of the named
 classes."""
-BOUNDS: Mapping[str, float] = {"linear": 0.55, "early": 0.55}
+BOUNDS: Mapping[str, Mapping[str, float]] = {
+    "linear": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.55, "labels": 0.55},
+    "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.55, "labels": 0.55},
+}
 """Ratios above which an interval must lie for *independent*, where a depth can say so: the margin,
 or where higher the least multiple of 0.05 above which no interval of a copy lay that keeps half of
 its source's accuracy."""
-_WITHOUT_GRAIN = 0.5
-"""Margin at most, where bases are plain or somebody's pictures: strangers fell to 0.49 on those of
-earlier fingerprints, which were solved for the model alone as well."""
 _LINEAR = 0.7
 """Linearity from which a margin shrinks, to nothing at 1."""
 LEAST_MARGIN = 0.1
@@ -219,10 +217,8 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
     if depth not in known:
         return DEFAULT_MARGIN, INDEPENDENT_BOUND
     margin = MARGINS[known[depth]][answer_kind]
-    if known[depth] == "early" and fingerprint.parameters.get("bases") != GRAINED:
-        margin = min(margin, _WITHOUT_GRAIN)
     if known[depth] in BOUNDS:
-        return margin, BOUNDS[known[depth]]
+        return margin, BOUNDS[known[depth]][answer_kind]
     alone = known[depth] == "late" and not set(known.values()) & set(BOUNDS)
     return margin, INDEPENDENT_BOUND if alone else math.inf
 
