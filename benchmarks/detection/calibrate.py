@@ -6,14 +6,14 @@
 
 A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05; in the exact
 null space 0.5 at most, for above that one copy more is found, and students lie there, who share no
-weights (``benchmarks.digits_limits``); early 0.5 at most, for a fine-tune of the public ResNet-20 as
-source brought the ResNet-44 of the same collection to 0.51. Of individual probes it is the lowest of any relative or
-stranger, less one step: siblings are the commonest suspects, and few of them are here. A margin is
-what the null hypothesis says of strangers, not a threshold: a claim needs the whole interval below
-it and p below α. A bound of *independent* is the margin, or where higher the least multiple of 0.05
-above which no interval of a working copy lies: one that keeps half of what its source does better
-than chance, mere ingredients of a merged network aside. Labels have no interval; they take the
-margin of the named classes.
+weights (``benchmarks.digits_limits``); early 0.5 at most, for a fine-tune of the public ResNet-20
+as source brought the ResNet-44 of the same collection to 0.51. Of individual probes it is the
+lowest of any relative or stranger, less one step: siblings are the commonest suspects, and few of
+them are here. A margin is what the null hypothesis says of strangers, not a threshold: a claim
+needs the whole interval below it and p below α. A bound of *independent* is the margin, or where
+higher the least multiple of 0.05 above which no interval of a working copy lies: one that keeps
+half of what its source does better than chance, mere ingredients of a merged network aside. Labels
+have no interval; they take the margin of the named classes.
 """
 
 from __future__ import annotations

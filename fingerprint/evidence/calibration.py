@@ -69,9 +69,9 @@ MARGINS: Mapping[str, Mapping[str, float]] = {
 }
 """Default margins by class of depth and kind of answer: the lowest ratio of any stranger in the
 detection benchmark's settings half, to the nearest multiple of 0.05, in the exact null space and
-early 0.5 at most; of individual probes, less than that of any relative. ``benchmarks.detection.calibrate``
-prints them with the pairs they rest on. Labels have no interval; they take the margin of the named
-classes."""
+early 0.5 at most; of individual probes, less than that of any relative. Labels have no interval;
+they take the margin of the named classes. ``benchmarks.detection.calibrate`` prints them with the
+pairs they rest on."""
 BOUNDS: Mapping[str, Mapping[str, float]] = {
     "linear": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.55, "labels": 0.55},
     "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.55, "labels": 0.55},

@@ -198,7 +198,7 @@ def test_a_fine_tuned_and_a_rounded_copy_are_derived(
         done = verify(registry, suspect)
         assert (done.code, done.document["verdict"]) == (0, "derived")
         assert done.document["best"] == "source"
-        assert done.document["candidates"][0]["p_value"] < 1e-6
+        assert done.document["candidates"][0]["p_value"] <= 0.001
 
 
 def test_another_label_space_is_still_judged(registry: Path, folder: Path) -> None:
