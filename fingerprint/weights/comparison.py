@@ -1,0 +1,355 @@
+"""Do two networks share weights? Units are paired by what they read and tested by what gives them.
+
+Every space of hidden units (channels between two layers) is paired by an assignment on INCOMING
+weights: cosines of rows whose channels are already paired, with the scale of units and channels
+balanced away. The test looks at OUTGOING weights, in a layer that took no part in the pairing. Half
+of the pairs find out which of the layer's own units correspond; for the other half it is then asked
+whether a unit's outgoing weights are more like those of its partner than like those of any other
+unit. Under a pairing that has nothing to do with outgoing weights, one unit in a layer agrees on
+average, however wide it is.
+
+Strangers agree a little more often than that: trained on the same pictures, they have the same
+edge detectors, which serve the same ends. So the p-value of a layer is the binomial chance that as
+many agree if each does with probability :data:`STRANGERS`, set above what independent networks of
+one architecture and data reach (docs/weights.md). *Assumption*: units of strangers agree
+independently of each other, at no higher rate. Layers are corrected for by Bonferroni, which holds
+however they depend on each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binom
+from torch import Tensor
+
+from fingerprint.network.model import Model
+from fingerprint.weights.matching import (
+    Units,
+    assigned,
+    balanced,
+    likeness,
+    turned,
+    unit_rows,
+)
+from fingerprint.weights.pairing import paired
+from fingerprint.weights.wiring import Layer, Reading, layers_of
+
+__all__ = ["CELLS", "STRANGERS", "Compared", "Comparison", "compare", "compare_layers"]
+
+STRANGERS = 0.3
+"""How often a unit of a stranger is allowed to agree."""
+CELLS = 2**22
+"""Most entries of a matrix of likenesses; wider layers are compared by some of their units."""
+_LENGTH = 2**13
+"""Most weights of a unit that are looked at."""
+_LEAST = 4
+"""Fewest weights of a unit, and units of a layer, that a test can rest on."""
+_SEED = 11
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What was found at one pair of layers.
+
+    Attributes:
+        ours: Name of our layer.
+        theirs: Name of theirs.
+        units: How many of its channels' units were tested.
+        agree: How many of them agree.
+        p_value: Of this layer alone; None where nothing could be tested.
+        cosine: Median cosine of the rows that were paired.
+        moved: Share of the layer's units whose partner stands at another place.
+    """
+
+    ours: str
+    theirs: str
+    units: int = 0
+    agree: int = 0
+    p_value: float | None = None
+    cosine: float | None = None
+    moved: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """How alike the weights of two networks are.
+
+    Attributes:
+        layers: The pairs of layers, in our order.
+        ours: How many affine layers we have.
+        theirs: How many they have.
+        rotated: Whether units of a residual stream were turned back first.
+        p_value: Corrected over layers; None where nothing could be tested.
+        least_p: The least p-value that so many units could have given.
+        units: How many units were tested.
+        agree: How many of them agree.
+    """
+
+    layers: tuple[Compared, ...]
+    ours: int
+    theirs: int
+    rotated: bool = False
+    p_value: float | None = None
+    least_p: float | None = None
+    units: int = 0
+    agree: int = 0
+
+    @property
+    def share(self) -> float | None:
+        """Share of the tested units that agree."""
+        return self.agree / self.units if self.units else None
+
+
+def compare(ours: Model, theirs: Model) -> Comparison:
+    """Compares the weights of two loaded networks, of any two architectures.
+
+    Args:
+        ours: One network.
+        theirs: The other.
+
+    Raises:
+        IncompatibleModel: One of them does not run.
+    """
+    return compare_layers(layers_of(ours), layers_of(theirs))
+
+
+def compare_layers(ours: Sequence[Layer], theirs: Sequence[Layer]) -> Comparison:
+    """Compares layers that were read already; see :func:`compare`."""
+    pairs = paired(ours, theirs)
+    plain = _summed(_Pass(pairs).run(), ours, theirs)
+    turnable = _turnable(ours) & _turnable_in(pairs, _turnable(theirs))
+    if not turnable or (plain.p_value is not None and plain.p_value < 1e-9):
+        return plain
+    turned_back = _summed(_Pass(pairs, turnable).run(), ours, theirs)
+    best = min((plain, turned_back), key=lambda one: 1.0 if one.p_value is None else one.p_value)
+    p, least = (
+        None if value is None else min(1.0, 2 * value) for value in (best.p_value, best.least_p)
+    )
+    return replace(best, p_value=p, least_p=least, rotated=best is turned_back)
+
+
+def _turnable(layers: Sequence[Layer]) -> set[int]:
+    """Returns the spaces in which only sums and normalisations lie between layers."""
+    readings = [layer.reads for layer in layers if layer.reads is not None]
+    linear = {reading.space for reading in readings}
+    return linear - {reading.space for reading in readings if not reading.linear}
+
+
+def _turnable_in(pairs: Sequence[tuple[Layer, Layer]], theirs: set[int]) -> set[int]:
+    return {one.writes for one, other in pairs if other.writes in theirs}
+
+
+def _summed(
+    found: Sequence[Compared], ours: Sequence[Layer], theirs: Sequence[Layer]
+) -> Comparison:
+    tested = [one.p_value for one in found if one.p_value is not None]
+    most = max((one.units for one in found), default=0)
+    return Comparison(
+        layers=tuple(found),
+        ours=len(ours),
+        theirs=len(theirs),
+        p_value=min(1.0, len(tested) * min(tested)) if tested else None,
+        least_p=min(1.0, len(tested) * STRANGERS**most) if tested else None,
+        units=sum(one.units for one in found),
+        agree=sum(one.agree for one in found),
+    )
+
+
+@dataclass
+class _Space:
+    """What is known of one space so far: likeness of its units, or their rotation."""
+
+    gain: NDArray[np.float32]
+    units: Units
+    kept: NDArray[np.int64]
+    product: NDArray[np.float64] | None = None
+
+
+class _Pass:
+    """One walk through the paired layers, in the order of their calls.
+
+    Args:
+        pairs: The layers.
+        turnable: Our spaces whose rotation is undone.
+    """
+
+    def __init__(
+        self, pairs: Sequence[tuple[Layer, Layer]], turnable: set[int] | None = None
+    ) -> None:
+        self._pairs = pairs
+        self._turnable = turnable or set()
+        self._spaces: dict[tuple[int, int], _Space] = {}
+
+    def run(self) -> list[Compared]:
+        """Compares every pair."""
+        return [self._compared(one, other) for one, other in self._pairs]
+
+    def _compared(self, one: Layer, other: Layer) -> Compared:
+        found = Compared(ours=one.name, theirs=other.name)
+        with np.errstate(all="ignore"):
+            given = self._aligned(one, other)
+            if given is None:
+                return found
+            ours, theirs, testable = given
+            if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+                return found
+            turn = one.writes in self._turnable
+            if testable and not (turn and ours.shape[0] != theirs.shape[0]):
+                units, agree = _agreement(ours, theirs, turn=turn)
+                p = float(binom.sf(agree - 1, units, STRANGERS)) if units >= _LEAST else None
+                if p is not None:
+                    found = replace(found, units=units, agree=agree, p_value=p)
+            cosine, moved = self._noted(one, other, ours, theirs)
+            return replace(found, cosine=cosine, moved=moved)
+
+    def _aligned(
+        self, one: Layer, other: Layer
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], bool] | None:
+        """Returns both weights with channels paired, and whether those are units to be tested."""
+        ours, theirs = one.weight, other.weight
+        reading, reads = one.reads, other.reads
+        space = None
+        if reading is not None and reads is not None:
+            space = self._spaces.get((reading.space, reads.space))
+        if space is None or reading is None or reads is None:
+            if ours.shape[1:] != theirs.shape[1:]:
+                return None
+            whole = _some(ours.numpy(), theirs.numpy())
+            return balanced(whole[0]), balanced(whole[1]), False
+        left, right = _by_unit(ours, reading), _by_unit(theirs, reads)
+        if left is None or right is None or left.shape[2] != right.shape[2]:
+            return None
+        if space.product is not None:
+            if left.shape[1] != right.shape[1]:
+                return None
+            rotation = turned(space.product)
+            left = np.einsum("mit,ji->mjt", left, rotation, optimize=True)
+            return left, right, False
+        mine, others = space.units
+        left, right = _some(left[:, mine], right[:, others])
+        return balanced(left), balanced(right), True
+
+    def _noted(
+        self, one: Layer, other: Layer, ours: NDArray[np.float32], theirs: NDArray[np.float32]
+    ) -> tuple[float | None, float | None]:
+        """Adds a layer's rows to what is known of the units it writes; pairs those anew.
+
+        Returns:
+            Median cosine of the paired rows, and the share that stands at another place.
+        """
+        rows, others = ours.reshape(len(ours), -1), theirs.reshape(len(theirs), -1)
+        if min(rows.shape) < 1 or min(others.shape) < 1:
+            return None, None
+        key = (one.writes, other.writes)
+        space = self._spaces.get(key)
+        kept = space.kept if space is not None else _kept(len(rows), len(others))
+        gain = likeness(rows[kept], others)
+        strength = np.float32(np.sqrt(rows.shape[1]))
+        if space is None or space.gain.shape != gain.shape:
+            total = strength * gain
+        else:
+            total = space.gain + strength * gain
+        units, partners = assigned(total)
+        product = None
+        if one.writes in self._turnable and len(rows) == len(others):
+            product = unit_scale(others).astype(np.float64) @ unit_scale(rows).T
+            if space is not None and space.product is not None:
+                product += space.product
+        self._spaces[key] = _Space(total, (kept[units], partners), kept, product)
+        moved = float(np.mean(kept[units] != partners))
+        return float(np.median(gain[units, partners])), moved
+
+
+def unit_scale(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns a matrix of norm one."""
+    scaled: NDArray[np.float32] = rows / max(float(np.linalg.norm(rows)), 1e-30)
+    return scaled
+
+
+def _by_unit(weight: Tensor, reading: Reading) -> NDArray[np.float32] | None:
+    """Returns ``(rows, units, values of each)``, a layer normalisation's factors multiplied in."""
+    rows, channels, taps = weight.shape
+    units, rest = divmod(channels, reading.outer * reading.inner)
+    if rest:
+        return None
+    split = weight.reshape(rows, reading.outer, units, reading.inner * taps)
+    if reading.scale is not None and len(reading.scale) == units:
+        split = split * reading.scale[:, None]
+    found: NDArray[np.float32] = split.transpose(1, 2).reshape(rows, units, -1).numpy()
+    return found
+
+
+def _some(
+    ours: NDArray[np.float32], theirs: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Leaves out channels until no unit has more weights than are looked at."""
+    channels, taps = ours.shape[1:]
+    most = max(_LENGTH // max(taps, 1), 1)
+    if channels <= most:
+        return ours, theirs
+    chosen = np.sort(np.random.default_rng(_SEED).permutation(channels)[:most])
+    return ours[:, chosen], theirs[:, chosen]
+
+
+def _kept(ours: int, theirs: int) -> NDArray[np.int64]:
+    """Returns which of our units take part: all, or as many as the largest matrix has room for."""
+    most = max(CELLS // max(theirs, 1), _LEAST)
+    if ours <= most:
+        return np.arange(ours)
+    return np.sort(np.random.default_rng(_SEED).permutation(ours)[:most])
+
+
+def _agreement(
+    ours: NDArray[np.float32], theirs: NDArray[np.float32], *, turn: bool
+) -> tuple[int, int]:
+    """Tests paired channels by their outgoing weights.
+
+    Args:
+        ours: Shape ``(rows, pairs, taps)``.
+        theirs: Shape ``(other rows, pairs, taps)``.
+        turn: Whether the rows correspond by a rotation and not by their order.
+
+    Returns:
+        How many pairs were tested, and how many agree.
+    """
+    order = np.random.default_rng(_SEED).permutation(ours.shape[1])
+    known, asked = order[: len(order) // 2], order[len(order) // 2 :]
+    if len(asked) > CELLS // 2**11:
+        asked = asked[: CELLS // 2**11]
+    if min(len(known), len(asked)) < _LEAST:
+        return 0, 0
+    left, right = (w[:, known].reshape(len(w), -1) for w in (ours, theirs))
+    if turn:
+        if left.shape[1] < len(left):
+            return 0, 0
+        rotation = turned(right.astype(np.float64) @ left.T)
+        mine, others = np.einsum("mit,jm->jit", ours[:, asked], rotation), theirs[:, asked]
+    else:
+        rows = _kept(len(left), len(right))
+        one, two = assigned(likeness(left[rows], right))
+        mine, others = ours[rows[one]][:, asked], theirs[two][:, asked]
+    columns, partners = (
+        unit_rows(w.transpose(1, 0, 2).reshape(len(asked), -1)) for w in (mine, others)
+    )
+    if columns.shape[1] < _LEAST:
+        return 0, 0
+    alive = np.asarray(columns.any(axis=1) & partners.any(axis=1))
+    return _nearest(columns @ partners.T, alive)
+
+
+def _nearest(likenesses: NDArray[np.float32], alive: NDArray[np.bool_]) -> tuple[int, int]:
+    """Counts units whose partner is nearest; those with several equally near ones do not count."""
+    best = likenesses.max(axis=1)
+    own = np.diag(likenesses)
+    near = (likenesses >= best[:, None] - 1e-5).sum(axis=1)
+    agree = (own >= best - 1e-5) & (near <= 2)
+    return int(alive.sum()), int((agree & alive).sum())

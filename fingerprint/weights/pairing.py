@@ -1,0 +1,56 @@
+"""Which layer of one network stands for which of another, where they agree only in part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+
+from fingerprint.weights.wiring import Layer
+
+__all__ = ["paired"]
+
+Pair = tuple[Layer, Layer]
+
+
+def paired(ours: Sequence[Layer], theirs: Sequence[Layer]) -> list[Pair]:
+    """Pairs layers by name where kind and shape agree, else in order by kind and shape.
+
+    Layers of one name that differ in width only are paired too, where nothing else fits: channels
+    may have been split or merged.
+
+    Returns:
+        Pairs in the order in which our network calls its layers.
+    """
+    named = {layer.name: layer for layer in theirs}
+    found = {
+        layer.name: named[layer.name]
+        for layer in ours
+        if layer.name in named and _form(layer) == _form(named[layer.name])
+    }
+    left = [layer for layer in ours if layer.name not in found]
+    right = _without(theirs, found.values())
+    blocks = SequenceMatcher(
+        None, [_form(one) for one in left], [_form(one) for one in right], autojunk=False
+    ).get_matching_blocks()
+    for block in blocks:
+        for step in range(block.size):
+            found[left[block.a + step].name] = right[block.b + step]
+    free = {layer.name: layer for layer in _without(theirs, found.values())}
+    for layer in ours:
+        other = free.get(layer.name)
+        if layer.name not in found and other is not None and _kin(layer, other):
+            found[layer.name] = other
+    return [(layer, found[layer.name]) for layer in ours if layer.name in found]
+
+
+def _form(layer: Layer) -> tuple[object, ...]:
+    return (layer.kind, *layer.weight.shape)
+
+
+def _kin(one: Layer, other: Layer) -> bool:
+    return one.kind == other.kind and one.weight.shape[2] == other.weight.shape[2]
+
+
+def _without(layers: Sequence[Layer], taken: object) -> list[Layer]:
+    gone = {layer.name for layer in taken}  # type: ignore[attr-defined]
+    return [layer for layer in layers if layer.name not in gone]
