@@ -6,7 +6,8 @@ balanced away. The test looks at OUTGOING weights, in a layer that took no part 
 of the pairs find out which of the layer's own units correspond; for the other half it is then asked
 whether a unit's outgoing weights are more like those of its partner than like those of any other
 unit. Under a pairing that has nothing to do with outgoing weights, one unit in a layer agrees on
-average, however wide it is.
+average, however wide it is. Layers whose units nobody reads are left out: theirs are classes,
+which mean the same to everyone.
 
 Strangers agree a little more often than that: trained on the same pictures, they have the same
 edge detectors, which serve the same ends. So the p-value of a layer is the binomial chance that as
@@ -41,7 +42,7 @@ from fingerprint.weights.wiring import Layer, Reading, layers_of
 
 __all__ = ["CELLS", "STRANGERS", "Compared", "Comparison", "compare", "compare_layers"]
 
-STRANGERS = 0.3
+STRANGERS = 0.5
 """How often a unit of a stranger is allowed to agree."""
 CELLS = 2**22
 """Most entries of a matrix of likenesses; wider layers are compared by some of their units."""
@@ -187,6 +188,7 @@ class _Pass:
     ) -> None:
         self._pairs = pairs
         self._turnable = turnable or set()
+        self._read = {one.reads.space for one, _ in pairs if one.reads is not None}
         self._spaces: dict[tuple[int, int], _Space] = {}
 
     def run(self) -> list[Compared]:
@@ -195,6 +197,7 @@ class _Pass:
 
     def _compared(self, one: Layer, other: Layer) -> Compared:
         found = Compared(ours=one.name, theirs=other.name)
+        hidden = one.writes in self._read
         with np.errstate(all="ignore"):
             given = self._aligned(one, other)
             if given is None:
@@ -203,7 +206,7 @@ class _Pass:
             if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
                 return found
             turn = one.writes in self._turnable
-            if testable and not (turn and ours.shape[0] != theirs.shape[0]):
+            if testable and hidden and not (turn and ours.shape[0] != theirs.shape[0]):
                 units, agree = _agreement(ours, theirs, turn=turn)
                 p = float(binom.sf(agree - 1, units, STRANGERS)) if units >= _LEAST else None
                 if p is not None:

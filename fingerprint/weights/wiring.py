@@ -291,11 +291,11 @@ def _axis_after(
     if name in ("cat", "concat", "stack", "matmul", "bmm", "scaled_dot_product_attention"):
         return None
     if name in ("transpose", "swapaxes"):
-        one, two = (axis % x.ndim for axis in args[1:3])
+        one, two = (int(axis) % x.ndim for axis in args[1:3])
         return {one: two, two: one}.get(tag.axis, tag.axis)
     if name in ("permute", "movedim"):
         order = args[1:] if isinstance(args[1], int) else args[1]
-        places = [int(axis) % x.ndim for axis in order]
+        places: list[int] = [int(axis) % x.ndim for axis in order]
         return places.index(tag.axis) if name == "permute" and tag.axis in places else None
     if name == "mean":
         given = kwargs.get("dim", args[1] if len(args) > 1 else None)
