@@ -20,17 +20,18 @@ _ROUNDS = 4
 _FLOOR = 0.05
 
 
-def balanced(weight: Weights) -> Weights:
+def balanced(weight: Weights, rounds: int = _ROUNDS) -> Weights:
     """Scales units and channels until all are about equally long, which undoes any rescaling.
 
     Channels and units far below the usual length are not lifted above their noise.
 
     Args:
         weight: Of a layer; left alone.
+        rounds: How often rows and channels are scaled in turn.
     """
     energy = np.einsum("ijk,ijk->ij", weight, weight, dtype=np.float64)
     rows, columns = np.ones(len(energy)), np.ones(energy.shape[1])
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         rows = _inverse(energy @ columns**2)
         columns = _inverse(rows**2 @ energy)
     factors = rows[:, None] * columns

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from difflib import SequenceMatcher
 
 from fingerprint.weights.wiring import Layer
 
-__all__ = ["paired"]
+__all__ = ["in_order", "paired"]
 
 Pair = tuple[Layer, Layer]
 
@@ -29,18 +29,20 @@ def paired(ours: Sequence[Layer], theirs: Sequence[Layer]) -> list[Pair]:
     }
     left = [layer for layer in ours if layer.name not in found]
     right = _without(theirs, found.values())
-    blocks = SequenceMatcher(
-        None, [_form(one) for one in left], [_form(one) for one in right], autojunk=False
-    ).get_matching_blocks()
-    for block in blocks:
-        for step in range(block.size):
-            found[left[block.a + step].name] = right[block.b + step]
+    for i, j in in_order([_form(one) for one in left], [_form(one) for one in right]):
+        found[left[i].name] = right[j]
     free = {layer.name: layer for layer in _without(theirs, found.values())}
     for layer in ours:
         other = free.get(layer.name)
         if layer.name not in found and other is not None and _kin(layer, other):
             found[layer.name] = other
     return [(layer, found[layer.name]) for layer in ours if layer.name in found]
+
+
+def in_order(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Pairs equal things in order, skipping what the other lacks; returns their places."""
+    blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
+    return [(block.a + step, block.b + step) for block in blocks for step in range(block.size)]
 
 
 def _form(layer: Layer) -> tuple[object, ...]:
@@ -51,6 +53,6 @@ def _kin(one: Layer, other: Layer) -> bool:
     return one.kind == other.kind and one.weight.shape[2] == other.weight.shape[2]
 
 
-def _without(layers: Sequence[Layer], taken: object) -> list[Layer]:
-    gone = {layer.name for layer in taken}  # type: ignore[attr-defined]
+def _without(layers: Sequence[Layer], taken: Iterable[Layer]) -> list[Layer]:
+    gone = {layer.name for layer in taken}
     return [layer for layer in layers if layer.name not in gone]
