@@ -24,6 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import binom
 from torch import Tensor
@@ -46,7 +47,7 @@ STRANGERS = 0.5
 """How often a unit of a stranger is allowed to agree."""
 CELLS = 2**22
 """Most entries of a matrix of likenesses; wider layers are compared by some of their units."""
-_LENGTH = 2**13
+_LENGTH = 2**12
 """Most weights of a unit that are looked at."""
 _LEAST = 4
 """Fewest weights of a unit, and units of a layer, that a test can rest on."""
@@ -197,7 +198,8 @@ class _Pass:
 
     def _compared(self, one: Layer, other: Layer) -> Compared:
         found = Compared(ours=one.name, theirs=other.name)
-        hidden = one.writes in self._read
+        if one.writes not in self._read:
+            return found
         with np.errstate(all="ignore"):
             given = self._aligned(one, other)
             if given is None:
@@ -206,7 +208,7 @@ class _Pass:
             if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
                 return found
             turn = one.writes in self._turnable
-            if testable and hidden and not (turn and ours.shape[0] != theirs.shape[0]):
+            if testable and not (turn and ours.shape[0] != theirs.shape[0]):
                 units, agree = _agreement(ours, theirs, turn=turn)
                 p = float(binom.sf(agree - 1, units, STRANGERS)) if units >= _LEAST else None
                 if p is not None:
@@ -226,19 +228,20 @@ class _Pass:
         if space is None or reading is None or reads is None:
             if ours.shape[1:] != theirs.shape[1:]:
                 return None
-            whole = _some(ours.numpy(), theirs.numpy())
-            return balanced(whole[0]), balanced(whole[1]), False
-        left, right = _by_unit(ours, reading), _by_unit(theirs, reads)
-        if left is None or right is None or left.shape[2] != right.shape[2]:
-            return None
+            some = _some(ours.shape[1], ours.shape[2])
+            return balanced(_tamed(ours[:, some])), balanced(_tamed(theirs[:, some])), False
         if space.product is not None:
-            if left.shape[1] != right.shape[1]:
+            every = np.arange(len(space.product))
+            left, right = _by_unit(ours, reading, every), _by_unit(theirs, reads, every)
+            if left is None or right is None or left.shape[2] != right.shape[2]:
                 return None
             rotation = turned(space.product)
-            left = np.einsum("mit,ji->mjt", left, rotation, optimize=True)
-            return left, right, False
-        mine, others = space.units
-        left, right = _some(left[:, mine], right[:, others])
+            return np.einsum("mit,ji->mjt", left, rotation, optimize=True), right, False
+        some = _some(len(space.units[0]), reading.outer * reading.inner * ours.shape[2])
+        left = _by_unit(ours, reading, space.units[0][some])
+        right = _by_unit(theirs, reads, space.units[1][some])
+        if left is None or right is None or left.shape[2] != right.shape[2]:
+            return None
         return balanced(left), balanced(right), True
 
     def _noted(
@@ -264,7 +267,7 @@ class _Pass:
         units, partners = assigned(total)
         product = None
         if one.writes in self._turnable and len(rows) == len(others):
-            product = unit_scale(others).astype(np.float64) @ unit_scale(rows).T
+            product = _of_norm_one(others).astype(np.float64) @ _of_norm_one(rows).T
             if space is not None and space.product is not None:
                 product += space.product
         self._spaces[key] = _Space(total, (kept[units], partners), kept, product)
@@ -272,35 +275,39 @@ class _Pass:
         return float(np.median(gain[units, partners])), moved
 
 
-def unit_scale(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def _of_norm_one(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns a matrix of norm one."""
     scaled: NDArray[np.float32] = rows / max(float(np.linalg.norm(rows)), 1e-30)
     return scaled
 
 
-def _by_unit(weight: Tensor, reading: Reading) -> NDArray[np.float32] | None:
-    """Returns ``(rows, units, values of each)``, a layer normalisation's factors multiplied in."""
+def _by_unit(
+    weight: Tensor, reading: Reading, chosen: NDArray[np.int64]
+) -> NDArray[np.float32] | None:
+    """Returns ``(rows, chosen units, values of each)``, with a normalisation's factors in them."""
     rows, channels, taps = weight.shape
     units, rest = divmod(channels, reading.outer * reading.inner)
-    if rest:
+    if rest or not len(chosen) or units <= int(chosen.max()):
         return None
-    split = weight.reshape(rows, reading.outer, units, reading.inner * taps)
+    split = weight.reshape(rows, reading.outer, units, reading.inner * taps)[:, :, chosen]
     if reading.scale is not None and len(reading.scale) == units:
-        split = split * reading.scale[:, None]
-    found: NDArray[np.float32] = split.transpose(1, 2).reshape(rows, units, -1).numpy()
-    return found
+        split = split * reading.scale[chosen][:, None]
+    return _tamed(split.transpose(1, 2).reshape(rows, len(chosen), -1))
 
 
-def _some(
-    ours: NDArray[np.float32], theirs: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Leaves out channels until no unit has more weights than are looked at."""
-    channels, taps = ours.shape[1:]
-    most = max(_LENGTH // max(taps, 1), 1)
+def _tamed(weight: Tensor) -> NDArray[np.float32]:
+    """Returns a weight whose largest entry is 1: no square of it is infinite."""
+    largest = weight.abs().max() if weight.numel() else torch.ones(())
+    scaled: NDArray[np.float32] = (weight / torch.where(largest > 0, largest, 1.0)).numpy()
+    return scaled
+
+
+def _some(channels: int, values: int) -> NDArray[np.int64]:
+    """Returns the places of as many channels as are looked at, each of so many values."""
+    most = max(_LENGTH // max(values, 1), 1)
     if channels <= most:
-        return ours, theirs
-    chosen = np.sort(np.random.default_rng(_SEED).permutation(channels)[:most])
-    return ours[:, chosen], theirs[:, chosen]
+        return np.arange(channels)
+    return np.sort(np.random.default_rng(_SEED).permutation(channels)[:most])
 
 
 def _kept(ours: int, theirs: int) -> NDArray[np.int64]:

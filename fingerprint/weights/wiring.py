@@ -160,7 +160,10 @@ class _Watch(TorchFunctionMode):
         before = self._tags.get(args[0], ()) if args and isinstance(args[0], Tensor) else ()
         result = func(*args, **kwargs)
         if isinstance(result, Tensor) and result.is_floating_point():
-            tags = self._after(name, args, kwargs, before, result)
+            try:
+                tags = self._after(name, args, kwargs, before, result)
+            except (AttributeError, LookupError, TypeError, ValueError):
+                tags = ()  # a call in a form that is not foreseen ends the trace
             if tags:
                 self._tags[result] = tags
             else:
