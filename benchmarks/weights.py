@@ -79,8 +79,8 @@ def split_channels(network: nn.Module, share: float = 0.5) -> nn.Module:
     def plan(convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
         units = convolution.out_channels
         taken = torch.cat([torch.arange(units), torch.arange(int(share * units))])
-        counts = torch.bincount(taken, minlength=units).float()
-        return taken, 1 / counts[taken]
+        whose = nn.functional.one_hot(taken, units).float()
+        return taken, whose / whose.sum(0)
 
     _change_channels(changed, plan)
     return changed
@@ -99,8 +99,12 @@ def merged_channels(network: nn.Module, share: float = 0.1) -> nn.Module:
         rows = nn.functional.normalize(convolution.weight.detach().flatten(1))
         likeness = rows @ rows.T - 2 * torch.eye(len(rows))
         gone = likeness.amax(1).topk(int(share * len(rows))).indices
-        kept = torch.tensor([unit for unit in range(len(rows)) if unit not in set(gone.tolist())])
-        return kept, torch.ones(len(kept))
+        stays = torch.ones(len(rows), dtype=torch.bool)
+        stays[gone] = False
+        kept = stays.nonzero()[:, 0]
+        whose = nn.functional.one_hot(kept, len(rows)).float()
+        whose[likeness[gone][:, kept].argmax(1), gone] = 1.0
+        return kept, whose
 
     _change_channels(changed, plan)
     return changed
@@ -109,28 +113,33 @@ def merged_channels(network: nn.Module, share: float = 0.1) -> nn.Module:
 def _change_channels(
     network: nn.Module, plan: Callable[[nn.Conv2d], tuple[Tensor, Tensor]]
 ) -> None:
-    """Gives every convolution of a plain CNN other channels: which of the old, and how strong."""
+    """Gives every convolution of a plain CNN other channels.
+
+    Args:
+        network: Changed.
+        plan: Returns which old channel each new one is, and which shares of the old ones'
+            outgoing weights it takes, ``(new, old)``.
+    """
     inner = body(network)
     assert isinstance(inner, Cnn)
-    before: tuple[Tensor, Tensor] | None = None
+    before: Tensor | None = None
     for convolution, norm in inner.layers():
         if before is not None:
             _read(convolution, before)
-        taken, strength = plan(convolution)
+        taken, shares = plan(convolution)
         convolution.weight.data = convolution.weight.data[taken]
         for tensor in (*norm.parameters(), *norm.buffers()):
             if tensor.ndim:
                 tensor.data = tensor.data[taken]
-        before = taken, strength
+        before = shares
     if before is not None:
         _read(inner.head, before)
 
 
-def _read(layer: nn.Conv2d | nn.Linear, units: tuple[Tensor, Tensor]) -> None:
-    taken, strength = units
+def _read(layer: nn.Conv2d | nn.Linear, shares: Tensor) -> None:
     old = layer.weight.data
-    by_unit = old.reshape(len(old), int(taken.max()) + 1, -1) if old.ndim == 2 else old.flatten(2)
-    new = by_unit[:, taken] * strength[:, None]
+    by_unit = old.reshape(len(old), shares.shape[1], -1)
+    new = torch.einsum("oit,ni->ont", by_unit, shares)
     layer.weight.data = new.reshape(len(old), -1, *old.shape[2:])
 
 

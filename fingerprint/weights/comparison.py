@@ -19,6 +19,7 @@ however they depend on each other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -333,8 +334,7 @@ def _agreement(
     """
     order = np.random.default_rng(_SEED).permutation(ours.shape[1])
     known, asked = order[: len(order) // 2], order[len(order) // 2 :]
-    if len(asked) > CELLS // 2**11:
-        asked = asked[: CELLS // 2**11]
+    asked = asked[: math.isqrt(CELLS)]
     if min(len(known), len(asked)) < _LEAST:
         return 0, 0
     left, right = (w[:, known].reshape(len(w), -1) for w in (ours, theirs))

@@ -3,9 +3,9 @@
     for change in diff(ours, theirs).changes:
         change.name, change.kind, change.relative, change.note
 
-Kinds, the first that fits: ``unchanged``; ``reordered`` (the same numbers at other places) and
-``rescaled`` (rows and channels multiplied); ``rounded`` (to half precision, bfloat16 or a grid of
-so many bits); ``pruned`` (new zeros, the rest as it was); ``low rank`` (the difference has far
+Kinds, the first that fits: ``unchanged``; ``rounded`` (to half precision, bfloat16 or a grid of so
+many bits); ``pruned`` (new zeros, the rest as it was); ``reordered`` (the same numbers at other
+places) and ``rescaled`` (rows and channels multiplied); ``low rank`` (the difference has far
 fewer dimensions than the weight, as LoRA leaves it); ``all``; ``not finite``.
 """
 
@@ -29,10 +29,10 @@ __all__ = ["KINDS", "Change", "Difference", "diff"]
 
 KINDS = (
     "unchanged",
-    "reordered",
-    "rescaled",
     "rounded",
     "pruned",
+    "reordered",
+    "rescaled",
     "low rank",
     "all",
     "not finite",
@@ -175,10 +175,10 @@ def _kind(one: Tensor, other: Tensor, moved: Tensor) -> tuple[str, dict[str, Any
     if torch.equal(one, other):
         return "unchanged", {}
     tests: Sequence[tuple[str, Callable[..., dict[str, Any] | None]]] = (
-        ("reordered", _reordered),
-        ("rescaled", _rescaled),
         ("rounded", _rounded),
         ("pruned", _pruned),
+        ("reordered", _reordered),
+        ("rescaled", _rescaled),
         ("low rank", _low_rank),
     )
     for kind, test in tests:
