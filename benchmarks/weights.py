@@ -32,7 +32,7 @@ from fingerprint.lab.symmetries import equivalent
 from fingerprint.weights.comparison import Comparison, compare_layers
 from fingerprint.weights.wiring import Layer, layers_of
 
-__all__ = ["Row", "attacks", "main", "merged_channels", "rotated", "split_channels"]
+__all__ = ["Row", "attacks", "factored", "main", "merged_channels", "rotated", "split_channels"]
 
 _ALPHA = 0.001
 _SEED = 5
@@ -194,6 +194,55 @@ def _taken(norm: nn.LayerNorm, layer: nn.Linear, rotation: Tensor) -> None:
     norm.bias.zero_()
 
 
+def factored(network: nn.Module) -> nn.Module:
+    """Writes every layer as a product of two, by its singular vectors: the same answers.
+
+    Args:
+        network: Left alone; grouped convolutions stay as they are.
+    """
+    changed = copy.deepcopy(network)
+    for name, layer in list(changed.named_modules()):
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            left, right = _factors(layer.weight)
+            first = nn.Conv2d(
+                layer.in_channels,
+                left.shape[1],
+                layer.weight.shape[2],
+                stride=layer.stride[0],
+                padding=layer.padding[0],
+                bias=False,
+            )
+            second: nn.Module = nn.Conv2d(
+                left.shape[1], layer.out_channels, 1, bias=layer.bias is not None
+            )
+            first.weight.data = right.reshape(first.weight.shape)
+            second.get_parameter("weight").data = left[:, :, None, None]
+        elif isinstance(layer, nn.Linear):
+            left, right = _factors(layer.weight)
+            linear = nn.Linear(layer.in_features, left.shape[1], bias=False)
+            linear.weight.data = right
+            second = nn.Linear(left.shape[1], layer.out_features, bias=layer.bias is not None)
+            second.get_parameter("weight").data = left
+            changed.set_submodule(name, _two(linear, second, layer.bias))
+            continue
+        else:
+            continue
+        changed.set_submodule(name, _two(first, second, layer.bias))
+    return changed.eval()
+
+
+def _factors(weight: Tensor) -> tuple[Tensor, Tensor]:
+    left, values, right = torch.linalg.svd(weight.detach().flatten(1), full_matrices=False)
+    root = values.sqrt()
+    return left * root, root[:, None] * right
+
+
+def _two(first: nn.Module, second: nn.Module, bias: Tensor | None) -> nn.Sequential:
+    if bias is not None:
+        second.get_parameter("bias").data = bias.detach().clone()
+    return nn.Sequential(first, second)
+
+
 def _noisy(network: nn.Module, share: float) -> nn.Module:
     generator = torch.Generator().manual_seed(_SEED)
     return with_weights(
@@ -217,6 +266,8 @@ def attacks(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for share in (0.1, 0.3, 1.0, 3.0):
         yield f"noise, {share:.0%} of the weights' deviation", _noisy(network, share)
     inner = body(network)
+    if not isinstance(inner, Cnn):  # whose code asks for convolutions
+        yield "every layer written as two", factored(network)
     if isinstance(inner, Cnn):
         yield "half of the channels split", split_channels(network)
         yield "a tenth of the channels merged", merged_channels(network)

@@ -13,6 +13,7 @@ compared as they stand, which can miss a relation and cannot invent one.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,6 +77,9 @@ class Layer:
 def layers_of(model: Model) -> tuple[Layer, ...]:
     """Returns a network's affine layers in the order of their calls, each once.
 
+    A layer that nothing but another one reads, with nothing between them, is one with it: whoever
+    writes a layer as a product of two has changed nothing.
+
     Layers whose weights are not parameters (tied by a formula, quantised modules) are not seen;
     grouped convolutions that are not depthwise are left out.
 
@@ -86,7 +90,7 @@ def layers_of(model: Model) -> tuple[Layer, ...]:
     x = sample_inputs(model.input, 1).to(model.device, model.dtype)
     with torch.no_grad(), full_precision(), watch:
         model(x)
-    return tuple(
+    return _composed(
         Layer(
             name=call.name,
             kind=call.kind,
@@ -98,6 +102,32 @@ def layers_of(model: Model) -> tuple[Layer, ...]:
         )
         for call in watch.calls
     )
+
+
+def _composed(layers: Iterable[Layer]) -> tuple[Layer, ...]:
+    found = list(layers)
+    writers = Counter(layer.writes for layer in found)
+    readers = Counter(layer.reads.space for layer in found if layer.reads is not None)
+    whole: list[Layer] = []
+    for layer in found:
+        reads = layer.reads
+        before = None
+        if reads is not None and layer.weight.shape[2] == 1 and _passes(reads):
+            before = next((one for one in whole if one.writes == reads.space), None)
+        if before is None or layer.weight.shape[1] != len(before.weight):
+            whole.append(layer)
+            continue
+        if before.kind == "depthwise" or (writers[before.writes], readers[before.writes]) != (1, 1):
+            whole.append(layer)
+            continue
+        weight = torch.einsum("oi,ict->oct", layer.weight[:, :, 0], before.weight)
+        place = whole.index(before)
+        whole[place] = replace(layer, kind=before.kind, weight=weight, reads=before.reads)
+    return tuple(whole)
+
+
+def _passes(reads: Reading) -> bool:
+    return reads.linear and reads.scale is None and reads.outer * reads.inner == 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.weights import Row, attacks, merged_channels, rotated, split_channels
+from benchmarks.weights import Row, attacks, factored, merged_channels, rotated, split_channels
 from fingerprint.lab.architectures import build
 from fingerprint.network.loading import load_model
 from fingerprint.weights.comparison import compare
@@ -42,6 +42,13 @@ def test_answers_stay_and_weights_are_found(
     row = Row(title="", found=found, seconds=0.0)
     assert row.shared
     assert row.layers > 0.5
+
+
+def test_a_network_in_factors_answers_the_same() -> None:
+    network = _network("resnet8")
+    x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(network(x), factored(network)(x), atol=1e-4)
 
 
 def test_merged_channels_are_fewer() -> None:
