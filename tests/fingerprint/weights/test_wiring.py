@@ -110,3 +110,19 @@ def test_a_network_that_is_watched_in_a_form_not_foreseen_is_read_all_the_same()
 
     found = _layers(Turned(nn.Conv2d(3, 4, 8), nn.Linear(4, 2)), 3, 8, 8)
     assert list(found) == ["0", "1"]
+
+
+def test_a_layer_written_as_a_product_of_two_is_one() -> None:
+    first, second = nn.Conv2d(3, 4, 3, bias=False), nn.Conv2d(4, 6, 1)
+    net = nn.Sequential(first, second, nn.ReLU(), nn.Flatten(), nn.Linear(216, 2))
+    found = _layers(net, 3, 8, 8)
+    assert list(found) == ["1", "4"]
+    whole = torch.einsum("oi,icxy->ocxy", second.weight.detach()[:, :, 0, 0], first.weight.detach())
+    assert torch.allclose(found["1"].weight, whole.flatten(2), atol=1e-6)
+    assert found["1"].kind == "convolution"
+
+
+def test_layers_with_an_activation_or_another_reader_between_them_stay_two() -> None:
+    net = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    assert list(_layers(net, 6)) == ["0", "2", "4"]
+    assert list(_layers(_Residual(), 6)) == ["enter", "up", "down", "head"]
