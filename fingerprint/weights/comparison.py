@@ -2,8 +2,8 @@
 
 Every space of hidden units (channels between two layers) is paired by an assignment on INCOMING
 weights: cosines of rows whose channels are already paired, with the scale of units and channels
-balanced away. The test looks at OUTGOING weights, in a layer that took no part in the pairing. Half
-of the pairs find out which of the layer's own units correspond; for the other half it is then asked
+balanced away. The test looks at OUTGOING weights, in a layer that took no part in the pairing. Some
+of the pairs find out which of the layer's own units correspond; for the others it is then asked
 whether a unit's outgoing weights are more like those of its partner than like those of any other
 unit. Under a pairing that has nothing to do with outgoing weights, one unit in a layer agrees on
 average, however wide it is. Layers whose units nobody reads are left out: theirs are classes,
@@ -50,6 +50,8 @@ CELLS = 2**22
 """Most entries of a matrix of likenesses; wider layers are compared by some of their units."""
 _LENGTH = 2**12
 """Most weights of a unit that are looked at."""
+_TELLING = 64
+"""Weights by which a layer's own units are told apart before its channels are tested."""
 _LEAST = 4
 """Fewest weights of a unit, and units of a layer, that a test can rest on."""
 _SEED = 11
@@ -333,7 +335,9 @@ def _agreement(
         How many pairs were tested, and how many agree.
     """
     order = np.random.default_rng(_SEED).permutation(ours.shape[1])
-    known, asked = order[: len(order) // 2], order[len(order) // 2 :]
+    needed = len(order) if turn else -(-_TELLING // ours.shape[2])
+    first = max(len(order) // 4, min(needed, len(order) // 2))
+    known, asked = order[:first], order[first:]
     asked = asked[: math.isqrt(CELLS)]
     if min(len(known), len(asked)) < _LEAST:
         return 0, 0
