@@ -19,7 +19,8 @@ however they depend on each other.
 Two kinds of layers break the assumption and are not tested. In some networks what a unit gives
 follows from what it reads (one matrix used there and back again): pairing what units read pairs
 what they give, in strangers too. And in some the pattern of zeros alone names the unit (identities,
-masks, one-hot codes, filters made by hand), which says who chose the pattern and not who trained.
+masks, one-hot codes, filters made by hand), which says who chose the pattern and not who trained;
+units that were paired by such a pattern are as public as classes are.
 """
 
 from __future__ import annotations
@@ -185,12 +186,16 @@ def _summed(
 
 @dataclass
 class _Space:
-    """What is known of one space so far: likeness of its units, or their rotation."""
+    """What is known of one space so far: likeness of its units, or their rotation.
+
+    ``named`` are units that zeros alone tell apart: they mean the same to strangers.
+    """
 
     gain: NDArray[np.float32]
     units: Units
     kept: NDArray[np.int64]
     product: NDArray[np.float64] | None = None
+    named: bool = False
 
 
 class _Pass:
@@ -273,14 +278,14 @@ class _Pass:
         chosen: Units | None,
     ) -> bool:
         """Whether strangers would agree too: by their zeros, or since units give what they read."""
-        if min(np.mean(ours == 0), np.mean(theirs == 0)) >= _SPARSE:
-            masks = ((weight != 0).astype(np.float32) for weight in (ours, theirs))
-            units, agree = _agreement(*masks, turn=False)
-            if agree > _MASKED * units:
-                return True
         if chosen is None or one.reads is None or other.reads is None:
             return False
-        for writers in self._writers.get((one.reads.space, other.reads.space), ()):
+        key = (one.reads.space, other.reads.space)
+        masks = _masks(ours, theirs)
+        units, agree = _agreement(*masks, turn=False) if masks else (0, 0)
+        if self._spaces[key].named or agree > _MASKED * units:
+            return True
+        for writers in self._writers[key]:
             echoes = (
                 _echo(writer, given, units)
                 for writer, given, units in zip(writers, (ours, theirs), chosen, strict=True)
@@ -316,9 +321,22 @@ class _Pass:
             product = _of_norm_one(others).astype(np.float64) @ _of_norm_one(rows).T
             if space is not None and space.product is not None:
                 product += space.product
-        self._spaces[key] = _Space(total, (kept[units], partners), kept, product)
+        masks = _masks(rows[kept[units]], others[partners])
+        tested, agree = _agreeing(*map(unit_rows, masks)) if masks else (0, 0)
+        named = agree > _MASKED * tested or (space is not None and space.named)
+        self._spaces[key] = _Space(total, (kept[units], partners), kept, product, named)
         moved = float(np.mean(kept[units] != partners))
         return float(np.median(gain[units, partners])), moved
+
+
+def _masks(
+    ours: NDArray[np.float32], theirs: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """Returns where weights are not zero, if there are many zeros in both."""
+    one, other = ours != 0, theirs != 0
+    if max(one.mean(), other.mean()) > 1 - _SPARSE:
+        return None
+    return one.astype(np.float32), other.astype(np.float32)
 
 
 def _echo(writer: Layer, given: NDArray[np.float32], units: NDArray[np.int64]) -> float:
@@ -417,14 +435,16 @@ def _agreement(
     columns, partners = (
         unit_rows(w.transpose(1, 0, 2).reshape(len(asked), -1)) for w in (mine, others)
     )
-    if columns.shape[1] < _LEAST:
-        return 0, 0
-    alive = np.asarray(columns.any(axis=1) & partners.any(axis=1))
-    return _nearest(columns @ partners.T, alive)
+    return _agreeing(columns, partners) if columns.shape[1] >= _LEAST else (0, 0)
 
 
-def _nearest(likenesses: NDArray[np.float32], alive: NDArray[np.bool_]) -> tuple[int, int]:
-    """Counts units whose partner is nearest; those with several equally near ones do not count."""
+def _agreeing(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> tuple[int, int]:
+    """Counts rows that are not all zero, and those of them whose partner is nearest.
+
+    A row with several equally near ones does not agree.
+    """
+    alive = np.asarray(ours.any(axis=1) & theirs.any(axis=1))
+    likenesses = ours @ theirs.T
     best = likenesses.max(axis=1)
     own = np.diag(likenesses)
     near = (likenesses >= best[:, None] - 1e-5).sum(axis=1)
