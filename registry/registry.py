@@ -55,7 +55,7 @@ from registry.tables import (
 from registry.undeclared import undeclared
 from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 from registry.verifying import grounds
-from registry.weights import MOST, at_hand, findings
+from registry.weights import at_hand, chosen, findings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -399,7 +399,8 @@ class Registry:
             alpha: Accepted rate of false claims.
             weights: Whether the suspect's weights are compared too, where it is a network at hand
                 and a candidate's file still is what was registered; what they say stands beside
-                the verdict and changes nothing in it.
+                the verdict and changes nothing in it. At most 16 candidates, the nearest by
+                their answers; a warning says when there are more.
             progress: Told how far the work is.
 
         Raises:
@@ -412,8 +413,12 @@ class Registry:
         verification = found.verification(alpha=alpha, progress=progress)
         model = at_hand(found.suspect) if weights else None
         if model is not None:
-            peers = self._files([one.name for one in verification.candidates[:MOST]])
-            verification = replace(verification, weights=findings(model, peers, alpha=alpha))
+            names, lines = chosen(verification, {*against, *always})
+            verification = replace(
+                verification,
+                weights=findings(model, self._files(names), alpha=alpha, progress=progress),
+                warnings=(*verification.warnings, *lines),
+            )
         try:
             digest = found.suspect.identity.model_digest
             return self.record(verification, suspect_digest=digest)

@@ -42,6 +42,10 @@ Plot = Annotated[
 ]
 
 
+_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".pkl", ".onnx")
+"""Endings of files; a model may be called ``ours.v2``."""
+
+
 @bundled
 def diff(
     before: Before,
@@ -81,7 +85,7 @@ def _loaded(what: str, how: options.ModelOptions, registry: str | None) -> Model
     from registry import UnknownModel
 
     path = Path(what)
-    if path.exists() or path.suffix:
+    if path.exists() or path.suffix.lower() in _SUFFIXES:
         return session.load(path, how)
     arch, device = how.arguments.get("arch"), str(how.arguments["device"])
     # Code that the registry names is only run if it was named here too.

@@ -164,10 +164,15 @@ def _floats(model: Model) -> Mapping[str, Tensor]:
 def _change(name: str, theirs: str, one: Tensor, other: Tensor) -> Change:
     moved = other - one
     finite = bool(torch.isfinite(moved).all())
-    relative = float(moved.norm() / one.norm().clamp_min(1e-30)) if finite else None
+    relative = _norm(moved) / max(_norm(one), 1e-30) if finite else None
     kind, more = _kind(one, other, moved) if finite else ("not finite", {})
     shape = tuple(one.shape)
     return Change(name=name, theirs=theirs, shape=shape, kind=kind, relative=relative, **more)
+
+
+def _norm(tensor: Tensor) -> float:
+    """Returns a norm whose squares are never infinite."""
+    return float(torch.linalg.vector_norm(tensor, dtype=torch.float64))
 
 
 def _kind(one: Tensor, other: Tensor, moved: Tensor) -> tuple[str, dict[str, Any]]:
@@ -195,11 +200,11 @@ def _new_zeros(one: Tensor, other: Tensor) -> float:
 
 def _same_numbers(one: Tensor, other: Tensor) -> bool:
     ours, theirs = one.flatten().sort().values, other.flatten().sort().values
-    return float((ours - theirs).norm()) <= _EXACT * float(ours.norm())
+    return _norm(ours - theirs) <= _EXACT * _norm(ours)
 
 
 def _reordered(one: Tensor, other: Tensor, moved: Tensor) -> dict[str, Any] | None:
-    far = float(moved.norm()) > 10 * _EXACT * float(one.norm())
+    far = _norm(moved) > 10 * _EXACT * _norm(one)
     return {} if one.numel() > 1 and far and _same_numbers(one, other) else None
 
 
@@ -211,7 +216,7 @@ def _rescaled(one: Tensor, other: Tensor, moved: Tensor) -> dict[str, Any] | Non
         torch.from_numpy(balanced(t.reshape(len(t), t.shape[1], -1).numpy(), _ROUNDS))
         for t in (one, other)
     )
-    if float((ours - theirs).norm()) <= 10 * _EXACT * float(ours.norm()):
+    if _norm(ours - theirs) <= 10 * _EXACT * _norm(ours):
         return {}
     return {"note": "reordered too"} if _same_numbers(ours, theirs) else None
 

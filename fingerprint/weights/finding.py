@@ -29,7 +29,8 @@ class WeightsFinding:
     Attributes:
         name: The registered model.
         verdict: ``same`` (every weight equal), ``shared`` (units correspond as those of strangers
-            do not: one descends from the other, or both from a third), ``not_found`` (they were
+            do not: one descends from the other, or both from a third, a common random start or
+            layers that both took from somewhere included), ``not_found`` (they were
             compared with enough units, and nothing shared was found, which a thorough disguise
             brings about as well), ``undecided`` (too few units), or ``not_compared``.
         reason: One sentence: why.
@@ -101,7 +102,10 @@ def judged(
     if same:
         verdict, reason = "same", "every weight is equal"
     elif p is not None and p < alpha:
-        verdict, reason = "shared", f"{counted}, as those of strangers do not"
+        carried = sum(2 * layer.agree > layer.units for layer in found.layers)
+        tested = sum(layer.units > 0 for layer in found.layers)
+        verdict = "shared"
+        reason = f"{counted}, most of those in {carried} of {tested} tested layers"
     elif found.least_p is None or candidates * found.least_p >= alpha:
         verdict, reason = "undecided", "too few units could be paired and tested"
     else:

@@ -11,6 +11,10 @@ __all__ = ["in_order", "paired"]
 
 Pair = tuple[Layer, Layer]
 
+_MOST = 2**12
+"""Most layers that are paired by their order, whose effort grows with the square of their number;
+and most pairs."""
+
 
 def paired(ours: Sequence[Layer], theirs: Sequence[Layer]) -> list[Pair]:
     """Pairs layers by name where kind and shape agree, else in order by kind and shape.
@@ -19,7 +23,7 @@ def paired(ours: Sequence[Layer], theirs: Sequence[Layer]) -> list[Pair]:
     may have been split or merged.
 
     Returns:
-        Pairs in the order in which our network calls its layers.
+        Pairs in the order in which our network calls its layers, the first 4096 of them.
     """
     named = {layer.name: layer for layer in theirs}
     found = {
@@ -36,12 +40,16 @@ def paired(ours: Sequence[Layer], theirs: Sequence[Layer]) -> list[Pair]:
         other = free.get(layer.name)
         if layer.name not in found and other is not None and _kin(layer, other):
             found[layer.name] = other
-    return [(layer, found[layer.name]) for layer in ours if layer.name in found]
+    return [(layer, found[layer.name]) for layer in ours if layer.name in found][:_MOST]
 
 
 def in_order(ours: Sequence[Hashable], theirs: Sequence[Hashable]) -> list[tuple[int, int]]:
-    """Pairs equal things in order, skipping what the other lacks; returns their places."""
-    blocks = SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks()
+    """Pairs equal things in order, skipping what the other lacks; returns their places.
+
+    Only the first 4096 of each are paired.
+    """
+    matcher = SequenceMatcher(None, ours[:_MOST], theirs[:_MOST], autojunk=False)
+    blocks = matcher.get_matching_blocks()
     return [(block.a + step, block.b + step) for block in blocks for step in range(block.size)]
 
 

@@ -30,6 +30,8 @@ from fingerprint.operators.affine import GLUE
 
 __all__ = ["Layer", "Reading", "layers_of"]
 
+_WHOLE = 2**28
+"""Most weights that products of layers may have together: 1 GiB, whatever a small file asks for."""
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 _TURNS_ALONG = GLUE | {"layer_norm", "rms_norm", "mean", "radd", "iadd", "getitem"}
 """Functions behind which a rotation of the units is still one, by name without underscores."""
@@ -108,26 +110,38 @@ def _composed(layers: Iterable[Layer]) -> tuple[Layer, ...]:
     found = list(layers)
     writers = Counter(layer.writes for layer in found)
     readers = Counter(layer.reads.space for layer in found if layer.reads is not None)
-    whole: list[Layer] = []
-    for layer in found:
+    whole: dict[int, Layer] = {}
+    room = _WHOLE
+    for place, layer in enumerate(found):
         reads = layer.reads
-        before = None
-        if reads is not None and layer.weight.shape[2] == 1 and _passes(reads):
-            before = next((one for one in whole if one.writes == reads.space), None)
-        if before is None or layer.weight.shape[1] != len(before.weight):
-            whole.append(layer)
-            continue
-        if before.kind == "depthwise" or (writers[before.writes], readers[before.writes]) != (1, 1):
-            whole.append(layer)
-            continue
-        weight = torch.einsum("oi,ict->oct", layer.weight[:, :, 0], before.weight)
-        place = whole.index(before)
-        whole[place] = replace(layer, kind=before.kind, weight=weight, reads=before.reads)
-    return tuple(whole)
+        before = whole.get(reads.space) if reads is not None else None
+        if (
+            before is not None
+            and (writers[before.writes], readers[before.writes]) == (1, 1)
+            and _is_product(before, layer)
+            and len(layer.weight) * before.weight[0].numel() <= room
+        ):
+            weight = torch.einsum("oi,ict->oct", layer.weight[:, :, 0], before.weight)
+            room -= weight.numel()
+            del whole[before.writes]
+            made = replace(layer, kind=before.kind, weight=weight, reads=before.reads)
+        else:
+            made = layer
+        whole[made.writes if writers[made.writes] == 1 else -1 - place] = made
+    return tuple(whole.values())
 
 
-def _passes(reads: Reading) -> bool:
-    return reads.linear and reads.scale is None and reads.outer * reads.inner == 1
+def _is_product(first: Layer, second: Layer) -> bool:
+    """Whether nothing lies between two layers, and they are one matrix after another."""
+    reads = second.reads
+    return (
+        reads is not None
+        and reads.linear
+        and reads.scale is None
+        and reads.outer * reads.inner == second.weight.shape[2] == 1
+        and second.weight.shape[1] == len(first.weight)
+        and first.kind != "depthwise"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -168,6 +182,7 @@ class _Watch(TorchFunctionMode):
             for name, value in module.named_parameters()
             if value.is_floating_point() and value.ndim > 1 and value.numel()
         }
+        self._called: set[int] = set()
         self._parents: list[int] = []
         self._tags: Any = WeakTensorKeyDictionary()  # has no types of its own
 
@@ -269,9 +284,9 @@ class _Watch(TorchFunctionMode):
             space = len(self._parents)
             self._parents.append(space)
             reading = Reading(space=space)
-        known = any(call.weight is weight for call in self.calls)
         label = self._names[id(weight)]
-        if not known:
+        if id(weight) not in self._called:
+            self._called.add(id(weight))
             kind = "depthwise" if depthwise else "convolution" if spatial else "linear"
             reads = None if tag is None or depthwise else tag.reading
             self.calls.append(

@@ -15,9 +15,10 @@ from fingerprint.lab.modifications import folded, pruned, quantised, with_weight
 from fingerprint.lab.symmetries import equivalent
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
-from fingerprint.weights import comparison
-from fingerprint.weights.comparison import Comparison, compare
+from fingerprint.weights import comparison, pairing
+from fingerprint.weights.comparison import Comparison, compare, compare_layers
 from fingerprint.weights.finding import WeightsFinding, judged, not_compared
+from fingerprint.weights.wiring import layers_of
 from tests.support.digits import digits, network
 
 ALPHA = 0.001
@@ -154,3 +155,46 @@ def test_none_of_21_pairs_of_strangers_is_claimed() -> None:
     found = [compare(one, other) for one, other in itertools.combinations(models, 2)]
     assert len(found) == 21
     assert min(map(_p, found)) > 0.05
+
+
+def test_no_more_layers_are_paired_than_the_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pairing.in_order("aaaa", "aaaa") == [(k, k) for k in range(4)]
+    monkeypatch.setattr(pairing, "_MOST", 3)
+    assert pairing.in_order("aaaa", "aaaa") == [(k, k) for k in range(3)]
+    net = nn.Sequential(*[nn.Linear(4, 4) for _ in range(5)])
+    layers = layers_of(
+        load_model(
+            nn.Sequential(*[nn.Sequential(one, nn.ReLU()) for one in net]).eval(),
+            input_size=(4,),
+            bounds=(-1, 1),
+        )
+    )
+    assert len(layers) == 5
+    assert len(compare_layers(layers, layers).layers) == 3
+
+
+def test_networks_of_one_random_start_share_it() -> None:
+    nets = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        nets.append(nn.Sequential(nn.Linear(16, 48), nn.Tanh(), nn.Linear(48, 48), nn.Tanh()))
+        nets[-1].append(nn.Linear(48, 3))
+    models = [
+        load_model(
+            with_weights(
+                net,
+                lambda w, s=seed: (
+                    w
+                    + 0.3
+                    * w.std()
+                    * torch.randn(w.shape, generator=torch.Generator().manual_seed(s))
+                ),
+            ).eval(),
+            input_size=(16,),
+            bounds=(-1, 1),
+        )
+        for seed, net in enumerate(nets)
+    ]
+    found = judged("a", compare(*models), same=False, alpha=ALPHA)
+    assert found.verdict == "shared"
+    assert "in 1 of 1 tested layers" in found.reason

@@ -95,3 +95,13 @@ def test_tensors_of_other_names_are_paired_in_order() -> None:
     found = _difference(_module(), nn.Sequential(_module()))
     assert [one.theirs for one in found.changes] == [f"0.{one.name}" for one in found.changes]
     assert found.counts == {"unchanged": 6}
+
+
+def test_numbers_whose_squares_are_infinite_have_a_relative_change() -> None:
+    before = _module()
+    after = copy.deepcopy(before)
+    with torch.no_grad():
+        before[2].weight.fill_(1e30)
+        after[2].weight.fill_(1.5e30)
+    found = next(one for one in _difference(before, after).changes if one.name == "2.weight")
+    assert found.relative == pytest.approx(0.5)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from fingerprint.network.loading import load_model
+from fingerprint.weights import wiring
 from fingerprint.weights.wiring import Layer, layers_of
 
 
@@ -126,3 +128,23 @@ def test_layers_with_an_activation_or_another_reader_between_them_stay_two() -> 
     net = nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     assert list(_layers(net, 6)) == ["0", "2", "4"]
     assert list(_layers(_Residual(), 6)) == ["enter", "up", "down", "head"]
+
+
+def test_a_product_that_would_fill_the_memory_stays_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = nn.Sequential(nn.Linear(6, 1), nn.Linear(1, 9), nn.ReLU(), nn.Linear(9, 2))
+    assert list(_layers(net, 6)) == ["1", "3"]
+    monkeypatch.setattr(wiring, "_WHOLE", 6 * 9 - 1)
+    assert list(_layers(net, 6)) == ["0", "1", "3"]
+
+
+def test_three_layers_with_nothing_between_them_are_one() -> None:
+    net = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 5), nn.Linear(5, 8), nn.ReLU())
+    assert list(_layers(net.append(nn.Linear(8, 2)), 6)) == ["2", "4"]
+
+
+def test_a_layer_that_is_used_twice_is_listed_once() -> None:
+    layer = nn.Linear(6, 6)
+    net = nn.Sequential(layer, nn.ReLU(), layer, nn.ReLU(), nn.Linear(6, 2))
+    assert list(_layers(net, 6)) == ["0", "4"]
