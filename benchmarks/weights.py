@@ -35,6 +35,7 @@ from fingerprint.weights.wiring import Layer, layers_of
 __all__ = ["Row", "attacks", "factored", "main", "merged_channels", "rotated", "split_channels"]
 
 _ALPHA = 0.001
+_WIDE = 16
 _SEED = 5
 
 
@@ -429,8 +430,27 @@ def _table(rows: Sequence[Row]) -> str:
     return table(head, lines)
 
 
+def _strangers(rows: Sequence[Row]) -> str:
+    """Returns how near independent networks come to the level, layer by layer."""
+    layers = [
+        (one.agree / one.units, one.p_value)
+        for row in rows
+        if row.title.startswith("independent")
+        for one in row.found.layers
+        if one.p_value is not None and one.units >= _WIDE
+    ]
+    most, least = (
+        max((share for share, _ in layers), default=0),
+        min((p for _, p in layers), default=1),
+    )
+    return (
+        f"{len(layers)} layers of independents with at least {_WIDE} tested units: at most "
+        f"{most:.0%} of the units agree, the smallest p-value of a layer is {least:.1g}"
+    )
+
+
 def main() -> None:
-    """Prints one table."""
+    """Prints a table, and how near strangers come to the level."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--zoo", type=Path, help="folder of benchmarks.detection.zoo")
     parser.add_argument("--large", action="store_true", help="EfficientNet-Lite0 at 224 pixels")
@@ -441,9 +461,13 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"measured on {machine()}\n")
     if options.zoo is not None:
-        print(_table(list(_small(options.zoo))))
+        _show(list(_small(options.zoo)))
     if options.large:
-        print(_table(list(_large(options.families or Path()))))
+        _show(list(_large(options.families or Path())))
+
+
+def _show(rows: Sequence[Row]) -> None:
+    print(_table(rows), _strangers(rows), sep="\n\n")
 
 
 if __name__ == "__main__":

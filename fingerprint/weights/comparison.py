@@ -60,10 +60,12 @@ _TELLING = 64
 """Weights by which a layer's own units are told apart before its channels are tested."""
 _LEAST = 4
 """Fewest weights of a unit, and units of a layer, that a test can rest on."""
+_PLAIN = 0.05
+"""Layers with a p-value above it are evidence of nothing, trivial or not."""
 _ECHO = 0.9
 """Correlation, within one network, of how alike units read and give, above which one follows from
 the other; trained networks were seen to reach 0.8."""
-_ECHOED = 512
+_ECHOED = 256
 """Most units for which that is computed."""
 _SPARSE = 0.1
 _MASKED = 0.25
@@ -231,11 +233,12 @@ class _Pass:
             if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
                 return found
             turn = one.writes in self._turnable
-            square = not turn or len(ours) == len(theirs)
-            if chosen is not None and square and not self._trivial(one, other, *given):
+            units, agree = 0, 0
+            if chosen is not None and not (turn and len(ours) != len(theirs)):
                 units, agree = _agreement(ours, theirs, turn=turn)
-                p = float(binom.sf(agree - 1, units, STRANGERS)) if units >= _LEAST else None
-                if p is not None:
+            if units >= _LEAST:
+                p = float(binom.sf(agree - 1, units, STRANGERS))
+                if p > _PLAIN or not self._trivial(one, other, *given):
                     found = replace(found, units=units, agree=agree, p_value=p)
             cosine, moved = self._noted(one, other, ours, theirs)
             return replace(found, cosine=cosine, moved=moved)

@@ -125,7 +125,7 @@ class Difference:
 def diff(ours: Model, theirs: Model) -> Difference:
     """Compares two networks tensor by tensor.
 
-    Tensors are paired by name where shapes agree, else in order by shape.
+    Tensors are paired by name where shapes agree, else the first 4096 of them in order by shape.
 
     Args:
         ours: What was before.
