@@ -64,7 +64,7 @@ _PLAIN = 0.05
 """Layers with a p-value above it are evidence of nothing, trivial or not."""
 _ECHO = 0.9
 """Correlation, within one network, of how alike units read and give, above which one follows from
-the other; trained networks were seen to reach 0.8."""
+the other; what training leaves of it is well below."""
 _ECHOED = 256
 """Most units for which that is computed."""
 _SPARSE = 0.1

@@ -95,3 +95,9 @@ def test_names_from_a_file_cannot_act_on_a_terminal(
     assert result.exit_code == 0
     assert "\x1b" not in result.stdout
     assert "\u202e" not in result.stdout
+
+
+def test_a_name_may_look_like_a_file(diff: Any, script: Any) -> None:
+    script.result = load_model(_module().eval(), input_size=(12,), bounds=(-1, 1))
+    assert diff("ours.v2", "b.pt").exit_code == 0
+    assert len(script.named("load_again")) == 1
