@@ -105,9 +105,12 @@ def judged(
         carried = sum(2 * layer.agree > layer.units for layer in found.layers)
         tested = sum(layer.units > 0 for layer in found.layers)
         verdict = "shared"
-        reason = f"{counted}, most of those in {carried} of {tested} tested layers"
+        reason = (
+            f"{counted}, most of those in {carried} of {tested} tested layers: "
+            "they have one source, be it only a random start"
+        )
     elif found.least_p is None or candidates * found.least_p >= alpha:
-        verdict, reason = "undecided", "too few units could be paired and tested"
+        verdict, reason = "undecided", "too few units could be paired and told apart"
     else:
         verdict, reason = "not_found", f"{counted}, no more than those of strangers may"
     return WeightsFinding(

@@ -178,7 +178,7 @@ def _from_one_start(half: int) -> nn.Module:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(256, 48), nn.Tanh(), nn.Linear(48, 48), nn.Tanh())
     net.append(nn.Linear(48, 10))
-    x = torch.from_numpy(digits().train_images[half::2])
+    x = torch.from_numpy(digits().train_images[half::2]) / 255
     y = torch.from_numpy(digits().train_labels[half::2])
     optimiser = torch.optim.Adam(net.parameters(), lr=3e-3)
     for _ in range(30):

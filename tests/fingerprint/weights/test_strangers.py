@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fingerprint.lab.modifications import pruned
 from fingerprint.network.loading import load_model
 from fingerprint.weights.comparison import compare
+from fingerprint.weights.finding import judged
 
 
 def _random(seed: int, *shape: int) -> Tensor:
@@ -160,3 +162,14 @@ def test_filters_made_by_hand_are_no_evidence() -> None:
     assert found.p_value is None or found.p_value > 0.1
     tested = [layer.ours for layer in found.layers if layer.p_value is not None]
     assert tested == ["learned"]
+
+
+def test_a_pruned_model_and_its_like_are_undecided_and_a_dense_one_is_found() -> None:
+    dense = _first_layer_in_common(0)
+    thin, thinner = (pruned(dense, share=share) for share in (0.6, 0.8))
+    one, other, third = (
+        load_model(net, input_size=(16,), bounds=(-1, 1)) for net in (dense, thin, thinner)
+    )
+    for pair, verdict in (((one, third), "shared"), ((other, third), "undecided")):
+        found = compare(*pair)
+        assert judged("a", found, same=False, alpha=0.001).verdict == verdict
