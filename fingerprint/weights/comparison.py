@@ -65,7 +65,7 @@ _PLAIN = 0.05
 _ECHO = 0.9
 """Correlation, within one network, of how alike units read and give, above which one follows from
 the other; what training leaves of it is well below."""
-_ECHOED = 256
+_ECHOED = 128
 """Most units for which that is computed."""
 _SPARSE = 0.1
 _MASKED = 0.25
@@ -288,10 +288,11 @@ class _Pass:
         units, agree = _agreement(*masks, turn=False) if masks else (0, 0)
         if self._spaces[key].named or agree > _MASKED * units:
             return True
+        gives = [_alike(weight[:, :_ECHOED].transpose(1, 0, 2)) for weight in (ours, theirs)]
         for writers in self._writers[key]:
             echoes = (
-                _echo(writer, given, units)
-                for writer, given, units in zip(writers, (ours, theirs), chosen, strict=True)
+                _echo(writer, given, units[:_ECHOED])
+                for writer, given, units in zip(writers, gives, chosen, strict=True)
             )
             if min(echoes) > _ECHO:
                 return True
@@ -347,19 +348,19 @@ def _echo(writer: Layer, given: NDArray[np.float32], units: NDArray[np.int64]) -
 
     Args:
         writer: The layer.
-        given: What the units give, ``(rows, units, taps)``.
+        given: How alike they give, of :func:`_alike`.
         units: Which of its units those are.
     """
-    some = slice(0, _ECHOED)
-    if len(writer.weight) <= int(units[some].max()):
+    if len(writer.weight) <= int(units.max()):
         return 0.0
-    read = _tamed(writer.weight[units[some]].flatten(1)[:, :_LENGTH])
-    gives = given[:, some].transpose(1, 0, 2).reshape(len(read), -1)
-    pairs = np.triu_indices(len(read), 1)
-    one, other = (likeness(rows, rows)[pairs] for rows in (read, gives))
-    one, other = one - one.mean(), other - other.mean()
-    size = float(np.linalg.norm(one) * np.linalg.norm(other))
-    return float(one @ other) / size if size > 0 else 0.0
+    return float(_alike(_tamed(writer.weight[units].flatten(1)[:, :_LENGTH])) @ given)
+
+
+def _alike(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns how alike the rows of every pair are, less the mean, as a vector of length one."""
+    flat = unit_rows(rows.reshape(len(rows), -1))
+    pairs = (flat @ flat.T)[np.triu_indices(len(flat), 1)]
+    return unit_rows((pairs - pairs.mean())[None])[0]
 
 
 def _of_norm_one(rows: NDArray[np.float32]) -> NDArray[np.float32]:
