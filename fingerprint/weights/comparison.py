@@ -360,7 +360,8 @@ def _alike(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns how alike the rows of every pair are, less the mean, as a vector of length one."""
     flat = unit_rows(rows.reshape(len(rows), -1))
     pairs = (flat @ flat.T)[np.triu_indices(len(flat), 1)]
-    return unit_rows((pairs - pairs.mean())[None])[0]
+    centred: NDArray[np.float32] = unit_rows((pairs - pairs.mean())[None])[0]
+    return centred
 
 
 def _of_norm_one(rows: NDArray[np.float32]) -> NDArray[np.float32]:
