@@ -22,14 +22,7 @@ _LINEAR = "#2166ac"
 _BOUND = "#a6cbe6"
 _NONLINEAR = "#d6841f"
 _UNKNOWN = "#8a8a8a"
-# In inches: what a layer takes, what stands above and below the layers, the width without
-# names, and a character of a name. Above the tallest, not every layer has its name.
-_ROW = 0.17
-_ABOVE = 0.65
-_BELOW = 0.55
-_WIDE = 8.5
-_CHARACTER = 0.062
-_TALLEST = 120.0
+_WIDE = 8.5  # inches without names
 _NAME = 44  # longest name shown
 
 
@@ -47,47 +40,16 @@ def draw(found: Inspection, path: Path) -> None:
 
 
 def _figure(found: Inspection) -> Any:
-    from matplotlib.figure import Figure
-
     layers = found.layers
-    rows = max(len(layers), 4)
-    height = min(_ABOVE + _BELOW + _ROW * rows, _TALLEST)
-    names = _CHARACTER * max((len(clean(layer.name, _NAME)) for layer in layers), default=0)
-    width = names + _WIDE
-    figure = Figure(figsize=(width, height), dpi=120)
-    # Placed in inches: a layout that is fitted leaves gaps in pictures this tall.
-    shares, values = figure.subplots(
-        1,
-        2,
-        sharey=True,
-        width_ratios=(3, 2),
-        gridspec_kw={
-            "left": (names + 0.3) / width,
-            "right": 1 - 0.2 / width,
-            "top": 1 - _ABOVE / height,
-            "bottom": _BELOW / height,
-            "wspace": 0.06,
-        },
-    )
+    names = [clean(layer.name, _NAME) for layer in layers]
+    figure, (shares, values) = plots.rows(names, wide=_WIDE, ratios=(3, 2))
     _draw_shares(shares, layers)
     _draw_values(values, layers)
-    _name_rows(shares, layers, height)
     shape = "x".join(map(str, found.input.shape))
     title = (
         f"{clean(found.architecture)}, input {shape}, nonlinear layers at {clean(found.given, 60)}"
     )
-    handles, labels = shares.get_legend_handles_labels()
-    figure.legend(
-        handles,
-        labels,
-        title=plots.plain(title),
-        title_fontsize=9,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 1 - 0.05 / height),
-        ncols=4,
-        fontsize=8,
-        frameon=False,
-    )
+    plots.explain(figure, shares, title)
     return figure
 
 
@@ -137,17 +99,3 @@ def _draw_values(axes: Any, layers: Sequence[LayerFacts]) -> None:
     if dots:
         axes.set_xscale("log")
     axes.set_xlabel("smallest singular values that are not zero", fontsize=8)
-
-
-def _name_rows(axes: Any, layers: Sequence[LayerFacts], height: float) -> None:
-    step = max(1, round(_ROW * len(layers) / height))
-    rows = range(0, len(layers), step)
-    names = [plots.plain(clean(layers[row].name, _NAME)) for row in rows]
-    axes.set_yticks(list(rows), names, fontsize=7)
-    axes.set_ylim(max(len(layers), 4) - 0.5, -0.5)
-    for side in axes.figure.axes:
-        side.tick_params(axis="x", labelsize=7)
-        side.grid(axis="x", color="#e0e0e0", linewidth=0.6)
-        side.set_axisbelow(True)
-        for edge in ("top", "right"):
-            side.spines[edge].set_visible(False)

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 from cli import process
 from cli.commands.decompose import decompose
 from cli.commands.demo import demo
+from cli.commands.diff import diff
 from cli.commands.hide import hide
 from cli.commands.inspect import inspect
 from cli.commands.lineage import lineage
@@ -76,6 +77,7 @@ _COMMANDS = (
     (show, "show", "fp show ours"),
     (lineage, "lineage", "fp lineage ours -o lineage.svg"),
     (remove, "remove", "fp remove ours --yes"),
+    (diff, "diff", "fp diff ours.safetensors suspect.safetensors --arch timm:resnet18"),
     (inspect, "inspect", "fp inspect model.safetensors --arch timm:resnet18 --layer layer4"),
     (
         decompose,

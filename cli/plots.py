@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,17 @@ import typer
 from fingerprint.files import write_whole
 from fingerprint.text import clean
 
-__all__ = ["check", "plain", "save"]
+__all__ = ["check", "explain", "plain", "rows", "save"]
 
 _SUFFIXES = (".png", ".svg", ".pdf")
+# In inches: what a row takes, what stands above and below the rows, and a character of a name.
+# Above the tallest, not every row has its name.
+_ROW = 0.17
+_ABOVE = 0.65
+_BELOW = 0.55
+_CHARACTER = 0.062
+_TALLEST = 120.0
+_FEWEST = 4
 
 
 def check(path: Path, option: str) -> None:
@@ -62,3 +71,67 @@ def save(figure: Any, path: Path) -> None:
 def plain(text: str) -> str:
     """Returns text that matplotlib does not take for mathematics."""
     return text.replace("$", r"\$")
+
+
+def rows(names: Sequence[str], *, wide: float, ratios: Sequence[float] = (1,)) -> tuple[Any, Any]:
+    """Returns a figure with a row for each name, from the top, and its axes side by side.
+
+    Args:
+        names: What stands beside the first axes.
+        wide: Inches of width that names do not count for.
+        ratios: Widths of the axes.
+    """
+    from matplotlib.figure import Figure
+
+    height = min(_ABOVE + _BELOW + _ROW * max(len(names), _FEWEST), _TALLEST)
+    beside = _CHARACTER * max(map(len, names), default=0)
+    width = beside + wide
+    figure = Figure(figsize=(width, height), dpi=120)
+    # Placed in inches: a layout that is fitted leaves gaps in pictures this tall.
+    axes = figure.subplots(
+        1,
+        len(ratios),
+        sharey=True,
+        squeeze=False,
+        width_ratios=ratios,
+        gridspec_kw={
+            "left": (beside + 0.3) / width,
+            "right": 1 - 0.2 / width,
+            "top": 1 - _ABOVE / height,
+            "bottom": _BELOW / height,
+            "wspace": 0.06,
+        },
+    )[0]
+    step = max(1, round(_ROW * len(names) / height))
+    shown = range(0, len(names), step)
+    axes[0].set_yticks(list(shown), [plain(names[row]) for row in shown], fontsize=7)
+    axes[0].set_ylim(max(len(names), _FEWEST) - 0.5, -0.5)
+    for side in axes:
+        side.tick_params(axis="x", labelsize=7)
+        side.grid(axis="x", color="#e0e0e0", linewidth=0.6)
+        side.set_axisbelow(True)
+        for edge in ("top", "right"):
+            side.spines[edge].set_visible(False)
+    return figure, axes
+
+
+def explain(figure: Any, axes: Any, title: str) -> None:
+    """Puts a title and what the colours mean above the rows of a figure.
+
+    Args:
+        figure: From :func:`rows`.
+        axes: Whose labels are explained.
+        title: One line.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles,
+        labels,
+        title=plain(title),
+        title_fontsize=9,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1 - 0.05 / figure.get_size_inches()[1]),
+        ncols=4,
+        fontsize=8,
+        frameon=False,
+    )

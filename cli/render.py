@@ -17,6 +17,7 @@ from rich.text import Text
 
 from fingerprint.text import clean, listed
 from fingerprint.verification import Candidate, Verification
+from fingerprint.weights.finding import WeightsFinding
 
 if TYPE_CHECKING:
     from registry import Pair, RecordedVerification, RegisteredModel
@@ -115,6 +116,7 @@ def verification(result: Verification) -> RenderableType:
         parts += _depths(result.candidates)
     if result.not_asked:
         parts.append(Text(f"ruled out unasked: {listed(result.not_asked, shown=10)}"))
+    parts += _weights(result.weights)
     parts.append(_effort(result))
     if result.candidates and result.candidates[0].margin is not None:
         parts.append(_margin(result.candidates[0]))
@@ -158,6 +160,30 @@ def _depths(candidates: Sequence[Candidate]) -> list[RenderableType]:
         if len(harms) > 1:
             shown = [f"{clean(one.depth)} {interval(one.statistic, one.interval)}" for one in harms]
             lines.append(Text(f"{clean(candidate.name)} by depth: {', '.join(shown)}", style="dim"))
+    return lines
+
+
+def _weights(findings: Sequence[WeightsFinding]) -> list[RenderableType]:
+    """Returns a line for each candidate that shares weights, and one for all others."""
+    lines: list[RenderableType] = []
+    rest: dict[str, list[str]] = {}
+    for one in findings:
+        if one.verdict in ("same", "shared"):
+            lines.append(
+                Text(
+                    f"weights of {clean(one.name)}: {one.verdict}, {clean(one.reason, 200)}; "
+                    f"p {p_value(one.p_value)}, {one.layers} of {one.of_layers} layers compared"
+                )
+            )
+        else:
+            said = clean(one.reason, 200) if one.verdict == "not_compared" else ""
+            rest.setdefault(f"{one.verdict.replace('_', ' ')}{said and f' ({said})'}", []).append(
+                one.name
+            )
+    lines += [
+        Text(f"weights {what}: {listed(names, shown=10)}", style="dim")
+        for what, names in rest.items()
+    ]
     return lines
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from fingerprint.errors import MalformedFile
 from fingerprint.evidence.finding import Finding, finite, interval_of, number_of, text_of
 from fingerprint.text import clean
+from fingerprint.weights.finding import WeightsFinding
 
 __all__ = ["Candidate", "Relation", "Verdict", "Verification"]
 
@@ -151,6 +152,8 @@ class Verification:
         alpha: Accepted rate of false claims, over all compatible candidates together.
         candidates: Best first.
         not_asked: Compatible models that other evidence ruled out, so that they were not asked.
+        weights: What the suspect's weights say, where they are at hand: each with its own
+            verdict, which is no part of this one.
         warnings: One line each.
         seconds: Wall-clock time.
         verification: Its number where it was recorded; None where it was not.
@@ -164,6 +167,7 @@ class Verification:
     alpha: float = 0.001
     candidates: tuple[Candidate, ...] = ()
     not_asked: tuple[str, ...] = ()
+    weights: tuple[WeightsFinding, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     verification: int | None = None
@@ -174,7 +178,11 @@ class Verification:
         Beyond the contract there are ``reason`` (of the verdict over all) and ``seconds``; of a
         candidate ``margin_pairs``, ``margin_floor``, ``identical_weights`` and ``reference``; of
         a finding ``least_p_value`` (the least its probes could have given) and ``bound`` (above
-        which its interval must lie for *independent*). All numbers of a candidate but
+        which its interval must lie for *independent*); and ``weights``, one of
+        :class:`~fingerprint.weights.finding.WeightsFinding` for each candidate whose weights were
+        to be compared: ``name``, ``verdict`` (same, shared, not_found, undecided or
+        not_compared), ``reason``, ``p_value``, ``share``, ``units``, ``agree``, ``layers``,
+        ``of_layers``, ``rotated`` and ``detail``. All numbers of a candidate but
         ``margin_pairs`` and ``margin_floor`` are null where there is no evidence.
         """
         return {
@@ -188,6 +196,7 @@ class Verification:
             "queries": self.queries,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "not_asked": list(self.not_asked),
+            "weights": [finding.to_dict() for finding in self.weights],
             "warnings": list(self.warnings),
             "seconds": self.seconds,
         }
@@ -214,6 +223,7 @@ class Verification:
                 alpha=float(document.get("alpha", 0.001)),
                 candidates=tuple(Candidate.from_dict(one) for one in document["candidates"]),
                 not_asked=tuple(map(str, document.get("not_asked", ()))),
+                weights=tuple(map(WeightsFinding.from_dict, document.get("weights", ()))),
                 warnings=tuple(map(str, document["warnings"])),
                 seconds=float(document.get("seconds", 0.0)),
                 verification=document.get("verification"),

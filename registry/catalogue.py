@@ -138,6 +138,20 @@ class Catalogue:
         """Returns models with their encoded probes, by number, ready to leave the registry."""
         return {peer.id: peer for peer, _ in self._probes(rows)}
 
+    def files(self, rows: Sequence[ModelRow]) -> list[Peer]:
+        """Returns models in the order given, to be loaded again; without their probes."""
+        with self._settled():
+            found = self.books.rows(FingerprintRow, sorted(row.id for row in rows))
+        facts = {one.model_id: one for one in found}
+        return [
+            Peer(
+                id=row.id,
+                model=registered(row, facts[row.id], self.books.where, names=self._names),
+                blob=b"",
+            )
+            for row in rows
+        ]
+
     def pairs(self, rows: Collection[ModelRow]) -> tuple[Pair, ...]:
         """Returns what independent models did to these models' probes, smallest ratio first."""
         with self._settled():

@@ -39,7 +39,7 @@ from registry.names import checked_name, default_name
 from registry.opening import open_registry
 from registry.planning import planned
 from registry.records import fingerprint_of, registered, verified
-from registry.registration import Options, Result, Task, measure_missing, run
+from registry.registration import Options, Peer, Result, Task, measure_missing, run
 from registry.renewal import check_alone, reason_to_renew
 from registry.servers import shown
 from registry.session import reading, writing
@@ -55,6 +55,7 @@ from registry.tables import (
 from registry.undeclared import undeclared
 from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 from registry.verifying import grounds
+from registry.weights import at_hand, chosen, findings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -381,6 +382,7 @@ class Registry:
         against: Sequence[str] = (),
         always: Sequence[str] = (),
         alpha: float = 0.001,
+        weights: bool = True,
         progress: Progress = silent,
     ) -> Verification:
         """Asks whose the suspect is, among the registered models it can be compared with.
@@ -395,6 +397,10 @@ class Registry:
             always: Names that are asked their probes whatever the panel says of them, as all in
                 ``against`` are.
             alpha: Accepted rate of false claims.
+            weights: Whether the suspect's weights are compared too, where it is a network at hand
+                and a candidate's file still is what was registered; what they say stands beside
+                the verdict and changes nothing in it. At most 16 candidates, the nearest by
+                their answers; a warning says when there are more.
             progress: Told how far the work is.
 
         Raises:
@@ -405,6 +411,14 @@ class Registry:
         with self._catalogue() as catalogue:
             found = grounds(catalogue, suspect, against, always, read=self._blobs)
         verification = found.verification(alpha=alpha, progress=progress)
+        model = at_hand(found.suspect) if weights else None
+        if model is not None:
+            names, lines = chosen(verification, {*against, *always})
+            verification = replace(
+                verification,
+                weights=findings(model, self._files(names), alpha=alpha, progress=progress),
+                warnings=(*verification.warnings, *lines),
+            )
         try:
             digest = found.suspect.identity.model_digest
             return self.record(verification, suspect_digest=digest)
@@ -537,6 +551,12 @@ class Registry:
     def _catalogue(self) -> Iterator[Catalogue]:
         with self._books() as books:
             yield Catalogue(books, self.seed)
+
+    def _files(self, names: Sequence[str]) -> list[Peer]:
+        """Returns where models can be loaded from again, those that are still registered."""
+        with self._catalogue() as catalogue:
+            known = {row.name for row in catalogue.rows}
+            return catalogue.files(catalogue.named([name for name in names if name in known]))
 
     def _blobs(self, models: Collection[int]) -> dict[int, bytes]:
         """Reads the encoded probes of some models, by number."""

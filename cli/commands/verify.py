@@ -66,6 +66,13 @@ MaxQueries = Annotated[
         min=1, metavar="N", help="Ask at most N inputs this time; --journal keeps the answers."
     ),
 ]
+BlackBox = Annotated[
+    bool,
+    typer.Option(
+        "--black-box",
+        help="Judge by answers alone: the suspect's weights are not compared.",
+    ),
+]
 
 
 @bundled
@@ -80,12 +87,16 @@ def verify(
     alpha: Alpha = 0.001,
     journal: JournalFile = None,
     max_queries: MaxQueries = None,
+    black_box: BlackBox = False,
     registry: options.RegistryUrl = None,
 ) -> None:
     """Compare a suspect with the registered models and say whose it is.
 
     A suspect that shares an origin with a model descends from it, or it from the suspect, or both
     from a third. Policies neither hold nor fail then: they are inconclusive.
+
+    Where the files of both are at hand, their weights are compared too. That is a line of its own:
+    no verdict, policy or exit code depends on it.
 
     Exit code 0: answered, and every --expect and --forbid holds; 1: one does not; 4:
     inconclusive.
@@ -105,6 +116,7 @@ def verify(
                 against=limits,
                 always=[*forbidden, *expected],
                 alpha=alpha,
+                weights=not black_box,
                 progress=progress,
             )
     for warning in dict.fromkeys((*loaded.warnings, *result.warnings)):

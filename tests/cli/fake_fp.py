@@ -103,6 +103,7 @@ class _Registry(Registry):
         against: Sequence[str] = (),
         always: Sequence[str] = (),
         alpha: float = 0.001,
+        weights: bool = True,
         progress: Progress = silent,
     ) -> Verification:
         progress("solving", 1, 2)

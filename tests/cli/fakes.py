@@ -220,10 +220,18 @@ class FakeRegistry(Registry):
         against: Sequence[str] = (),
         always: Sequence[str] = (),
         alpha: float = 0.001,
+        weights: bool = True,
         progress: Progress = silent,
     ) -> Verification:
         del always
-        self.script.work("verify", suspect=suspect, against=against, alpha=alpha, progress=progress)
+        self.script.work(
+            "verify",
+            suspect=suspect,
+            against=against,
+            alpha=alpha,
+            weights=weights,
+            progress=progress,
+        )
         return self.script.result
 
     def remove(self, name: str) -> None:

@@ -17,6 +17,7 @@ COMMANDS = (
     "show",
     "lineage",
     "remove",
+    "diff",
     "inspect",
     "decompose",
     "hide",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from fingerprint.errors import NoEvidence
 from fingerprint.suspects import Journal
+from fingerprint.weights.finding import WeightsFinding, not_compared
 from tests.cli.fakes import candidate, verification
 from tests.support.fingerprints import make_model
 
@@ -126,3 +128,24 @@ def test_a_failed_policy_still_prints_the_whole_document(fp: Any) -> None:
     result = fp("verify", "suspect.pt", "--json", "--forbid", "ours")
     assert result.exit_code == 1
     assert json.loads(result.stdout)["verdict"] == "derived"
+
+
+def test_weights_have_a_line_of_their_own_and_no_say(fp: Any, script: Any) -> None:
+    finding = WeightsFinding(
+        name="ours", verdict="shared", reason="9 of 9 tested units agree", p_value=1e-9, layers=3
+    )
+    missing = not_compared("theirs", "its file has changed since")
+    script.result = replace(
+        verification(candidate("ours", "independent")), weights=(finding, missing)
+    )
+    result = fp("verify", "suspect.pt", "--forbid", "ours")
+    assert result.exit_code == 0
+    assert "Verdict: independent" in result.stdout
+    assert "weights of ours: shared, 9 of 9 tested units agree" in result.stdout
+    assert "weights not compared (its file has changed since): theirs" in result.stdout
+
+
+def test_black_box_compares_no_weights(fp: Any, script: Any) -> None:
+    fp("verify", "suspect.pt")
+    fp("verify", "suspect.pt", "--black-box")
+    assert [asked["weights"] for asked in script.named("verify")] == [True, False]
