@@ -133,7 +133,7 @@ def _with_rare_labels(
     asked any more.
     """
     names = [one.name for one in verification.candidates if not one.reference]
-    wanted = {name: some for name, some in rare.wanted(names).items() if len(some)}
+    wanted = rare.wanted(names, suspect.output.classes)
     answers = Answers(output=suspect.output, values={})
     if wanted and not failure:
         questions = picture_questions(suspect.input, wanted)

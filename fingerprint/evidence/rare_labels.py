@@ -173,9 +173,16 @@ class RareLabels:
             self._choices[name] = self._choose(name)
         return self._choices[name]
 
-    def wanted(self, names: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """Returns by candidate the pictures to be asked, shape ``(n, *shape)``."""
-        return {name: self.pictures.inputs[self.choice(name).places] for name in names}
+    def wanted(self, names: Iterable[str], classes: int) -> dict[str, NDArray[Any]]:
+        """Returns by candidate the pictures to be asked of a suspect of so many classes.
+
+        Those that would say nothing are left out; the others have shape ``(n, *shape)``.
+        """
+        return {
+            name: self.pictures.inputs[self.choice(name).places]
+            for name in names
+            if not self.choice(name).missing and self.pictures.outputs[name].classes == classes
+        }
 
     def measure(self, name: str, answers: Answers) -> Finding:
         """Counts on how many of a candidate's pictures the suspect agrees with it.

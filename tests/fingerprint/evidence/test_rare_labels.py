@@ -203,7 +203,7 @@ def test_too_little_to_go_by_is_said_and_nothing_is_asked(
 ) -> None:
     given = pictures(**changes)
     rare = RareLabels(given, Kinship())
-    assert len(rare.wanted(["ours"])["ours"]) == 0
+    assert rare.wanted(["ours"], CLASSES) == {}
     found = rare.measure("ours", answers(given, confused(0)))
     assert reason in found.missing
     assert (found.statistic, found.p_value, found.used) == (None, None, 0)
@@ -219,6 +219,8 @@ def test_other_classes_are_another_language() -> None:
     rare = RareLabels(given, Kinship())
     found = rare.measure("ours", answers(given, np.zeros(N, np.int64), classes=4))
     assert found.missing == "the suspect names 4 classes, the model 10"
+    assert rare.wanted(["ours"], 4) == {}
+    assert len(rare.wanted(["ours"], CLASSES)["ours"]) == ASKED
     turned = {**given.labels, "r0": (given.labels["r0"] + 1) % CLASSES}
     assert "got 7" in measured(replace(given, labels=turned), confused(0)).missing
 
