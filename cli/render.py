@@ -20,6 +20,7 @@ from fingerprint.verification import Candidate, Verification
 from fingerprint.weights.finding import WeightsFinding
 
 if TYPE_CHECKING:
+    from fingerprint.evidence.finding import Finding
     from registry import Pair, RecordedVerification, RegisteredModel
 
 __all__ = [
@@ -114,6 +115,7 @@ def verification(result: Verification) -> RenderableType:
     if result.candidates:
         parts.append(_candidates(result.candidates))
         parts += _depths(result.candidates)
+        parts += _rare_labels(result.candidates)
     if result.not_asked:
         parts.append(Text(f"ruled out unasked: {listed(result.not_asked, shown=10)}"))
     parts += _weights(result.weights)
@@ -185,6 +187,29 @@ def _weights(findings: Sequence[WeightsFinding]) -> list[RenderableType]:
         for what, names in rest.items()
     ]
     return lines
+
+
+def _rare_labels(candidates: Sequence[Candidate]) -> list[RenderableType]:
+    """Returns a line for each candidate whose rare labels were asked, or why they were not."""
+    lines: list[RenderableType] = []
+    for candidate in candidates:
+        for one in candidate.findings:
+            if one.test == "rare_labels":
+                lines.append(Text(f"{clean(candidate.name)}: {_shared(one)}", style="dim"))
+    return lines
+
+
+def _shared(found: Finding) -> str:
+    """Returns what rare labels say of a candidate: never that weights are shared."""
+    if found.margin is None or found.statistic is None:
+        return f"rare labels say nothing: {clean(found.missing, 300)}"
+    shares = "shares" if found.detail.get("shares") else "is not shown to share"
+    return (
+        f"the suspect {shares} its rare mistakes: it agrees on {_share(found.statistic)} of "
+        f"{found.used} pictures that few others name so, others on {_share(found.margin.value)} at "
+        f"most (p-value {p_value(found.p_value)}; {found.margin.pairs} references allow none below "
+        f"{p_value(found.margin.floor)})"
+    )
 
 
 def _judged(candidate: Candidate) -> Text:

@@ -35,7 +35,7 @@ from fingerprint.questions import Questions, question_id
 from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.text import clean, first_line
 
-__all__ = ["Answers", "Identity", "ask"]
+__all__ = ["Answers", "Identity", "ask", "ask_more"]
 
 _MAX_FILE = 2**32
 _DAMAGE = (
@@ -215,6 +215,37 @@ def ask(
         )
     before = suspect.queries
     suspect.prepare(questions)
+    return _gathered(suspect, questions, following, before, progress)
+
+
+def ask_more(suspect: Suspect, questions: Questions, *, progress: Progress = silent) -> Answers:
+    """Asks a suspect that was asked by :func:`ask` something else, from the same budget.
+
+    What comes of it is kept apart, so that it changes nothing of what the first answers say. A
+    journal keeps both, where the first questions were ``open``.
+
+    Args:
+        suspect: Whom to ask.
+        questions: Of the suspect's own input domain.
+        progress: Called after each batch; what it raises is raised.
+
+    Returns:
+        What was answered to these questions, with the queries of these alone.
+
+    Raises:
+        InputRefused: The suspect is a file or model that turns out not to be acceptable.
+    """
+    return _gathered(suspect, questions, None, suspect.queries, progress)
+
+
+def _gathered(
+    suspect: Suspect,
+    questions: Questions,
+    following: Following | None,
+    before: int,
+    progress: Progress,
+) -> Answers:
+    """Asks until all is asked or the suspect fails, and says what was answered."""
     values: dict[str, NDArray[np.float32]] = {}
     repeats: dict[str, NDArray[np.float32]] = {}
     wanted: set[str] = set()

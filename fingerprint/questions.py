@@ -41,7 +41,7 @@ from fingerprint.text import clean
 if TYPE_CHECKING:
     from fingerprint.probes.probe import Fingerprint, Outline
 
-__all__ = ["Questions", "panel_questions", "question_id", "questions_for"]
+__all__ = ["Questions", "panel_questions", "picture_questions", "question_id", "questions_for"]
 
 _DOCUMENT, _INPUTS = "questions.json", "inputs.safetensors"
 _MAX_DOCUMENT = 2**28
@@ -201,6 +201,26 @@ def panel_questions(outline: Outline) -> Questions:
         wanted={},
         repeated=ids[:1],
         open=True,
+    )
+
+
+def picture_questions(spec: InputSpec, wanted: Mapping[str, NDArray[Any]]) -> Questions:
+    """Returns somebody's pictures as questions, each once however many candidates want it.
+
+    Args:
+        spec: The input domain.
+        wanted: By candidate, its pictures, shape ``(n, *shape)``; at least one in all.
+    """
+    ids = {name: tuple(map(question_id, inputs)) for name, inputs in wanted.items()}
+    inputs = {
+        asked: one for name in wanted for asked, one in zip(ids[name], wanted[name], strict=True)
+    }
+    return Questions(
+        input=spec,
+        inputs=np.stack(list(inputs.values())),
+        ids=tuple(inputs),
+        wanted=ids,
+        repeated=(),
     )
 
 

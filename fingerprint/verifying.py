@@ -13,9 +13,10 @@ from functools import partial
 
 from torch import nn
 
-from fingerprint.answers import Answers, ask
+from fingerprint.answers import Answers, ask, ask_more
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.evidence.calibration import Calibration
+from fingerprint.evidence.rare_labels import Pictures, RareLabels
 from fingerprint.feeding import better_flags
 from fingerprint.kinship import Kinship
 from fingerprint.narrowing import Narrowing, narrowing_note
@@ -23,7 +24,7 @@ from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.progress import Progress, silent
-from fingerprint.questions import questions_for
+from fingerprint.questions import picture_questions, questions_for
 from fingerprint.shelf import outlines_of
 from fingerprint.suspects.base import Suspect
 from fingerprint.suspects.pytorch import ModelSuspect
@@ -42,6 +43,7 @@ def verify(
     calibration: Calibration | None = None,
     compatible: Collection[str] = (),
     always: Collection[str] | None = None,
+    pictures: Pictures | None = None,
     progress: Progress = silent,
 ) -> Verification:
     """Compares a suspect with one or many fingerprints: makes questions, asks, and judges.
@@ -62,6 +64,8 @@ def verify(
         always: Candidates that are asked their probes whatever the panel says; all of them by
             default. Of the others, the suspect is asked those of the nearest and of whoever the
             panel cannot rule out.
+        pictures: Pictures, and what registered models call them: the suspect is asked those of
+            rare labels as well, and each candidate gets a finding that decides nothing.
         progress: Called as ``progress(stage, done, total)``.
 
     Returns:
@@ -85,6 +89,9 @@ def verify(
         first = narrowing.first
         following = None if first is None else narrowing.following
         questions = questions_for(narrowing.kept) if first is None else first
+        if pictures is not None:
+            # A journal then keeps what is asked beyond these, too.
+            questions = replace(questions, open=True)
         answers = ask(asked, questions, following=following, progress=progress)
         compared, ruled_out = narrowing.kept, narrowing.ruled_out
     else:
@@ -107,7 +114,38 @@ def verify(
         verification = judged(flags=flags) if flags else verification
     notes = (narrowing_note(ruled_out, answers.kind),) if ruled_out else ()
     lines = (*verification.warnings, *notes)
+    if pictures is not None:
+        rare = RareLabels(pictures, kinship or Kinship())
+        verification = _with_rare_labels(verification, rare, asked, answers.failure, progress)
     return replace(verification, warnings=lines, seconds=time.perf_counter() - began)
+
+
+def _with_rare_labels(
+    verification: Verification,
+    rare: RareLabels,
+    suspect: Suspect,
+    failure: str,
+    progress: Progress,
+) -> Verification:
+    """Asks the pictures of each candidate's rare labels, and adds what that says.
+
+    References are nobody's verdict and are not asked about. A suspect that failed before is not
+    asked any more.
+    """
+    names = [one.name for one in verification.candidates if not one.reference]
+    wanted = rare.wanted(names, suspect.output.classes)
+    answers = Answers(output=suspect.output, values={})
+    if wanted and not failure:
+        questions = picture_questions(suspect.input, wanted)
+        answers = ask_more(suspect, questions, progress=progress)
+    candidates = tuple(
+        replace(one, findings=(*one.findings, rare.measure(one.name, answers)))
+        if one.name in names
+        else one
+        for one in verification.candidates
+    )
+    queries = verification.queries + answers.queries
+    return replace(verification, candidates=candidates, queries=queries)
 
 
 def _as_suspect(suspect: Model | nn.Module | Suspect, named: Mapping[str, Fingerprint]) -> Suspect:

@@ -37,6 +37,7 @@ from registry.ledger import Books, parts
 from registry.lineage import Lineage, lineage_of
 from registry.names import checked_name, default_name
 from registry.opening import open_registry
+from registry.pictures import check_pictures, named_pictures
 from registry.planning import planned
 from registry.records import fingerprint_of, registered, verified
 from registry.registration import Options, Peer, Result, Task, measure_missing, run
@@ -58,6 +59,7 @@ from registry.verifying import grounds
 from registry.weights import at_hand, chosen, findings
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
     from fingerprint.network.model import Model
@@ -383,6 +385,10 @@ class Registry:
         always: Sequence[str] = (),
         alpha: float = 0.001,
         weights: bool = True,
+        data: NDArray[Any] | None = None,
+        pictures: int = 24,
+        code: Sequence[str] = (),
+        device: str = "cpu",
         progress: Progress = silent,
     ) -> Verification:
         """Asks whose the suspect is, among the registered models it can be compared with.
@@ -401,16 +407,30 @@ class Registry:
                 and a candidate's file still is what was registered; what they say stands beside
                 the verdict and changes nothing in it. At most 16 candidates, the nearest by
                 their answers; a warning says when there are more.
+            data: Pictures without labels, shape ``(N, *input.shape)``: the suspect is also asked
+                those that a candidate names as few other models do; see
+                :mod:`fingerprint.evidence.rare_labels`. Models are loaded from their files for it.
+            pictures: How many of them, for each candidate.
+            code: Modules that may be imported to build models, for ``data``.
+            device: Where to compute what they call the pictures.
             progress: Told how far the work is.
 
         Raises:
+            UsageError: The pictures do not fit the inputs.
             UnknownModel: A name in ``against`` is not registered.
             IncompatibleModel: A model in ``against`` takes other inputs than the suspect.
             RegistryCorrupt: A row that the verdict would rest on is not what was registered.
         """
         with self._catalogue() as catalogue:
             found = grounds(catalogue, suspect, against, always, read=self._blobs)
-        verification = found.verification(alpha=alpha, progress=progress)
+        named = None
+        if data is not None:
+            check_pictures(data, pictures, found.suspect.input)
+            peers = self._files(found.compatible)
+            named = named_pictures(
+                peers, data, count=pictures, code=code, device=device, progress=progress
+            )
+        verification = found.verification(alpha=alpha, progress=progress, pictures=named)
         model = at_hand(found.suspect) if weights else None
         if model is not None:
             names, lines = chosen(verification, {*against, *always})

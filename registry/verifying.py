@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fingerprint.evidence.calibration import Calibration
+    from fingerprint.evidence.rare_labels import Pictures
     from fingerprint.kinship import Kinship
     from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
@@ -55,7 +56,9 @@ class Grounds:
     always: tuple[str, ...]
     warnings: tuple[str, ...]
 
-    def verification(self, *, alpha: float, progress: Progress) -> Verification:
+    def verification(
+        self, *, alpha: float, progress: Progress, pictures: Pictures | None = None
+    ) -> Verification:
         """Asks the suspect and judges its answers; see :meth:`Catalogue.shelf` for what is read."""
         import fingerprint as library
 
@@ -67,6 +70,7 @@ class Grounds:
             calibration=self.calibration,
             compatible=self.compatible,
             always=self.always,
+            pictures=pictures,
             progress=progress,
         )
         if not self.fingerprints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,7 +13,9 @@ from cli.policy import judge
 from cli.progress import progress_bars
 
 if TYPE_CHECKING:
-    from fingerprint.network import Model
+    from numpy.typing import NDArray
+
+    from fingerprint.network import InputSpec, Model
     from fingerprint.suspects import Suspect
 
 __all__ = ["verify"]
@@ -73,6 +75,18 @@ BlackBox = Annotated[
         help="Judge by answers alone: the suspect's weights are not compared.",
     ),
 ]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Pictures without labels, none of them trained on: also ask those that a model "
+        "names as few other registered models do. Says whether the suspect shares its rare "
+        "mistakes, which decides nothing; wants eight other models, and ten times --pictures.",
+    ),
+]
+Pictures = Annotated[
+    int, typer.Option(min=1, max=1000, help="How many of --data to ask, for each model.")
+]
 
 
 @bundled
@@ -88,6 +102,8 @@ def verify(
     journal: JournalFile = None,
     max_queries: MaxQueries = None,
     black_box: BlackBox = False,
+    data: Data = None,
+    pictures: Pictures = 24,
     registry: options.RegistryUrl = None,
 ) -> None:
     """Compare a suspect with the registered models and say whose it is.
@@ -109,6 +125,7 @@ def verify(
             # A policy is about evidence, so the model it names is compared in any case.
             limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
         loaded = session.load(suspect, how)
+        given = _pictures(data, loaded.input)
         with progress_bars(screen) as progress:
             asked = _limited(loaded, journal, max_queries)
             result = opened.verify(
@@ -117,6 +134,10 @@ def verify(
                 always=[*forbidden, *expected],
                 alpha=alpha,
                 weights=not black_box,
+                data=given,
+                pictures=pictures,
+                code=(loaded.architecture.partition(":")[0],),
+                device=how.arguments.get("device", "cpu"),
                 progress=progress,
             )
     for warning in dict.fromkeys((*loaded.warnings, *result.warnings)):
@@ -128,6 +149,15 @@ def verify(
     for reason in judgement.reasons:
         screen.message(reason)
     raise typer.Exit(judgement.code)
+
+
+def _pictures(folder: Path | None, spec: InputSpec) -> NDArray[Any] | None:
+    """Returns the pictures of a folder as inputs, or the arrays where inputs are no pictures."""
+    if folder is None:
+        return None
+    from cli.images import read_inputs
+
+    return read_inputs([folder], spec).values
 
 
 def _limited(loaded: Model, journal: Path | None, max_queries: int | None) -> Model | Suspect:

@@ -102,8 +102,9 @@ class Margin:
     Attributes:
         value: m₀, the smallest of the default and the ratios known of independent models.
         source: What it was taken from: ``default``, ``registry`` (independent pairs of the
-            candidate and another model), ``linearity`` (the candidate is nearly linear) or
-            ``surrogates`` (stand-ins for independent models that old fingerprints were made with).
+            candidate and another model), ``linearity`` (the candidate is nearly linear),
+            ``surrogates`` (stand-ins for independent models that old fingerprints were made with)
+            or ``references`` (what models that did not choose the pictures reach on them).
         pairs: How many independent models were asked the candidate's probes.
         floor: The false-positive rate that these models can vouch for by themselves:
             ``1 / (pairs + 1)``.

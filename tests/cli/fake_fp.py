@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -26,6 +26,7 @@ from fingerprint.progress import Progress, silent
 from fingerprint.verification import Candidate, Verification
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import nn
 
     from fingerprint.network import Model
@@ -104,6 +105,10 @@ class _Registry(Registry):
         always: Sequence[str] = (),
         alpha: float = 0.001,
         weights: bool = True,
+        data: NDArray[Any] | None = None,
+        pictures: int = 24,
+        code: Sequence[str] = (),
+        device: str = "cpu",
         progress: Progress = silent,
     ) -> Verification:
         progress("solving", 1, 2)
@@ -129,7 +134,7 @@ def _load(path: Path, options: ModelOptions) -> Model:
         print("around the stream", file=sys.__stdout__, flush=True)
         os.write(1, b"around Python\n")
         subprocess.run(["echo", "another program"], check=True)
-    return cast("Model", SimpleNamespace(warnings=()))
+    return cast("Model", SimpleNamespace(warnings=(), input=None, architecture="my:network"))
 
 
 def _main() -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Unpack
 
+from numpy.typing import NDArray
 from torch import nn
 
 from fingerprint.evidence.calibration import Margin
@@ -221,15 +222,21 @@ class FakeRegistry(Registry):
         always: Sequence[str] = (),
         alpha: float = 0.001,
         weights: bool = True,
+        data: NDArray[Any] | None = None,
+        pictures: int = 24,
+        code: Sequence[str] = (),
+        device: str = "cpu",
         progress: Progress = silent,
     ) -> Verification:
-        del always
+        del always, code, device
         self.script.work(
             "verify",
             suspect=suspect,
             against=against,
             alpha=alpha,
             weights=weights,
+            data=data,
+            pictures=pictures,
             progress=progress,
         )
         return self.script.result

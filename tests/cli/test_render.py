@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console, RenderableType
 
 from cli import render
+from fingerprint.evidence.calibration import Margin
+from fingerprint.evidence.finding import Finding
 from registry import Pair, RecordedVerification
-from tests.cli.fakes import candidate, facts, registered, verification
+from tests.cli.fakes import candidate, facts, finding, registered, verification
 
 
 def _text(view: RenderableType) -> str:
@@ -221,3 +223,26 @@ def test_times_are_of_utc_and_what_is_none_is_shown_as_it_is() -> None:
     assert render.when("2026-11-25T19:25:56.123456Z") == "2026-11-25 19:25"
     assert render.when("2026-11-25T19:25:56+02:00") == "2026-11-25 17:25"
     assert render.when("yesterday\x1b") == "yesterday\\x1b"
+
+
+def test_rare_labels_have_a_line_that_speaks_of_mistakes_and_never_of_weights() -> None:
+    found = Finding(
+        test="rare_labels",
+        statistic=0.875,
+        interval=(0.7, 0.97),
+        p_value=1 / 9,
+        margin=Margin(0.25, "references", pairs=8, floor=1 / 9),
+        used=24,
+        detail={"shares": True},
+    )
+    silent = Finding(test="rare_labels", detail={"missing": "expected at least 8 references"})
+    shown = candidate("ours", findings=(finding(), found))
+    other = candidate("theirs", "independent", findings=(finding(), silent))
+    text = _text(render.verification(verification(shown, other)))
+    (line,) = [
+        one for one in text.replace("\n", " ").split("theirs: ") if "its rare mistakes" in one
+    ]
+    assert "ours: the suspect shares its rare mistakes: it agrees on 88% of 24 pictures" in line
+    assert "others on 25% at most (p-value 0.11; 8 references allow none below 0.11)" in line
+    assert "weights" not in line.lower()
+    assert "theirs: rare labels say nothing: expected at least 8 references" in text
