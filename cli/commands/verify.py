@@ -81,11 +81,8 @@ Data = Annotated[
         metavar="DIR",
         help="Pictures without labels, none of them trained on: also ask those that a model "
         "names as few other registered models do. Says whether the suspect shares its rare "
-        "mistakes, which decides nothing; wants eight other models, and ten times --pictures.",
+        "mistakes, which decides nothing; wants eight other models and 240 pictures.",
     ),
-]
-Pictures = Annotated[
-    int, typer.Option(min=1, max=1000, help="How many of --data to ask, for each model.")
 ]
 
 
@@ -103,7 +100,6 @@ def verify(
     max_queries: MaxQueries = None,
     black_box: BlackBox = False,
     data: Data = None,
-    pictures: Pictures = 24,
     registry: options.RegistryUrl = None,
 ) -> None:
     """Compare a suspect with the registered models and say whose it is.
@@ -135,7 +131,6 @@ def verify(
                 alpha=alpha,
                 weights=not black_box,
                 data=given,
-                pictures=pictures,
                 code=(loaded.architecture.partition(":")[0],),
                 device=how.arguments.get("device", "cpu"),
                 progress=progress,

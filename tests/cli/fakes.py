@@ -223,7 +223,6 @@ class FakeRegistry(Registry):
         alpha: float = 0.001,
         weights: bool = True,
         data: NDArray[Any] | None = None,
-        pictures: int = 24,
         code: Sequence[str] = (),
         device: str = "cpu",
         progress: Progress = silent,
@@ -236,7 +235,6 @@ class FakeRegistry(Registry):
             alpha=alpha,
             weights=weights,
             data=data,
-            pictures=pictures,
             progress=progress,
         )
         return self.script.result

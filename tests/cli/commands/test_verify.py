@@ -159,16 +159,13 @@ def test_pictures_are_passed_on_as_the_suspect_takes_them(
     for name, size in (("a.png", (40, 32)), ("b.jpg", (32, 32))):
         Image.new("RGB", size, (9, 9, 9)).save(tmp_path / name)
     assert fp("verify", "suspect.pt", "--data", str(tmp_path)).exit_code == 0
-    fp("verify", "suspect.pt", "--data", str(tmp_path), "--pictures", "100")
     fp("verify", "suspect.pt")
-    first, second, without = script.named("verify")
+    first, without = script.named("verify")
     assert (first["data"].shape, first["data"].dtype) == ((2, 3, 32, 32), np.uint8)
-    assert [asked["pictures"] for asked in (first, second)] == [24, 100]
     assert without["data"] is None
 
 
 def test_a_folder_without_pictures_is_a_usage_error(fp: Any, script: Any, tmp_path: Path) -> None:
     assert fp("verify", "suspect.pt", "--data", str(tmp_path)).exit_code == 2
     assert fp("verify", "suspect.pt", "--data", str(tmp_path / "gone")).exit_code == 2
-    assert fp("verify", "suspect.pt", "--pictures", "0").exit_code == 2
     assert script.named("verify") == []
