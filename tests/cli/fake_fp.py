@@ -106,6 +106,7 @@ class _Registry(Registry):
         alpha: float = 0.001,
         weights: bool = True,
         data: NDArray[Any] | None = None,
+        pictures: int = 24,
         code: Sequence[str] = (),
         device: str = "cpu",
         progress: Progress = silent,

@@ -223,11 +223,12 @@ class FakeRegistry(Registry):
         alpha: float = 0.001,
         weights: bool = True,
         data: NDArray[Any] | None = None,
+        pictures: int = 24,
         code: Sequence[str] = (),
         device: str = "cpu",
         progress: Progress = silent,
     ) -> Verification:
-        del always, code, device
+        del always, pictures, code, device
         self.script.work(
             "verify",
             suspect=suspect,
