@@ -1,7 +1,7 @@
 """Chooses the default margins from the half of the zoo that chooses settings, and prints them.
 
     python -m benchmarks.detection.measure --work WORK --data DIR --half settings --out SETTINGS
-    python -m benchmarks.families --work WORK --data DIR --half settings --results FAMILIES
+    python -m benchmarks.families --work WORK --data DIR --half settings --kinds --results FAMILIES
     python -m benchmarks.detection.calibrate SETTINGS FAMILIES [--out FILE]
 
 A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05; in the exact
@@ -29,13 +29,14 @@ from typing import Any
 from benchmarks.markdown import decimal, table
 from fingerprint.files import write_whole
 
-__all__ = ["OUT", "Chosen", "chosen_margins", "margins_table"]
+__all__ = ["KINDS", "OUT", "Chosen", "chosen_margins", "margins_table"]
 
 OUT = Path(__file__).with_name("margins.json")
 _STEP = 0.05
 _MOST = {"linear": 0.5, "early": 0.5}
 _KEPT = 0.5
-_KINDS = ("logits", "probabilities", "top-5")
+KINDS = ("logits", "probabilities", "top-5")
+"""Kinds of answers that margins are chosen for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ def chosen_margins(
     members = {member["name"]: member for member in settings["members"]}
     found = []
     for group in ("linear", "early", "late"):
-        for kind in _KINDS:
+        for kind in KINDS:
             strangers, copies = [], []
             for pair in settings["pairs"]:
                 for depth, span in pair["verdicts"][kind]["depths"].items():
@@ -95,16 +96,17 @@ def chosen_margins(
                         copies.append(span)
             if strangers:
                 found.append(_chosen(group, kind, strangers, copies))
-    ratios = [
-        (row["role"], span)
-        for row in families
-        for span in row["individual"]
-        if row["parent"] == "registered"
-    ]
-    others = [span for role, span in ratios if role in ("relative", "stranger")]
-    if others:
-        own = [span for role, span in ratios if role == "copy"]
-        found.append(_chosen("individual", "logits", others, own))
+    for kind in KINDS:
+        ratios = [
+            (row["role"], span)
+            for row in families
+            if row["parent"] == "registered"
+            for span in row["individual"].get(kind, ())
+        ]
+        others = [span for role, span in ratios if role in ("relative", "stranger")]
+        if others:
+            own = [span for role, span in ratios if role == "copy"]
+            found.append(_chosen("individual", kind, others, own))
     return tuple(found)
 
 

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from benchmarks.data import load_data
+from benchmarks.detection.calibrate import KINDS
 from benchmarks.detection.split import HALVES
 from benchmarks.families import large, small
 from benchmarks.families.members import Family
@@ -42,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--half", choices=HALVES, help="only families of this half")
     parser.add_argument("--results", type=Path, help="a file for what was measured")
     parser.add_argument("--only", default="", help="only families whose name contains this")
+    parser.add_argument(
+        "--kinds", action="store_true", help="individual ratios by kind of answer, for calibrate"
+    )
     parser.add_argument("--probes", type=int, help="of each model; the default is the library's")
     options = parser.parse_args(arguments)
     if options.large and options.data is None:
@@ -55,14 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.only in family.name and options.half in (None, family.half):
             for parent_known in (True, False):
                 further = {} if options.probes is None else {"probes": options.probes}
-                rows += _printed(family, options.work, parent_known=parent_known, **further)
+                kinds = KINDS if options.kinds else KINDS[:1]
+                rows += _printed(
+                    family, options.work, parent_known=parent_known, kinds=kinds, **further
+                )
     if options.results is not None:
         document = {"measured on": machine(), "rows": rows}
         options.results.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 def _printed(
-    family: Family, folder: Path, *, parent_known: bool, **options: Any
+    family: Family, folder: Path, *, parent_known: bool, kinds: Sequence[str], **options: Any
 ) -> list[dict[str, Any]]:
     """Registers in a registry of its own, verifies, prints one table and returns its rows."""
     with TemporaryDirectory() as place, Registry(Path(place) / "registry.db") as registry:
@@ -71,7 +78,9 @@ def _printed(
             family, registry, folder, parent_known=parent_known, progress=progress, **options
         )
         between = time.monotonic()
-        outcomes = measure(family, registry, folder, parent_known=parent_known, progress=progress)
+        outcomes = measure(
+            family, registry, folder, parent_known=parent_known, kinds=kinds, progress=progress
+        )
     parent = "P is registered" if parent_known else "P is not registered"
     print(f"\n## {family.name}, {parent}\n\n{table(outcomes)}\n")
     print(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks import markdown
+from benchmarks.detection.methods.harmless import ANSWER_KINDS
 from benchmarks.families.members import Family, Role, Suspect
 from fingerprint import Candidate, Verification
 from fingerprint.progress import Progress, silent
+from fingerprint.suspects import ModelSuspect, Narrowed
 from registry import RegisteredModel, Registry
 from registry.registration import Options
 
@@ -30,12 +32,14 @@ class Outcome:
         verification: Everything that was said.
         candidate: What was said of the child; None where resemblance ruled it out.
         fault: What of it may not be said; empty if all may.
+        by_answers: What was said of the child from each kind of answer.
     """
 
     suspect: Suspect
     verification: Verification
     candidate: Candidate | None
     fault: str
+    by_answers: Mapping[str, Candidate | None]
 
 
 def fault(role: Role, verdict: str, relation: str | None, *, parent_known: bool) -> str:
@@ -105,18 +109,47 @@ def measure(
     folder: Path,
     *,
     parent_known: bool,
+    kinds: Sequence[str] = ("logits",),
     progress: Progress = silent,
 ) -> list[Outcome]:
-    """Verifies every suspect; see :func:`registered` for the arguments."""
+    """Verifies every suspect; see :func:`registered` for the other arguments.
+
+    Args:
+        family: Whose.
+        registry: Where the child is registered.
+        folder: Where the networks are kept.
+        parent_known: Whether the parent is registered.
+        kinds: Of answers, logits first.
+        progress: Told how far the work is.
+    """
     outcomes = []
     for suspect in family.suspects:
         model = suspect.network.model(folder, progress)
-        said = registry.verify(model, progress=progress)
-        found = next((one for one in said.candidates if one.name == "A"), None)
+        every = {
+            kind: registry.verify(Narrowed(ModelSuspect(model), ANSWER_KINDS[kind]), weights=False)
+            for kind in kinds[1:]
+        }
+        said = registry.verify(model, weights=False, progress=progress)
+        found = _of_child(said)
         verdict, relation = (found.verdict, found.relation) if found else ("independent", None)
         wrong = fault(suspect.role, verdict, relation, parent_known=parent_known)
-        outcomes.append(Outcome(suspect=suspect, verification=said, candidate=found, fault=wrong))
+        outcomes.append(
+            Outcome(
+                suspect=suspect,
+                verification=said,
+                candidate=found,
+                fault=wrong,
+                by_answers={
+                    kinds[0]: found,
+                    **{kind: _of_child(one) for kind, one in every.items()},
+                },
+            )
+        )
     return outcomes
+
+
+def _of_child(said: Verification) -> Candidate | None:
+    return next((one for one in said.candidates if one.name == "A"), None)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -127,10 +160,10 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, Any]:
     """Returns what was measured of one suspect as plain JSON values.
 
-    ``individual`` holds ratio, low and high of each depth whose probes speak for the child alone.
+    ``individual`` holds, by kind of answer, ratio, low and high of each depth whose probes speak
+    for the child alone.
     """
     one = outcome.candidate
-    findings = one.findings if one else ()
     return {
         "family": family.name,
         "half": family.half,
@@ -141,12 +174,19 @@ def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, An
         "relation": one.relation if one else None,
         "best": outcome.verification.best,
         "fault": outcome.fault,
-        "individual": [
-            [round(value, 4) for value in (finding.statistic, *finding.interval)]
-            for finding in findings
-            if finding.speaks_for == "individual" and finding.statistic and finding.interval
-        ],
+        "individual": {
+            kind: _individual(candidate) for kind, candidate in outcome.by_answers.items()
+        },
     }
+
+
+def _individual(candidate: Candidate | None) -> list[list[float]]:
+    """Returns ratio, low and high of each depth whose probes speak for the candidate alone."""
+    return [
+        [round(value, 4) for value in (finding.statistic, *finding.interval)]
+        for finding in (candidate.findings if candidate else ())
+        if finding.speaks_for == "individual" and finding.statistic and finding.interval
+    ]
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

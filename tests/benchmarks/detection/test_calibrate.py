@@ -51,7 +51,11 @@ def test_the_margin_is_the_lowest_strangers_and_the_bound_above_every_working_co
 
 def test_the_individual_margin_lies_a_step_below_the_lowest_relatives() -> None:
     def row(role: str, low: float, parent: str = "registered") -> dict[str, Any]:
-        return {"role": role, "parent": parent, "individual": [[low, low - 0.1, low + 0.1]]}
+        return {
+            "role": role,
+            "parent": parent,
+            "individual": {"logits": [[low, low - 0.1, low + 0.1]]},
+        }
 
     rows = [row("relative", 0.46), row("copy", 0.1), row("relative", 0.2, "not registered")]
     (*_, last) = chosen_margins(SETTINGS, rows)
