@@ -122,7 +122,7 @@ def test_depths_have_margins_and_bounds_of_their_own() -> None:
     assert early is not None
     assert late is not None
     assert (early.value, early.bound) == (0.5, 0.5)
-    assert (late.value, late.bound) == (0.45, math.inf)
+    assert (late.value, late.bound) == (0.4, math.inf)
 
 
 @pytest.mark.parametrize(("early", "bound"), [(True, math.inf), (False, 0.7)])
@@ -146,14 +146,14 @@ def test_known_strangers_lower_the_margin_of_their_depth_alone() -> None:
     assert early is not None
     assert late is not None
     assert (early.value, early.source, early.bound) == (0.3, "registry", 0.5)
-    assert (late.value, late.source) == (0.45, "default")
+    assert (late.value, late.source) == (0.4, "default")
 
 
 def test_strangers_at_the_margin_are_not_claimed_more_often_than_alpha() -> None:
     """Their orbits are exchangeable once the probe is shifted; over both depths together."""
     p_values = []
     for seed in range(300):
-        given = answers(ratio_of(0.5, 0.45, spread=0.6, seed=seed))
+        given = answers(ratio_of(0.5, 0.4, spread=0.6, seed=seed))
         p_values.append(min(one.joint_p or 1.0 for one in measured(given)))
     for alpha in (0.2, 0.05, 0.01):
         rejected = sum(p <= alpha for p in p_values)
