@@ -53,6 +53,7 @@ class ProbeKind(ABC):
         share: How much of a whole pass one pass to this depth costs, in [0, 1].
         contrast: Size of the noise that its probes start from, as a share of the input's range.
         speaks_for: ``family`` or ``individual``.
+        networks: How many networks a pass goes through, whose layers are in memory together.
         dtype: What bases and starts are solved in.
     """
 
@@ -61,6 +62,7 @@ class ProbeKind(ABC):
     share: float
     contrast: float
     speaks_for: ClassVar[SpeaksFor] = "family"
+    networks: int = 1
     dtype: torch.dtype
 
     @abstractmethod
@@ -100,6 +102,7 @@ class FeatureProbes(ProbeKind):
         copies: Sequence[Callable[[Tensor], Tensor]] = (),
     ) -> None:
         self.depth, self.passes, self.copies = depth, passes, tuple(copies)
+        self.networks = 1 + len(self.copies)
         self.name, self.width, self.share = depth.name, depth.width, depth.share
         self.contrast = contrast
         self.dtype = depth.model.dtype
@@ -108,7 +111,7 @@ class FeatureProbes(ProbeKind):
         """See :meth:`ProbeKind.solve`."""
         box = _box(base, self.depth.model.input)
         networks: tuple[Callable[[Tensor], Tensor], ...] = (self.depth, *self.copies)
-        passes, share = self.passes // len(networks), self.share * len(networks)
+        passes, share = self.passes // self.networks, self.share * self.networks
 
         def stacked(x: Tensor) -> Tensor:
             return torch.cat([network(x) for network in networks], dim=1)
@@ -143,8 +146,8 @@ class IndividualProbes(ProbeKind):
     ) -> None:
         self.depth, self.relatives, self.passes = depth, tuple(relatives), passes
         self.name = f"individual {depth.name}"
-        self.width = depth.width
-        self.share = depth.share * (1 + len(self.relatives))
+        self.width, self.networks = depth.width, 1 + len(self.relatives)
+        self.share = depth.share * self.networks
         self.contrast = contrast
         self.dtype = depth.model.dtype
 

@@ -75,9 +75,10 @@ class Solver:
         self, requests: Sequence[ProbeRequest], progress: Progress = silent
     ) -> tuple[Solved, ...]:
         """Solves requests, several of one kind at a time; returns one result for each."""
-        most = max(1, min(_LARGEST_CHUNK, _CHUNK_SCALARS // self.model.input.size))
         found: dict[ProbeRequest, Solved] = {}
         for kind in self.kinds:
+            scalars = self.model.input.size * self.kinds[kind].networks
+            most = max(1, min(_LARGEST_CHUNK, _CHUNK_SCALARS // scalars))
             same = [request for request in requests if request.kind == kind]
             for begin in range(0, len(same), most):
                 chunk = same[begin : begin + most]
