@@ -61,8 +61,7 @@ class Row:
     @property
     def layers(self) -> float:
         """Share of the tested layers in which more than half of the units agree."""
-        tested = [one for one in self.found.layers if one.p_value is not None]
-        return sum(2 * one.agree > one.units for one in tested) / max(len(tested), 1)
+        return self.found.carried / max(self.found.tested, 1)
 
 
 # ---- attacks ----

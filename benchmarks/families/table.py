@@ -30,16 +30,20 @@ class Outcome:
     Attributes:
         suspect: Who was asked.
         verification: Everything that was said.
-        candidate: What was said of the child; None where resemblance ruled it out.
         fault: What of it may not be said; empty if all may.
-        by_answers: What was said of the child from each kind of answer.
+        by_answers: What was said of the child from each kind of answer; None where resemblance
+            ruled it out.
     """
 
     suspect: Suspect
     verification: Verification
-    candidate: Candidate | None
     fault: str
     by_answers: Mapping[str, Candidate | None]
+
+    @property
+    def candidate(self) -> Candidate | None:
+        """What was said of the child from logits."""
+        return self.by_answers["logits"]
 
 
 def fault(role: Role, verdict: str, relation: str | None, *, parent_known: bool) -> str:
@@ -137,12 +141,9 @@ def measure(
             Outcome(
                 suspect=suspect,
                 verification=said,
-                candidate=found,
                 fault=wrong,
-                by_answers={
-                    kinds[0]: found,
-                    **{kind: _of_child(one) for kind, one in every.items()},
-                },
+                by_answers={"logits": found}
+                | {kind: _of_child(one) for kind, one in every.items()},
             )
         )
     return outcomes

@@ -130,6 +130,16 @@ class Comparison:
         """Share of the tested units that agree."""
         return self.agree / self.units if self.units else None
 
+    @property
+    def tested(self) -> int:
+        """How many layers were tested."""
+        return sum(layer.units > 0 for layer in self.layers)
+
+    @property
+    def carried(self) -> int:
+        """In how many of these most units agree."""
+        return sum(2 * layer.agree > layer.units for layer in self.layers)
+
 
 def compare(ours: Model, theirs: Model) -> Comparison:
     """Compares the weights of two loaded networks, of any two architectures.

@@ -102,11 +102,9 @@ def judged(
     if same:
         verdict, reason = "same", "every weight is equal"
     elif p is not None and p < alpha:
-        carried = sum(2 * layer.agree > layer.units for layer in found.layers)
-        tested = sum(layer.units > 0 for layer in found.layers)
         verdict = "shared"
         reason = (
-            f"{counted}, most of those in {carried} of {tested} tested layers: "
+            f"{counted}, most of those in {found.carried} of {found.tested} tested layers: "
             "they have one source, be it only a random start"
         )
     elif found.least_p is None or candidates * found.least_p >= alpha:

@@ -93,16 +93,13 @@ def layers_of(model: Model) -> tuple[Layer, ...]:
     with torch.no_grad(), full_precision(), watch:
         model(x)
     return _composed(
-        Layer(
-            name=call.name,
-            kind=call.kind,
-            weight=_rows(call, watch.signs.get(call.name)),
-            writes=watch.root(call.writes),
-            reads=None
-            if call.reads is None
-            else replace(call.reads, space=watch.root(call.reads.space)),
+        replace(
+            layer,
+            weight=_rows(layer.weight, watch.signs.get(layer.name)),
+            writes=watch.root(layer.writes),
+            reads=layer.reads and replace(layer.reads, space=watch.root(layer.reads.space)),
         )
-        for call in watch.calls
+        for layer in watch.seen
     )
 
 
@@ -144,15 +141,6 @@ def _is_product(first: Layer, second: Layer) -> bool:
     )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Call:
-    name: str
-    kind: str
-    weight: Tensor
-    writes: int
-    reads: Reading | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Tag:
     """Whose units lie along one axis of a tensor.
@@ -171,11 +159,16 @@ class _Tag:
 
 
 class _Watch(TorchFunctionMode):
-    """Follows units through every call of a torch function while it is entered."""
+    """Follows units through every call of a torch function while it is entered.
+
+    Attributes:
+        seen: Layers in the order of their calls, their weights and spaces as they were met.
+        signs: By layer, the sign of a batch normalisation right behind it.
+    """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.calls: list[_Call] = []
+        self.seen: list[Layer] = []
         self.signs: dict[str, Tensor] = {}
         self._names = {
             id(value): name.removesuffix(".weight")
@@ -289,9 +282,7 @@ class _Watch(TorchFunctionMode):
             self._called.add(id(weight))
             kind = "depthwise" if depthwise else "convolution" if spatial else "linear"
             reads = None if tag is None or depthwise else tag.reading
-            self.calls.append(
-                _Call(name=label, kind=kind, weight=weight, writes=space, reads=reads)
-            )
+            self.seen.append(Layer(name=label, kind=kind, weight=weight, writes=space, reads=reads))
         axis = result.ndim - 1 - spatial
         return (_Tag(axis=axis, units=len(weight), reading=reading, fresh=label),)
 
@@ -305,8 +296,8 @@ class _Watch(TorchFunctionMode):
                 self.signs[tag.fresh] = weight.detach().float().cpu().sign()
 
 
-def _rows(call: _Call, sign: Tensor | None) -> Tensor:
-    weight = call.weight.detach().float().cpu()
+def _rows(given: Tensor, sign: Tensor | None) -> Tensor:
+    weight = given.detach().float().cpu()
     rows = weight.reshape(len(weight), weight.shape[1], -1)
     # A factor of zero leaves nothing of a unit; its direction may as well stay.
     return rows if sign is None else rows * torch.where(sign < 0, -1.0, 1.0)[:, None, None]
