@@ -11,22 +11,26 @@ how much single probes scatter (standard deviation of the logarithm).
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import efficientnet_lite
 from benchmarks.markdown import table
 from benchmarks.report import machine
 from fingerprint import Model, load_model
-from fingerprint.network.depths import Depth, depths_of
+from fingerprint.network.depths import depths_of
 from fingerprint.probes.bases import dead_leaves, grained_leaves
-from fingerprint.probes.kinds import FeatureProbes
+from fingerprint.probes.kinds import FeatureProbes, ProbeKind
 from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import copies_of
 from fingerprint.probes.solving import Solver
+
+__all__ = ["main", "ratios"]
 
 _DEPTH = "_blocks.1"
 _CONTRAST = 16 / 255
@@ -51,9 +55,11 @@ def main() -> None:
     rows = []
     for source in ("Lite0", "A"):
         depth = next(one for one in depths_of(suspects[source]) if one.name == _DEPTH)
-        for bases in _BASES:
+        for bases, drawn_from in _BASES.items():
             for copies in ((), copies_of(depth, options.seed)):
-                found = _ratios(depth, suspects, bases, copies, options.seed, options.probes)
+                drawn = drawn_from(depth.model.input, options.seed, options.probes)
+                kind = FeatureProbes(depth, contrast=_CONTRAST, copies=copies)
+                found = ratios(kind, depth.model, suspects.values(), drawn, options.seed)
                 rows.append([source, bases, str(len(copies)), *found])
     print(f"{options.probes} probes, seed {options.seed}; measured on {machine()}\n")
     print(table(["source", "bases", "copies", *suspects], rows))
@@ -70,23 +76,17 @@ def _suspects(work: Path) -> dict[str, Model]:
     return found
 
 
-def _ratios(
-    depth: Depth,
-    suspects: dict[str, Model],
-    bases: str,
-    copies: Sequence[Depth],
-    seed: str,
-    probes: int,
+def ratios(
+    kind: ProbeKind, source: Model, suspects: Iterable[Model], bases: NDArray[Any], seed: str
 ) -> list[str]:
-    """Returns each suspect's ratio and its scatter."""
-    drawn = _BASES[bases](depth.model.input, seed, probes)
-    kind = FeatureProbes(depth, contrast=_CONTRAST, copies=copies)
-    requests = [ProbeRequest(kind.name, row, 0) for row in range(probes)]
-    solved = Solver(depth.model, seed=seed, bases=drawn, kinds=(kind,)).solve(requests)
+    """Solves a probe on each base; returns each suspect's ratio and its scatter, as cells."""
+    rows = range(len(bases))
+    requests = [ProbeRequest(kind.name, row, 0) for row in rows]
+    solved = Solver(source, seed=seed, bases=bases, kinds=(kind,)).solve(requests)
     harmless = np.stack([one.harmless for one in solved])
     cells = []
-    for suspect in suspects.values():
-        orbits = measure(suspect, drawn, harmless, range(probes), _TURNS).orbits
+    for suspect in suspects:
+        orbits = measure(suspect, bases, harmless, rows, _TURNS).orbits
         logs = np.log(orbits.ratios)
         cells.append(f"{np.exp(logs.mean()):.2f} ({logs.std(ddof=1):.2f})")
     return cells

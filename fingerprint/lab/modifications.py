@@ -19,6 +19,7 @@ __all__ = [
     "averaged",
     "fine_tuned",
     "folded",
+    "matrices",
     "on_grid",
     "pruned",
     "quantised",
@@ -32,7 +33,7 @@ _FINE_TUNING = Settings(epochs=2, lr=5e-4)
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def _weights(network: nn.Module) -> Iterator[nn.Parameter]:
+def matrices(network: nn.Module) -> Iterator[nn.Parameter]:
     """Yields matrices and kernels; biases and normalisation are left out.
 
     One number has no spread, and whole or complex ones no rounding.
@@ -50,7 +51,7 @@ def with_weights(network: Network, change: Callable[[Tensor], Tensor]) -> Networ
         change: Returns the new weight, of the same shape and dtype.
     """
     changed = copy.deepcopy(network)
-    for weight in _weights(changed):
+    for weight in matrices(changed):
         weight.data = change(weight.data)
     return changed
 
@@ -105,7 +106,7 @@ def pruned(network: Network, *, share: float = 0.3) -> Network:
         network: Left alone.
         share: Share of all weights that go; biases and normalisation stay.
     """
-    limit = _limit(torch.cat([weight.data.flatten() for weight in _weights(network)]), share)
+    limit = _limit(torch.cat([weight.data.flatten() for weight in matrices(network)]), share)
     return with_weights(network, lambda w: torch.where(w.abs() >= limit, w, torch.zeros_like(w)))
 
 

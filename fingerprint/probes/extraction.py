@@ -43,11 +43,11 @@ from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, ProbeReques
 from fingerprint.probes.public import chosen_images
 from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
-from fingerprint.probes.simulated import copies_of
+from fingerprint.probes.simulated import copies_of, pruned_copies_of
 from fingerprint.probes.solving import Solver
 from fingerprint.progress import Progress, silent
 
-__all__ = ["extract", "extract_with"]
+__all__ = ["extract", "extract_with", "late_kind"]
 
 _ROUNDS = 2
 """Times a candidate is drawn at most."""
@@ -244,7 +244,7 @@ def _planned(
     early_ones = early_kinds(model, depths, spaces.space)
     tried = pilot(model, early_ones, seed=seed, bases=bases, progress=progress)
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
-    late, solved_against = _late(depths, relatives, contrast)
+    late, solved_against = late_kind(depths, relatives, contrast)
     early = _full(tried.best, spaces, model, _linear_parts(others, linear), seed)
     kinds = (late,) if early is None else (early, late)
     if settings.probes < _ONE_DEPTH:
@@ -292,7 +292,7 @@ def _bases(settings: ExtractionSettings, model: Model, seed: str, count: int) ->
     return chosen_images(model.input, settings.images, seed, count)
 
 
-def _late(
+def late_kind(
     depths: Sequence[Depth], relatives: Mapping[str, Model], contrast: float
 ) -> tuple[ProbeKind, tuple[str, ...]]:
     """Returns the kind of the late probes: individual where a relative can be asked."""
@@ -309,7 +309,8 @@ def _late(
             names.append(name)
     if not views:
         return FeatureProbes(late, contrast=contrast, passes=_LATE_PASSES), ()
-    return IndividualProbes(late, views, contrast=contrast), tuple(names)
+    kind = IndividualProbes(late, views, contrast=CONTRASTS[-1], copies=pruned_copies_of(late))
+    return kind, tuple(names)
 
 
 def _view(depth: Depth, relative: Model) -> Callable[[Tensor], Tensor]:

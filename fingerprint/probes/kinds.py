@@ -131,6 +131,7 @@ class IndividualProbes(ProbeKind):
         depth: Where the model is to answer alike.
         relatives: The same place in its relatives.
         contrast: Of the starts, as a share of the input's range.
+        copies: The same place in copies of the model, which are to answer alike as well.
         passes: Passes at most for each probe.
     """
 
@@ -142,11 +143,13 @@ class IndividualProbes(ProbeKind):
         relatives: Sequence[Callable[[Tensor], Tensor]],
         *,
         contrast: float,
+        copies: Sequence[Callable[[Tensor], Tensor]] = (),
         passes: int = INDIVIDUAL_PASSES,
     ) -> None:
         self.depth, self.relatives, self.passes = depth, tuple(relatives), passes
+        self.copies = tuple(copies)
         self.name = f"individual {depth.name}"
-        self.width, self.networks = depth.width, 1 + len(self.relatives)
+        self.width, self.networks = depth.width, 1 + len(self.copies) + len(self.relatives)
         self.share = depth.share * self.networks
         self.contrast = contrast
         self.dtype = depth.model.dtype
@@ -156,17 +159,19 @@ class IndividualProbes(ProbeKind):
         low, high = _box(base, self.depth.model.input)
         start = torch.minimum(torch.maximum(start, low), high)
         with full_precision(), torch.no_grad():
-            objective = _Apart((self.depth, *self.relatives), base, start, (low, high))
+            own: tuple[Callable[[Tensor], Tensor], ...] = (self.depth, *self.copies)
+            objective = _Apart(own, self.relatives, base, start, (low, high))
             return _solved(objective, start, self.passes, self.share, progress)
 
 
 class _Apart(Objective):
-    """Asks one network to answer as to the base, and others as to the start.
+    """Asks networks to answer as to the base, and others as to the start.
 
     How far each has moved from its answer to the base counts by how far the start moves it.
 
     Args:
-        networks: The one, then the others.
+        own: Those that are to answer as to the base.
+        others: Those that are not.
         base: Bases, shape ``(B, *shape)``.
         start: Starts, the same shape.
         bounds: Smallest and largest value of each coordinate.
@@ -174,18 +179,21 @@ class _Apart(Objective):
 
     def __init__(
         self,
-        networks: Sequence[Callable[[Tensor], Tensor]],
+        own: Sequence[Callable[[Tensor], Tensor]],
+        others: Sequence[Callable[[Tensor], Tensor]],
         base: Tensor,
         start: Tensor,
         bounds: tuple[Tensor, Tensor],
     ) -> None:
+        networks = (*own, *others)
         origins = [centred(network(base)) for network in networks]
         moves = [
             centred(network(start)) - origin
             for network, origin in zip(networks, origins, strict=True)
         ]
         units = [_scale(move).expand_as(move) for move in moves]
-        moves[0] = torch.zeros_like(moves[0])
+        for place in range(len(own)):
+            moves[place] = torch.zeros_like(moves[place])
         self._origin, self._unit = torch.cat(origins, 1), torch.cat(units, 1)
 
         def stacked(x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Simulated kin and strangers of a model, in milliseconds.
 
-They stand in for copies that somebody trained further, which a pilot judges depths by and early
+They stand in for copies that somebody trained further or pruned, which a pilot judges depths by and
 probes are solved for as well, and for networks that share nothing but the architecture; nothing
 about them enters a verdict.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -18,16 +19,22 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
+from fingerprint.lab.modifications import matrices, pruned
 from fingerprint.network.depths import Depth
 from fingerprint.network.model import Model
 
-__all__ = ["copies_of", "drifted", "stranger"]
+__all__ = ["copies_of", "drifted", "pruned_copies_of", "stranger"]
 
 _COPIES = 2
 """Copies that early probes are solved for as well; ``benchmarks.early_probes`` shows what for."""
 _EXTENT = 2.5
 """How far these have drifted: further than the copy that a pilot judges by, for a sibling is two
 fine-tunes away. 1.5 finds as many copies at 32 pixels and brings strangers nearer."""
+
+_PRUNED = 0.35
+"""Share of the weights that the copy lacks which individual probes are solved for as well. A
+transformer's copies without 20 to 40 % come to a third less on such probes, its siblings to as much
+as before (``benchmarks.individual_probes``)."""
 
 _DRIFT = 0.05
 """Noise on weights, relative to their spread: about what an epoch of fine-tuning moves them by."""
@@ -66,7 +73,20 @@ def copies_of(depth: Depth, seed: str) -> tuple[Depth, ...]:
     """Returns a depth in drifted copies of its model; those with no finite answers are left out."""
     model = depth.model
     drawn = (drifted(model, f"{seed}|copy {place}", extent=_EXTENT) for place in range(_COPIES))
-    places = [depth.of(copy) for copy in drawn]
+    return _finite([depth.of(copy) for copy in drawn])
+
+
+def pruned_copies_of(depth: Depth) -> tuple[Depth, ...]:
+    """Returns a depth in a copy of its model without the smallest weights, if it has weights."""
+    model = depth.model
+    if next(matrices(model.module), None) is None:
+        return ()
+    return _finite([depth.of(replace(model, module=pruned(model.module, share=_PRUNED)))])
+
+
+def _finite(places: Sequence[Depth]) -> tuple[Depth, ...]:
+    """Leaves out what has no finite answers."""
+    model = places[0].model
     x = torch.zeros(1, *model.input.shape, dtype=model.dtype, device=model.device)
     with torch.no_grad():
         return tuple(place for place in places if bool(torch.isfinite(place(x)).all()))

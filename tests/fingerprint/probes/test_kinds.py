@@ -16,7 +16,7 @@ from fingerprint.probes.bases import ROOM, dead_leaves, start_delta
 from fingerprint.probes.harmless_spaces import find_spaces, linear_operator_of
 from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
 from fingerprint.probes.probe import ProbeRequest
-from fingerprint.probes.simulated import copies_of
+from fingerprint.probes.simulated import copies_of, pruned_copies_of
 from fingerprint.probes.solving import Solver
 from fingerprint.progress import silent
 from fingerprint.solvers.objective import centred
@@ -122,6 +122,30 @@ def test_individual_probes_move_a_relative_as_their_start_did() -> None:
     ), "not merely as far, but to the same place"
     assert (kind.name, kind.speaks_for) == (f"individual {FEATURES}", "individual")
     assert kind.share == pytest.approx(2 * kind.depth.share)
+
+
+def test_individual_probes_hold_for_a_pruned_copy_too_and_still_move_the_relative() -> None:
+    depth = depth_of(OURS, FEATURES)
+    (copy,) = pruned_copies_of(depth)
+    relative = depth.of(KIN)
+    ratios = {}
+    for name, copies in (("plain", ()), ("with a copy", (copy,))):
+        kind = IndividualProbes(depth, [relative], contrast=0.2, copies=copies)
+        base, start, solution = solved(kind)
+        there = [
+            moved(place, base, solution.point) / moved(place, base, start)
+            for place in (depth, copy, relative)
+        ]
+        ratios[name] = [float(one.mean()) for one in there]
+        assert kind.share == pytest.approx((2 + len(copies)) * depth.share)
+    assert ratios["with a copy"][0] < 0.15
+    assert ratios["with a copy"][1] < ratios["plain"][1] / 2
+    assert ratios["with a copy"][2] > 0.8
+
+
+def test_a_model_without_weights_has_no_pruned_copy() -> None:
+    bare = load_model(nn.Flatten(), input_size=OURS.input.shape)
+    assert pruned_copies_of(depths_of(bare)[-1]) == ()
 
 
 def test_linear_probes_lie_in_the_null_space_and_outside_the_others() -> None:
