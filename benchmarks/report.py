@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import time
 from collections.abc import Iterable
 
 import torch
@@ -20,6 +21,14 @@ def machine() -> str:
         f"{where}, {torch.get_num_threads()} threads, torch {torch.__version__}, "
         f"Python {platform.python_version()}"
     )
+
+
+def clock() -> float:
+    """Returns seconds on the processor, or on the clock once an accelerator has done its work."""
+    if not torch.cuda.is_initialized():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def progress(stage: str, done: int, total: int) -> None:

@@ -1,6 +1,6 @@
 """Which solver brings a probe furthest for its passes, at the depths that registering uses.
 
-    python -m benchmarks.solvers --zoo DIR [--large] [--results FILE]
+    python -m benchmarks.solvers --zoo DIR [--large] [--device cuda] [--results FILE]
 
 For each network the early depth that a pilot chooses, at its contrast, and what the last layer
 reads. A pass is one forward and backward through the network up to the depth; what a solver does
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -36,7 +35,7 @@ from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from benchmarks import efficientnet_lite
 from benchmarks.data import load_data
-from benchmarks.report import machine
+from benchmarks.report import clock, machine
 from fingerprint import Model, load_model
 from fingerprint.lab.architectures import build
 from fingerprint.lab.training import Settings, trained
@@ -101,7 +100,7 @@ class Metered(Objective):
         self.marks = marks
         self.noted: dict[int, tuple[Tensor, float]] = {}
         self.prices = prices
-        self._spent, self._began = 0.0, time.process_time()
+        self._spent, self._began = 0.0, clock()
         self._point = base.clone()
         self._value = base.new_full((len(base),), torch.inf)
 
@@ -146,7 +145,7 @@ class Metered(Objective):
         self._spent += price
         for mark in self.marks:
             if self._spent > mark and mark not in self.noted:
-                self.noted[mark] = self._point.clone(), time.process_time() - self._began
+                self.noted[mark] = self._point.clone(), clock() - self._began
         if self._spent > self.marks[-1]:
             raise Spent
 
@@ -285,9 +284,9 @@ def prices_of(network: Callable[[Tensor], Tensor], x: Tensor) -> Prices:
 
 
 def _seconds(job: Callable[[], object]) -> float:
-    began = time.process_time()
+    began = clock()
     job()
-    return time.process_time() - began
+    return clock() - began
 
 
 def _rows(name: str, model: Model, probes: int, marks: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -295,7 +294,7 @@ def _rows(name: str, model: Model, probes: int, marks: Sequence[int]) -> Iterato
     bases = dead_leaves(model.input, _SEED, probes)
     kin = drifted(model, _SEED)
     for depth, contrast in _depths(model, bases):
-        base = to_tensor(bases, model.input)
+        base = to_tensor(bases, model.input).to(model.device)
         noise = [start_delta(model.input, contrast, f"{_SEED}|{place}") for place in range(probes)]
         room, (low, high) = room_of(model.input), model.input.bounds
         box = (base - room).clamp(low, high), (base + room).clamp(low, high)
@@ -358,17 +357,29 @@ def _harm(model: Model, bases: Any, point: Tensor) -> float:
     return float(np.exp(np.log(ratios).mean())) if len(ratios) else 1.0
 
 
-def _models(zoo: Path, *, large: bool) -> Iterator[tuple[str, Model, int, Sequence[int]]]:
+def _models(
+    zoo: Path, *, large: bool, device: str
+) -> Iterator[tuple[str, Model, int, Sequence[int]]]:
     """Yields name, model, number of probes and budgets."""
     arch = "fingerprint.lab.cifar_resnet:resnet20"
-    yield "ResNet-20, 32 px", load_model(zoo / "resnet20.safetensors", arch=arch), 12, MARKS
+    yield (
+        "ResNet-20, 32 px",
+        load_model(zoo / "resnet20.safetensors", arch=arch, device=device),
+        12,
+        MARKS,
+    )
     data = load_data(zoo.parent)
     for name in ("plain cnn", "vit"):
         network = trained(partial(build, name), data, Settings(epochs=4), seed=0)
-        yield f"{name}, 32 px", load_model(network, input_size=data.input_size), 12, MARKS
+        yield (
+            f"{name}, 32 px",
+            load_model(network, input_size=data.input_size, device=device),
+            12,
+            MARKS,
+        )
     if large:
         arch = "benchmarks.efficientnet_lite:lite0"
-        model = load_model(efficientnet_lite.weights(0), arch=arch)
+        model = load_model(efficientnet_lite.weights(0), arch=arch, device=device)
         yield "EfficientNet-Lite0, 224 px", model, 4, _LARGE_MARKS
 
 
@@ -409,12 +420,13 @@ def main() -> None:
     parser.add_argument(
         "--large", action="store_true", help="also EfficientNet-Lite0 at 224 pixels"
     )
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"measured on {machine()}; {' / '.join(_SHOWN)}")
     found: list[dict[str, Any]] = []
-    for network in _models(options.zoo, large=options.large):
+    for network in _models(options.zoo, large=options.large, device=options.device):
         for row in _rows(*network):
             _print(row, first=row["solver"] == next(iter(SOLVERS)))
             found.append(row)

@@ -1,12 +1,13 @@
 """What registering and verifying cost, as ratios to a network's own passes in the same run.
 
-    python -m benchmarks.speed --zoo DIR [--large] [--results FILE]
+    python -m benchmarks.speed --zoo DIR [--large] [--device cuda] [--results FILE]
 
 A registration is counted in forward-and-backward passes through the whole network: a pass to a
 depth counts its measured share of a whole pass's seconds. A verification is counted against the
 bare forward passes of the inputs it asks, both at their best of several times, since the first
 verification of a process also loads what it needs. Ratios are of processor seconds, for which
-other work on the machine counts little. ``--large`` adds EfficientNet-Lite0 with its ImageNet
+other work on the machine counts little; on an accelerator, of seconds until its work is done.
+``--large`` adds EfficientNet-Lite0 with its ImageNet
 weights, and a ResNet-50 of two classes with random weights, for its size alone.
 """
 
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import efficientnet_lite
-from benchmarks.report import machine, progress
+from benchmarks.report import clock, machine, progress
 from fingerprint import Model, extract, load_model, verify
 from fingerprint.network.depths import Depth, depths_of
 from fingerprint.network.run import run
@@ -46,9 +47,10 @@ def measured(name: str, model: Model) -> dict[str, Any]:
         model: The model.
     """
     began, busy = time.perf_counter(), time.process_time()
+    if model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(model.device)
     fingerprint = extract(model, seed="speed", progress=progress)
     seconds, processor = time.perf_counter() - began, time.process_time() - busy
-    asked = fingerprint.controls, fingerprint.harmless, fingerprint.bases, fingerprint.panel
     asked = fingerprint.controls, fingerprint.harmless, fingerprint.bases, fingerprint.panel
     bare = sum(_seconds(partial(run, model, one)) for one in asked)
     verifying = _seconds(lambda: verify(model, fingerprint))
@@ -59,7 +61,7 @@ def measured(name: str, model: Model) -> dict[str, Any]:
         "passes by seconds": round(_by_seconds(model, fingerprint)),
         "seconds": round(seconds, 1),
         "processor seconds": round(processor, 1),
-        "GB at most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 1),
+        "GB at most": round(_most_memory(model.device) / 2**30, 1),
         "verifying / bare forward": round(verifying / bare, 2),
     }
 
@@ -83,7 +85,8 @@ def _by_seconds(model: Model, fingerprint: Fingerprint) -> float:
 def _pass_seconds(depth: Depth) -> float:
     spec = depth.model.input
     low, high = spec.bounds
-    x = torch.full((_BATCH, *spec.shape), (low + high) / 2, dtype=depth.model.dtype)
+    like = {"dtype": depth.model.dtype, "device": depth.model.device}
+    x = torch.full((_BATCH, *spec.shape), (low + high) / 2, **like)
 
     def once() -> Tensor:
         leaf = x.clone().requires_grad_(True)
@@ -94,29 +97,39 @@ def _pass_seconds(depth: Depth) -> float:
 
 
 def _seconds(job: Callable[[], object]) -> float:
-    """Returns the least of several times on the processor: others only ever add to it."""
+    """Returns the least of several times: others only ever add to it."""
     found = []
     for _ in range(_REPEATS):
-        began = time.process_time()
+        began = clock()
         job()
-        found.append(time.process_time() - began)
+        found.append(clock() - began)
     return min(found)
 
 
-def _models(zoo: Path, *, large: bool) -> Iterator[tuple[str, Model]]:
+def _most_memory(device: torch.device) -> int:
+    """Returns the bytes that were held at most: on the accelerator, else by the process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 2**10
+
+
+def _models(zoo: Path, *, large: bool, device: str) -> Iterator[tuple[str, Model]]:
     arch = "fingerprint.lab.cifar_resnet:resnet20"
-    yield "ResNet-20, 32 px", load_model(zoo / "resnet20.safetensors", arch=arch)
+    yield "ResNet-20, 32 px", load_model(zoo / "resnet20.safetensors", arch=arch, device=device)
     if large:
         lite = "benchmarks.efficientnet_lite:lite0"
         yield (
             "EfficientNet-Lite0, 224 px",
-            load_model(efficientnet_lite.weights(0), arch=lite),
+            load_model(efficientnet_lite.weights(0), arch=lite, device=device),
         )
         import timm
 
         torch.manual_seed(0)
         network = timm.create_model("resnet50", num_classes=2).eval()
-        yield "ResNet-50, two classes, 224 px", load_model(network, input_size=(3, 224, 224))
+        yield (
+            "ResNet-50, two classes, 224 px",
+            load_model(network, input_size=(3, 224, 224), device=device),
+        )
 
 
 def main() -> None:
@@ -124,11 +137,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--zoo", type=Path, required=True, help="folder with resnet20.safetensors")
     parser.add_argument("--large", action="store_true")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--results", type=Path)
     options = parser.parse_args()
     print(f"measured on {machine()}\n")
     rows = []
-    for name, model in _models(options.zoo, large=options.large):
+    for name, model in _models(options.zoo, large=options.large, device=options.device):
         rows.append(measured(name, model))
         if len(rows) == 1:
             print("| " + " | ".join(rows[0]) + " |\n" + "| --- " * len(rows[0]) + "|")
