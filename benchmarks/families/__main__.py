@@ -84,7 +84,7 @@ def _printed(
     parent = "P is registered" if parent_known else "P is not registered"
     print(f"\n## {family.name}, {parent}\n\n{table(outcomes)}\n")
     print(
-        f"{summary(outcomes)}. A has {kept.probes} probes; registering took "
+        f"{summary(outcomes)}. {family.called} has {kept.probes} probes; registering took "
         f"{between - began:.0f} s and verifying {time.monotonic() - between:.0f} s, "
         "with the making of networks that were missing.",
         flush=True,

@@ -96,6 +96,7 @@ class Family:
         half: Whether its figures are reported, or chose settings.
         child: What its owner registers.
         suspects: The rows.
+        called: The child's name in the registry.
     """
 
     name: str
@@ -104,3 +105,4 @@ class Family:
     half: Half
     child: Network
     suspects: tuple[Suspect, ...]
+    called: str = "A"

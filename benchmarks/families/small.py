@@ -43,13 +43,16 @@ def families(data: Data, folder: Path | None = None) -> list[Family]:
     """
     kinds = _DIGITS if data.name == "digits" else _CIFAR
     made = [
-        _family(data, kind, _base(data, kind, 0), _base(data, kind, 1), _base(data, other, 1))
+        family
         for kind, other in kinds.items()
+        for family in _family(
+            data, kind, _base(data, kind, 0), _base(data, kind, 1), _base(data, other, 1)
+        )
     ]
     if folder is None or data.name == "digits":
         return made
     published = [_published(data, folder, name, kind) for name, kind in _PUBLISHED.items()]
-    return [_family(data, "resnet20", *published, public=True), *made]
+    return [*_family(data, "resnet20", *published, public=True), *made]
 
 
 def _family(
@@ -60,8 +63,11 @@ def _family(
     other: Network,
     *,
     public: bool = False,
-) -> Family:
-    """Returns a parent's family; what A and B learned from has no image in common."""
+) -> tuple[Family, Family]:
+    """Returns a parent's family twice: A is registered, then B.
+
+    What the two learned from has no image in common; what learned on from A learned from B's.
+    """
     first, second = (
         replace(data, train_images=data.train_images[k::2], train_labels=data.train_labels[k::2])
         for k in (0, 1)
@@ -73,31 +79,56 @@ def _family(
     sibling = _tuned(parent, "B", second, whole)
     last = _tuned(parent, "last layer", second, head)
     task = _tuned(parent, "five classes", five, whole)
-    suspects = (
-        Suspect("A", "itself", child),
-        Suspect("A, int8", "copy", child.changed("int8", quantised)),
-        Suspect("A, 30 % pruned", "copy", child.changed("pruned", pruned)),
-        Suspect("A fine-tuned once more", "further", _tuned(child, "again", second, whole)),
-        Suspect("A with a new head", "further", _tuned(child, "five classes", five, whole)),
-        Suspect("A merged with B", "further", child.changed("merged", _mean, sibling)),
-        Suspect("sibling B", "relative", sibling),
-        Suspect("sibling B, int8", "relative", sibling.changed("int8", quantised)),
+    int8, without = child.changed("int8", quantised), child.changed("pruned", pruned)
+    again, headed = (
+        _tuned(child, "again", second, whole),
+        _tuned(child, "five classes", five, whole),
+    )
+    both, mixed = child.changed("merged", _mean, sibling), sibling.changed("merged", _mean, last)
+    outside = (
         Suspect("sibling, last layer", "relative", last),
         Suspect("sibling, other task", "relative", task),
-        Suspect("siblings merged", "relative", sibling.changed("merged", _mean, last)),
         Suspect("parent", "relative", parent),
         Suspect("parent, int8", "relative", parent.changed("int8", quantised)),
         Suspect("stranger, alike", "stranger", peer),
         Suspect("stranger, alike, fine-tuned", "stranger", _tuned(peer, "A", first, whole)),
         Suspect("stranger, other kind", "stranger", other),
     )
-    return Family(
+    of_child = (
+        Suspect("A", "itself", child),
+        Suspect("A, int8", "copy", int8),
+        Suspect("A, 30 % pruned", "copy", without),
+        Suspect("A fine-tuned once more", "further", again),
+        Suspect("A with a new head", "further", headed),
+        Suspect("A merged with B", "further", both),
+        Suspect("sibling B", "relative", sibling),
+        Suspect("sibling B, int8", "relative", sibling.changed("int8", quantised)),
+        Suspect("siblings merged", "relative", mixed),
+        *outside,
+    )
+    of_sibling = (
+        Suspect("B", "itself", sibling),
+        Suspect("B, int8", "copy", sibling.changed("int8", quantised)),
+        Suspect("B, 30 % pruned", "copy", sibling.changed("pruned", pruned)),
+        Suspect("A merged with B", "further", both),
+        Suspect("B merged with a sibling", "further", mixed),
+        Suspect("sibling A", "relative", child),
+        Suspect("sibling A, int8", "relative", int8),
+        Suspect("sibling A, 30 % pruned", "relative", without),
+        Suspect("sibling A, fine-tuned on B's images", "relative", again),
+        Suspect("sibling A with a new head", "relative", headed),
+        *outside,
+    )
+    one = Family(
         name=parent.name,
         parent=parent,
         public=public,
         half=half_of(architecture),
         child=child,
-        suspects=suspects,
+        suspects=of_child,
+    )
+    return one, replace(
+        one, name=f"{parent.name}, B", child=sibling, suspects=of_sibling, called="B"
     )
 
 

@@ -20,7 +20,7 @@ __all__ = ["Outcome", "fault", "measure", "registered", "row", "summary", "table
 
 _REFERENCES = "reference" in Options.__annotations__
 """Whether a public parent can be registered as one."""
-_HEAD = ("suspect", "verdict on A", "relation", "best", "harm ratio by depth", "p", "fault")
+_HEAD = ("suspect", "verdict", "relation", "best", "harm ratio by depth", "p", "fault")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ def registered(
     progress: Progress = silent,
     **options: Any,
 ) -> RegisteredModel:
-    """Registers the child as A, and before it the parent as P if that is to be known.
+    """Registers the child, and before it the parent as P if that is to be known.
 
     Args:
         family: Whose child.
@@ -96,7 +96,7 @@ def registered(
         progress: Told how far the work is.
         **options: Further ones of :meth:`registry.Registry.register`.
     """
-    child: dict[str, Any] = {"name": "A", **options}
+    child: dict[str, Any] = {"name": family.called, **options}
     if parent_known:
         model = family.parent.model(folder, progress)
         parent: dict[str, Any] = {"name": "P", **options}
@@ -134,7 +134,7 @@ def measure(
             for kind in kinds[1:]
         }
         said = registry.verify(model, weights=False, progress=progress)
-        found = _of_child(said)
+        found = _candidate(said, family.called)
         verdict, relation = (found.verdict, found.relation) if found else ("independent", None)
         wrong = fault(suspect.role, verdict, relation, parent_known=parent_known)
         outcomes.append(
@@ -143,14 +143,14 @@ def measure(
                 verification=said,
                 fault=wrong,
                 by_answers={"logits": found}
-                | {kind: _of_child(one) for kind, one in every.items()},
+                | {kind: _candidate(one, family.called) for kind, one in every.items()},
             )
         )
     return outcomes
 
 
-def _of_child(said: Verification) -> Candidate | None:
-    return next((one for one in said.candidates if one.name == "A"), None)
+def _candidate(said: Verification, name: str) -> Candidate | None:
+    return next((one for one in said.candidates if one.name == name), None)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -191,13 +191,13 @@ def _individual(candidate: Candidate | None) -> list[list[float]]:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """Says how many verdicts are at fault, and how many children are known to be A's."""
+    """Says how many verdicts are at fault, and how many children of the child are known as such."""
     wrong = sum(bool(one.fault) for one in outcomes)
     learned = [one.candidate for one in outcomes if one.suspect.role == "further"]
     known = sum(one is not None and one.relation == "descends" for one in learned)
     return (
-        f"{wrong} of {len(outcomes)} at fault; {known} of {len(learned)} that learned on from A "
-        "are told to descend from it"
+        f"{wrong} of {len(outcomes)} at fault; {known} of {len(learned)} that learned on from "
+        "the child are told to descend from it"
     )
 
 
