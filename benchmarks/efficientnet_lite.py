@@ -32,7 +32,7 @@ def _network(version: int, classes: int) -> nn.Module:
     from efficientnet_lite_pytorch import EfficientNet
 
     network: nn.Module = EfficientNet.from_name(f"efficientnet-lite{version}", num_classes=classes)
-    network.pretrained_cfg = CFG
+    setattr(network, "pretrained_cfg", CFG)  # noqa: B010 - no parameter, whatever torch declares
     return network
 
 

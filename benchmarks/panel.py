@@ -230,7 +230,8 @@ def panel_of(answers: Answers, mixture: tuple[str, ...], count: int, kind: Answe
 def shown(logits: NDArray[np.float32], kind: AnswerKind) -> NDArray[np.floating]:
     """Cuts logits down to a kind of answers: rounded to thousandths, the five likeliest."""
     if kind == "probabilities":
-        return np.round(softmax(logits, axis=1), 3)
+        rounded: NDArray[np.floating] = np.round(softmax(logits, axis=1), 3)
+        return rounded
     if kind == "top-k":
         return top_k(softmax(logits, axis=1), min(5, max(1, logits.shape[1] // 2)))
     return logits
@@ -276,15 +277,17 @@ def summary(found: list[Pair]) -> list[str]:
             nearest[pair.network.name] = pair
     right = np.mean([pair.kin for pair in nearest.values()])
     lacking = np.isnan([pair.value for pair in found]).mean()
-    shown = (above, (inside > outside.max()).mean(), right, np.quantile(inside, 0.05))
     above_margin = np.array([pair.value > pair.margin for pair in found])
-    shown += (np.median(outside), np.quantile(outside, 0.99), outside.max(), lacking)
-    shown += (above_margin[kin].mean(), above_margin[~kin].mean())
+    shown = [above, (inside > outside.max()).mean(), right, np.quantile(inside, 0.05)]
+    shown += [np.median(outside), np.quantile(outside, 0.99), outside.max(), lacking]
+    shown += [above_margin[kin].mean(), above_margin[~kin].mean()]
     return [f"{number:.3f}" for number in shown]
 
 
-HEAD = ("AUC", "kin above every stranger", "nearest right", "kin, 5 %", "strangers, median")
-HEAD += ("99 %", "largest", "nothing said", "kin above margin", "strangers")
+HEAD = [
+    *("AUC", "kin above every stranger", "nearest right", "kin, 5 %", "strangers, median"),
+    *("99 %", "largest", "nothing said", "kin above margin", "strangers"),
+]
 
 
 def by_change(found: list[Pair]) -> Iterator[list[str]]:

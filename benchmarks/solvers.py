@@ -331,7 +331,7 @@ def _depths(model: Model, bases: Any) -> Iterator[tuple[Depth, float]]:
     """Yields the early depth that a pilot chooses, and what the last layer reads."""
     depths = depths_of(model)
     kinds = early_kinds(model, depths, None)
-    best = pilot(model, kinds, seed=_SEED, bases=bases, turns=_TURNS, progress=silent).best
+    best = pilot(model, kinds, seed=_SEED, bases=bases, progress=silent).best
     contrast = 16 / 255
     if isinstance(best, FeatureProbes):
         contrast = best.contrast

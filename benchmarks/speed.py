@@ -85,13 +85,13 @@ def _by_seconds(model: Model, fingerprint: Fingerprint) -> float:
 def _pass_seconds(depth: Depth) -> float:
     spec = depth.model.input
     low, high = spec.bounds
-    like = {"dtype": depth.model.dtype, "device": depth.model.device}
-    x = torch.full((_BATCH, *spec.shape), (low + high) / 2, **like)
+    x = torch.full((_BATCH, *spec.shape), (low + high) / 2, dtype=depth.model.dtype)
+    x = x.to(depth.model.device)
 
     def once() -> Tensor:
         leaf = x.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(depth(leaf).square().sum(), leaf)
-        return gradient
+        gradients: tuple[Tensor, ...] = torch.autograd.grad(depth(leaf).square().sum(), leaf)
+        return gradients[0]
 
     return _seconds(once)
 

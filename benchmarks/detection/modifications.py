@@ -10,6 +10,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,10 +120,10 @@ def _converted(line: Lineage) -> Iterator[Recipe]:
     """Yields what changes weights without learning."""
     seed = seeded(line.source)
     for bits in (8, 4):
-        yield _recipe(line, f"int{bits} weights", _simple(lambda n, b=bits: quantised(n, bits=b)))
+        yield _recipe(line, f"int{bits} weights", _simple(partial(quantised, bits=bits)))
     yield _recipe(line, "bf16 weights", _simple(rounded))
     for share in _SHARES:
-        change = _simple(lambda n, s=share: pruned(n, share=s / 100))
+        change = _simple(partial(pruned, share=share / 100))
         yield _recipe(line, f"pruned {share} %", change)
     if line.symmetric:
         reordered = _simple(lambda n: equivalent(n, seed=seed, reordered=True))

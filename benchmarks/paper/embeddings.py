@@ -149,7 +149,8 @@ def _as_long_as(inputs: Tensor, directions: Tensor) -> Tensor:
     """Gives each direction the L2 norm of its input."""
     shape = (-1, *(1,) * (inputs.ndim - 1))
     lengths = [batch.flatten(1).norm(dim=1).reshape(shape) for batch in (inputs, directions)]
-    return directions * (lengths[0] / lengths[1])
+    scaled: Tensor = directions * (lengths[0] / lengths[1])
+    return scaled
 
 
 def judge(subject: Subject, *, seed: str = "embeddings") -> tuple[list[Judged], dict[str, Any]]:

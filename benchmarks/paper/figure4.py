@@ -58,8 +58,9 @@ _CIFAR = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse
 SHOWN = 3
 PHOTOGRAPHS = 1
 
-ADVERSARIAL, NOISE = "adversarial", "Gaussian noise"
 Kind = Literal["adversarial", "Gaussian noise"]
+ADVERSARIAL: Kind = "adversarial"
+NOISE: Kind = "Gaussian noise"
 
 
 @dataclass(frozen=True, kw_only=True)

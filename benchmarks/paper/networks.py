@@ -193,7 +193,8 @@ def noise_as_long(delta: Tensor, *, seed: int) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(delta.shape, generator=generator, dtype=torch.float64)
     sizes = delta.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
-    return noise * sizes.view(-1, 1, 1, 1)
+    scaled: Tensor = noise * sizes.view(-1, 1, 1, 1)
+    return scaled
 
 
 def answers(model: Model, pixels: Tensor) -> Tensor:

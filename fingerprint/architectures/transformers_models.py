@@ -211,8 +211,8 @@ def _rename(module: nn.Module, written: Mapping[str, str]) -> None:
     def take(_: nn.Module, state: dict[str, Any], *__: object) -> None:
         _replace_keys(state, own)
 
-    module.register_state_dict_post_hook(give)  # type: ignore[no-untyped-call]
-    module.register_load_state_dict_pre_hook(take)  # type: ignore[no-untyped-call]
+    module.register_state_dict_post_hook(give)
+    module.register_load_state_dict_pre_hook(take)
 
 
 def _replace_keys(state: dict[str, Any], names: Mapping[str, str]) -> None:

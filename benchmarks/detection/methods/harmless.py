@@ -22,6 +22,7 @@ from fingerprint.answers import ask
 from fingerprint.evidence.calibration import Calibration, Margin
 from fingerprint.evidence.depths import measured_orbits
 from fingerprint.evidence.harm_ratio import HarmRatio
+from fingerprint.network.spec import AnswerKind
 from fingerprint.probes.probe import Probe
 from fingerprint.questions import questions_for
 from fingerprint.suspects import Narrowed
@@ -41,7 +42,7 @@ __all__ = [
 
 PROBES = 48
 DEFAULT_PROBES = 24
-ANSWER_KINDS = {
+ANSWER_KINDS: dict[str, AnswerKind] = {
     "logits": "logits",
     "probabilities": "probabilities",
     "top-5": "top-k",
@@ -155,7 +156,4 @@ class _NoMargin(Calibration):
 def verdicts(fingerprint: Fingerprint, suspect: Suspect) -> dict[str, Verification]:
     """Verifies a suspect with 24 probes, as it would answer through each kind of endpoint."""
     default = shortened(fingerprint, DEFAULT_PROBES)
-    return {
-        name: verify(Narrowed(suspect, kind), default)  # type: ignore[arg-type]
-        for name, kind in ANSWER_KINDS.items()
-    }
+    return {name: verify(Narrowed(suspect, kind), default) for name, kind in ANSWER_KINDS.items()}
