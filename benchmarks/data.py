@@ -42,9 +42,14 @@ def load_data(folder: Path | None) -> Data:
     )
 
 
-def write_weights(network: nn.Module, path: Path) -> None:
-    """Writes a network's weights as safetensors; the file is complete or not there."""
+def write_weights(network: nn.Module, path: Path, *, half: bool = False) -> None:
+    """Writes a network's weights as safetensors, perhaps rounded to float16.
+
+    The file is complete or not there.
+    """
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    if half:
+        state = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
     write_whole(path, lambda stream: stream.write(save(state)))
 
 

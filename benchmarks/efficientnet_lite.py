@@ -17,15 +17,47 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from benchmarks.report import machine, print_registration, print_verdicts, progress
 from fingerprint import Model, extract, load_model
 from fingerprint.lab.modifications import pruned, quantised, with_weights, without_smallest
 
-__all__ = ["CFG", "lite0", "lite1", "lite2", "weights"]
+__all__ = ["CFG", "Normalised", "enlarged", "lite0", "lite1", "lite2", "weights"]
 
 CFG = {"input_size": (3, 224, 224), "mean": (0.498, 0.498, 0.498), "std": (0.502, 0.502, 0.502)}
+
+
+def enlarged(images: Tensor) -> Tensor:
+    """Enlarges small images ``(N, C, h, w)`` to 224 pixels, bilinearly."""
+    return functional.interpolate(
+        images, size=CFG["input_size"][1:], mode="bilinear", align_corners=False
+    )
+
+
+class Normalised(nn.Module):
+    """Takes pixels in [0, 1] to a network for normalised images.
+
+    Args:
+        network: Takes the normalised images.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        for name in ("mean", "std"):
+            channels = torch.tensor(CFG[name]).view(1, -1, 1, 1)
+            self.register_buffer(name, channels, persistent=False)
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Answers images ``(N, 3, 224, 224)`` with logits."""
+        logits: Tensor = self.network((x - self.mean) / self.std)
+        return logits
 
 
 def _network(version: int, classes: int) -> nn.Module:

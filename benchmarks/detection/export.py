@@ -6,13 +6,18 @@ import contextlib
 import importlib.util
 import io
 import logging
+import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["OnnxNetwork", "available", "export"]
+__all__ = ["OnnxNetwork", "available", "export", "export_quantised"]
+
+_INPUT = "pixels"
 
 
 def available() -> bool:
@@ -29,18 +34,64 @@ def export(network: nn.Module, file: Path, input_size: tuple[int, ...]) -> None:
         input_size: Shape of one image.
     """
     images = torch.zeros(2, *input_size)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
+    with _quiet():
         torch.onnx.export(
             network,
             (images,),
             file,
+            input_names=[_INPUT],
             dynamo=True,
             external_data=False,
             verbose=False,
             dynamic_shapes=({0: torch.export.Dim("images")},),
         )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what exporting and quantising say to themselves."""
+    for name in ("torch.onnx", None):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def export_quantised(
+    network: nn.Module, file: Path, input_size: tuple[int, ...], *, pictures: Tensor | None = None
+) -> None:
+    """Writes a network as ONNX whose weights and activations onnxruntime computes with 8 bits.
+
+    Args:
+        network: In evaluation mode.
+        file: Where to.
+        input_size: Shape of one image.
+        pictures: Fix the ranges of the activations (static); without them every batch sets its
+            own (dynamic).
+    """
+    from onnxruntime import quantization
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        plain, ready = Path(folder) / "plain.onnx", Path(folder) / "ready.onnx"
+        export(network, plain, input_size)
+        quantization.quant_pre_process(plain, ready, skip_symbolic_shape=True)
+        if pictures is None:
+            unsigned = quantization.QuantType.QUInt8  # signed kernels are not offered
+            quantization.quantize_dynamic(ready, file, weight_type=unsigned)
+        else:
+            quantization.quantize_static(ready, file, _Pictures(pictures), per_channel=True)
+
+
+class _Pictures:
+    """Hands pictures to onnxruntime's calibration one by one, as its readers do."""
+
+    def __init__(self, pictures: Tensor) -> None:
+        self._left = iter(pictures.split(1))
+
+    def get_next(self) -> dict[str, Any] | None:
+        """Returns the next input by the name that :func:`export` gives it; None at the end."""
+        picture = next(self._left, None)
+        return None if picture is None else {_INPUT: picture.numpy()}
 
 
 class OnnxNetwork(nn.Module):

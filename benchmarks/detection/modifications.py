@@ -7,7 +7,6 @@ share a source's answers and none of its weights.
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,13 +16,16 @@ from typing import Any
 from torch import nn
 
 from benchmarks.detection.bases import from_scratch, stored
+from benchmarks.detection.export import export
 from benchmarks.detection.recipe import (
     ADVERSARIAL,
     SHARES_WEIGHTS,
     STUDENT,
     Make,
     Recipe,
+    in_turn,
     seeded,
+    simple,
 )
 from fingerprint.lab import training
 from fingerprint.lab.architectures import ARCHITECTURES
@@ -79,19 +81,12 @@ class Lineage:
 
 def converted(lineages: Sequence[Lineage]) -> list[Recipe]:
     """Returns what is made without learning: one modification of each source in turn."""
-    return _in_turn(_converted, lineages)
+    return in_turn(_converted, lineages)
 
 
 def learned(lineages: Sequence[Lineage]) -> list[Recipe]:
     """Returns what learns on from a source's weights, then what learns from its answers."""
-    return [*_in_turn(_trained, lineages), *_in_turn(_students, lineages)]
-
-
-def _in_turn(
-    stage: Callable[[Lineage], Iterator[Recipe]], lineages: Sequence[Lineage]
-) -> list[Recipe]:
-    turns = itertools.zip_longest(*map(stage, lineages))
-    return [recipe for turn in turns for recipe in turn if recipe is not None]
+    return [*in_turn(_trained, lineages), *in_turn(_students, lineages)]
 
 
 def _recipe(line: Lineage, modification: str, make: Make, **more: object) -> Recipe:
@@ -108,32 +103,24 @@ def _recipe(line: Lineage, modification: str, make: Make, **more: object) -> Rec
     return replace(plain, **more)  # type: ignore[arg-type]
 
 
-def _simple(change: Callable[[nn.Module], nn.Module]) -> Make:
-    def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
-        del data
-        return change(needed[0])
-
-    return make
-
-
 def _converted(line: Lineage) -> Iterator[Recipe]:
     """Yields what changes weights without learning."""
     seed = seeded(line.source)
     for bits in (8, 4):
-        yield _recipe(line, f"int{bits} weights", _simple(partial(quantised, bits=bits)))
-    yield _recipe(line, "bf16 weights", _simple(rounded))
+        yield _recipe(line, f"int{bits} weights", simple(partial(quantised, bits=bits)))
+    yield _recipe(line, "bf16 weights", simple(rounded))
     for share in _SHARES:
-        change = _simple(partial(pruned, share=share / 100))
+        change = simple(partial(pruned, share=share / 100))
         yield _recipe(line, f"pruned {share} %", change)
     if line.symmetric:
-        reordered = _simple(lambda n: equivalent(n, seed=seed, reordered=True))
+        reordered = simple(lambda n: equivalent(n, seed=seed, reordered=True))
         yield _recipe(line, "channels permuted", reordered)
-        rescaled = _simple(lambda n: equivalent(n, seed=seed, rescaled=True))
+        rescaled = simple(lambda n: equivalent(n, seed=seed, rescaled=True))
         yield _recipe(line, "channels rescaled", rescaled)
     if line.architecture not in {"vit", "digits vit", "mixer"}:
-        yield _recipe(line, "batch normalisation folded", _simple(folded), folded=True)
+        yield _recipe(line, "batch normalisation folded", simple(folded), folded=True)
     if line.exported:
-        yield _recipe(line, "ONNX export", _simple(copy.deepcopy), exported=True)
+        yield _recipe(line, "ONNX export", simple(copy.deepcopy), exported=export)
     both = (line.source, line.peer)
     yield _recipe(
         line,

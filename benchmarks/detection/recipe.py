@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 from torch import nn
 
 from fingerprint.lab.data import Data
 
-__all__ = ["ADVERSARIAL", "BASE", "SHARES_WEIGHTS", "STUDENT", "Make", "Recipe", "seeded"]
+__all__ = [
+    "ADVERSARIAL",
+    "BASE",
+    "SHARES_WEIGHTS",
+    "STUDENT",
+    "Export",
+    "Make",
+    "Recipe",
+    "in_turn",
+    "seeded",
+    "simple",
+]
 
 BASE = "base"
 SHARES_WEIGHTS = "shares weights"
 STUDENT = "student"
 ADVERSARIAL = "adversarial training"
 
+Line = TypeVar("Line")
+
 Make = Callable[[Data, tuple[nn.Module, ...]], nn.Module]
 """Makes a network from the images of its task and the networks it needs, left alone."""
+Export = Callable[[nn.Module, Path, tuple[int, ...]], None]
+"""Writes a network for inputs of a shape as ONNX."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +54,8 @@ class Recipe:
         source: Whether derived copies of it belong to the zoo.
         task: A name in :data:`fingerprint.lab.data.TASKS`.
         folded: Whether its batch normalisation is folded away.
-        exported: Whether it is stored as ONNX.
+        exported: What writes it as ONNX, if it is stored so.
+        half: Whether its weights are stored as float16.
         needs: Names of the members it is made from.
     """
 
@@ -50,10 +69,27 @@ class Recipe:
     source: bool = False
     task: str = "classes"
     folded: bool = False
-    exported: bool = False
+    exported: Export | None = None
+    half: bool = False
     needs: tuple[str, ...] = ()
 
 
 def seeded(name: str) -> int:
     """Returns the seed that belongs to a name."""
     return zlib.crc32(name.encode())
+
+
+def simple(change: Callable[[nn.Module], nn.Module]) -> Make:
+    """Makes a network by changing the one it needs."""
+
+    def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
+        del data
+        return change(needed[0])
+
+    return make
+
+
+def in_turn(stage: Callable[[Line], Iterator[Recipe]], lines: Sequence[Line]) -> list[Recipe]:
+    """Returns a stage's recipes for several sources: the first of each, then the second."""
+    turns = itertools.zip_longest(*map(stage, lines))
+    return [recipe for turn in turns for recipe in turn if recipe is not None]

@@ -13,8 +13,9 @@ import argparse
 import dataclasses
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -26,11 +27,30 @@ from benchmarks.detection.plan import plan
 from benchmarks.detection.recipe import Recipe
 from fingerprint.files import write_whole
 from fingerprint.lab.architectures import build as untrained
-from fingerprint.lab.data import TASKS, Data
+from fingerprint.lab.data import TASKS, Data, Task
 from fingerprint.lab.training import accuracy
 from fingerprint.progress import Progress, silent
 
-__all__ = ["Member", "build", "members", "plan", "stem"]
+__all__ = ["SMALL", "Member", "Scale", "build", "lines", "members", "plan", "stem"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What the networks of one size have in common.
+
+    Attributes:
+        tasks: What they answer, by name.
+        untrained: Builds an architecture of a number of classes, normalisation folded or not.
+        accuracy: Of a network, on the test images of its task.
+    """
+
+    tasks: Mapping[str, Task]
+    untrained: Callable[..., nn.Module]
+    accuracy: Callable[[nn.Module, Data], float]
+
+
+SMALL = Scale(tasks=TASKS, untrained=untrained, accuracy=accuracy)
+"""Networks of the lab, for its digits and for CIFAR-10."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +70,7 @@ class Member:
         folded: Whether its batch normalisation is folded away.
         seconds: What making it took.
         file: Its weights, or its ONNX graph.
+        scale: What it has in common with others of its size.
     """
 
     name: str
@@ -64,11 +85,12 @@ class Member:
     folded: bool
     seconds: float
     file: Path
+    scale: Scale = SMALL
 
     @property
     def classes(self) -> int:
         """Number of its answers."""
-        return TASKS[self.task].classes
+        return self.scale.tasks[self.task].classes
 
     def network(self) -> nn.Module:
         """Loads it: pixels in [0, 1] to logits, in evaluation mode.
@@ -80,7 +102,7 @@ class Member:
         """
         if self.file.suffix == ".onnx":
             return export.OnnxNetwork(self.file)
-        network = untrained(self.architecture, classes=self.classes, folded=self.folded)
+        network = self.scale.untrained(self.architecture, classes=self.classes, folded=self.folded)
         network.load_state_dict(load_file(self.file))
         return network
 
@@ -90,14 +112,14 @@ def stem(name: str) -> str:
     return "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
 
 
-def members(directory: Path) -> tuple[Member, ...]:
+def members(directory: Path, scale: Scale = SMALL) -> tuple[Member, ...]:
     """Returns what has been built, base networks first, each set in order of name."""
     found = []
     for path in sorted(directory.glob("*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
         document["kin"] = tuple(document["kin"])
         document["file"] = directory / document["file"]
-        found.append(Member(**document))
+        found.append(Member(**document, scale=scale))
     return tuple(sorted(found, key=lambda member: (member.group != "base", member.name)))
 
 
@@ -108,6 +130,8 @@ def build(
     folder: Path | None = None,
     minutes: float = float("inf"),
     recipes: Sequence[Recipe] | None = None,
+    planned: Sequence[Recipe] | None = None,
+    scale: Scale = SMALL,
     progress: Progress = silent,
 ) -> tuple[Member, ...]:
     """Makes what is missing, in the plan's order, until the time is over.
@@ -121,15 +145,18 @@ def build(
         folder: Has the published networks in ``zoo/``; CIFAR-10 only.
         minutes: No network is begun later than this.
         recipes: A part of the plan; all of it by default. What they need is made too.
+        planned: The plan; that of the scale of 32 pixels and less by default.
+        scale: What the networks have in common.
         progress: Called with a network's name before it is made, and at the end.
 
     Returns:
         Everything in the directory.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    full = plan(data, folder)
+    full = plan(data, folder) if planned is None else planned
     todo = full if recipes is None else recipes
-    workshop = _Workshop(data, directory, {recipe.name: recipe for recipe in (*full, *todo)})
+    by_name = {recipe.name: recipe for recipe in (*full, *todo)}
+    workshop = _Workshop(data, directory, by_name, scale)
     end = time.monotonic() + 60 * minutes
     for done, recipe in enumerate(todo):
         if time.monotonic() >= end:
@@ -141,28 +168,31 @@ def build(
         workshop.ensure(recipe.name)
     else:
         progress("done", len(todo), len(todo))
-    return members(directory)
+    return members(directory, scale)
 
 
 class _Workshop:
     """Makes members that are missing, and what they are made from."""
 
-    def __init__(self, data: Data, directory: Path, recipes: dict[str, Recipe]) -> None:
+    def __init__(
+        self, data: Data, directory: Path, recipes: Mapping[str, Recipe], scale: Scale
+    ) -> None:
         self._data = data
+        self._scale = scale
         self._directory = directory
         self._recipes = recipes
 
     def ensure(self, name: str) -> nn.Module | None:
-        """Makes a member unless it is there; returns it if it was made just now."""
+        """Makes a member unless it is there; returns it if it was made and not rounded just now."""
         if _card(self._directory, name).exists():
             return None
         recipe = self._recipes[name]
         needed = tuple(self._network(need) for need in recipe.needs)
         began = time.monotonic()
-        data = TASKS[recipe.task].of(self._data)
+        data = self._scale.tasks[recipe.task].of(self._data)
         network = recipe.make(data, needed)
-        _write(self._directory, recipe, network, data, time.monotonic() - began)
-        return network
+        self._write(recipe, network, data, time.monotonic() - began)
+        return None if recipe.half else network
 
     def _network(self, name: str) -> nn.Module:
         made = self.ensure(name)
@@ -170,43 +200,40 @@ class _Workshop:
             return made
         card = json.loads(_card(self._directory, name).read_text(encoding="utf-8"))
         card["file"] = self._directory / card["file"]
-        return Member(**card).network()
+        return Member(**card, scale=self._scale).network()
+
+    def _write(self, recipe: Recipe, network: nn.Module, data: Data, seconds: float) -> None:
+        """Writes the weights and, once they are complete, the card that makes them a member."""
+        card = _card(self._directory, recipe.name)
+        file = card.with_suffix(".onnx" if recipe.exported else ".safetensors")
+        if (export_to := recipe.exported) is not None:
+            write_whole(file, lambda stream: export_to(network, Path(stream.name), data.input_size))
+        else:
+            write_weights(network, file, half=recipe.half)
+        facts: dict[str, Any] = {
+            field.name: getattr(recipe, field.name)
+            for field in dataclasses.fields(Member)
+            if hasattr(recipe, field.name)
+        }
+        facts |= {"accuracy": 0.0, "seconds": round(seconds, 1), "file": file}
+        written = Member(**facts, scale=self._scale)
+        facts |= {"accuracy": self._scale.accuracy(written.network(), data), "file": file.name}
+        text = json.dumps(facts, indent=2) + "\n"
+        write_whole(card, lambda stream: stream.write(text.encode()))
 
 
 def _card(directory: Path, name: str) -> Path:
     return directory / f"{stem(name)}.json"
 
 
-def _write(directory: Path, recipe: Recipe, network: nn.Module, data: Data, seconds: float) -> None:
-    """Writes the weights and, once they are complete, the card that makes them a member."""
-    card = _card(directory, recipe.name)
-    file = card.with_suffix(".onnx" if recipe.exported else ".safetensors")
-    if recipe.exported:
-        write_whole(file, lambda stream: export.export(network, Path(stream.name), data.input_size))
-    else:
-        write_weights(network, file)
-    copied = {
-        field.name: getattr(recipe, field.name)
-        for field in dataclasses.fields(Member)
-        if hasattr(recipe, field.name)
-    }
-    measured = {
-        "accuracy": accuracy(network, data),
-        "seconds": round(seconds, 1),
-        "file": file.name,
-    }
-    text = json.dumps(copied | measured, indent=2) + "\n"
-    write_whole(card, lambda stream: stream.write(text.encode()))
-
-
-def _shown() -> Progress:
+def lines() -> Progress:
     """Returns what prints progress as lines with the time that has passed."""
     began = time.monotonic()
 
-    def lines(stage: str, done: int, total: int) -> None:
+    def line(stage: str, done: int, total: int) -> None:
         print(f"[{done:3d}/{total}] {time.monotonic() - began:6.0f} s  {stage}", flush=True)
 
-    return lines
+    return line
 
 
 def _part(recipes: Sequence[Recipe], part: str) -> list[Recipe]:
@@ -234,7 +261,7 @@ def main() -> None:
         folder=options.data,
         minutes=options.budget,
         recipes=recipes,
-        progress=_shown(),
+        progress=lines(),
     )
     for member in built:
         print(f"{member.accuracy:.3f}  {member.seconds:6.1f} s  {member.name}")

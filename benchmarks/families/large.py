@@ -14,7 +14,6 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from benchmarks import efficientnet_lite
 from benchmarks.detection.recipe import seeded
@@ -31,30 +30,16 @@ _GENTLE, _HARD = 2e-3, 1e-2
 """Learning rates of SGD."""
 
 
-class Enlarged(nn.Module):
+class Enlarged(efficientnet_lite.Normalised):
     """Takes pixels of small images in [0, 1] to a network for normalised images of 224 pixels.
 
     Args:
         network: Takes the normalised images.
     """
 
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        for name in ("mean", "std"):
-            channels = torch.tensor(efficientnet_lite.CFG[name]).view(1, -1, 1, 1)
-            self.register_buffer(name, channels)
-        self.network = network
-
     def forward(self, x: Tensor) -> Tensor:
         """Answers images ``(N, 3, 32, 32)`` with logits."""
-        large = functional.interpolate(
-            x, size=_INPUT_SIZE[1:], mode="bilinear", align_corners=False
-        )
-        logits: Tensor = self.network((large - self.mean) / self.std)
-        return logits
+        return super().forward(efficientnet_lite.enlarged(x))
 
 
 def family(data: Data) -> Family:

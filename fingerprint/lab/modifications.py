@@ -24,6 +24,7 @@ __all__ = [
     "pruned",
     "quantised",
     "rounded",
+    "with_head",
     "with_weights",
     "without_smallest",
 ]
@@ -145,13 +146,25 @@ def fine_tuned(
         seed: Decides a new head's weights, the order of the batches and every other draw.
         **more: Further arguments of :func:`fingerprint.lab.training.train`.
     """
-    changed = copy.deepcopy(network)
     classes = int(data.train_labels.max()) + 1
-    if classes != head(changed).out_features:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            replace_head(changed, classes)
+    kept = classes == head(network).out_features
+    changed = copy.deepcopy(network) if kept else with_head(network, classes, seed=seed)
     return train(changed, data, settings, seed=seed, **more)
+
+
+def with_head(network: Network, classes: int, *, seed: int) -> Network:
+    """Returns a copy with a new, untrained head.
+
+    Args:
+        network: Left alone.
+        classes: Number of its answers.
+        seed: Decides the head's weights.
+    """
+    changed = copy.deepcopy(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        replace_head(changed, classes)
+    return changed
 
 
 def folded(network: Network) -> Network:

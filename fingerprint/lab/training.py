@@ -134,7 +134,7 @@ def noised(std: float) -> Distortion:
         network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
         del network, labels
-        return images + std * torch.randn(images.shape, generator=generator)
+        return images + std * torch.randn(images.shape, generator=generator).to(images.device)
 
     return distort
 
@@ -146,8 +146,8 @@ def attacked(eps: float = 8 / 255, steps: int = 3) -> Distortion:
         network: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
         low, high = (images - eps).clamp_min(0), (images + eps).clamp_max(1)
-        start = images + eps * (2 * torch.rand(images.shape, generator=generator) - 1)
-        x = start.clamp(0, 1)
+        start = torch.rand(images.shape, generator=generator).to(images.device)
+        x = (images + eps * (2 * start - 1)).clamp(0, 1)
         for _ in range(steps):
             x.requires_grad_()
             (slope,) = torch.autograd.grad(_hard(network, x, labels), x)
@@ -170,7 +170,7 @@ def _augmented(images: Tensor, settings: Settings, generator: torch.Generator) -
         ]
         images = torch.stack(shifted)
     if settings.flip:
-        mirrored = torch.rand(n, generator=generator) < 0.5
+        mirrored = (torch.rand(n, generator=generator) < 0.5).to(images.device)
         images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
     return images
 
@@ -186,7 +186,7 @@ def train(
     keep_zeros: bool = False,
     progress: Progress = silent,
 ) -> Network:
-    """Trains a network in place, on one thread, the same way for the same seed.
+    """Trains a network in place and where it lies, on one thread, the same way for the same seed.
 
     Args:
         network: Takes pixels, gives logits ``(N, classes)``.
@@ -201,7 +201,9 @@ def train(
     Returns:
         The same network, in evaluation mode, with every parameter trainable.
     """
-    images, labels = pixels(data.train_images), torch.from_numpy(data.train_labels)
+    device = next(network.parameters()).device
+    images = pixels(data.train_images).to(device)
+    labels = torch.from_numpy(data.train_labels).to(device)
     generator = torch.Generator().manual_seed(seed)
     trained = list((head(network) if settings.head_only else network).parameters())
     network.requires_grad_(False).train(not settings.head_only)
