@@ -27,14 +27,14 @@ from fingerprint.lab.modifications import pruned, quantised, with_weights, witho
 
 __all__ = ["CFG", "Normalised", "enlarged", "lite0", "lite1", "lite2", "weights"]
 
-CFG = {"input_size": (3, 224, 224), "mean": (0.498, 0.498, 0.498), "std": (0.502, 0.502, 0.502)}
+SIDE = 224
+CFG = {"input_size": (3, SIDE, SIDE), "mean": (0.498, 0.498, 0.498), "std": (0.502, 0.502, 0.502)}
 
 
 def enlarged(images: Tensor) -> Tensor:
     """Enlarges small images ``(N, C, h, w)`` to 224 pixels, bilinearly."""
-    return functional.interpolate(
-        images, size=CFG["input_size"][1:], mode="bilinear", align_corners=False
-    )
+    size = (SIDE, SIDE)
+    return functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
 
 
 class Normalised(nn.Module):

@@ -86,7 +86,7 @@ class _Pictures:
     """Hands pictures to onnxruntime's calibration one by one, as its readers do."""
 
     def __init__(self, pictures: Tensor) -> None:
-        self._left = iter(pictures.split(1))
+        self._left = iter(torch.split(pictures, 1))
 
     def get_next(self) -> dict[str, Any] | None:
         """Returns the next input by the name that :func:`export` gives it; None at the end."""

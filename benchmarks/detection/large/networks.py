@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -89,7 +89,10 @@ def _accuracy(network: nn.Module, data: Data, *, device: str) -> float:
     images = pixels(data.test_images[:TESTED])
     network = network.to(device)
     named = torch.cat(
-        [network(_large(part.to(device))).argmax(dim=1).cpu() for part in images.split(_BATCH)]
+        [
+            network(_large(part.to(device))).argmax(dim=1).cpu()
+            for part in torch.split(images, _BATCH)
+        ]
     )
     return float((named == torch.from_numpy(data.test_labels[:TESTED])).float().mean())
 
@@ -118,8 +121,7 @@ def learned(
     *,
     seed: int,
     device: str,
-    loss: Callable[[nn.Module], training.Loss] | None = None,
-    teacher: nn.Module | None = None,
+    loss: training.Loss | None = None,
     distort: Distortion | None = None,
     keep_zeros: bool = False,
 ) -> nn.Module:
@@ -131,15 +133,12 @@ def learned(
         settings: How.
         seed: Decides the order of the batches and every other draw.
         device: Where.
-        loss: Makes the loss from the teacher.
-        teacher: Left alone.
+        loss: Of a network, images and labels, all on the device; the labels' by default.
         distort: Changes each enlarged batch.
         keep_zeros: Whether weights that are zero stay zero.
     """
     pupil = copy.deepcopy(network).to(device)
-    further = {}
-    if loss is not None and teacher is not None:
-        further["loss"] = loss(copy.deepcopy(teacher).to(device))
+    further: dict[str, Any] = {} if loss is None else {"loss": loss}
     training.train(
         pupil,
         data,

@@ -47,7 +47,6 @@ _CALIBRATED = 64
 _TUNED = Settings(epochs=3, lr=1e-2, optimizer="sgd", scheduled=False)
 _SCRATCH = Settings(epochs=12, lr=3e-3, shift=3, flip=True)
 _STARTED = Settings(epochs=4, lr=1e-2, optimizer="sgd", scheduled=False)
-_KEPT = {"keep_zeros": True}
 _ATTACK = training.attacked(eps=4 / 255, steps=3)
 _OTHERS = (
     ("mobilenetv2_050", 0),
@@ -180,7 +179,9 @@ def _tuned(line: _Line) -> Iterator[Recipe]:
     """Yields what learns on from the source's weights, the same list but shorter for later ones."""
     yield line.tuned(_MIDDLE)
     yield line.tuned("other task, rotation, all layers", task="rotation")
-    yield line.tuned("pruned 50 %, globally, retrained", needs="pruned 50 %, globally", **_KEPT)
+    yield line.tuned(
+        "pruned 50 %, globally, retrained", needs="pruned 50 %, globally", keep_zeros=True
+    )
     if line.version == 2:
         return
     yield line.tuned("fine-tuned, last layer", replace(_TUNED, head_only=True))
@@ -198,7 +199,10 @@ def _tuned(line: _Line) -> Iterator[Recipe]:
         yield line.tuned("fine-tune, other task, rotation", task="rotation", needs=_MIDDLE)
         yield line.tuned(f"{_MIDDLE}, again")
         yield _recovered(line)
-        copies = {"int8 weights": changes.quantised, "30 % pruned": changes.pruned}
+        copies: dict[str, Callable[[nn.Module], nn.Module]] = {
+            "int8 weights": changes.quantised,
+            "30 % pruned": changes.pruned,
+        }
         for copied, change in copies.items():
             yield line.recipe(
                 f"fine-tune, {copied}",
@@ -209,7 +213,7 @@ def _tuned(line: _Line) -> Iterator[Recipe]:
     yield line.tuned("adversarial fine-tuning", distort=_ATTACK, group=ADVERSARIAL)
     if line.whole:
         each = "pruned 50 %, in each layer"
-        yield line.tuned(f"{each}, retrained", needs=each, **_KEPT)
+        yield line.tuned(f"{each}, retrained", needs=each, keep_zeros=True)
 
 
 def _recovered(line: _Line) -> Recipe:
@@ -225,8 +229,7 @@ def _recovered(line: _Line) -> Recipe:
             _TUNED,
             seed=seeded(f"{line.name}/{modification}"),
             device=line.device,
-            loss=training.from_logits,
-            teacher=needed[1],
+            loss=training.from_logits(_moved(needed[1], line.device)),
             keep_zeros=True,
         )
 
@@ -254,8 +257,7 @@ def _students(line: _Line) -> Iterator[Recipe]:
             _STARTED,
             seed=seeded(modification),
             device=line.device,
-            loss=training.from_logits,
-            teacher=needed[1],
+            loss=training.from_logits(_moved(needed[1], line.device)),
         )
 
     kin, needs = (other.name, line.name), (other.name, teacher)
@@ -268,11 +270,14 @@ def _student(
     def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
         seed = seeded(modification)
         pupil = _beginner(architecture, seed)
-        return learned(
-            pupil, data, _SCRATCH, seed=seed, device=device, loss=loss, teacher=needed[0]
-        )
+        wanted = loss(_moved(needed[0], device))
+        return learned(pupil, data, _SCRATCH, seed=seed, device=device, loss=wanted)
 
     return make
+
+
+def _moved(network: nn.Module, device: str) -> nn.Module:
+    return copy.deepcopy(network).to(device)
 
 
 def _beginner(architecture: str, seed: int) -> nn.Module:
