@@ -20,7 +20,7 @@ import math
 import platform
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ from fingerprint.files import write_whole
 from fingerprint.lab.data import Data
 from fingerprint.probes.codec import decode, encode
 
-__all__ = ["ALPHA", "SEED", "Bench", "document", "main"]
+__all__ = ["ALPHA", "SEED", "Bench", "document", "facts", "main", "write_document"]
 
 SEED = "detection benchmark"
 ALPHA = 0.001
@@ -68,12 +68,19 @@ class Bench:
         data: Images that the baselines draw their queries from.
         directory: Where the zoo is; the measurements go into a folder there.
         methods: The baselines.
+        probes: Of each fingerprint.
     """
 
     def __init__(
-        self, data: Data, directory: Path, methods: Sequence[Method] | None = None
+        self,
+        data: Data,
+        directory: Path,
+        methods: Sequence[Method] | None = None,
+        *,
+        probes: int = ours.PROBES,
     ) -> None:
         self.data = data
+        self.probes = probes
         self.directory = directory / "measured"
         self.methods = tuple(baselines() if methods is None else methods)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -85,7 +92,7 @@ class Bench:
             fingerprint = decode(path.read_bytes())
         else:
             model = ours.as_model(member.network(), self.data.input_size)
-            fingerprint = extract(model, seed=SEED, probes=ours.PROBES)
+            fingerprint = extract(model, seed=SEED, probes=self.probes)
             write_whole(path, lambda stream: stream.write(encode(fingerprint)))
         prepared = {method.name: self._prepared(member, method) for method in self.methods}
         return Source(member, fingerprint, prepared)
@@ -153,17 +160,23 @@ class Bench:
 
 
 def document(
-    bench: Bench, zoo: Sequence[Member], made: Mapping[str, Any], *, progress: bool = True
+    bench: Bench,
+    zoo: Sequence[Member],
+    made: Mapping[str, Any],
+    *,
+    chosen: Callable[[Member], bool] = lambda _: True,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Measures a zoo and returns the results document.
 
     Args:
         bench: Prepares and measures.
-        zoo: The networks; base networks are the sources.
+        zoo: The networks; base networks are the sources, as far as they are chosen.
         made: Facts of how the document came about.
+        chosen: Which base networks are sources.
         progress: Whether to print a line for each source and suspect.
     """
-    bases = [member for member in zoo if member.name == member.base]
+    bases = [member for member in zoo if member.name == member.base and chosen(member)]
     sources = []
     for place, member in enumerate(bases, start=1):
         if progress:
@@ -187,7 +200,8 @@ def document(
 
 def _member(member: Member) -> dict[str, Any]:
     facts = ("name", "base", "kin", "modification", "group", "architecture", "source", "accuracy")
-    return {fact: getattr(member, fact) for fact in (*facts, "classes")}
+    learned = {"teacher": member.teacher} if member.teacher else {}
+    return {fact: getattr(member, fact) for fact in (*facts, "classes")} | learned
 
 
 def _source(source: Source) -> dict[str, Any]:
@@ -292,9 +306,14 @@ def main() -> None:
     made = document(bench, zoo, {})
     seconds = time.monotonic() - began
     made["made"] = facts(data, options.half, zoo, made["sources"], seconds)
-    text = json.dumps(made, indent=1) + "\n"
-    write_whole(options.out, lambda stream: stream.write(text.encode()))
-    print(f"wrote {options.out}: {len(made['pairs'])} pairs")
+    write_document(made, options.out)
+
+
+def write_document(document: Mapping[str, Any], out: Path) -> None:
+    """Writes a results document, and says so."""
+    text = json.dumps(document, indent=1) + "\n"
+    write_whole(out, lambda stream: stream.write(text.encode()))
+    print(f"wrote {out}: {len(document['pairs'])} pairs")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ class Recipe:
         exported: What writes it as ONNX, if it is stored so.
         half: Whether its weights are stored as float16.
         needs: Names of the members it is made from.
+        teacher: The base network whose answers it learned, where it descends from another one.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Recipe:
     exported: Export | None = None
     half: bool = False
     needs: tuple[str, ...] = ()
+    teacher: str = ""
 
 
 def seeded(name: str) -> int:

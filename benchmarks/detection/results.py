@@ -279,7 +279,7 @@ def _pair(pair: Mapping[str, Any], members: Mapping[str, Mapping[str, Any]]) -> 
         related=bool(pair["related"]),
         base=suspect["base"],
         modification=ITSELF if itself else suspect["modification"],
-        group=suspect["group"],
+        group="student" if pair["source"] == suspect.get("teacher") else suspect["group"],
         same_architecture=source["architecture"] == suspect["architecture"],
         unchanged=suspect["name"] == suspect["base"],
         scores=pair.get("scores") or {},

@@ -70,6 +70,7 @@ class Member:
         folded: Whether its batch normalisation is folded away.
         seconds: What making it took.
         file: Its weights, or its ONNX graph.
+        teacher: The base network whose answers it learned, where it descends from another one.
         scale: What it has in common with others of its size.
     """
 
@@ -85,6 +86,7 @@ class Member:
     folded: bool
     seconds: float
     file: Path
+    teacher: str = ""
     scale: Scale = SMALL
 
     @property

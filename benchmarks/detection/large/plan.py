@@ -261,7 +261,9 @@ def _students(line: _Line) -> Iterator[Recipe]:
         )
 
     kin, needs = (other.name, line.name), (other.name, teacher)
-    yield other.recipe(modification, taught, kin=kin, needs=needs, half=True, task="classes")
+    yield other.recipe(
+        modification, taught, kin=kin, needs=needs, half=True, task="classes", teacher=line.name
+    )
 
 
 def _student(
