@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.detection.findings import Findings
+from benchmarks.detection.large.tables import large_tables
 from benchmarks.detection.metrics import Estimate
 from benchmarks.detection.results import OURS, VERDICTS, Pair, load
 from benchmarks.detection.tables import PAIR_KINDS, TABLES, calibrations, method_name
@@ -30,11 +31,13 @@ __all__ = ["PAGE", "RESULTS", "main", "tables", "write_page", "write_plots"]
 
 PAGE = Path("docs/detection.md")
 RESULTS = Path(__file__).with_name("results.json")
+LARGE = Path(__file__).with_name("results224.json")
 
 
 def tables(findings: Findings) -> Mapping[str, Callable[[], str]]:
     """Returns what makes each table of the page, by its name there."""
-    return {name: partial(make, findings) for name, make in TABLES.items()}
+    small = {name: partial(make, findings) for name, make in TABLES.items()}
+    return {**small, **large_tables(LARGE)}
 
 
 def write_page(findings: Findings, out: Path) -> list[str]:

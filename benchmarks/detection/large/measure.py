@@ -28,7 +28,7 @@ from benchmarks.detection.large.plan import learns, plan
 from benchmarks.detection.methods import harmless as ours
 from benchmarks.detection.recipe import STUDENT, Recipe
 from benchmarks.detection.zoo import Member, members, stem
-from benchmarks.efficientnet_lite import CFG
+from benchmarks.efficientnet_lite import SIDE
 from benchmarks.families.members import Family, Role, Suspect
 from benchmarks.families.table import measure as asked
 from benchmarks.families.table import registered, row
@@ -54,7 +54,7 @@ class _Stored:
     def model(self, folder: Path, progress: Progress = silent) -> Model:
         """Loads it; see :meth:`benchmarks.families.members.Network.model`."""
         del folder, progress
-        return ours.as_model(self.member.network(), CFG["input_size"])
+        return ours.as_model(self.member.network(), (3, SIDE, SIDE))
 
 
 def role(recipe: Recipe, child: Recipe) -> Role | None:
@@ -108,8 +108,7 @@ def siblings(
                     registered(family, registry, directory, parent_known=True)
                 (outcome,) = asked(family, registry, directory, parent_known=True)
                 known[name] = row(family, outcome, parent_known=True)
-                text = json.dumps(known)
-                write_whole(kept, lambda stream, text=text: stream.write(text.encode()))
+                write_whole(kept, lambda stream: stream.write(json.dumps(known).encode()))
                 print(f"{child} | {name}: {known[name]['verdict']}", flush=True)
             yield known[name]
 
@@ -130,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     zoo = members(options.work, scale(options.data))
     bench = measure.Bench(photographs(options.data), options.work, (), probes=ours.DEFAULT_PROBES)
     document = measure.document(bench, zoo, {}, chosen=lambda member: member.source)
-    by_name, recipes = ({one.name: one for one in some} for some in (zoo, plan(small)))
+    by_name = {member.name: member for member in zoo}
+    recipes = {recipe.name: recipe for recipe in plan(small)}
     document["families"] = [
         line
         for child in (f"lite0/{name}" for name in CHILDREN)

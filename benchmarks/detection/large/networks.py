@@ -139,13 +139,15 @@ def learned(
     """
     pupil = copy.deepcopy(network).to(device)
     further: dict[str, Any] = {} if loss is None else {"loss": loss}
-    training.train(
-        pupil,
-        data,
-        settings,
-        seed=seed,
-        distort=_enlarging(distort),
-        keep_zeros=keep_zeros,
-        **further,
-    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # these networks drop units and whole blocks
+        training.train(
+            pupil,
+            data,
+            settings,
+            seed=seed,
+            distort=_enlarging(distort),
+            keep_zeros=keep_zeros,
+            **further,
+        )
     return pupil.cpu()
