@@ -25,7 +25,7 @@ from benchmarks.report import machine, print_registration, print_verdicts, progr
 from fingerprint import Model, extract, load_model
 from fingerprint.lab.modifications import pruned, quantised, with_weights, without_smallest
 
-__all__ = ["CFG", "Normalised", "enlarged", "lite0", "lite1", "lite2", "weights"]
+__all__ = ["CFG", "SIDE", "Normalised", "enlarged", "lite0", "lite1", "lite2", "weights"]
 
 SIDE = 224
 CFG = {"input_size": (3, SIDE, SIDE), "mean": (0.498, 0.498, 0.498), "std": (0.502, 0.502, 0.502)}
