@@ -20,6 +20,7 @@ import math
 import platform
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ from benchmarks.detection.zoo import Member, members, stem
 from benchmarks.report import machine
 from fingerprint import Fingerprint, Verification, extract
 from fingerprint.evidence.calibration import depth_class
+from fingerprint.evidence.equality import Equality
+from fingerprint.evidence.orbits import least_joint
+from fingerprint.evidence.resemblance import Resemblance
 from fingerprint.files import write_whole
 from fingerprint.lab.data import Data
 from fingerprint.probes.codec import decode, encode
@@ -43,6 +47,10 @@ __all__ = ["ALPHA", "SEED", "Bench", "document", "main"]
 
 SEED = "detection benchmark"
 ALPHA = 0.001
+CANDIDATES = (1, 2, 4, 8)
+"""Numbers of candidates that the cost of a verification is counted for."""
+_RECORD = 2
+"""What is kept of a pair; where it changes, pairs are measured again."""
 RESULTS = Path(__file__).parent / "results.json"
 
 
@@ -134,7 +142,8 @@ class Bench:
             budgets = (0,) if isinstance(method, WeightCosine) else BUDGETS
             prepared = source.prepared[method.name]
             found[method.name] = method.scores(prepared, network, budgets)
-        said = ours.verdicts(source.fingerprint, asked)
+        by_length = ours.by_length(source.fingerprint, asked)
+        said = {kind: found[ours.DEFAULT_PROBES] for kind, found in by_length.items()}
         return {
             "source": source.member.name,
             "suspect": suspect.name,
@@ -144,8 +153,9 @@ class Bench:
                 for name, by_budget in found.items()
             },
             "p_exchangeable": _rounded(ours.p_exchangeable(source.fingerprint, asked)),
-            "p_margin": _rounded(said["logits"].candidates[0].p_value),
+            "p_margin": _rounded(ours.joint_p(said["logits"].candidates[0].findings)),
             "verdicts": {kind: _verdict(verification) for kind, verification in said.items()},
+            "power": {kind: _power(found) for kind, found in by_length.items()},
         }
 
     def _path(self, member: Member, what: str, suffix: str) -> Path:
@@ -181,7 +191,28 @@ def document(
         "alpha": ALPHA,
         "members": [_member(member) for member in zoo],
         "sources": [_source(source) for source in sources],
+        "costs": [
+            _cost(sources[:candidates], probes)
+            for candidates in CANDIDATES
+            if candidates <= len(sources)
+            for probes in ours.LENGTHS
+        ],
         "pairs": pairs,
+    }
+
+
+def _cost(sources: Sequence[Source], probes: int) -> dict[str, Any]:
+    """Counts what asking about all of these costs, and what an exact copy gets for it at best."""
+    least = []
+    for source in sources:
+        kept = ours.shortened(source.fingerprint, probes)
+        orbits = Counter(probe.kind for probe in kept.probes)
+        least.append(least_joint([(count, len(kept.turns)) for count in orbits.values()]))
+    return {
+        "candidates": len(sources),
+        "probes": probes,
+        "asked": ours.asked({one.member.name: one.fingerprint for one in sources}, probes),
+        "least_p": _rounded(len(sources) * max(least)),
     }
 
 
@@ -204,9 +235,20 @@ def _source(source: Source) -> dict[str, Any]:
     }
 
 
+def _power(by_length: Mapping[int, Verification]) -> dict[str, Any]:
+    """Returns the p-value by number of probes, and the numbers that a claim was made with."""
+    found = {probes: one.candidates[0] for probes, one in by_length.items()}
+    return {
+        "p": {str(probes): _rounded(ours.joint_p(one.findings)) for probes, one in found.items()},
+        "claimed": [p for p, one in found.items() if one.verdict in ("same", "derived")],
+    }
+
+
 def _verdict(verification: Verification) -> dict[str, Any]:
     candidate = verification.candidates[0]
     low, high = candidate.harm_ratio_ci or (None, None)
+    tests = {finding.test: finding for finding in candidate.findings}
+    resemblance, equality = tests.get(Resemblance.name), tests.get(Equality.name)
     return {
         "verdict": candidate.verdict,
         "ratio": _rounded(candidate.harm_ratio),
@@ -216,14 +258,15 @@ def _verdict(verification: Verification) -> dict[str, Any]:
         "margin": _rounded(candidate.margin),
         "queries": verification.queries,
         "depths": {
-            finding.depth: [_rounded(value) for value in (finding.statistic, *finding.interval)]
+            finding.depth: [
+                _rounded(value) for value in (finding.statistic, *finding.interval, finding.p_value)
+            ]
             for finding in candidate.findings
             if finding.depth is not None and finding.interval is not None
         },
-        "resemblance": next(
-            (_rounded(one.statistic) for one in candidate.findings if one.test == "resemblance"),
-            None,
-        ),
+        "resemblance": _rounded(resemblance.statistic) if resemblance else None,
+        "resemblance_p": _rounded(resemblance.p_value) if resemblance else None,
+        "equal": bool(equality.detail["equal"]) if equality else None,
     }
 
 
@@ -236,7 +279,8 @@ def _rounded(value: float | None) -> float | None:
 
 def _key(source: Source) -> str:
     probes = json.dumps(source.fingerprint.to_dict()["per_probe"], sort_keys=True)
-    return f"{source.member.name}|{source.fingerprint.model_digest[:16]}|{_hash(probes)}"
+    digest = source.fingerprint.model_digest[:16]
+    return f"{source.member.name}|{digest}|{_hash(probes)}|{_RECORD}"
 
 
 def _hash(text: str) -> str:
