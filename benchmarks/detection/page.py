@@ -1,10 +1,10 @@
-"""Writes the tables and plots of docs/detection.md from the committed results file.
+"""Writes the tables and plots of docs/detection.md and docs/power.md from the results file.
 
     python -m benchmarks.detection.page [--results FILE] [--out docs/detection.md]
 
-The page is written by hand around its tables (see ``benchmarks.pages``); the plots lie in the
-folder ``detection`` beside it. Equal results give equal bytes, so a diff of the page is a diff of
-the numbers.
+Both pages are written by hand around their tables (see ``benchmarks.pages``); ``power.md`` and
+the folder ``detection`` with the plots lie beside ``--out``. Equal results give equal bytes, so a
+diff of a page is a diff of the numbers.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.detection import power
 from benchmarks.detection.findings import Findings
 from benchmarks.detection.metrics import Estimate
 from benchmarks.detection.results import OURS, VERDICTS, Pair, load
@@ -32,14 +33,21 @@ PAGE = Path("docs/detection.md")
 RESULTS = Path(__file__).with_name("results.json")
 
 
-def tables(findings: Findings) -> Mapping[str, Callable[[], str]]:
-    """Returns what makes each table of the page, by its name there."""
-    return {name: partial(make, findings) for name, make in TABLES.items()}
+def tables(
+    findings: Findings, makers: Mapping[str, Callable[[Findings], str]] = TABLES
+) -> Mapping[str, Callable[[], str]]:
+    """Returns what makes each table of a page, by its name there."""
+    return {name: partial(make, findings) for name, make in makers.items()}
 
 
 def write_page(findings: Findings, out: Path) -> list[str]:
-    """Writes the page's tables and plots; returns the names of tables that changed."""
+    """Writes both pages' tables and the plots; returns the names of tables that changed."""
     changed = write_filled(out, tables(findings), title="What the tool can tell apart: tables")
+    changed += write_filled(
+        out.with_name(power.PAGE_NAME),
+        tables(findings, power.TABLES),
+        title="How many queries a claim takes: tables",
+    )
     write_plots(findings, out.parent / "detection")
     return changed
 
@@ -122,8 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from error
     if changed:
         print(
-            f"{options.out}: other numbers under {', '.join(changed)}; the sentences there, and "
-            "the paragraph in README.md, are written by hand: read them again"
+            f"{options.out} or {power.PAGE_NAME}: other numbers under {', '.join(changed)}; the "
+            "sentences there, and the paragraph in README.md, are written by hand: read them again"
         )
 
 

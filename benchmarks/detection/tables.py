@@ -15,7 +15,7 @@ from functools import partial
 from benchmarks.detection.calibrate import OUT, margins_table
 from benchmarks.detection.findings import MISSED_BELOW, Findings, ratio_range
 from benchmarks.detection.metrics import clustered_counts, upper_bound
-from benchmarks.detection.pvalues import Uniformity, held_out_undercuts, uniformity
+from benchmarks.detection.pvalues import LEVELS, Uniformity, held_out_undercuts, uniformity
 from benchmarks.detection.results import GROUPS, ITSELF, OURS, VERDICTS, Evaluation, Pair
 from benchmarks.markdown import cell, decimal, listing, percent, table
 
@@ -273,10 +273,14 @@ def closest(findings: Findings) -> str:
 def calibrations(findings: Findings) -> Mapping[str, Uniformity]:
     """Compares both p-values of independent pairs with uniform, by what margin they have."""
     pairs = findings.results.independent()
-    return {
+    found = {
         "without a margin": uniformity([pair.p_exchangeable for pair in pairs]),
         "with the margin in use": uniformity([pair.p_margin for pair in pairs]),
     }
+    for (test, kind), values in findings.p_values_by_test.items():
+        if kind == "logits":
+            found[f"{test}, with its margin"] = uniformity(values)
+    return found
 
 
 def p_values(findings: Findings) -> str:
@@ -290,7 +294,7 @@ def p_values(findings: Findings) -> str:
             percent(upper),
             decimal(tail),
         )
-        for name, test in calibrations(findings).items()
+        for name, test in list(calibrations(findings).items())[:2]
         if len(test.p_values)
         for level, hits, share, upper, tail in zip(
             test.levels, test.counts, test.shares, test.upper, test.tails, strict=True
@@ -298,6 +302,24 @@ def p_values(findings: Findings) -> str:
     ]
     head = ("p-values", "t", "at or below t", "share", "at most (95 %)", "chance if uniform")
     return table(head, rows)
+
+
+def p_values_by_test(findings: Findings) -> str:
+    """Shows how many p-values of independent pairs are small, test by test and depth by depth."""
+    rows = []
+    for (test, kind), p_values in findings.p_values_by_test.items():
+        found = uniformity(p_values)
+        if len(found.p_values):
+            rows.append((test, kind, len(found.p_values), *found.counts, f"{min(p_values):.2g}"))
+    for kind in findings.results.kinds:
+        equal = [
+            pair.verdicts.get(kind, {}).get("equal") for pair in findings.results.independent()
+        ]
+        answered = [one for one in equal if one is not None]
+        if answered:
+            rows.append(("equality", kind, len(answered), *["-"] * 4, f"{sum(answered)} equal"))
+    levels = (f"p ≤ {level:g}" for level in LEVELS)
+    return table(("test", "answers", "pairs", *levels, "smallest"), rows)
 
 
 def margins(_: Findings) -> str:
@@ -390,6 +412,7 @@ TABLES: Mapping[str, Callable[[Findings], str]] = {
     "closest": closest,
     "margins": margins,
     "p-values": p_values,
+    "p-values by test": p_values_by_test,
     "missed": missed,
     "made": made,
     "registrations": registrations,
