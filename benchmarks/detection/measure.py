@@ -20,7 +20,6 @@ import math
 import platform
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,6 @@ from benchmarks.report import machine
 from fingerprint import Fingerprint, Verification, extract
 from fingerprint.evidence.calibration import depth_class
 from fingerprint.evidence.equality import Equality
-from fingerprint.evidence.orbits import least_joint
 from fingerprint.evidence.resemblance import Resemblance
 from fingerprint.files import write_whole
 from fingerprint.lab.data import Data
@@ -76,14 +74,20 @@ class Bench:
         data: Images that the baselines draw their queries from.
         directory: Where the zoo is; the measurements go into a folder there.
         methods: The baselines.
+        lengths: Numbers of probes to verify with; :data:`harmless.DEFAULT_PROBES` is among them.
     """
 
     def __init__(
-        self, data: Data, directory: Path, methods: Sequence[Method] | None = None
+        self,
+        data: Data,
+        directory: Path,
+        methods: Sequence[Method] | None = None,
+        lengths: Sequence[int] = ours.LENGTHS,
     ) -> None:
         self.data = data
         self.directory = directory / "measured"
         self.methods = tuple(baselines() if methods is None else methods)
+        self.lengths = tuple(lengths)
         self.directory.mkdir(parents=True, exist_ok=True)
 
     def source(self, member: Member) -> Source:
@@ -142,7 +146,7 @@ class Bench:
             budgets = (0,) if isinstance(method, WeightCosine) else BUDGETS
             prepared = source.prepared[method.name]
             found[method.name] = method.scores(prepared, network, budgets)
-        by_length = ours.by_length(source.fingerprint, asked)
+        by_length = ours.by_length(source.fingerprint, asked, self.lengths)
         said = {kind: found[ours.DEFAULT_PROBES] for kind, found in by_length.items()}
         return {
             "source": source.member.name,
@@ -195,24 +199,18 @@ def document(
             _cost(sources[:candidates], probes)
             for candidates in CANDIDATES
             if candidates <= len(sources)
-            for probes in ours.LENGTHS
+            for probes in bench.lengths
         ],
         "pairs": pairs,
     }
 
 
 def _cost(sources: Sequence[Source], probes: int) -> dict[str, Any]:
-    """Counts what asking about all of these costs, and what an exact copy gets for it at best."""
-    least = []
-    for source in sources:
-        kept = ours.shortened(source.fingerprint, probes)
-        orbits = Counter(probe.kind for probe in kept.probes)
-        least.append(least_joint([(count, len(kept.turns)) for count in orbits.values()]))
+    """Counts what asking about all of these costs."""
     return {
         "candidates": len(sources),
         "probes": probes,
         "asked": ours.asked({one.member.name: one.fingerprint for one in sources}, probes),
-        "least_p": _rounded(len(sources) * max(least)),
     }
 
 

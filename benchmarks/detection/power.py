@@ -15,11 +15,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median_high
+from typing import Any
 
 from scipy.stats import norm
 
 from benchmarks.detection.findings import Findings
-from benchmarks.detection.results import ITSELF, Pair, Results
+from benchmarks.detection.results import GROUPS, ITSELF, Pair, Results
 from benchmarks.markdown import table
 from fingerprint.evidence.rare_labels import PICTURES
 from fingerprint.narrowing import NEAREST
@@ -28,6 +29,9 @@ __all__ = ["PAGE_NAME", "TABLES", "extrapolated", "lengths", "probes_needed"]
 
 PAGE_NAME = "power.md"
 NOT_REACHED = "not reached"
+_CROWDS = (1, 10, 100, 1000)
+_PARTS = {"repeated": "asked twice", "probes": "harmless"}
+_SHARES = GROUPS[0]
 _FURTHEST = 4
 """Times the largest number of probes tried, up to which is extrapolated."""
 
@@ -88,12 +92,13 @@ def queries(findings: Findings) -> str:
 def _needed(pairs: Sequence[Pair], kind: str, results: Results) -> str:
     """Writes the median and the worst; where the median is not reached, how many pairs are."""
     found = sorted(_queries_needed(pair, kind, results) for pair in pairs)
-    reached = [one for one in found if one[0] < math.inf]
+    typical = median_high(found)
+    if typical[0] < math.inf:
+        return f"{_starred(*typical)} [{_starred(*found[-1])}]"
+    reached = [asked for asked, guessed in found if asked < math.inf and not guessed]
     if not reached:
         return NOT_REACHED
-    if len(reached) <= len(found) // 2:
-        return f"{NOT_REACHED} [{len(reached)} of {len(found)}: {_starred(*reached[-1])}]"
-    return f"{_starred(*median_high(found))} [{_starred(*found[-1])}]"
+    return f"{NOT_REACHED} [{len(reached)} of {len(found)}: {_starred(reached[-1], False)}]"
 
 
 def _starred(asked: float, guessed: bool) -> str:
@@ -132,6 +137,28 @@ def claimed(findings: Findings) -> str:
     return table(("answers", "suspects", "pairs", *head), rows)
 
 
+def crowds(findings: Findings) -> str:
+    """Shows how many suspects that share weights are claimed from logits among many candidates."""
+    results = findings.results
+    asked = lengths(results)
+    known = [pair.power["logits"] for pair in results.related(_SHARES) if "logits" in pair.power]
+    rows = [
+        (count, *(_among(known, probes, results.alpha / count) for probes in asked))
+        for count in _CROWDS
+        if known
+    ]
+    return table(("candidates", *(f"{probes} probes" for probes in asked)), rows)
+
+
+def _among(known: Sequence[Mapping[str, Any]], probes: int, level: float) -> str:
+    """Counts claims whose p-value stands a correction for all candidates."""
+    hits = 0
+    for found in known:
+        p_value = found["p"][str(probes)]
+        hits += probes in found["claimed"] and p_value is not None and p_value <= level
+    return f"{hits} of {len(known)}"
+
+
 def guesses(findings: Findings) -> str:
     """Shows how extrapolating from half of the probes fares against all of them."""
     results = findings.results
@@ -160,21 +187,19 @@ def guesses(findings: Findings) -> str:
 
 
 def costs(findings: Findings) -> str:
-    """Shows what one candidate costs, part by part, and what an exact copy gets for it."""
+    """Shows what one candidate costs, part by part."""
     results = findings.results
     rows = [
         (
             cost["probes"],
             *cost["asked"].values(),
             sum(cost["asked"].values()),
-            f"{cost['least_p']:.1g}",
-            f"{math.floor(results.alpha / cost['least_p']):,}",
         )
         for cost in results.costs
         if cost["candidates"] == 1
     ]
     parts = list(results.costs[0]["asked"]) if results.costs else []
-    head = ("registered with", *parts, "queries", "least p", "candidates at most")
+    head = ("probes", *(_PARTS.get(part, part) for part in parts), "queries")
     return table(head, rows)
 
 
@@ -199,6 +224,7 @@ def candidates(findings: Findings) -> str:
 TABLES: Mapping[str, Callable[[Findings], str]] = {
     "queries": queries,
     "claimed": claimed,
+    "crowds": crowds,
     "guesses": guesses,
     "costs": costs,
     "candidates": candidates,

@@ -176,10 +176,12 @@ def verdicts(
     }
 
 
-def by_length(fingerprint: Fingerprint, suspect: Suspect) -> dict[str, dict[int, Verification]]:
+def by_length(
+    fingerprint: Fingerprint, suspect: Suspect, lengths: Sequence[int] = LENGTHS
+) -> dict[str, dict[int, Verification]]:
     """Verifies a suspect with more and more probes, by kind of answer and number of probes."""
     found: dict[str, dict[int, Verification]] = {name: {} for name in ANSWER_KINDS}
-    for probes in LENGTHS:
+    for probes in lengths:
         for name, verification in verdicts(fingerprint, suspect, probes).items():
             found[name][probes] = verification
     return found

@@ -151,7 +151,7 @@ def _cost(count, probes) -> dict:
         "turns": 3 * count * probes,
         "repeated": 1,
     }
-    return {"candidates": count, "probes": probes, "asked": asked, "least_p": 4.0**-probes}
+    return {"candidates": count, "probes": probes, "asked": asked}
 
 
 def _scores(ratio, spread, generator) -> dict:
