@@ -29,7 +29,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the page")
     options = parser.parse_args()
     small = options.data is None
-    results = options.results or (options.work / "results.json" if small else RESULTS)
+    # Beside the zoo's cards it would be taken for one of them.
+    results = options.results or (options.work / "measured/results.json" if small else RESULTS)
     out = options.out or (options.work / "detection.md" if small else PAGE)
     where = ["--work", str(options.work)]
     if options.data is not None:

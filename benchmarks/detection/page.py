@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from benchmarks.detection import power
 from benchmarks.detection.findings import Findings
 from benchmarks.detection.metrics import Estimate
+from benchmarks.detection.pvalues import Uniformity, uniformity
 from benchmarks.detection.results import OURS, VERDICTS, Pair, load
 from benchmarks.detection.tables import PAIR_KINDS, TABLES, calibrations, method_name
 from benchmarks.pages import write_filled
@@ -62,8 +63,19 @@ def write_plots(findings: Findings, folder: Path) -> None:
     plots.plot_queries(
         _query_panels(findings), results.budgets, folder / "queries.svg", ours=method_name(OURS)
     )
-    plots.plot_calibration(calibrations(findings), folder / "calibration.svg")
+    plots.plot_calibration(
+        {**calibrations(findings), **_by_test(findings)}, folder / "calibration.svg"
+    )
     plots.plot_answer_kinds(_answer_panels(findings), folder / "answers.svg")
+
+
+def _by_test(findings: Findings) -> Mapping[str, Uniformity]:
+    """Compares each test's p-values with uniform, from logits and with its own margin."""
+    return {
+        f"{test} alone": uniformity(values)
+        for (test, kind), values in findings.p_values_by_test.items()
+        if kind == "logits"
+    }
 
 
 def _plotted_sources(findings: Findings) -> tuple[str, ...]:

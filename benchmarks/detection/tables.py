@@ -273,14 +273,10 @@ def closest(findings: Findings) -> str:
 def calibrations(findings: Findings) -> Mapping[str, Uniformity]:
     """Compares both p-values of independent pairs with uniform, by what margin they have."""
     pairs = findings.results.independent()
-    found = {
+    return {
         "without a margin": uniformity([pair.p_exchangeable for pair in pairs]),
         "with the margin in use": uniformity([pair.p_margin for pair in pairs]),
     }
-    for (test, kind), values in findings.p_values_by_test.items():
-        if kind == "logits":
-            found[f"{test}, with its margin"] = uniformity(values)
-    return found
 
 
 def p_values(findings: Findings) -> str:
@@ -294,7 +290,7 @@ def p_values(findings: Findings) -> str:
             percent(upper),
             decimal(tail),
         )
-        for name, test in list(calibrations(findings).items())[:2]
+        for name, test in calibrations(findings).items()
         if len(test.p_values)
         for level, hits, share, upper, tail in zip(
             test.levels, test.counts, test.shares, test.upper, test.tails, strict=True
