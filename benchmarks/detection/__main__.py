@@ -2,9 +2,10 @@
 
     python -m benchmarks.detection --work WORK [--data DIR] [--budget MINUTES]
 
-Builds the zoo, measures every pair, and writes the results file and the tables
-of ``docs/detection.md``. Each step goes on where it stopped. Without ``--data`` the networks are
-trained on scikit-learn's digits: minutes instead of hours, and results and tables under WORK.
+Builds the zoo, measures every pair, and writes the results file and the tables of
+``docs/detection.md`` and ``docs/power.md``. Each step goes on where it stopped. Without ``--data``
+the networks are trained on scikit-learn's digits: minutes instead of hours, and results and tables
+under WORK.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 Every base network is a source for everybody of its half (:mod:`benchmarks.detection.split`): a
 source with its own copies makes related pairs, all others are independent. What has been measured
 is kept under ``WORK/measured`` and not measured again, so that a run goes on where it stopped; a
-fingerprint that is made again measures its pairs again. The rival methods are measured on the half
-that reports.
+fingerprint that is made again measures its pairs again. The rival methods, and other numbers of
+probes than the default, are measured on the half that reports.
 """
 
 from __future__ import annotations
@@ -330,7 +330,10 @@ def main() -> None:
     began = time.monotonic()
     data = load_data(options.data)
     zoo = members_of(members(options.work), options.half)
-    bench = Bench(data, options.work, None if options.half == "reporting" else ())
+    if options.half == "reporting":
+        bench = Bench(data, options.work)
+    else:
+        bench = Bench(data, options.work, methods=(), lengths=(ours.DEFAULT_PROBES,))
     made = document(bench, zoo, {})
     seconds = time.monotonic() - began
     made["made"] = facts(data, options.half, zoo, made["sources"], seconds)

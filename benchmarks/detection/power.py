@@ -28,7 +28,7 @@ from fingerprint.narrowing import NEAREST
 __all__ = ["PAGE_NAME", "TABLES", "extrapolated", "lengths", "probes_needed"]
 
 PAGE_NAME = "power.md"
-NOT_REACHED = "not reached"
+_NOT_REACHED = "not reached"
 _CROWDS = (1, 10, 100, 1000)
 _PARTS = {"repeated": "asked twice", "probes": "harmless"}
 _SHARES = GROUPS[0]
@@ -97,13 +97,13 @@ def _needed(pairs: Sequence[Pair], kind: str, results: Results) -> str:
         return f"{_starred(*typical)} [{_starred(*found[-1])}]"
     reached = [asked for asked, guessed in found if asked < math.inf and not guessed]
     if not reached:
-        return NOT_REACHED
-    return f"{NOT_REACHED} [{len(reached)} of {len(found)}: {_starred(reached[-1], False)}]"
+        return _NOT_REACHED
+    return f"{_NOT_REACHED} [{len(reached)} of {len(found)}: {_starred(reached[-1], False)}]"
 
 
 def _starred(asked: float, guessed: bool) -> str:
     if asked == math.inf:
-        return NOT_REACHED
+        return _NOT_REACHED
     return f"{float(f'{asked:.2g}'):.0f}*" if guessed else f"{asked:.0f}"
 
 
@@ -222,11 +222,11 @@ def candidates(findings: Findings) -> str:
 
 
 TABLES: Mapping[str, Callable[[Findings], str]] = {
+    "costs": costs,
+    "candidates": candidates,
     "queries": queries,
     "claimed": claimed,
     "crowds": crowds,
     "guesses": guesses,
-    "costs": costs,
-    "candidates": candidates,
 }
 """Each table of the page by the name its place there has."""

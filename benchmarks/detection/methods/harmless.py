@@ -48,9 +48,9 @@ __all__ = [
 PROBES = 48
 DEFAULT_PROBES = 24
 LENGTHS = (15, 18, 24, 30, 36, 48)
-"""Numbers of probes that verdicts are asked for: of these the first probes of each depth are what a
-registration would have solved. With fewer than 15 it takes more turns, and asks no less."""
-ANSWER_KINDS = {
+"""Numbers of probes to verify with: the first of each depth are what a registration with so many
+would have solved. With much fewer it takes probes of one depth alone, or more turns."""
+ANSWER_KINDS: dict[str, AnswerKind] = {
     "logits": "logits",
     "probabilities": "probabilities",
     "top-5": "top-k",
@@ -170,10 +170,7 @@ def verdicts(
 ) -> dict[str, Verification]:
     """Verifies a suspect with so many probes, as it would answer through each kind of endpoint."""
     part = shortened(fingerprint, probes)
-    return {
-        name: verify(Narrowed(suspect, kind), part)  # type: ignore[arg-type]
-        for name, kind in ANSWER_KINDS.items()
-    }
+    return {name: verify(Narrowed(suspect, kind), part) for name, kind in ANSWER_KINDS.items()}
 
 
 def by_length(
