@@ -49,7 +49,7 @@ def verify(
     """Compares a suspect with one or many fingerprints: makes questions, asks, and judges.
 
     Public inputs that candidates share are asked once. For one candidate of 24 probes that is
-    54 inputs, and one of them a second time to see whether the suspect answers the same. To
+    208 inputs, and one of them a second time to see whether the suspect answers the same. To
     limit what is asked, or to go on where an interrupted verification ended, give a
     :class:`~fingerprint.suspects.Journal` of the suspect.
 

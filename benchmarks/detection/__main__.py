@@ -2,9 +2,10 @@
 
     python -m benchmarks.detection --work WORK [--data DIR] [--budget MINUTES]
 
-Builds the zoo, measures every pair, and writes the results file and the tables
-of ``docs/detection.md``. Each step goes on where it stopped. Without ``--data`` the networks are
-trained on scikit-learn's digits: minutes instead of hours, and results and tables under WORK.
+Builds the zoo, measures every pair, and writes the results file and the tables of
+``docs/detection.md`` and ``docs/power.md``. Each step goes on where it stopped. Without ``--data``
+the networks are trained on scikit-learn's digits: minutes instead of hours, and results and tables
+under WORK.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="the page")
     options = parser.parse_args()
     small = options.data is None
-    results = options.results or (options.work / "results.json" if small else RESULTS)
+    # Beside the zoo's cards it would be taken for one of them.
+    results = options.results or (options.work / "measured/results.json" if small else RESULTS)
     out = options.out or (options.work / "detection.md" if small else PAGE)
     where = ["--work", str(options.work)]
     if options.data is not None:

@@ -49,6 +49,7 @@ class Chosen:
         pairs: How many independent pairs were measured.
         lowest: Their lowest ratio.
         upper: Lowest upper end of their intervals.
+        least_p: Their smallest p-value against the margin in use when they were measured.
         margin: The margin.
         copies: How many copies still work.
         found: How many of these have an interval below the margin.
@@ -61,6 +62,7 @@ class Chosen:
     pairs: int
     lowest: float
     upper: float
+    least_p: float | None
     margin: float
     copies: int
     found: int
@@ -143,6 +145,7 @@ def _chosen(
         pairs=len(strangers),
         lowest=lowest,
         upper=min(span[2] for span in strangers if span[2] is not None),
+        least_p=min((p for span in strangers for p in span[3:] if p is not None), default=None),
         margin=round(margin, 2),
         copies=len(copies),
         found=sum(span[2] is not None and span[2] < margin for span in copies),
@@ -164,6 +167,7 @@ def margins_table(margins: Iterable[Mapping[str, Any]]) -> str:
             one["pairs"],
             decimal(one["lowest"]),
             decimal(one["upper"]),
+            decimal(one["least_p"]),
             f"{one['margin']:.2f}",
             one["copies"],
             one["found"],
@@ -177,6 +181,7 @@ def margins_table(margins: Iterable[Mapping[str, Any]]) -> str:
         "independent or sibling pairs",
         "their lowest ratio",
         "lowest upper end",
+        "smallest p",
         "margin",
         "working copies",
         "found",

@@ -119,6 +119,31 @@ class Findings:
         )
 
     @cached_property
+    def p_values_by_test(self) -> Mapping[tuple[str, str], list[float]]:
+        """P-values of independent pairs by test and kind of answer, each test by itself.
+
+        Harm ratios go by class of depth, each held against the margin of its class.
+        """
+        classes = {
+            source["name"]: {name: group for name, group, _ in source["depths"]}
+            for source in self.results.sources
+        }
+        found: dict[tuple[str, str], list[float]] = {
+            (test, kind): []
+            for test in ("linear", "early", "late", "individual", "resemblance")
+            for kind in self.results.kinds
+        }
+        for pair in self.results.independent():
+            for kind, said in pair.verdicts.items():
+                values = [("resemblance", said.get("resemblance_p"))]
+                for depth, (*_, p_value) in said.get("depths", {}).items():
+                    values.append((classes[pair.source][depth], p_value))
+                for test, p_value in values:
+                    if p_value is not None:
+                        found[test, kind].append(p_value)
+        return {key: values for key, values in found.items() if values}
+
+    @cached_property
     def missed(self) -> tuple[tuple[str, str], ...]:
         """Modifications, with their group, that are found less often than they should be."""
         return tuple(

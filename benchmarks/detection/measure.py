@@ -5,8 +5,8 @@
 Every base network is a source for everybody of its half (:mod:`benchmarks.detection.split`): a
 source with its own copies makes related pairs, all others are independent. What has been measured
 is kept under ``WORK/measured`` and not measured again, so that a run goes on where it stopped; a
-fingerprint that is made again measures its pairs again. The rival methods are measured on the half
-that reports.
+fingerprint that is made again measures its pairs again. The rival methods, and other numbers of
+probes than the default, are measured on the half that reports.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from benchmarks.detection.zoo import Member, members, stem
 from benchmarks.report import machine
 from fingerprint import Fingerprint, Verification, extract
 from fingerprint.evidence.calibration import depth_class
+from fingerprint.evidence.equality import Equality
+from fingerprint.evidence.resemblance import Resemblance
 from fingerprint.files import write_whole
 from fingerprint.lab.data import Data
 from fingerprint.probes.codec import decode, encode
@@ -43,6 +45,10 @@ __all__ = ["ALPHA", "SEED", "Bench", "document", "facts", "main", "write_documen
 
 SEED = "detection benchmark"
 ALPHA = 0.001
+CANDIDATES = (1, 2, 4, 8)
+"""Numbers of candidates that the cost of a verification is counted for."""
+_RECORD = 2
+"""What is kept of a pair; where it changes, pairs are measured again."""
 RESULTS = Path(__file__).parent / "results.json"
 
 
@@ -69,6 +75,7 @@ class Bench:
         directory: Where the zoo is; the measurements go into a folder there.
         methods: The baselines.
         probes: Of each fingerprint.
+        lengths: Numbers of probes to verify with; :data:`harmless.DEFAULT_PROBES` is among them.
     """
 
     def __init__(
@@ -78,11 +85,13 @@ class Bench:
         methods: Sequence[Method] | None = None,
         *,
         probes: int = ours.PROBES,
+        lengths: Sequence[int] = ours.LENGTHS,
     ) -> None:
         self.data = data
         self.probes = probes
         self.directory = directory / "measured"
         self.methods = tuple(baselines() if methods is None else methods)
+        self.lengths = tuple(lengths)
         self.directory.mkdir(parents=True, exist_ok=True)
 
     def source(self, member: Member) -> Source:
@@ -141,7 +150,8 @@ class Bench:
             budgets = (0,) if isinstance(method, WeightCosine) else BUDGETS
             prepared = source.prepared[method.name]
             found[method.name] = method.scores(prepared, network, budgets)
-        said = ours.verdicts(source.fingerprint, asked)
+        by_length = ours.by_length(source.fingerprint, asked, self.lengths)
+        said = {kind: found[ours.DEFAULT_PROBES] for kind, found in by_length.items()}
         return {
             "source": source.member.name,
             "suspect": suspect.name,
@@ -151,8 +161,9 @@ class Bench:
                 for name, by_budget in found.items()
             },
             "p_exchangeable": _rounded(ours.p_exchangeable(source.fingerprint, asked)),
-            "p_margin": _rounded(said["logits"].candidates[0].p_value),
+            "p_margin": _rounded(ours.joint_p(said["logits"].candidates[0].findings)),
             "verdicts": {kind: _verdict(verification) for kind, verification in said.items()},
+            "power": {kind: _power(found) for kind, found in by_length.items()},
         }
 
     def _path(self, member: Member, what: str, suffix: str) -> Path:
@@ -194,7 +205,22 @@ def document(
         "alpha": ALPHA,
         "members": [_member(member) for member in zoo],
         "sources": [_source(source) for source in sources],
+        "costs": [
+            _cost(sources[:candidates], probes)
+            for candidates in CANDIDATES
+            if candidates <= len(sources)
+            for probes in bench.lengths
+        ],
         "pairs": pairs,
+    }
+
+
+def _cost(sources: Sequence[Source], probes: int) -> dict[str, Any]:
+    """Counts what asking about all of these costs."""
+    return {
+        "candidates": len(sources),
+        "probes": probes,
+        "asked": ours.asked({one.member.name: one.fingerprint for one in sources}, probes),
     }
 
 
@@ -218,9 +244,20 @@ def _source(source: Source) -> dict[str, Any]:
     }
 
 
+def _power(by_length: Mapping[int, Verification]) -> dict[str, Any]:
+    """Returns the p-value by number of probes, and the numbers that a claim was made with."""
+    found = {probes: one.candidates[0] for probes, one in by_length.items()}
+    return {
+        "p": {str(probes): _rounded(ours.joint_p(one.findings)) for probes, one in found.items()},
+        "claimed": [p for p, one in found.items() if one.verdict in ("same", "derived")],
+    }
+
+
 def _verdict(verification: Verification) -> dict[str, Any]:
     candidate = verification.candidates[0]
     low, high = candidate.harm_ratio_ci or (None, None)
+    tests = {finding.test: finding for finding in candidate.findings}
+    resemblance, equality = tests.get(Resemblance.name), tests.get(Equality.name)
     return {
         "verdict": candidate.verdict,
         "ratio": _rounded(candidate.harm_ratio),
@@ -230,14 +267,15 @@ def _verdict(verification: Verification) -> dict[str, Any]:
         "margin": _rounded(candidate.margin),
         "queries": verification.queries,
         "depths": {
-            finding.depth: [_rounded(value) for value in (finding.statistic, *finding.interval)]
+            finding.depth: [
+                _rounded(value) for value in (finding.statistic, *finding.interval, finding.p_value)
+            ]
             for finding in candidate.findings
             if finding.depth is not None and finding.interval is not None
         },
-        "resemblance": next(
-            (_rounded(one.statistic) for one in candidate.findings if one.test == "resemblance"),
-            None,
-        ),
+        "resemblance": _rounded(resemblance.statistic) if resemblance else None,
+        "resemblance_p": _rounded(resemblance.p_value) if resemblance else None,
+        "equal": bool(equality.detail["equal"]) if equality else None,
     }
 
 
@@ -250,7 +288,8 @@ def _rounded(value: float | None) -> float | None:
 
 def _key(source: Source) -> str:
     probes = json.dumps(source.fingerprint.to_dict()["per_probe"], sort_keys=True)
-    return f"{source.member.name}|{source.fingerprint.model_digest[:16]}|{_hash(probes)}"
+    digest = source.fingerprint.model_digest[:16]
+    return f"{source.member.name}|{digest}|{_hash(probes)}|{_RECORD}"
 
 
 def _hash(text: str) -> str:
@@ -302,7 +341,10 @@ def main() -> None:
     began = time.monotonic()
     data = load_data(options.data)
     zoo = members_of(members(options.work), options.half)
-    bench = Bench(data, options.work, None if options.half == "reporting" else ())
+    if options.half == "reporting":
+        bench = Bench(data, options.work)
+    else:
+        bench = Bench(data, options.work, methods=(), lengths=(ours.DEFAULT_PROBES,))
     made = document(bench, zoo, {})
     seconds = time.monotonic() - began
     made["made"] = facts(data, options.half, zoo, made["sources"], seconds)

@@ -1,10 +1,10 @@
-"""Writes the tables and plots of docs/detection.md from the committed results file.
+"""Writes the tables and plots of docs/detection.md and docs/power.md from the results file.
 
     python -m benchmarks.detection.page [--results FILE] [--out docs/detection.md]
 
-The page is written by hand around its tables (see ``benchmarks.pages``); the plots lie in the
-folder ``detection`` beside it. Equal results give equal bytes, so a diff of the page is a diff of
-the numbers.
+Both pages are written by hand around their tables (see ``benchmarks.pages``); ``power.md`` and
+the folder ``detection`` with the plots lie beside ``--out``. Equal results give equal bytes, so a
+diff of a page is a diff of the numbers.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.detection import power
 from benchmarks.detection.findings import Findings
 from benchmarks.detection.large.tables import large_tables
 from benchmarks.detection.metrics import Estimate
+from benchmarks.detection.pvalues import Uniformity, uniformity
 from benchmarks.detection.results import OURS, VERDICTS, Pair, load
 from benchmarks.detection.tables import PAIR_KINDS, TABLES, calibrations, method_name
 from benchmarks.pages import write_filled
@@ -34,15 +36,36 @@ RESULTS = Path(__file__).with_name("results.json")
 LARGE = Path(__file__).with_name("results224.json")
 
 
-def tables(findings: Findings) -> Mapping[str, Callable[[], str]]:
-    """Returns what makes each table of the page, by its name there."""
-    small = {name: partial(make, findings) for name, make in TABLES.items()}
-    return {**small, **large_tables(LARGE)}
+Makers = Mapping[str, Callable[[], str]]
+"""What makes each table of a page, by its name there."""
+
+
+def tables(findings: Findings) -> Makers:
+    """Returns those of the page for an auditor, at both sizes."""
+    return {**_from(findings, TABLES), **large_tables(LARGE)}
+
+
+def power_tables(findings: Findings) -> Makers:
+    """Returns those of the page for whoever plans a verification."""
+    return _from(findings, power.TABLES)
+
+
+def _from(findings: Findings, makers: Mapping[str, Callable[[Findings], str]]) -> Makers:
+    return {name: partial(make, findings) for name, make in makers.items()}
 
 
 def write_page(findings: Findings, out: Path) -> list[str]:
-    """Writes the page's tables and plots; returns the names of tables that changed."""
-    changed = write_filled(out, tables(findings), title="What the tool can tell apart: tables")
+    """Writes both pages' tables and the plots; returns the names of tables that changed."""
+    changed = write_filled(
+        out,
+        {**tables(findings), **large_tables(LARGE)},
+        title="What the tool can tell apart: tables",
+    )
+    changed += write_filled(
+        out.with_name(power.PAGE_NAME),
+        power_tables(findings),
+        title="How many queries a claim takes: tables",
+    )
     write_plots(findings, out.parent / "detection")
     return changed
 
@@ -57,8 +80,19 @@ def write_plots(findings: Findings, folder: Path) -> None:
     plots.plot_queries(
         _query_panels(findings), results.budgets, folder / "queries.svg", ours=method_name(OURS)
     )
-    plots.plot_calibration(calibrations(findings), folder / "calibration.svg")
+    plots.plot_calibration(
+        {**calibrations(findings), **_by_test(findings)}, folder / "calibration.svg"
+    )
     plots.plot_answer_kinds(_answer_panels(findings), folder / "answers.svg")
+
+
+def _by_test(findings: Findings) -> Mapping[str, Uniformity]:
+    """Compares each test's p-values with uniform, from logits and with its own margin."""
+    return {
+        f"{test} alone": uniformity(values)
+        for (test, kind), values in findings.p_values_by_test.items()
+        if kind == "logits"
+    }
 
 
 def _plotted_sources(findings: Findings) -> tuple[str, ...]:
@@ -125,8 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: {error}") from error
     if changed:
         print(
-            f"{options.out}: other numbers under {', '.join(changed)}; the sentences there, and "
-            "the paragraph in README.md, are written by hand: read them again"
+            f"{options.out} or {power.PAGE_NAME}: other numbers under {', '.join(changed)}; the "
+            "sentences there, and the paragraph in README.md, are written by hand: read them again"
         )
 
 

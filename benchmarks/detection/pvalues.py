@@ -17,10 +17,10 @@ from scipy import stats
 
 from benchmarks.detection.metrics import upper_bound
 
-__all__ = ["Uniformity", "dkw_band", "held_out_undercuts", "uniformity"]
+__all__ = ["LEVELS", "Uniformity", "dkw_band", "held_out_undercuts", "uniformity"]
 
 Array = NDArray[np.float64]
-_LEVELS = (0.001, 0.01, 0.05, 0.1)
+LEVELS = (0.001, 0.01, 0.05, 0.1)
 
 
 def dkw_band(count: int, confidence: float = 0.95) -> float:
@@ -58,7 +58,7 @@ class Uniformity:
 
 def uniformity(
     p_values: Sequence[float | None],
-    levels: Sequence[float] = _LEVELS,
+    levels: Sequence[float] = LEVELS,
     confidence: float = 0.95,
 ) -> Uniformity:
     """Compares the p-values of independent pairs with the uniform distribution.

@@ -66,6 +66,7 @@ class Pair:
         p_exchangeable: p-value with a margin of 1; None without evidence.
         p_margin: p-value with the margin in use; None without evidence.
         verdicts: By kind of answer: verdict, ratio, low, high, p, queries.
+        power: By kind of answer: p-values by number of probes, and the numbers that claimed it.
     """
 
     source: str
@@ -80,6 +81,7 @@ class Pair:
     p_exchangeable: float | None
     p_margin: float | None
     verdicts: Mapping[str, Mapping[str, Any]]
+    power: Mapping[str, Mapping[str, Any]]
 
     @property
     def cluster(self) -> frozenset[str]:
@@ -115,6 +117,7 @@ class Results:
         alpha: Significance level of the verdicts.
         members: The networks of the zoo, as in the file.
         sources: What registering each source cost, as in the file.
+        costs: What a verification asks, by number of candidates and probes, as in the file.
         pairs: Every pair measured.
     """
 
@@ -123,6 +126,7 @@ class Results:
     alpha: float
     members: tuple[Mapping[str, Any], ...]
     sources: tuple[Mapping[str, Any], ...]
+    costs: tuple[Mapping[str, Any], ...]
     pairs: tuple[Pair, ...]
 
     def related(self, group: str | None = None) -> tuple[Pair, ...]:
@@ -261,6 +265,7 @@ def read(document: Any, name: str = "results") -> Results:
             alpha=float(document["alpha"]),
             members=tuple(document["members"]),
             sources=tuple(document.get("sources") or ()),
+            costs=tuple(document.get("costs") or ()),
             pairs=tuple(_pair(pair, members) for pair in document["pairs"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -286,4 +291,5 @@ def _pair(pair: Mapping[str, Any], members: Mapping[str, Mapping[str, Any]]) -> 
         p_exchangeable=pair.get("p_exchangeable"),
         p_margin=pair.get("p_margin"),
         verdicts={kind: verdict for kind, verdict in verdicts.items() if verdict},
+        power=pair.get("power") or {},
     )

@@ -15,7 +15,7 @@ from functools import partial
 from benchmarks.detection.calibrate import OUT, margins_table
 from benchmarks.detection.findings import MISSED_BELOW, Findings, ratio_range
 from benchmarks.detection.metrics import clustered_counts, upper_bound
-from benchmarks.detection.pvalues import Uniformity, held_out_undercuts, uniformity
+from benchmarks.detection.pvalues import LEVELS, Uniformity, held_out_undercuts, uniformity
 from benchmarks.detection.results import GROUPS, ITSELF, OURS, VERDICTS, Evaluation, Pair
 from benchmarks.markdown import cell, decimal, listing, percent, table
 
@@ -300,6 +300,24 @@ def p_values(findings: Findings) -> str:
     return table(head, rows)
 
 
+def p_values_by_test(findings: Findings) -> str:
+    """Shows how many p-values of independent pairs are small, test by test and depth by depth."""
+    rows = []
+    for (test, kind), p_values in findings.p_values_by_test.items():
+        found = uniformity(p_values)
+        if len(found.p_values):
+            rows.append((test, kind, len(found.p_values), *found.counts, f"{min(p_values):.2g}"))
+    for kind in findings.results.kinds:
+        equal = [
+            pair.verdicts.get(kind, {}).get("equal") for pair in findings.results.independent()
+        ]
+        answered = [one for one in equal if one is not None]
+        if answered:
+            rows.append(("equality", kind, len(answered), *["-"] * 4, f"{sum(answered)} equal"))
+    levels = (f"p ≤ {level:g}" for level in LEVELS)
+    return table(("test", "answers", "pairs", *levels, "smallest"), rows)
+
+
 def margins(_: Findings) -> str:
     """Shows the margins that the other half chose, and what they rest on."""
     return margins_table(json.loads(OUT.read_text(encoding="utf-8"))["margins"])
@@ -390,6 +408,7 @@ TABLES: Mapping[str, Callable[[Findings], str]] = {
     "closest": closest,
     "margins": margins,
     "p-values": p_values,
+    "p-values by test": p_values_by_test,
     "missed": missed,
     "made": made,
     "registrations": registrations,

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.data import load_data
 from benchmarks.detection.measure import Bench, document
+from benchmarks.detection.methods.harmless import DEFAULT_PROBES
 from benchmarks.detection.plan import plan
 from benchmarks.detection.zoo import build, members
 
@@ -50,7 +51,7 @@ def pairs(directory: Path) -> tuple[Pair, ...]:
     wanted = {*BASES, *(f"{source}/{copy}" for source in SOURCES for copy in COPIES)}
     recipes = [recipe for recipe in plan(data, None) if recipe.name in wanted]
     build(data, directory, recipes=recipes)
-    bench = Bench(data, directory, methods=())
+    bench = Bench(data, directory, methods=(), lengths=(DEFAULT_PROBES,))
     return tuple(document(bench, members(directory), {}, progress=False)["pairs"])
 
 

@@ -127,7 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.monotonic()
     small = load_data(options.data)
     zoo = members(options.work, scale(options.data))
-    bench = measure.Bench(photographs(options.data), options.work, (), probes=ours.DEFAULT_PROBES)
+    probes = ours.DEFAULT_PROBES
+    pictures = photographs(options.data)
+    bench = measure.Bench(pictures, options.work, (), probes=probes, lengths=(probes,))
     document = measure.document(bench, zoo, {}, chosen=lambda member: member.source)
     by_name = {member.name: member for member in zoo}
     recipes = {recipe.name: recipe for recipe in plan(small)}

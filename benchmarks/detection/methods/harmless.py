@@ -8,7 +8,7 @@ its mean log harm ratio lies below the log of the margin, at the depth where it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,18 +21,23 @@ from fingerprint import Fingerprint, Model, ModelSuspect, Suspect, Verification,
 from fingerprint.answers import ask
 from fingerprint.evidence.calibration import Calibration, Margin
 from fingerprint.evidence.depths import measured_orbits
+from fingerprint.evidence.finding import Finding
 from fingerprint.evidence.harm_ratio import HarmRatio
 from fingerprint.network.spec import AnswerKind
 from fingerprint.probes.probe import Probe
-from fingerprint.questions import questions_for
+from fingerprint.questions import question_id, questions_for
 from fingerprint.suspects import Narrowed
 
 __all__ = [
     "ANSWER_KINDS",
     "DEFAULT_PROBES",
+    "LENGTHS",
     "PROBES",
     "Remembering",
     "as_model",
+    "asked",
+    "by_length",
+    "joint_p",
     "p_exchangeable",
     "remembering",
     "scores",
@@ -42,6 +47,9 @@ __all__ = [
 
 PROBES = 48
 DEFAULT_PROBES = 24
+LENGTHS = (15, 18, 24, 30, 36, 48)
+"""Numbers of probes to verify with: the first of each depth are what a registration with so many
+would have solved. With much fewer it takes probes of one depth alone, or more turns."""
 ANSWER_KINDS: dict[str, AnswerKind] = {
     "logits": "logits",
     "probabilities": "probabilities",
@@ -141,7 +149,11 @@ def p_exchangeable(fingerprint: Fingerprint, suspect: Suspect) -> float | None:
     """
     default = shortened(fingerprint, DEFAULT_PROBES)
     answers = ask(suspect, questions_for({"source": default}))
-    findings = HarmRatio().measure("source", default, answers, _NoMargin())
+    return joint_p(HarmRatio().measure("source", default, answers, _NoMargin()))
+
+
+def joint_p(findings: Iterable[Finding]) -> float | None:
+    """Returns the p-value over all depths of a candidate's probes; None without evidence."""
     return min((one.joint_p for one in findings if one.joint_p is not None), default=None)
 
 
@@ -153,7 +165,43 @@ class _NoMargin(Calibration):
         return Margin(1.0)
 
 
-def verdicts(fingerprint: Fingerprint, suspect: Suspect) -> dict[str, Verification]:
-    """Verifies a suspect with 24 probes, as it would answer through each kind of endpoint."""
-    default = shortened(fingerprint, DEFAULT_PROBES)
-    return {name: verify(Narrowed(suspect, kind), default) for name, kind in ANSWER_KINDS.items()}
+def verdicts(
+    fingerprint: Fingerprint, suspect: Suspect, probes: int = DEFAULT_PROBES
+) -> dict[str, Verification]:
+    """Verifies a suspect with so many probes, as it would answer through each kind of endpoint."""
+    part = shortened(fingerprint, probes)
+    return {name: verify(Narrowed(suspect, kind), part) for name, kind in ANSWER_KINDS.items()}
+
+
+def by_length(
+    fingerprint: Fingerprint, suspect: Suspect, lengths: Sequence[int] = LENGTHS
+) -> dict[str, dict[int, Verification]]:
+    """Verifies a suspect with more and more probes, by kind of answer and number of probes."""
+    found: dict[str, dict[int, Verification]] = {name: {} for name in ANSWER_KINDS}
+    for probes in lengths:
+        for name, verification in verdicts(fingerprint, suspect, probes).items():
+            found[name][probes] = verification
+    return found
+
+
+def asked(fingerprints: Mapping[str, Fingerprint], probes: int) -> dict[str, int]:
+    """Counts what a verification against all of these asks, with so many probes of each.
+
+    Returns:
+        Inputs of the panel, bases, probes and turns, and how many are asked a second time.
+    """
+    parts = {name: shortened(one, probes) for name, one in fingerprints.items()}
+    questions = questions_for(parts)
+    groups = {
+        "panel": [one.panel for one in parts.values()],
+        "bases": [one.bases for one in parts.values()],
+        "probes": [one.harmless for one in parts.values()],
+        "turns": [one.controls for one in parts.values()],
+    }
+    found = {
+        name: len({question_id(one) for inputs in arrays for one in inputs})
+        for name, arrays in groups.items()
+    }
+    found["repeated"] = len(questions.repeated)
+    assert sum(found.values()) == len(questions.ids) + len(questions.repeated)
+    return found

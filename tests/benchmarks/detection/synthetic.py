@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["BUDGETS", "document"]
+__all__ = ["BUDGETS", "LENGTHS", "document"]
 
 BUDGETS = (6, 12, 24, 48, 100)
+LENGTHS = (15, 24, 48)
 _SOURCES = {"resnet20": "resnet20", "plain": "plain cnn", "vit": "vit"}
 _KINDS = ("logits", "probabilities", "top-5", "labels")
 # Modification, group, and the harm ratio round which pairs are invented.
@@ -76,6 +77,7 @@ def document(*, seed: int = 0, independents: int = 4, rows: Sequence[int] | None
         "alpha": 0.001,
         "members": members,
         "sources": [_registration(name, arch) for name, arch in _SOURCES.items()],
+        "costs": [_cost(count, probes) for count in (1, 8) for probes in LENGTHS],
         "pairs": pairs,
     }
 
@@ -128,7 +130,28 @@ def _pair(source, member, typical, generator) -> dict:
         "p_exchangeable": 1e-9 if related else float(generator.random() ** 1.6),
         "p_margin": 1e-9 if related else float(generator.random() ** 0.2),
         "verdicts": kinds,
+        "power": {kind: _power(verdict) for kind, verdict in kinds.items()},
     }
+
+
+def _power(verdict) -> dict:
+    p = verdict["p"]
+    accused = verdict["verdict"] in ("same", "derived")
+    return {
+        "p": {str(probes): p ** (probes / 24) for probes in LENGTHS},
+        "claimed": [probes for probes in LENGTHS if accused and probes >= 24],
+    }
+
+
+def _cost(count, probes) -> dict:
+    asked = {
+        "panel": 96,
+        "bases": probes // 2,
+        "probes": count * probes,
+        "turns": 3 * count * probes,
+        "repeated": 1,
+    }
+    return {"candidates": count, "probes": probes, "asked": asked}
 
 
 def _scores(ratio, spread, generator) -> dict:
@@ -149,4 +172,15 @@ def _verdict(ratio, centre, step, generator) -> dict:
         verdict = "independent"
     else:
         verdict = "inconclusive"
-    return {"verdict": verdict, "ratio": ratio, "low": low, "high": high, "p": 0.5, "queries": 55}
+    return {
+        "verdict": verdict,
+        "ratio": ratio,
+        "low": low,
+        "high": high,
+        "p": 0.5,
+        "queries": 55,
+        "depths": {"layer1": [ratio, low, high, 0.5], "features": [ratio, low, high, 0.7]},
+        "resemblance": 0.1,
+        "resemblance_p": 0.9,
+        "equal": verdict == "same",
+    }

@@ -32,7 +32,7 @@ SETTINGS = {
     ],
     "pairs": [
         _pair("a", True, [0.1, 0.1, 0.1]),
-        _pair("b", False, [0.52, 0.4, 0.59]),
+        _pair("b", False, [0.52, 0.4, 0.59, 0.3]),
         _pair("a/tuned", True, [0.6, 0.56, 0.7]),
         _pair("a/ruined", True, [0.9, 0.8, 1.0]),
         _pair("a/student", True, [0.9, 0.8, 1.0]),
@@ -45,6 +45,7 @@ def test_the_margin_is_the_lowest_strangers_and_the_bound_above_every_working_co
     found = chosen_margins(SETTINGS, [])
     assert [one.answers for one in found] == list(KINDS)
     assert {(one.pairs, one.lowest, one.margin) for one in found} == {(1, 0.52, 0.5)}
+    assert {one.least_p for one in found} == {0.3}
     # Ruined copies, students and mere ingredients set no bound.
     assert {(one.copies, one.found, one.bound) for one in found} == {(1, 0, 0.6)}
 

@@ -43,10 +43,12 @@ def test_sentences_quote_only_counts_that_the_results_bear_out(committed: Findin
     paragraph = readme[begin : readme.index("**Families at 32 pixels**")]
     text = (ROOT / page.PAGE).read_text(encoding="utf-8")
     prose = re.sub(r"<!-- table: .*?<!-- end -->", "", text, flags=re.DOTALL)
-    for said in (paragraph, prose):
+    for said, fewest, most in ((paragraph, 3, 3), (prose, 3, 100)):
         quoted = set(re.findall(r"\b\d+ of \d+", " ".join(said.split())))
-        assert len(quoted) >= 3
+        assert fewest <= len(quoted) <= most
         assert quoted <= known
+    assert "(docs/detection.md)" in paragraph
+    assert "(docs/power.md)" in paragraph
 
 
 def test_the_limits_list_exactly_the_modifications_found_too_rarely(findings: Findings) -> None:

@@ -81,6 +81,21 @@ def test_what_was_never_measured_is_left_out_of_a_method(invented: dict) -> None
     assert findings.compared["shares weights", "AKH", 24].tpr1.total == len(kept)
 
 
+def test_p_values_go_by_the_class_of_the_depth_that_gave_them(invented: dict) -> None:
+    def deepen(pair, member):
+        if not pair["related"]:
+            pair["verdicts"]["labels"]["depths"] = {"features": [0.9, 0.5, 1.2, None]}
+
+    findings = _changed(invented, deepen)
+    count = len(findings.results.independent())
+    found = findings.p_values_by_test
+    assert found["early", "logits"] == [0.5] * count
+    assert found["late", "logits"] == [0.7] * count
+    assert found["resemblance", "labels"] == [0.9] * count
+    # No such depth, and one that gave no evidence.
+    assert not {("linear", "logits"), ("early", "labels"), ("late", "labels")} & found.keys()
+
+
 def test_files_of_another_schema_or_without_a_field_are_refused(invented: dict, tmp_path) -> None:
     results = tmp_path / "results.json"
     with pytest.raises(EnvironmentFailure, match="make detection"):
