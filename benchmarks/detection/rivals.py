@@ -1,7 +1,7 @@
-"""Scores your own suspects by methods of the literature and by rare labels, on as many queries.
+r"""Scores your own suspects by methods of the literature and by rare labels, on as many queries.
 
-    python -m benchmarks.detection.rivals ours.safetensors --arch timm:resnet18 \\
-        --suspect theirs.pt --suspect other.pt timm:resnet34 \\
+    python -m benchmarks.detection.rivals ours.safetensors --arch timm:resnet18 \
+        --suspect theirs.pt --suspect other.pt timm:resnet34 \
         --reference public.pt timm:mobilenetv2_100 --data pictures.npz
 
 ``--data`` is an .npz file with ``train_images``, ``train_labels``, ``test_images`` and
@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -210,7 +211,12 @@ def _options() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    network = {"nargs": "+", "action": "append", "metavar": ("FILE", "ARCH"), "default": []}
+    network: dict[str, Any] = {
+        "nargs": "+",
+        "action": "append",
+        "metavar": ("FILE", "ARCH"),
+        "default": [],
+    }
     parser.add_argument("source", type=Path, help="weights of the network that may be copied")
     parser.add_argument("--arch", help="of the source, and of every network that states no other")
     parser.add_argument("--suspect", **network, help="weights, and their --arch if it is another")
@@ -245,9 +251,7 @@ def main() -> None:
         suspects, references = named(options.suspect), named(options.reference)
         data = _pictures(options.data, model)
         _check(data, options.queries)
-        rows, notes = compared(
-            _Pixels(model), suspects, references, data, queries=options.queries
-        )
+        rows, notes = compared(_Pixels(model), suspects, references, data, queries=options.queries)
     except FingerprintError as error:
         parser.error(str(error))
     print(shown(rows))
