@@ -13,6 +13,7 @@ from torch import nn
 from benchmarks.detection import rivals
 from benchmarks.detection.rivals import RARE, Asked
 from fingerprint.lab import networks, training
+from fingerprint.lab.modifications import quantised
 from fingerprint.lab.training import Settings
 from tests.benchmarks.detection.methods.cases import fine_tuned, independent, other_task, source
 from tests.support.digits import digits
@@ -29,18 +30,17 @@ def references() -> dict[str, nn.Module]:
     }
 
 
-def test_a_fine_tune_is_above_the_references_by_every_method(
+def test_a_rounded_copy_is_above_the_references_by_every_method(
     references: dict[str, nn.Module],
 ) -> None:
-    suspects = {"tuned": fine_tuned(), "stranger": independent(), "other task": other_task()}
+    suspects = {"int8": quantised(source()), "stranger": independent(), "other task": other_task()}
     rows, _ = rivals.compared(source(), suspects, references, digits(), queries=12)
-    assert [one.name for one in rows] == ["tuned", "stranger", "other task", "r2", "r3"]
+    assert [one.name for one in rows] == ["int8", "stranger", "other task", "r2", "r3"]
     assert [one.reference for one in rows] == [False, False, False, True, True]
-    tuned, _, other, *known = rows
+    copy, _, other, *known = rows
     for method in METHODS:
-        score = tuned.scores[method]
-        assert score is not None
-        assert all(score > (one.scores[method] or 0.0) for one in known)
+        scores = [one.scores[method] for one in known]
+        assert copy.scores[method] > max(scores)  # type: ignore[operator, type-var]
     silent = [method for method in METHODS if other.scores[method] is None]
     assert silent == ["AKH", "IPGuard", RARE], "labels of four classes mean something else"
 
