@@ -42,7 +42,7 @@ __all__ = ["ANY", "RARE", "RIVALS", "Asked", "compared", "main", "shown"]
 RIVALS: tuple[QueryMethod, ...] = (Akh(), IpGuard(), Sac(), ModelDiff())
 """Methods of the literature that ask a suspect pictures."""
 RARE = "rare labels"
-ANY = Least(classes=2, references=2, pictures=1)
+ANY = Least(classes=2, references=2, pictures=1, rare=1.0)
 """Lets rare labels be measured where the tool would refuse to say anything."""
 _SOURCE = "the source"
 
