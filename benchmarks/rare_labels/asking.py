@@ -13,7 +13,7 @@ from torch import nn
 from benchmarks.detection.methods.base import answers
 from benchmarks.detection.results import load
 from benchmarks.detection.zoo import members, stem
-from benchmarks.rare_labels.conferrable import STUDENTS, student
+from benchmarks.rare_labels.conferrable import STUDENTS, student, thief
 from benchmarks.rare_labels.zoo import Labels, Places, Pool, Zoo, taught
 from fingerprint.files import write_whole
 from fingerprint.lab.data import Data
@@ -66,6 +66,7 @@ def read_zoo(work: Path, data: Data, keep: Path, results: Path) -> Zoo:
     """
     classes = int(data.test_labels.max()) + 1
     networks = [one for one in members(work) if one.classes == classes and one.task == "classes"]
+    networks += [thief(one, data, keep / "students") for one in networks if one.source]
     loading: dict[str, Callable[[], nn.Module]] = {one.name: one.network for one in networks}
     for source in (one for one in networks if one.source):
         for name, architecture in zip(taught(source.name), STUDENTS, strict=True):

@@ -25,12 +25,14 @@ from benchmarks.detection.zoo import Member, stem
 from fingerprint.evidence.rare_labels import rarest
 from fingerprint.lab.architectures import ARCHITECTURES, build
 from fingerprint.lab.data import Data
-from fingerprint.lab.training import from_logits, trained
+from fingerprint.lab.training import Settings, from_logits, trained
 
-__all__ = ["STUDENTS", "blended", "conferred", "student"]
+__all__ = ["STUDENTS", "blended", "conferred", "student", "thief"]
 
 STUDENTS = {"plain cnn": 12, "vit": 20, "resnet8": 10}
 """Architectures of the students that an owner trains, with their epochs."""
+THIEF, _THIEF_EPOCHS = "wide cnn", 40
+"""What learns on pictures that none of them sees."""
 _SHARE = 0.5
 """Share of the training pictures that each of them sees."""
 _BLENDS = 4
@@ -50,26 +52,61 @@ def student(source: Member, architecture: str, data: Data, folder: Path) -> nn.M
     Returns:
         The student, in evaluation mode.
     """
-    path = folder / f"{stem(source.name)}__{stem(architecture)}.safetensors"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        made = trained(
-            ARCHITECTURES[architecture],
-            _half(data, seeded(path.name)),
-            from_scratch(architecture, epochs=STUDENTS[architecture]),
-            seed=seeded(path.name),
-            loss=from_logits(source.network()),
-        )
-        write_weights(made, path)
+    name = _name(source, architecture)
+    if not (folder / name).exists():
+        settings = from_scratch(architecture, epochs=STUDENTS[architecture])
+        _teach(source, architecture, _part(data, _half(data, name)), settings, folder / name)
     network = build(architecture)
-    network.load_state_dict(load_file(path))
+    network.load_state_dict(load_file(folder / name))
     return network
 
 
-def _half(data: Data, seed: int) -> Data:
-    order = np.random.default_rng(seed).permutation(len(data.train_labels))
-    seen = np.sort(order[: round(_SHARE * len(order))])
-    return replace(data, train_images=data.train_images[seen], train_labels=data.train_labels[seen])
+def thief(source: Member, data: Data, folder: Path) -> Member:
+    """Distils a source on pictures that none of its owner's students saw, an eighth of all.
+
+    Args:
+        source: The stolen model.
+        data: Gives the training pictures.
+        folder: Where the thief's network is kept.
+    """
+    path = folder / f"{stem(source.name)}__thief.safetensors"
+    if not path.exists():
+        seen = [_half(data, _name(source, architecture)) for architecture in STUDENTS]
+        apart = np.setdiff1d(np.arange(len(data.train_labels)), np.concatenate(seen))
+        settings = from_scratch(THIEF, epochs=_THIEF_EPOCHS)
+        _teach(source, THIEF, _part(data, apart), settings, path)
+    return replace(
+        source,
+        name=f"{source.name}/distilled, other pictures",
+        modification="distilled, other pictures",
+        group="student",
+        architecture=THIEF,
+        source=False,
+        folded=False,
+        file=path,
+    )
+
+
+def _name(source: Member, architecture: str) -> str:
+    return f"{stem(source.name)}__{stem(architecture)}.safetensors"
+
+
+def _half(data: Data, name: str) -> NDArray[np.intp]:
+    """Returns the places of the training pictures that a student sees."""
+    order = np.random.default_rng(seeded(name)).permutation(len(data.train_labels))
+    return np.sort(order[: round(_SHARE * len(order))])
+
+
+def _part(data: Data, places: NDArray[np.intp]) -> Data:
+    images, labels = data.train_images[places], data.train_labels[places]
+    return replace(data, train_images=images, train_labels=labels)
+
+
+def _teach(source: Member, architecture: str, data: Data, settings: Settings, path: Path) -> None:
+    """Trains a student on a source's logits, and writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    seed, loss = seeded(path.name), from_logits(source.network())
+    write_weights(trained(ARCHITECTURES[architecture], data, settings, seed=seed, loss=loss), path)
 
 
 def blended(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

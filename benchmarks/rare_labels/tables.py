@@ -1,11 +1,12 @@
 """The tables of ``docs/rare_labels.md``.
 
-A cell such as ``0.98, 58`` is the AUC against all strangers and how many suspects are found, that
-is score above all but 1 % of the strangers.
+A cell such as ``0.98, 58 of 68`` is the AUC against all strangers, and how many suspects are found:
+score above all but 1 % of the strangers.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,7 +19,7 @@ from torch import nn
 from benchmarks.detection.metrics import auc, detection_rate
 from benchmarks.detection.rivals import ANY
 from benchmarks.detection.split import HALVES, Half
-from benchmarks.markdown import decimal, percent, table
+from benchmarks.markdown import percent, table
 from benchmarks.rare_labels.zoo import ASKED, METHODS, RELATIVE, SAME, STRANGER, Labels, Pair, Zoo
 from fingerprint.evidence.rare_labels import Pictures, RareLabels
 from fingerprint.kinship import Kinship
@@ -73,11 +74,14 @@ def _rate(some: Sequence[Pair], pairs: Sequence[Pair], score: Score) -> str:
 
     def scores(of: Sequence[Pair]) -> NDArray[np.float64]:
         told = [score(pair) for pair in of]
-        return np.array([-np.inf if one is None else one for one in told])
+        return np.array([one for one in told if one is not None])
 
     related, independent = scores(some), scores([one for one in pairs if not one.kin])
+    if not len(related):
+        return "-"
     found = detection_rate(related, independent, FALSE_POSITIVES)
-    return f"{decimal(auc(related, independent))}, {found.hits}"
+    area = math.floor(100 * (auc(related, independent) or 0.0)) / 100  # lest 1.00 be less than 1
+    return f"{area:.2f}, {found.hits} of {len(related)}"
 
 
 def _said(pairs: Sequence[Pair]) -> str:

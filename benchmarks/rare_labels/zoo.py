@@ -214,7 +214,7 @@ class Zoo:
         return self._conferred[key]
 
     def score(self, pair: Pair, *, method: str, asked: int, relative: bool = False) -> float | None:
-        """Returns how alike a method finds the two.
+        """Returns how alike a method finds the two; None where that was not measured.
 
         Args:
             pair: The two.
@@ -224,7 +224,8 @@ class Zoo:
                 were the teacher; for methods of :data:`RELATIVE`.
         """
         if method not in RELATIVE:
-            return self.others[pair.source, pair.suspect][method][str(asked)]
+            measured = self.others.get((pair.source, pair.suspect), {})
+            return measured.get(method, {}).get(str(asked))
         places = self.places(pair, method, asked)
         told = self.told(pair.suspect, places)
 
