@@ -7,7 +7,9 @@ r"""Scores your own suspects by methods of the literature and by rare labels, on
 ``--data`` is an .npz file with ``train_images``, ``train_labels``, ``test_images`` and
 ``test_labels``, images uint8 ``(N, H, W, C)``, of the source's task; or a folder of pictures, which
 count as what the source calls them, so that AKH, which asks its mistakes, has none to ask. Rare
-labels are taken from the test pictures; no network should have been trained on those.
+labels are taken from the test pictures; no network should have been trained on those. With
+``--student``, networks that you taught the source's answers, there is a column for rare labels that
+all of them share, which finds students better (``docs/rare_labels.md``).
 
 A score alone says nothing: networks that have nothing to do with the source score too, some methods
 high. References are such networks. If a suspect is one as well, and as like the source as they are,
@@ -30,6 +32,7 @@ from benchmarks.data import read_data
 from benchmarks.detection.methods import Akh, IpGuard, ModelDiff, QueryMethod, Sac
 from benchmarks.detection.methods.base import answers
 from benchmarks.markdown import decimal, table
+from benchmarks.rare_labels.conferrable import blended, conferred
 from fingerprint import Model, load_model
 from fingerprint.errors import FingerprintError, UsageError
 from fingerprint.evidence.rare_labels import Least, Pictures, RareLabels
@@ -37,12 +40,12 @@ from fingerprint.kinship import Kinship
 from fingerprint.lab.data import Data
 from fingerprint.network.spec import OutputSpec
 
-__all__ = ["ANY", "RARE", "RIVALS", "Asked", "compared", "main", "shown"]
+__all__ = ["ANY", "CONFERRABLE", "RARE", "RIVALS", "Asked", "compared", "main", "shown"]
 
 RIVALS: tuple[QueryMethod, ...] = (Akh(), IpGuard(), Sac(), ModelDiff())
 """Methods of the literature that ask a suspect pictures."""
-RARE = "rare labels"
-ANY = Least(classes=2, references=2, pictures=1, rare=1.0)
+RARE, CONFERRABLE = "rare labels", "conferrable"
+ANY = Least(classes=2, references=1, pictures=1, rare=1.0)
 """Lets rare labels be measured where the tool would refuse to say anything."""
 _SOURCE = "the source"
 
@@ -69,6 +72,7 @@ def compared(
     data: Data,
     *,
     queries: int,
+    students: Sequence[nn.Module] = (),
 ) -> tuple[list[Asked], list[str]]:
     """Asks every network the source's queries.
 
@@ -78,6 +82,8 @@ def compared(
         references: By name, other than those of suspects.
         data: Pictures; methods choose their queries from them.
         queries: How many each method may ask a network.
+        students: Of the source, trained by its owner; with them there is a column for pictures
+            that are conferrable.
 
     Returns:
         One row for each suspect, then for each reference; and what methods say of their queries.
@@ -91,45 +97,65 @@ def compared(
             notes.append(f"{method.name}: {prepared.note}")
         for name, network in networks.items():
             scores[name][method.name] = method.scores(prepared, network, (queries,))[queries]
-    rare = _rare_labels(source, networks, set(references), data, queries)
+    named = _Named(source, networks, set(references), students, data)
     for name in networks:
-        scores[name][RARE] = rare.get(name)
+        scores[name][RARE] = named.rare(name, queries)
+        if students:
+            scores[name][CONFERRABLE] = named.conferrable(name, queries)
     rows = [
         Asked(name=name, reference=name in references, scores=scores[name]) for name in networks
     ]
     return rows, notes
 
 
-def _rare_labels(
-    source: nn.Module,
-    networks: Mapping[str, nn.Module],
-    references: set[str],
-    data: Data,
-    queries: int,
-) -> dict[str, float | None]:
-    """Returns on what share of rare labels each agrees; a reference, on those of the others."""
-    told = {name: answers(one, data.test_images) for name, one in networks.items()}
-    told[_SOURCE] = answers(source, data.test_images)
-    choosing = [_SOURCE, *sorted(references)]
-    pictures = Pictures(
-        inputs=data.test_images,
-        labels={name: _labels(told[name]) for name in choosing},
-        outputs={name: OutputSpec(classes=told[name].shape[1]) for name in choosing},
-        count=queries,
-    )
-    rare = RareLabels(pictures, Kinship(), ANY)
-    choice = rare.choice(_SOURCE)
-    found: dict[str, float | None] = {
-        name: hits / asked for (name,), (hits, asked) in choice.agreed.items()
-    }
-    for name in networks.keys() - references:
-        labels = _labels(told[name])[choice.places]
-        found[name] = rare.told(_SOURCE, labels, told[name].shape[1]).statistic
-    return found
+class _Named:
+    """What networks call the test pictures and blends of them, and who names as the source does.
 
+    A reference is left out where the pictures that it is asked are chosen.
+    """
 
-def _labels(logits: Tensor) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    return logits.argmax(dim=1).numpy()
+    def __init__(
+        self,
+        source: nn.Module,
+        networks: Mapping[str, nn.Module],
+        references: set[str],
+        students: Sequence[nn.Module],
+        data: Data,
+    ) -> None:
+        images = data.test_images
+        if students:
+            images = np.concatenate([images, blended(images)])
+        self.images, self.tests = images, len(data.test_images)
+        self.references = sorted(references)
+        told = {name: answers(one, images) for name, one in {**networks, _SOURCE: source}.items()}
+        self.labels = {name: one.argmax(dim=1).numpy() for name, one in told.items()}
+        self.classes = {name: one.shape[1] for name, one in told.items()}
+        self.taught = [answers(one, images).argmax(dim=1).numpy() for one in students]
+
+    def rare(self, name: str, queries: int) -> float | None:
+        """Returns on what share of the rarest labels a network agrees."""
+        choosing = [_SOURCE, *self._choosing(name)]
+        pictures = Pictures(
+            inputs=self.images[: self.tests],
+            labels={one: self.labels[one][: self.tests] for one in choosing},
+            outputs={one: OutputSpec(classes=self.classes[one]) for one in choosing},
+            count=queries,
+        )
+        rare = RareLabels(pictures, Kinship(), ANY)
+        told = self.labels[name][rare.choice(_SOURCE).places]
+        return rare.told(_SOURCE, told, self.classes[name]).statistic
+
+    def conferrable(self, name: str, queries: int) -> float | None:
+        """Returns the same of those that all students share; None without references."""
+        own, others = self.labels[_SOURCE], self._choosing(name)
+        if not others or self.classes[name] != self.classes[_SOURCE]:
+            return None
+        places = conferred(own, self.taught, [self.labels[one] for one in others], queries)
+        return float((self.labels[name] == own)[places].mean()) if len(places) else None
+
+    def _choosing(self, name: str) -> list[str]:
+        classes = self.classes[_SOURCE]
+        return [one for one in self.references if one != name and self.classes[one] == classes]
 
 
 def shown(rows: Sequence[Asked]) -> str:
@@ -179,7 +205,7 @@ def _pictures(path: Path, model: Model) -> Data:
     from cli.images import read_inputs
 
     images = read_inputs([path], model.input).values
-    labels = _labels(answers(_Pixels(model), images))
+    labels = answers(_Pixels(model), images).argmax(dim=1).numpy()
     return Data(
         name=path.name,
         train_images=images,
@@ -221,6 +247,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--arch", help="of the source, and of every network that states no other")
     parser.add_argument("--suspect", **network, help="weights, and their --arch if it is another")
     parser.add_argument("--reference", **network, help="likewise, of an independent network")
+    parser.add_argument("--student", **network, help="likewise, taught the source's answers")
     parser.add_argument("--data", type=Path, required=True, metavar="FILE|DIR", help="pictures")
     parser.add_argument("--queries", type=int, default=24, help="pictures asked by each method")
     parser.add_argument("--input-size", type=size, metavar="C,H,W", help="of every network")
@@ -233,7 +260,8 @@ def main() -> None:
     """Prints a table of scores."""
     parser = _options()
     options = parser.parse_args()
-    if not options.suspect or any(len(one) > 2 for one in (*options.suspect, *options.reference)):
+    given = (*options.suspect, *options.reference, *options.student)
+    if not options.suspect or any(len(one) > 2 for one in given):
         parser.error("expected --suspect FILE or --suspect FILE ARCH, at least once")
     if options.queries < 2:
         parser.error(f"--queries: expected at least 2, got {options.queries}")
@@ -249,9 +277,17 @@ def main() -> None:
     try:
         model = read(options.source)
         suspects, references = named(options.suspect), named(options.reference)
+        students = list(named(options.student).values())
         data = _pictures(options.data, model)
         _check(data, options.queries)
-        rows, notes = compared(_Pixels(model), suspects, references, data, queries=options.queries)
+        rows, notes = compared(
+            _Pixels(model),
+            suspects,
+            references,
+            data,
+            queries=options.queries,
+            students=students,
+        )
     except FingerprintError as error:
         parser.error(str(error))
     print(shown(rows))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.detection.methods.akh import Akh
-from benchmarks.detection.rivals import ANY, RIVALS
+from benchmarks.detection.rivals import ANY, CONFERRABLE, RARE, RIVALS
 from benchmarks.detection.split import Half, members_of
 from benchmarks.detection.zoo import Member
 from benchmarks.rare_labels.conferrable import STUDENTS, blended, conferred
@@ -39,7 +39,7 @@ TRAINING = 1000
 EXACT = {"ONNX export", "bf16 weights", "int8 weights", "channels permuted", "channels rescaled"}
 EXACT |= {"batch normalisation folded"}
 STRANGER, SAME = "strangers", "strangers of the source's architecture"
-RARE, CONFERRABLE, AKH = "rare labels", "conferrable", "AKH"
+AKH = "AKH"
 OTHERS = tuple(method for method in RIVALS if method.name != AKH)
 METHODS = (RARE, CONFERRABLE, AKH, *(method.name for method in OTHERS))
 RELATIVE = (RARE, CONFERRABLE, AKH)

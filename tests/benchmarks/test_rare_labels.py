@@ -131,7 +131,7 @@ def test_the_tables_hold_a_row_for_each_kind(zoo: Zoo) -> None:
         f"| {SAME}",
         f"| {STRANGER}",
     ]
-    assert "| 1.00, 1 | 1.00, 1 | 1.00, 1 |" in lines[2]
+    assert "| 1.00, 1 of 1 | 1.00, 1 of 1 | 1.00, 1 of 1 |" in lines[2]
     merged = zoo.merged(2)
     assert (merged.told("vit 0", slice(0, N)).max(), merged.classes) == (1, 2)
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from benchmarks.detection import rivals
-from benchmarks.detection.rivals import RARE, Asked
+from benchmarks.detection.rivals import CONFERRABLE, RARE, Asked
 from fingerprint.lab import networks, training
 from fingerprint.lab.modifications import quantised
 from fingerprint.lab.training import Settings
@@ -45,12 +45,31 @@ def test_a_rounded_copy_is_above_the_references_by_every_method(
     assert silent == ["AKH", "IPGuard", RARE], "labels of four classes mean something else"
 
 
-def test_without_two_references_rare_labels_say_nothing(references: dict[str, nn.Module]) -> None:
-    suspects, one = {"tuned": fine_tuned()}, {"r2": references["r2"]}
+def test_a_reference_never_chooses_what_it_is_asked(references: dict[str, nn.Module]) -> None:
+    suspects, one = {"int8": quantised(source())}, {"r2": references["r2"]}
     (row, known), _ = rivals.compared(source(), suspects, one, digits(), queries=4)
-    assert row.scores[RARE] is None
-    assert known.scores[RARE] is None
-    assert row.scores["AKH"] is not None
+    assert row.scores[RARE] is not None
+    assert known.scores[RARE] is None, "nobody is left to choose"
+    assert known.scores["AKH"] is not None
+
+
+def test_with_students_of_the_owner_there_is_a_column_more(
+    references: dict[str, nn.Module],
+) -> None:
+    taught = Settings(epochs=2)
+    loss = training.from_logits(source())
+    students = [
+        training.trained(networks.cnn, digits(), taught, seed=seed, loss=loss) for seed in (7, 8, 9)
+    ]
+    suspects = {"student": students.pop(), "other task": other_task()}
+    rows, _ = rivals.compared(
+        source(), suspects, references, digits(), queries=12, students=students
+    )
+    scores = [one.scores[CONFERRABLE] for one in rows]
+    assert scores[1] is None, "its classes mean something else"
+    assert scores[0] > max(scores[2:])  # type: ignore[operator, type-var]
+    alone, _ = rivals.compared(source(), suspects, {}, digits(), queries=12, students=students)
+    assert [one.scores[CONFERRABLE] for one in alone] == [None, None]
 
 
 def test_an_asterisk_marks_suspects_above_every_reference() -> None:
