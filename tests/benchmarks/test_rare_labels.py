@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -170,3 +171,26 @@ def test_nobody_is_asked_a_picture_twice(tmp_path: Path) -> None:
         again = Memory({"one": Counted}, images, tmp_path)
         assert again("one", slice(None)).tolist() == [0, 1, 2, 3, 4, 5]
     assert Counted.asked == 6
+
+
+def test_the_page_says_what_its_tables_say(zoo: Zoo) -> None:
+    page = Path("docs/rare_labels.md").read_text(encoding="utf-8")
+    named = re.findall(r"<!-- table: (.+) -->", page)
+    assert sorted(named) == sorted(tables.tables(zoo, Path()))
+
+    def row(table: str, kind: str) -> list[str]:
+        lines = page.partition(f"<!-- table: {table} -->\n")[2].splitlines()
+        (found,) = [line for line in lines[: lines.index("<!-- end -->")] if f"| {kind} |" in line]
+        return found.strip("| ").split(" | ")
+
+    words = " ".join(page.split())
+    few, many = (row(f"reporting half, {asked} pictures", "*all students*") for asked in (24, 100))
+    counts = [cells[place].split(", ")[1].split()[0] for cells in (few, many) for place in (4, 5)]
+    nine, three, ten, seven = counts
+    assert f"With 24 queries {nine} of {few[1]} students are found, by AKH {three};" in words
+    assert f"with 100, {ten} and {seven}." in words
+    assert "**With 100 pictures asked, 2 of 11 strangers" in words
+    assert row("reporting half, 100 pictures", SAME)[1:3] == ["11", "18.2 %"]
+    assert row("reporting half, 24 pictures", SAME)[2] == "0 %"
+    assert row("what is needed", "10 | 5 | 240")[-1] == "16.7 %"
+    assert row("what is needed", "10 | 8 | 240")[-1] == "0 %"
