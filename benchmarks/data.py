@@ -12,7 +12,7 @@ from torch import nn
 from fingerprint.files import write_whole
 from fingerprint.lab.data import Data, digits
 
-__all__ = ["load_data", "write_weights"]
+__all__ = ["load_data", "read_data", "write_weights"]
 
 _CIFAR_FILE = "cifar10_sample.npz"
 _ORDER_SEED = 0
@@ -28,13 +28,26 @@ def load_data(folder: Path | None) -> Data:
     Raises:
         FileNotFoundError: The folder has no such file.
     """
-    if folder is None:
-        return digits()
-    with np.load(folder / _CIFAR_FILE) as arrays:
+    return digits() if folder is None else read_data(folder / _CIFAR_FILE, name="cifar10")
+
+
+def read_data(path: Path, *, name: str) -> Data:
+    """Reads labelled pictures from one file.
+
+    Args:
+        path: An .npz file with ``train_images``, ``train_labels``, ``test_images`` and
+            ``test_labels``; images are uint8, shape ``(N, H, W, C)``.
+        name: What the pictures are called.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        KeyError: It lacks one of the four.
+    """
+    with np.load(path) as arrays:
         train = _shuffled(arrays["train_images"], arrays["train_labels"])
         test = _shuffled(arrays["test_images"], arrays["test_labels"])
     return Data(
-        name="cifar10",
+        name=name,
         train_images=train[0],
         train_labels=train[1],
         test_images=test[0],

@@ -29,7 +29,7 @@ from fingerprint.errors import FingerprintError
 if TYPE_CHECKING:
     from benchmarks.detection.plots import Strip
 
-__all__ = ["PAGE", "RESULTS", "main", "tables", "write_page", "write_plots"]
+__all__ = ["PAGE", "RESULTS", "main", "power_tables", "tables", "write_page", "write_plots"]
 
 PAGE = Path("docs/detection.md")
 RESULTS = Path(__file__).with_name("results.json")

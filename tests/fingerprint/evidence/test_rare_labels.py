@@ -209,6 +209,18 @@ def test_too_little_to_go_by_is_said_and_nothing_is_asked(
     assert (found.statistic, found.p_value, found.used) == (None, None, 0)
 
 
+def test_pictures_that_everybody_was_trained_on_say_nothing_of_a_copy_either() -> None:
+    """All are right on all but a few pictures: what is left to choose is no rare mistake."""
+    seen = {name: confused(seed, share=0.02) for seed, name in enumerate(("ours", *EIGHT))}
+    given = pictures(labels=seen)
+    rare = RareLabels(given, Kinship())
+    assert "trained on are no use" in measured(given, seen["ours"]).missing
+    assert rare.wanted(["ours"], CLASSES) == {}, "and nothing is asked"
+    half = np.where(np.arange(N) < 200, seen["ours"], confused(0))
+    mixed = {**seen, "ours": half}
+    assert measured(pictures(labels=mixed), half).detail["shares"], "among others they do no harm"
+
+
 def test_other_classes_are_another_language() -> None:
     given = pictures()
     single = dict.fromkeys(given.outputs, OutputSpec(classes=1))

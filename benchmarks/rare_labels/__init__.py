@@ -1,0 +1,1 @@
+"""Rare labels measured against other methods, and where they decide."""
