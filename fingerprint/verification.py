@@ -46,7 +46,8 @@ class Candidate:
         p_value: Of the permutation test, corrected over kinds of probe and over all compatible
             candidates (Holm).
         margin: m₀, the ratio below which independent models do not fall.
-        margin_source: Where m₀ comes from: ``default``, ``registry`` or ``surrogates``.
+        margin_source: Where m₀ comes from: ``default``, ``registry``, ``copies`` or another, see
+            :class:`fingerprint.evidence.calibration.Margin`.
         margin_pairs: How many independent models are known to have been asked its probes.
         margin_floor: False-positive rate that these models can vouch for by themselves.
         answer_kind: ``logits``, ``probabilities``, ``top-k`` or ``labels``.

@@ -79,6 +79,11 @@ BOUNDS: Mapping[str, Mapping[str, float]] = {
 """Ratios above which an interval must lie for *independent*, where a depth can say so: the margin,
 or where higher the least multiple of 0.05 above which no interval of a copy lay that keeps half of
 its source's accuracy."""
+_OVER_COPY = 1.5
+"""Margin of individual probes, as a multiple of what a roughly pruned copy reaches. A sibling
+that learned the same from other pictures comes near its sibling where learning is much the same
+whatever the pictures: to 0.25 of the plain convolutional network in the detection benchmark's
+settings half, where that copy reaches 0.12."""
 _LINEAR = 0.7
 """Linearity from which a margin shrinks, to nothing at 1."""
 LEAST_MARGIN = 0.1
@@ -103,6 +108,7 @@ class Margin:
         value: m₀, the smallest of the default and the ratios known of independent models.
         source: What it was taken from: ``default``, ``registry`` (independent pairs of the
             candidate and another model), ``linearity`` (the candidate is nearly linear),
+            ``copies`` (what a pruned copy of the candidate reaches on its individual probes),
             ``surrogates`` (stand-ins for independent models that old fingerprints were made with)
             or ``references`` (what models that did not choose the pictures reach on them).
         pairs: How many independent models were asked the candidate's probes.
@@ -131,6 +137,20 @@ class Margin:
         if left == 1.0:
             return self
         return replace(self, value=self.value * left, source="linearity")
+
+    def of_copies(self, ratio: float | None) -> Margin:
+        """Returns the margin of individual probes that hardly move a pruned copy of their source.
+
+        How far a sibling stays from its sibling nobody can know at registration; how near a copy
+        comes can be measured, and a claim needs no more room than copies take.
+
+        Args:
+            ratio: What the probes did to that copy; None where nobody measured it.
+        """
+        if ratio is None or not math.isfinite(ratio):
+            return self
+        room = max(LEAST_MARGIN, _OVER_COPY * ratio)
+        return replace(self, value=room, source="copies") if room < self.value else self
 
     @property
     def usable(self) -> bool:
@@ -192,7 +212,9 @@ class Calibration:
             and _SAYS.get(pair.answer_kind, 0) >= _SAYS[answer_kind]
         ]
         value, bound = _defaults(fingerprint, depth, answer_kind)
-        return margin_from(pairs, fingerprint.surrogate_ratios, default=value, bound=bound)
+        found = margin_from(pairs, fingerprint.surrogate_ratios, default=value, bound=bound)
+        own = {one.name for one in fingerprint.depths if depth_class(one) == "individual"}
+        return found.of_copies(fingerprint.rough_copy_ratio) if depth in own else found
 
 
 def depth_class(depth: DepthFacts) -> str:

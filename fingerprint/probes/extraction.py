@@ -43,7 +43,7 @@ from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, ProbeReques
 from fingerprint.probes.public import chosen_images
 from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
-from fingerprint.probes.simulated import copies_of, pruned_copies_of
+from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
 from fingerprint.progress import Progress, silent
 
@@ -531,7 +531,11 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
         input=model.input,
         output=model.output,
         seed=plan.seed,
-        parameters={**_parameters(plan), "not_told_from": sorted(drawn.given_up)},
+        parameters={
+            **_parameters(plan),
+            "not_told_from": sorted(drawn.given_up),
+            "rough_copy": _rough_copy(plan, probes),
+        },
         start="uniform",
         bases=plan.bases,
         base_answers=run(model, plan.bases),
@@ -593,6 +597,19 @@ def _parameters(plan: _Plan) -> dict[str, Any]:
         }
     )
     return parameters
+
+
+def _rough_copy(plan: _Plan, probes: Sequence[Probe]) -> float | None:
+    """Measures what individual probes do to a copy that lacks much: the room that copies take."""
+    individual = {kind.name for kind in plan.kinds if kind.speaks_for == "individual"}
+    own = [probe for probe in probes if probe.kind in individual]
+    copy = without_smallest(plan.model, ROUGH) if own else None
+    if copy is None:
+        return None
+    harmless, rows = np.stack([one.harmless for one in own]), [one.base for one in own]
+    orbits = measure(copy, plan.bases, harmless, rows, plan.turns).orbits
+    ratios = orbits.ratios[orbits.moved]
+    return float(np.exp(np.log(ratios).mean())) if len(ratios) else None
 
 
 def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:

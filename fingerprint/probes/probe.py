@@ -304,6 +304,12 @@ class Fingerprint:
         known = self.parameters.get("surrogates", self.parameters.get("decoys", ()))
         return tuple(known)
 
+    @property
+    def rough_copy_ratio(self) -> float | None:
+        """Harm ratio of the individual probes on a roughly pruned copy of the source, if known."""
+        known = self.parameters.get("rough_copy")
+        return None if known is None else float(known)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts, without images and answers, as plain JSON values."""
         return {

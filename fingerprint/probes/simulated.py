@@ -23,7 +23,7 @@ from fingerprint.lab.modifications import matrices, pruned
 from fingerprint.network.depths import Depth
 from fingerprint.network.model import Model
 
-__all__ = ["copies_of", "drifted", "pruned_copies_of", "stranger"]
+__all__ = ["ROUGH", "copies_of", "drifted", "pruned_copies_of", "stranger", "without_smallest"]
 
 _COPIES = 2
 """Copies that early probes are solved for as well; ``benchmarks.early_probes`` shows what for."""
@@ -31,6 +31,8 @@ _EXTENT = 2.5
 """How far these have drifted: further than the copy that a pilot judges by, for a sibling is two
 fine-tunes away. 1.5 finds as many copies at 32 pixels and brings strangers nearer."""
 
+ROUGH = 0.45
+"""Share of the weights that a rough copy lacks: more than a copy can spare that is to be of use."""
 _PRUNED = 0.35
 """Share of the weights that the copy lacks which individual probes are solved for as well. A
 transformer's copies without 20 to 40 % come to a third less on such probes, its siblings to as much
@@ -78,10 +80,15 @@ def copies_of(depth: Depth, seed: str) -> tuple[Depth, ...]:
 
 def pruned_copies_of(depth: Depth) -> tuple[Depth, ...]:
     """Returns a depth in a copy of its model without the smallest weights, if it has weights."""
-    model = depth.model
+    copy = without_smallest(depth.model, _PRUNED)
+    return () if copy is None else _finite([depth.of(copy)])
+
+
+def without_smallest(model: Model, share: float) -> Model | None:
+    """Returns a copy that lacks a share of all weights; None where a model has no weights."""
     if next(matrices(model.module), None) is None:
-        return ()
-    return _finite([depth.of(replace(model, module=pruned(model.module, share=_PRUNED)))])
+        return None
+    return replace(model, module=pruned(model.module, share=share))
 
 
 def _finite(places: Sequence[Depth]) -> tuple[Depth, ...]:

@@ -18,6 +18,7 @@ from fingerprint.evidence.calibration import (
     PairRatio,
     margin_from,
 )
+from fingerprint.probes.probe import DepthFacts
 from tests.support.fingerprints import make_fingerprint, make_model
 
 RATIOS = st.lists(st.floats(0.01, 3), max_size=8)
@@ -55,6 +56,39 @@ def test_what_is_no_ratio_is_left_out_and_a_ratio_of_zero_is_not() -> None:
     rubbish = [math.nan, math.inf, -math.inf, -0.1]
     assert margin_from(rubbish, [None, *rubbish]) == margin_from([])
     assert margin_from([0.0, math.nan]) == Margin(0.0, "registry", pairs=1, floor=0.5)
+
+
+@pytest.mark.parametrize(
+    ("copy", "value", "source"),
+    [
+        (0.1, 0.15, "copies"),
+        (0.01, LEAST_MARGIN, "copies"),
+        (0.3, 0.4, "default"),
+        (math.nan, 0.4, "default"),
+        (math.inf, 0.4, "default"),
+        (None, 0.4, "default"),
+    ],
+)
+def test_individual_probes_leave_as_much_room_as_a_pruned_copy_takes(
+    copy: float | None, value: float, source: str
+) -> None:
+    found = Margin(0.4).of_copies(copy)
+    assert (found.value, found.source) == (pytest.approx(value), source)
+
+
+def test_what_a_pruned_copy_reaches_says_nothing_of_family_probes() -> None:
+    depths = tuple(
+        DepthFacts(name=name, width=9, share=share, speaks_for=speaks_for, contrast=0.1)
+        for name, share, speaks_for in (("early", 0.1, "family"), ("late", 1.0, "individual"))
+    )
+    made = replace(make_fingerprint(make_model()), depths=depths)
+    made = replace(made, parameters={**made.parameters, "rough_copy": 0.1})
+    sources = [
+        Calibration().margin("ours", made, test="harm_ratio", depth=depth, answer_kind=kind).source
+        for depth in ("early", "late")
+        for kind in ("logits", "labels")
+    ]
+    assert sources == ["default", "default", "copies", "copies"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fingerprint.errors import NoInformation, UsageError
-from fingerprint.lab.modifications import fine_tuned
+from fingerprint.lab.modifications import fine_tuned, pruned
 from fingerprint.lab.networks import mlp
 from fingerprint.network.loading import load_model
 from fingerprint.probes.bases import ROOM, grained_leaves
@@ -109,6 +109,7 @@ def test_the_passes_of_the_pilot_and_at_each_depth_are_all_there_are(kind: str) 
     total = spent.pop("passes")
     assert set(spent) >= {f"passes at {depth.name}" for depth in fingerprint.depths}
     assert total == pytest.approx(sum(spent.values()))
+    assert fingerprint.rough_copy_ratio is None, "it has no individual probes"
     tried = [one["passes"] for one in fingerprint.parameters["pilot"]]
     assert spent["passes of the pilot"] == pytest.approx(sum(tried))
 
@@ -141,6 +142,10 @@ def test_individual_probes_lie_outside_a_relatives_harmless_set() -> None:
     own, other = (np.median(ratios(module, fingerprint)[rows]) for module in (child, parent))
     assert own < 0.3
     assert other > 0.6
+    rough = fingerprint.rough_copy_ratio
+    assert rough is not None
+    again = np.log(ratios(pruned(child, share=0.45), fingerprint)[rows]).mean()
+    assert rough == pytest.approx(np.exp(again), rel=0.05)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
