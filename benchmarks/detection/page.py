@@ -10,6 +10,7 @@ diff of a page is a diff of the numbers.
 from __future__ import annotations
 
 import argparse
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,6 +24,7 @@ from benchmarks.detection.metrics import Estimate
 from benchmarks.detection.pvalues import Uniformity, uniformity
 from benchmarks.detection.results import OURS, VERDICTS, Pair, load
 from benchmarks.detection.tables import PAIR_KINDS, TABLES, calibrations, method_name
+from benchmarks.families.table import siblings
 from benchmarks.pages import write_filled
 from fingerprint.errors import FingerprintError
 
@@ -34,15 +36,25 @@ __all__ = ["PAGE", "RESULTS", "main", "power_tables", "tables", "write_page", "w
 PAGE = Path("docs/detection.md")
 RESULTS = Path(__file__).with_name("results.json")
 LARGE = Path(__file__).with_name("results224.json")
+FAMILIES = Path(__file__).with_name("families.json")
 
 
 Makers = Mapping[str, Callable[[], str]]
 """What makes each table of a page, by its name there."""
 
 
-def tables(findings: Findings) -> Makers:
-    """Returns those of the page for an auditor, at both sizes."""
-    return {**_from(findings, TABLES), **large_tables(LARGE)}
+def tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
+    """Returns those of the page for an auditor.
+
+    Args:
+        findings: Of the zoo.
+        folder: Where what was measured of families and at 224 pixels lies, if it was.
+    """
+    families: dict[str, Callable[[], str]] = {}
+    if (kept := folder / FAMILIES.name).exists():
+        rows = json.loads(kept.read_text(encoding="utf-8"))["rows"]
+        families = {"siblings": partial(siblings, rows)}
+    return {**_from(findings, TABLES), **families, **large_tables(folder / LARGE.name)}
 
 
 def power_tables(findings: Findings) -> Makers:
@@ -54,12 +66,10 @@ def _from(findings: Findings, makers: Mapping[str, Callable[[Findings], str]]) -
     return {name: partial(make, findings) for name, make in makers.items()}
 
 
-def write_page(findings: Findings, out: Path) -> list[str]:
+def write_page(findings: Findings, out: Path, folder: Path = RESULTS.parent) -> list[str]:
     """Writes both pages' tables and the plots; returns the names of tables that changed."""
     changed = write_filled(
-        out,
-        {**tables(findings), **large_tables(LARGE)},
-        title="What the tool can tell apart: tables",
+        out, tables(findings, folder), title="What the tool can tell apart: tables"
     )
     changed += write_filled(
         out.with_name(power.PAGE_NAME),
@@ -154,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=PAGE, metavar="FILE")
     options = parser.parse_args(arguments)
     try:
-        changed = write_page(Findings(load(options.results)), options.out)
+        changed = write_page(Findings(load(options.results)), options.out, options.results.parent)
     except FingerprintError as error:
         raise SystemExit(f"error: {error}") from error
     if changed:

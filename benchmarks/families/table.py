@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ from fingerprint.suspects import ModelSuspect, Narrowed
 from registry import RegisteredModel, Registry
 from registry.registration import Options
 
-__all__ = ["Outcome", "fault", "measure", "registered", "row", "summary", "table"]
+__all__ = ["Outcome", "fault", "measure", "registered", "row", "siblings", "summary", "table"]
 
 _REFERENCES = "reference" in Options.__annotations__
 """Whether a public parent can be registered as one."""
+_VERDICTS = ("same", "derived", "inconclusive", "independent", "ruled out")
 _HEAD = ("suspect", "verdict", "relation", "best", "harm ratio by depth", "p", "fault")
 
 
@@ -199,6 +201,28 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         f"{wrong} of {len(outcomes)} at fault; {known} of {len(learned)} that learned on from "
         "the child are told to descend from it"
     )
+
+
+def siblings(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Counts what is said of registered fine-tunes whose parent is registered too.
+
+    Args:
+        rows: As :func:`row` writes them; those without the parent are passed over.
+    """
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for one in rows:
+        if one["parent"] == "registered":
+            found.setdefault((f"{one['family']} ({one['half']})", one["role"]), []).append(one)
+    lines = []
+    for (child, role), some in found.items():
+        verdicts = Counter(one["verdict"] for one in some)
+        descends = sum(one["relation"] == "descends" for one in some)
+        counted = (verdicts[verdict] for verdict in _VERDICTS)
+        lines.append(
+            (child, role, len(some), *counted, descends, sum(bool(one["fault"]) for one in some))
+        )
+    head = ("child of (half)", "suspect is its", "suspects", *_VERDICTS, "descends", "at fault")
+    return markdown.table(head, lines)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -11,13 +10,13 @@ from pathlib import Path
 from benchmarks.detection import tables
 from benchmarks.detection.findings import Findings
 from benchmarks.detection.results import Pair, load, probe_score
+from benchmarks.families.table import siblings
 from benchmarks.markdown import decimal, table
 
-__all__ = ["found_elsewhere", "large_tables", "siblings"]
+__all__ = ["found_elsewhere", "large_tables"]
 
 _SHARED = ("counts", "modifications", "by source", "answers", "independent", "closest")
 _LAST = ("missed", "made", "registrations", "networks")
-_VERDICTS = ("same", "derived", "inconclusive", "independent", "ruled out")
 
 
 def large_tables(path: Path) -> Mapping[str, Callable[[], str]]:
@@ -53,26 +52,3 @@ def found_elsewhere(findings: Findings) -> str:
 def _passing(pairs: list[Pair], limit: float) -> str:
     scores = [probe_score(pair) for pair in pairs]
     return f"{sum(score is not None and score > limit for score in scores)} of {len(scores)}"
-
-
-def siblings(rows: list[Mapping[str, str]]) -> str:
-    """Shows what is said of a registered fine-tune whose parent is registered too."""
-    found: dict[tuple[str, str], list[Mapping[str, str]]] = {}
-    for row in rows:
-        found.setdefault((row["family"], row["role"]), []).append(row)
-    lines = []
-    for (child, role), some in found.items():
-        verdicts = Counter(row["verdict"] for row in some)
-        relations = Counter(row["relation"] or "-" for row in some)
-        lines.append(
-            (
-                child,
-                role,
-                len(some),
-                *(verdicts[verdict] for verdict in _VERDICTS),
-                ", ".join(f"{relation} {count}" for relation, count in sorted(relations.items())),
-                sum(bool(row["fault"]) for row in some),
-            )
-        )
-    head = ("registered fine-tune", "suspect is its", "suspects", *_VERDICTS, "relation", "faults")
-    return table(head, lines)

@@ -15,7 +15,7 @@ from benchmarks.detection.findings import Findings
 from benchmarks.detection.large import networks
 from benchmarks.detection.large.measure import CHILDREN, role
 from benchmarks.detection.large.plan import learns, plan
-from benchmarks.detection.large.tables import found_elsewhere, siblings
+from benchmarks.detection.large.tables import found_elsewhere
 from benchmarks.detection.recipe import STUDENT, Recipe
 from benchmarks.detection.results import read
 from fingerprint.lab.data import Data
@@ -186,15 +186,6 @@ def test_a_source_is_judged_at_the_threshold_of_the_others() -> None:
     lines = found_elsewhere(_findings()).splitlines()
     assert lines[2] == "| A | 1 | 0.69 | 0 of 1 | 1 of 1 | 1 of 1 |"
     assert lines[3] == "| B | 1 | 0.51 | 1 of 1 | 0 of 1 | 0 of 0 |"
-
-
-def test_relatives_of_a_fine_tune_are_counted_by_what_they_are() -> None:
-    rows = [
-        {"family": "A", "role": "relative", "verdict": verdict, "relation": None, "fault": fault}
-        for verdict, fault in (("independent", ""), ("derived", "a relative is accused"))
-    ]
-    last = siblings(rows).splitlines()[-1]
-    assert last == "| A | relative | 2 | 0 | 1 | 0 | 1 | 0 | - 2 | 1 |"
 
 
 @pytest.mark.slow

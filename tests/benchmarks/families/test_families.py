@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks.families import __main__ as runner
 from benchmarks.families import large, small
 from benchmarks.families.members import Family, Network, Role
-from benchmarks.families.table import fault
+from benchmarks.families.table import fault, siblings
 from tests.fingerprint.lab.parts import few_images, unsettled
 
 ARCH = "fingerprint.lab.architectures:build,architecture='digits mlp'"
@@ -94,6 +94,20 @@ def test_what_may_be_said(
 ) -> None:
     assert fault(role, verdict, relation, parent_known=True) == known
     assert fault(role, verdict, relation, parent_known=False) == alone
+
+
+def test_relatives_are_counted_by_what_they_are_where_the_parent_is_registered() -> None:
+    same = {"family": "F", "half": "reporting", "role": "relative", "relation": None}
+    rows = [
+        {**same, "parent": parent, "verdict": verdict, "fault": fault}
+        for parent, verdict, fault in (
+            ("registered", "independent", ""),
+            ("registered", "derived", "a relative is accused"),
+            ("not registered", "derived", ""),
+        )
+    ]
+    last = siblings(rows).splitlines()[-1]
+    assert last == "| F (reporting) | relative | 2 | 0 | 1 | 0 | 1 | 0 | 0 | 1 |"
 
 
 def test_small_images_reach_the_large_network_enlarged_and_normalised() -> None:
