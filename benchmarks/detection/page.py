@@ -24,7 +24,7 @@ from benchmarks.detection.metrics import Estimate
 from benchmarks.detection.pvalues import Uniformity, uniformity
 from benchmarks.detection.results import OURS, VERDICTS, Pair, load
 from benchmarks.detection.tables import PAIR_KINDS, TABLES, calibrations, method_name
-from benchmarks.families.table import siblings
+from benchmarks.families.table import margins, siblings
 from benchmarks.pages import write_filled
 from fingerprint.errors import FingerprintError
 
@@ -53,7 +53,7 @@ def tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
     families: dict[str, Callable[[], str]] = {}
     if (kept := folder / FAMILIES.name).exists():
         rows = json.loads(kept.read_text(encoding="utf-8"))["rows"]
-        families = {"siblings": partial(siblings, rows)}
+        families = {"siblings": partial(siblings, rows), "margins by child": partial(margins, rows)}
     return {**_from(findings, TABLES), **families, **large_tables(folder / LARGE.name)}
 
 

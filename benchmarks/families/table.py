@@ -12,12 +12,23 @@ from benchmarks import markdown
 from benchmarks.detection.methods.harmless import ANSWER_KINDS
 from benchmarks.families.members import Family, Role, Suspect
 from fingerprint import Candidate, Verification
+from fingerprint.evidence.finding import Finding
 from fingerprint.progress import Progress, silent
 from fingerprint.suspects import ModelSuspect, Narrowed
 from registry import RegisteredModel, Registry
 from registry.registration import Options
 
-__all__ = ["Outcome", "fault", "measure", "registered", "row", "siblings", "summary", "table"]
+__all__ = [
+    "Outcome",
+    "fault",
+    "margins",
+    "measure",
+    "registered",
+    "row",
+    "siblings",
+    "summary",
+    "table",
+]
 
 _REFERENCES = "reference" in Options.__annotations__
 """Whether a public parent can be registered as one."""
@@ -164,7 +175,7 @@ def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, An
     """Returns what was measured of one suspect as plain JSON values.
 
     ``individual`` holds, by kind of answer, ratio, low and high of each depth whose probes speak
-    for the child alone.
+    for the child alone, ``individual_margins`` the margins of these depths for logits.
     """
     one = outcome.candidate
     return {
@@ -180,16 +191,58 @@ def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, An
         "individual": {
             kind: _individual(candidate) for kind, candidate in outcome.by_answers.items()
         },
+        "individual_margins": [
+            round(finding.margin.value, 4) for finding in _told(one) if finding.margin is not None
+        ],
     }
 
 
 def _individual(candidate: Candidate | None) -> list[list[float]]:
     """Returns ratio, low and high of each depth whose probes speak for the candidate alone."""
     return [
-        [round(value, 4) for value in (finding.statistic, *finding.interval)]
+        [round(value, 4) for value in (finding.statistic or 0.0, *(finding.interval or ()))]
+        for finding in _told(candidate)
+    ]
+
+
+def _told(candidate: Candidate | None) -> list[Finding]:
+    """Returns what was measured at depths whose probes speak for the candidate alone."""
+    return [
+        finding
         for finding in (candidate.findings if candidate else ())
         if finding.speaks_for == "individual" and finding.statistic and finding.interval
     ]
+
+
+def margins(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Shows the margin of each child's individual probes, and who comes nearest to it.
+
+    Args:
+        rows: As :func:`row` writes them; those without the parent are passed over.
+    """
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for one in rows:
+        if one["individual_margins"] and one["parent"] == "registered":
+            found.setdefault(f"{one['family']} ({one['half']})", []).append(one)
+    lines = []
+    for child, some in found.items():
+        copies = [one for one in some if one["role"] == "copy"]
+        others = [one for one in some if one["role"] in ("relative", "stranger")]
+        rough = max(copies, key=_ratio)
+        near = min(others, key=_ratio)
+        margin = markdown.decimal(some[0]["individual_margins"][0])
+        lines.append((child, margin, rough["suspect"], _span(rough), near["suspect"], _span(near)))
+    head = ("child of (half)", "margin", "farthest copy", "ratio", "nearest other", "its ratio")
+    return markdown.table(head, lines)
+
+
+def _ratio(row: Mapping[str, Any]) -> float:
+    return float(row["individual"]["logits"][0][0])
+
+
+def _span(row: Mapping[str, Any]) -> str:
+    ratio, low, high = (markdown.decimal(value) for value in row["individual"]["logits"][0])
+    return f"{ratio} ({low} to {high})"
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from benchmarks.families import __main__ as runner
 from benchmarks.families import large, small
 from benchmarks.families.members import Family, Network, Role
-from benchmarks.families.table import fault, siblings
+from benchmarks.families.table import fault, margins, siblings
 from tests.fingerprint.lab.parts import few_images, unsettled
 
 ARCH = "fingerprint.lab.architectures:build,architecture='digits mlp'"
@@ -108,6 +108,25 @@ def test_relatives_are_counted_by_what_they_are_where_the_parent_is_registered()
     ]
     last = siblings(rows).splitlines()[-1]
     assert last == "| F (reporting) | relative | 2 | 0 | 1 | 0 | 1 | 0 | 0 | 1 |"
+
+
+def test_a_childs_margin_is_shown_beside_its_farthest_copy_and_its_nearest_relative() -> None:
+    same = {"family": "F", "half": "settings", "parent": "registered", "individual_margins": [0.15]}
+    rows = [
+        {**same, "role": role, "suspect": name, "individual": {"logits": [[ratio, 0.1, 0.9]]}}
+        for role, name, ratio in (
+            ("copy", "int8", 0.11),
+            ("copy", "pruned", 0.12),
+            ("relative", "sibling", 0.3),
+            ("further", "trained on", 0.2),
+            ("stranger", "other", 0.9),
+        )
+    ]
+    rows.append({**rows[2], "parent": "not registered", "suspect": "nobody"})
+    last = margins(rows).splitlines()[-1]
+    assert last == (
+        "| F (settings) | 0.15 | pruned | 0.12 (0.10 to 0.90) | sibling | 0.30 (0.10 to 0.90) |"
+    )
 
 
 def test_small_images_reach_the_large_network_enlarged_and_normalised() -> None:
