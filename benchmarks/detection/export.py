@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -97,12 +98,16 @@ class _Pictures:
 class OnnxNetwork(nn.Module):
     """Answers as a PyTorch network does; computed by onnxruntime, so without gradients.
 
+    A graph that quantises activations by their range in the batch is asked one image at a time, as
+    an app would: else an answer would depend on the others.
+
     Args:
         file: An ONNX graph with one input and one output.
     """
 
     def __init__(self, file: Path) -> None:
         super().__init__()
+        import onnx
         import onnxruntime
 
         self.file = file
@@ -113,6 +118,8 @@ class OnnxNetwork(nn.Module):
             str(file), options, providers=["CPUExecutionProvider"]
         )
         self._input = self._session.get_inputs()[0].name
+        graph = onnx.load(file, load_external_data=False).graph
+        self._alone = any(node.op_type == "DynamicQuantizeLinear" for node in graph.node)
         self.eval()
 
     def __deepcopy__(self, memo: dict[int, object]) -> OnnxNetwork:
@@ -122,5 +129,6 @@ class OnnxNetwork(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Answers images ``(N, C, H, W)`` in [0, 1] with logits."""
         pixels = x.detach().to("cpu", torch.float32).contiguous().numpy()
-        (logits,) = self._session.run(None, {self._input: pixels})
+        parts = np.split(pixels, len(pixels)) if self._alone else [pixels]
+        logits = np.concatenate([self._session.run(None, {self._input: one})[0] for one in parts])
         return torch.from_numpy(logits).to(x.device)
