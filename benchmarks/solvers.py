@@ -8,6 +8,7 @@ otherwise (forward alone, backward alone, a product with the Jacobian) counts by
 of a pass's processor seconds. Four numbers for each budget: the median relative residual, the
 geometric mean harm ratio on the source and on a copy of it whose weights drifted, and the size of
 δ in steps of 8-bit pixels: a δ that shrinks is rounded away, and a small residual is no merit.
+Bases have no grain here and the network is solved for alone: solvers are compared, not probes.
 
 - ``L-BFGS``: what registering runs, :func:`fingerprint.solvers.lbfgs.projected_lbfgs`.
 - ``channels last``: the same, the network's weights in that order of memory.
