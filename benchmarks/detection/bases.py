@@ -22,13 +22,14 @@ _CIFAR_EPOCHS = {
     "wide cnn": 14,
     "separable cnn": 12,
     "mixer": 12,
+    "convnext": 16,
     "mlp": 25,
 }
 _DIGITS_EPOCHS = 12
 
 
 def cifar(folder: Path) -> list[Recipe]:
-    """Returns twenty-one networks, the sources and one relative of each kind first.
+    """Returns twenty-three networks, the sources and one relative of each kind first.
 
     Args:
         folder: Has the published networks in ``zoo/``.
@@ -55,6 +56,8 @@ def cifar(folder: Path) -> list[Recipe]:
         *_several("resnet8", [1]),
         *_several("separable cnn", [1]),
         *_several("mixer", [1]),
+        *_several("convnext", [0], source=True),
+        *_several("convnext", [1]),
     ]
 
 
@@ -77,7 +80,7 @@ def from_scratch(architecture: str, *, epochs: int | None = None) -> Settings:
     """
     if architecture.startswith("digits"):
         return Settings(epochs=epochs or _DIGITS_EPOCHS, lr=3e-3)
-    lr = 1.5e-3 if architecture in {"vit", "mixer"} else 4e-3
+    lr = 1.5e-3 if architecture in {"vit", "mixer", "convnext"} else 4e-3
     usual = _CIFAR_EPOCHS.get(architecture, 8)
     return Settings(epochs=epochs or usual, lr=lr, shift=3, flip=True)
 

@@ -117,7 +117,7 @@ def _converted(line: Lineage) -> Iterator[Recipe]:
         yield _recipe(line, "channels permuted", reordered)
         rescaled = simple(lambda n: equivalent(n, seed=seed, rescaled=True))
         yield _recipe(line, "channels rescaled", rescaled)
-    if line.architecture not in {"vit", "digits vit", "mixer"}:
+    if line.architecture not in {"vit", "digits vit", "mixer", "convnext"}:
         yield _recipe(line, "batch normalisation folded", simple(folded), folded=True)
     if line.exported:
         yield _recipe(line, "ONNX export", simple(copy.deepcopy), exported=export)

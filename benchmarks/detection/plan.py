@@ -79,6 +79,15 @@ def _cifar(folder: Path) -> list[Lineage]:
             optimizer="adamw",
             symmetric=False,
         ),
+        Lineage(
+            source="convnext 0",
+            architecture="convnext",
+            peer="convnext 1",
+            other="wide cnn",
+            fine_tuning=_ADAMW,
+            optimizer="adamw",
+            symmetric=False,
+        ),
     ]
 
 

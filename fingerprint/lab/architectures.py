@@ -19,6 +19,7 @@ from fingerprint.lab.modifications import folded as without_normalisation
 __all__ = [
     "ARCHITECTURES",
     "ColourVit",
+    "ConvNext",
     "Mixer",
     "Pixels",
     "PlainCnn",
@@ -101,6 +102,41 @@ class Mixer(nn.Module):
         return logits
 
 
+class ConvNextBlock(nn.Module):
+    """A depthwise 7×7 convolution, then a perceptron at each place (Liu et al. 2022)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv2d(dim, dim, 7, padding=3, groups=dim)
+        self.norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transforms channels: ``(N, dim, H, W)`` -> the same shape."""
+        places = self.depthwise(x).permute(0, 2, 3, 1)
+        return x + self.mlp(self.norm(places)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+
+
+class ConvNext(nn.Module):
+    """A ConvNeXt on 4×4 patches: two stages, between them half as many places to a side."""
+
+    def __init__(self, dims: tuple[int, int] = (64, 96), depth: int = 2) -> None:
+        super().__init__()
+        first, last = dims
+        self.patch_embed = nn.Conv2d(3, first, 4, stride=4)
+        self.early = nn.Sequential(*(ConvNextBlock(first) for _ in range(depth)))
+        self.downsample = nn.Conv2d(first, last, 2, stride=2)
+        self.late = nn.Sequential(*(ConvNextBlock(last) for _ in range(depth)))
+        self.norm = nn.LayerNorm(last)
+        self.head = nn.Linear(last, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Answers images ``(N, 3, 32, 32)`` with logits."""
+        x = self.late(self.downsample(self.early(self.patch_embed(x))))
+        logits: Tensor = self.head(self.norm(x.mean(dim=(2, 3))))
+        return logits
+
+
 def _unit(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     convolution = nn.Conv2d(
         c_in, c_out, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
@@ -147,6 +183,7 @@ ARCHITECTURES: dict[str, Callable[[], nn.Module]] = {
     "separable cnn": lambda: Pixels(separable_cnn()),
     "vit": lambda: Pixels(ColourVit()),
     "mixer": lambda: Pixels(Mixer()),
+    "convnext": lambda: Pixels(ConvNext()),
     "mlp": lambda: Pixels(_perceptron()),
     "digits cnn": networks.cnn,
     "digits slim cnn": networks.slim_cnn,
