@@ -84,6 +84,9 @@ _OVER_COPY = 1.5
 that learned the same from other pictures comes near its sibling where learning is much the same
 whatever the pictures: to 0.25 of the plain convolutional network in the detection benchmark's
 settings half, where that copy reaches 0.12."""
+_UNMEASURED = 0.2
+"""Margin of individual probes where nobody knows what a pruned copy reaches: a step of 0.05 below
+the lowest ratio of any sibling in the settings half."""
 _LINEAR = 0.7
 """Linearity from which a margin shrinks, to nothing at 1."""
 LEAST_MARGIN = 0.1
@@ -145,11 +148,10 @@ class Margin:
         comes can be measured, and a claim needs no more room than copies take.
 
         Args:
-            ratio: What the probes did to that copy; None where nobody measured it.
+            ratio: What the probes did to that copy; None where nobody measured it, or the copy
+                died of it.
         """
-        if ratio is None or not math.isfinite(ratio):
-            return self
-        room = max(LEAST_MARGIN, _OVER_COPY * ratio)
+        room = _UNMEASURED if ratio is None else max(LEAST_MARGIN, _OVER_COPY * ratio)
         return replace(self, value=room, source="copies") if room < self.value else self
 
     @property
@@ -212,9 +214,7 @@ class Calibration:
             and _SAYS.get(pair.answer_kind, 0) >= _SAYS[answer_kind]
         ]
         value, bound = _defaults(fingerprint, depth, answer_kind)
-        found = margin_from(pairs, fingerprint.surrogate_ratios, default=value, bound=bound)
-        own = {one.name for one in fingerprint.depths if depth_class(one) == "individual"}
-        return found.of_copies(fingerprint.rough_copy_ratio) if depth in own else found
+        return margin_from(pairs, fingerprint.surrogate_ratios, default=value, bound=bound)
 
 
 def depth_class(depth: DepthFacts) -> str:

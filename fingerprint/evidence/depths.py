@@ -73,13 +73,16 @@ def depth_findings(
     for depth in fingerprint.depths:
         own = kinds == depth.name
         chosen = own & (orbits.answered if labels else orbits.moved)
+        margin = calibration.margin(
+            name, fingerprint, test=TEST, depth=depth.name, answer_kind=answers.kind
+        ).of_linear(linearity)
+        if depth.speaks_for == "individual":
+            margin = margin.of_copies(fingerprint.rough_copy_ratio)
         finding = Finding(
             test=TEST,
             depth=depth.name,
             speaks_for=depth.speaks_for,
-            margin=calibration.margin(
-                name, fingerprint, test=TEST, depth=depth.name, answer_kind=answers.kind
-            ).of_linear(linearity),
+            margin=margin,
             used=int(chosen.sum()),
             detail={
                 "answered": int((orbits.answered & own).sum()),

@@ -65,7 +65,8 @@ _PLANNED = 1e-6
 """The p-value that turns are planned for: 0.001 over a thousand candidates."""
 _LATE_PASSES = 20
 _ROOMY = 4
-"""Input values for each equation of an individual probe; with fewer, its solve takes too long."""
+"""Input values for each equation of an individual probe, those of pruned copies aside, which hardly
+differ from the model's; with fewer, its solve takes too long."""
 _MOST_RELATIVES = 2
 """Relatives that individual probes are solved against; the others are screened against."""
 
@@ -158,7 +159,7 @@ def extract_with(
 
 def _decides(plan: _Plan) -> list[str]:
     """Says what decides the probes beside the model, its bases and the seed."""
-    decides = [f"{kind.name} {kind.contrast}" for kind in plan.kinds]
+    decides = [f"{kind.name} {kind.contrast} {kind.networks}" for kind in plan.kinds]
     decides += [relative.digest for relative in plan.kin.models.values()]
     if any(isinstance(kind, LinearProbes) for kind in plan.kinds):
         # Their starts are moved out of what the others ignore.
@@ -594,6 +595,7 @@ def _parameters(plan: _Plan) -> dict[str, Any]:
             "bases": GRAINED if plan.settings.images is None else "images",
             "screening_floor": FLOOR,
             "solved_against": plan.solved_against,
+            "networks_in_the_solve": {kind.name: kind.networks for kind in plan.kinds},
         }
     )
     return parameters
@@ -607,9 +609,12 @@ def _rough_copy(plan: _Plan, probes: Sequence[Probe]) -> float | None:
     if copy is None:
         return None
     harmless, rows = np.stack([one.harmless for one in own]), [one.base for one in own]
-    orbits = measure(copy, plan.bases, harmless, rows, plan.turns).orbits
+    try:
+        orbits = measure(copy, plan.bases, harmless, rows, plan.turns).orbits
+    except FingerprintError:
+        return None
     ratios = orbits.ratios[orbits.moved]
-    return float(np.exp(np.log(ratios).mean())) if len(ratios) else None
+    return min(1.0, float(np.exp(np.log(ratios).mean()))) if len(ratios) else None
 
 
 def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
 from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 
+from fingerprint.errors import FingerprintError
 from fingerprint.lab.modifications import matrices, pruned
 from fingerprint.network.depths import Depth
 from fingerprint.network.model import Model
@@ -85,18 +86,35 @@ def pruned_copies_of(depth: Depth) -> tuple[Depth, ...]:
 
 
 def without_smallest(model: Model, share: float) -> Model | None:
-    """Returns a copy that lacks a share of all weights; None where a model has no weights."""
-    if next(matrices(model.module), None) is None:
+    """Returns a copy that lacks a share of its weights that are not zero.
+
+    None where there is nothing to take away: a model has no weights, or all are equally large.
+    """
+    weights = [weight.data for weight in matrices(model.module)]
+    total = sum(weight.numel() for weight in weights)
+    if not total:
         return None
-    return replace(model, module=pruned(model.module, share=share))
+    left = sum(int(weight.count_nonzero()) for weight in weights)
+    module = pruned(model.module, share=1 - (1 - share) * left / total)
+    if sum(int(weight.data.count_nonzero()) for weight in matrices(module)) == left:
+        return None
+    return replace(model, module=module)
 
 
 def _finite(places: Sequence[Depth]) -> tuple[Depth, ...]:
-    """Leaves out what has no finite answers."""
+    """Leaves out what refuses to answer, or answers with what is not finite."""
     model = places[0].model
-    x = torch.zeros(1, *model.input.shape, dtype=model.dtype, device=model.device)
-    with torch.no_grad():
-        return tuple(place for place in places if bool(torch.isfinite(place(x)).all()))
+    x = torch.full((1, *model.input.shape), sum(model.input.bounds) / 2, dtype=model.dtype)
+    x = x.to(model.device)
+
+    def answers(place: Depth) -> bool:
+        try:
+            with torch.no_grad():
+                return bool(torch.isfinite(place(x)).all())
+        except FingerprintError:
+            return False
+
+    return tuple(place for place in places if answers(place))
 
 
 def stranger(model: Model, seed: str) -> Model:

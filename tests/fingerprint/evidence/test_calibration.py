@@ -18,7 +18,6 @@ from fingerprint.evidence.calibration import (
     PairRatio,
     margin_from,
 )
-from fingerprint.probes.probe import DepthFacts
 from tests.support.fingerprints import make_fingerprint, make_model
 
 RATIOS = st.lists(st.floats(0.01, 3), max_size=8)
@@ -64,9 +63,8 @@ def test_what_is_no_ratio_is_left_out_and_a_ratio_of_zero_is_not() -> None:
         (0.1, 0.15, "copies"),
         (0.01, LEAST_MARGIN, "copies"),
         (0.3, 0.4, "default"),
-        (math.nan, 0.4, "default"),
-        (math.inf, 0.4, "default"),
-        (None, 0.4, "default"),
+        (1.0, 0.4, "default"),
+        (None, 0.2, "copies"),
     ],
 )
 def test_individual_probes_leave_as_much_room_as_a_pruned_copy_takes(
@@ -76,19 +74,11 @@ def test_individual_probes_leave_as_much_room_as_a_pruned_copy_takes(
     assert (found.value, found.source) == (pytest.approx(value), source)
 
 
-def test_what_a_pruned_copy_reaches_says_nothing_of_family_probes() -> None:
-    depths = tuple(
-        DepthFacts(name=name, width=9, share=share, speaks_for=speaks_for, contrast=0.1)
-        for name, share, speaks_for in (("early", 0.1, "family"), ("late", 1.0, "individual"))
-    )
-    made = replace(make_fingerprint(make_model()), depths=depths)
-    made = replace(made, parameters={**made.parameters, "rough_copy": 0.1})
-    sources = [
-        Calibration().margin("ours", made, test="harm_ratio", depth=depth, answer_kind=kind).source
-        for depth in ("early", "late")
-        for kind in ("logits", "labels")
-    ]
-    assert sources == ["default", "default", "copies", "copies"]
+@pytest.mark.parametrize("copy", [None, 0.0, 0.1, 0.9])
+def test_a_margin_that_the_registry_lowered_is_not_raised_by_what_a_copy_reaches(
+    copy: float | None,
+) -> None:
+    assert Margin(0.05, "registry").of_copies(copy) == Margin(0.05, "registry")
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,21 @@ def test_depths_have_margins_and_bounds_of_their_own() -> None:
     assert early is not None
     assert late is not None
     assert (early.value, early.bound) == (0.5, 0.5)
-    assert (late.value, late.bound) == (0.4, math.inf)
+    assert (late.value, late.source, late.bound) == (0.2, "copies", math.inf)
+
+
+@pytest.mark.parametrize(
+    ("copy", "value", "source"), [(0.1, 0.15, "copies"), (0.3, 0.4, "default"), (1, 0.4, "default")]
+)
+def test_what_a_pruned_copy_reaches_lowers_the_margin_of_individual_probes_alone(
+    copy: float, value: float, source: str
+) -> None:
+    made = replace(DEEP, parameters={**DEEP.parameters, "rough_copy": copy})
+    early, late = (one.margin for one in measured(answers(ratio_of(0.1, 0.1)), made))
+    assert early is not None
+    assert late is not None
+    assert (early.value, early.source) == (0.5, "default")
+    assert (late.value, late.source) == (pytest.approx(value), source)
 
 
 @pytest.mark.parametrize(("early", "bound"), [(True, math.inf), (False, 0.7)])
@@ -146,7 +160,7 @@ def test_known_strangers_lower_the_margin_of_their_depth_alone() -> None:
     assert early is not None
     assert late is not None
     assert (early.value, early.source, early.bound) == (0.3, "registry", 0.5)
-    assert (late.value, late.source) == (0.4, "default")
+    assert (late.value, late.source) == (0.2, "copies"), "no pruned copy was measured"
 
 
 def test_strangers_at_the_margin_are_not_claimed_more_often_than_alpha() -> None:

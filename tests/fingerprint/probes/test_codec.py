@@ -240,6 +240,10 @@ def beyond(fingerprint: Fingerprint) -> tuple[Any, ...]:
         lambda f: {"parameters": {"surrogates": 5}},
         lambda f: {"parameters": {"surrogates": ["a"]}},
         lambda f: {"parameters": {"surrogates": [[0.5]]}},
+        *(
+            lambda f, ratio=ratio: {"parameters": {"rough_copy": ratio}}
+            for ratio in ("0.1", [0.1], {}, True, -0.1, math.nan, math.inf, 10**400)
+        ),
     ],
 )
 def test_depths_turns_and_panels_that_do_not_fit_are_refused(change: Any) -> None:

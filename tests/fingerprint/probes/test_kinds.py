@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fingerprint.lab.modifications import matrices, pruned
 from fingerprint.network.depths import FEATURES, Depth, depths_of
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
@@ -16,7 +17,7 @@ from fingerprint.probes.bases import ROOM, dead_leaves, start_delta
 from fingerprint.probes.harmless_spaces import find_spaces, linear_operator_of
 from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
 from fingerprint.probes.probe import ProbeRequest
-from fingerprint.probes.simulated import copies_of, pruned_copies_of
+from fingerprint.probes.simulated import copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
 from fingerprint.progress import silent
 from fingerprint.solvers.objective import centred
@@ -143,9 +144,22 @@ def test_individual_probes_hold_for_a_pruned_copy_too_and_still_move_the_relativ
     assert ratios["with a copy"][2] > 0.8
 
 
-def test_a_model_without_weights_has_no_pruned_copy() -> None:
+def test_where_there_is_nothing_to_take_away_there_is_no_pruned_copy() -> None:
     bare = load_model(nn.Flatten(), input_size=OURS.input.shape)
+    assert without_smallest(bare, 0.4) is None
     assert pruned_copies_of(depths_of(bare)[-1]) == ()
+    ternary = copy.deepcopy(OURS.module)
+    for weight in ternary.parameters():
+        weight.data = weight.data.sign()
+    assert without_smallest(load_model(ternary, input_size=SIZE), 0.4) is None
+
+
+def test_a_sparse_model_loses_a_share_of_what_it_has_left() -> None:
+    sparse = load_model(pruned(OURS.module, share=0.6), input_size=SIZE)
+    rough = without_smallest(sparse, 0.45)
+    assert rough is not None
+    left = [sum(int(w.count_nonzero()) for w in matrices(one.module)) for one in (sparse, rough)]
+    assert left[1] == pytest.approx(0.55 * left[0], abs=1)
 
 
 def test_linear_probes_lie_in_the_null_space_and_outside_the_others() -> None:
