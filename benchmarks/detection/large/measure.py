@@ -40,7 +40,7 @@ from registry import Registry
 __all__ = ["RESULTS", "main", "role", "siblings"]
 
 RESULTS = Path(measure.__file__).with_name("results224.json")
-CHILDREN = ("fine-tuned, all layers, SGD 1e-2", "other task, rotation, all layers")
+CHILDREN = ("fine-tuned, all layers, SGD 1e-2",)
 """Fine-tunes of the first source that are registered with it."""
 _STRANGERS = ("lite1/fine-tuned, all layers, SGD 1e-2", "lite0 from scratch 0")
 
