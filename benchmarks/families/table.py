@@ -265,16 +265,24 @@ def siblings(rows: Sequence[Mapping[str, Any]]) -> str:
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in rows:
         if one["parent"] == "registered":
-            found.setdefault((f"{one['family']} ({one['half']})", one["role"]), []).append(one)
+            found.setdefault((one["half"], one["role"]), []).append(one)
     lines = []
-    for (child, role), some in found.items():
+    for (half, role), some in found.items():
         verdicts = Counter(one["verdict"] for one in some)
         descends = sum(one["relation"] == "descends" for one in some)
         counted = (verdicts[verdict] for verdict in _VERDICTS)
         lines.append(
-            (child, role, len(some), *counted, descends, sum(bool(one["fault"]) for one in some))
+            (
+                half,
+                len({one["family"] for one in some}),
+                role,
+                len(some),
+                *counted,
+                descends,
+                sum(bool(one["fault"]) for one in some),
+            )
         )
-    head = ("child of (half)", "suspect is its", "suspects", *_VERDICTS, "descends", "at fault")
+    head = ("half", "children", "suspect is its", "suspects", *_VERDICTS, "descends", "at fault")
     return markdown.table(head, lines)
 
 

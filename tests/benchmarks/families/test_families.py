@@ -107,7 +107,7 @@ def test_relatives_are_counted_by_what_they_are_where_the_parent_is_registered()
         )
     ]
     last = siblings(rows).splitlines()[-1]
-    assert last == "| F (reporting) | relative | 2 | 0 | 1 | 0 | 1 | 0 | 0 | 1 |"
+    assert last == "| reporting | 1 | relative | 2 | 0 | 1 | 0 | 1 | 0 | 0 | 1 |"
 
 
 def test_a_childs_margin_is_shown_beside_its_farthest_copy_and_its_nearest_relative() -> None:
