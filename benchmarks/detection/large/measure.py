@@ -23,7 +23,7 @@ import torch
 
 from benchmarks.data import load_data
 from benchmarks.detection import measure
-from benchmarks.detection.large.networks import photographs, scale
+from benchmarks.detection.large.networks import photographs, scale, untrained
 from benchmarks.detection.large.plan import learns, plan
 from benchmarks.detection.methods import harmless as ours
 from benchmarks.detection.recipe import STUDENT, Recipe
@@ -32,7 +32,7 @@ from benchmarks.efficientnet_lite import SIDE
 from benchmarks.families.members import Family, Role, Suspect
 from benchmarks.families.table import measure as asked
 from benchmarks.families.table import registered, row
-from fingerprint import Model
+from fingerprint import Model, load_model
 from fingerprint.files import write_whole
 from fingerprint.progress import Progress, silent
 from registry import Registry
@@ -42,6 +42,7 @@ __all__ = ["RESULTS", "main", "role", "siblings"]
 RESULTS = Path(measure.__file__).with_name("results224.json")
 CHILDREN = ("fine-tuned, all layers, SGD 1e-2",)
 """Fine-tunes of the first source that are registered with it."""
+_SIZE = (3, SIDE, SIDE)
 _STRANGERS = ("lite1/fine-tuned, all layers, SGD 1e-2", "lite0 from scratch 0")
 
 
@@ -52,9 +53,16 @@ class _Stored:
     member: Member
 
     def model(self, folder: Path, progress: Progress = silent) -> Model:
-        """Loads it; see :meth:`benchmarks.families.members.Network.model`."""
+        """Loads it; see :meth:`benchmarks.families.members.Network.model`.
+
+        From its file, where it has weights: individual probes take the parent's.
+        """
         del folder, progress
-        return ours.as_model(self.member.network(), (3, SIDE, SIDE))
+        one = self.member
+        if one.file.suffix == ".onnx":
+            return ours.as_model(one.network(), _SIZE)
+        arch = f"{untrained.__module__}:untrained,architecture={one.architecture!r}"
+        return load_model(one.file, arch=f"{arch},classes={one.classes}", input_size=_SIZE)
 
 
 def role(recipe: Recipe, child: Recipe) -> Role | None:
