@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from fingerprint.answers import Answers, Identity
-from fingerprint.evidence.calibration import EARLY, Calibration, PairRatio
+from fingerprint.evidence.calibration import EARLY, MARGINS, Calibration, PairRatio
 from fingerprint.evidence.depths import depth_findings, measured_orbits
 from fingerprint.evidence.finding import Finding
 from fingerprint.evidence.harm_ratio import HarmRatio
@@ -150,6 +150,24 @@ def test_late_probes_speak_of_independence_only_where_no_early_ones_can(
         "ours", both, test="harm_ratio", depth="features", answer_kind="logits"
     )
     assert (margin.value, margin.bound) == (0.55, bound)
+
+
+@pytest.mark.parametrize(
+    ("kind", "small", "large"),
+    [("logits", 0.5, 0.3), ("top-k", 0.45, 0.25), ("labels", 0.45, 0.25)],
+)
+def test_early_margins_are_lower_where_strangers_of_224_pixels_were_seen_lower(
+    kind: AnswerKind, small: float, large: float
+) -> None:
+    wide = replace(DEEP, input=replace(DEEP.input, shape=(3, 224, 224)))
+    for made, early in ((DEEP, small), (wide, large)):
+        values = [
+            Calibration().margin("ours", made, test="harm_ratio", depth=one.name, answer_kind=kind)
+            for one in made.depths
+        ]
+        assert values[0].value == early
+        assert values[0].bound >= 0.5
+    assert values[1].value == MARGINS["individual"][kind]
 
 
 def test_known_strangers_lower_the_margin_of_their_depth_alone() -> None:
