@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 from torch import nn
 
-from benchmarks.detection.recipe import BASE, Make, Recipe, seeded
+from benchmarks.detection.recipe import Recipe, base_recipe, seeded
 from fingerprint.lab.architectures import ARCHITECTURES, body, build
 from fingerprint.lab.data import Data
 from fingerprint.lab.training import Settings, trained
@@ -99,25 +99,12 @@ def stored(folder: Path, name: str, architecture: str, *, classes: int = 10) -> 
     return network
 
 
-def _recipe(name: str, architecture: str, make: Make, *, source: bool) -> Recipe:
-    return Recipe(
-        name=name,
-        base=name,
-        kin=(name,),
-        modification="none",
-        group=BASE,
-        architecture=architecture,
-        make=make,
-        source=source,
-    )
-
-
 def _published(folder: Path, name: str, architecture: str, *, source: bool = False) -> Recipe:
     def make(data: Data, needed: tuple[nn.Module, ...]) -> nn.Module:
         del data, needed
         return stored(folder, name, architecture)
 
-    return _recipe(name, architecture, make, source=source)
+    return base_recipe(name, architecture, make, source=source)
 
 
 def _trained(architecture: str, number: int, *, source: bool) -> Recipe:
@@ -128,7 +115,7 @@ def _trained(architecture: str, number: int, *, source: bool) -> Recipe:
         factory = ARCHITECTURES[architecture]
         return trained(factory, data, from_scratch(architecture), seed=seeded(name))
 
-    return _recipe(name, architecture, make, source=source)
+    return base_recipe(name, architecture, make, source=source)
 
 
 def _several(architecture: str, numbers: Iterable[int], *, source: bool = False) -> list[Recipe]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -21,6 +21,7 @@ __all__ = [
     "Export",
     "Make",
     "Recipe",
+    "base_recipe",
     "in_turn",
     "seeded",
     "simple",
@@ -79,6 +80,20 @@ class Recipe:
 def seeded(name: str) -> int:
     """Returns the seed that belongs to a name."""
     return zlib.crc32(name.encode())
+
+
+def base_recipe(name: str, architecture: str, make: Make, **more: Any) -> Recipe:
+    """Returns the recipe of a network that descends from no other."""
+    plain = Recipe(
+        name=name,
+        base=name,
+        kin=(name,),
+        modification="none",
+        group=BASE,
+        architecture=architecture,
+        make=make,
+    )
+    return replace(plain, **more)
 
 
 def simple(change: Callable[[nn.Module], nn.Module]) -> Make:

@@ -24,6 +24,7 @@ from benchmarks.detection.recipe import (
     STUDENT,
     Make,
     Recipe,
+    base_recipe,
     in_turn,
     seeded,
     simple,
@@ -294,13 +295,4 @@ def _from_scratch(architecture: str, number: int, *, device: str) -> Recipe:
         seed = seeded(name)
         return learned(_beginner(architecture, seed), data, _SCRATCH, seed=seed, device=device)
 
-    return Recipe(
-        name=name,
-        base=name,
-        kin=(name,),
-        modification="none",
-        group=BASE,
-        architecture=architecture,
-        make=make,
-        half=True,
-    )
+    return base_recipe(name, architecture, make, half=True)

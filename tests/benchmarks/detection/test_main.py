@@ -12,16 +12,22 @@ import pytest
 from benchmarks.detection import __main__ as steps
 
 
-def test_what_a_run_writes_is_not_taken_for_a_card_of_the_zoo(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    commands: list[list[str]] = []
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that would have been run."""
+    found: list[list[str]] = []
 
     def record(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
-        commands.append(command)
+        found.append(command)
         return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", record)
+    return found
+
+
+def test_what_a_run_writes_is_not_taken_for_a_card_of_the_zoo(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, commands: list[list[str]]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["detection", "--work", str(tmp_path)])
     steps.main()
     assert [command[2] for command in commands] == [
@@ -33,15 +39,8 @@ def test_what_a_run_writes_is_not_taken_for_a_card_of_the_zoo(
 
 
 def test_with_images_every_page_is_written_in_an_order_that_works(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, commands: list[list[str]]
 ) -> None:
-    commands: list[list[str]] = []
-
-    def record(command: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
-        commands.append(command)
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(subprocess, "run", record)
     monkeypatch.setattr(
         sys, "argv", ["detection", "--work", str(tmp_path / "work"), "--data", str(tmp_path)]
     )
