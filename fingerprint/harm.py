@@ -9,6 +9,7 @@ by a harm ratio, because both have it from here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +111,7 @@ class Orbits:
 
     Attributes:
         harm: Of each probe, then of its turns, float64 of shape ``(N, k + 1)``, at least
-            ``least``; not finite where an answer is not.
+            ``least``; NaN where there is no finite answer.
         least: What the answers can show of any of them, shape ``(N,)``.
     """
 
@@ -119,24 +120,37 @@ class Orbits:
 
     @property
     def answered(self) -> Mask:
-        """Probes whose answers and whose turns' are all there."""
-        there: Mask = np.asarray(np.isfinite(self.harm).all(axis=1), dtype=np.bool_)
+        """Probes whose answers are there, and those of some of their turns."""
+        given = np.isfinite(self.harm)
+        there: Mask = np.asarray(given[:, 0] & given[:, 1:].any(axis=1), dtype=np.bool_)
         return there
 
     @property
     def moved(self) -> Mask:
         """Probes where any of the orbit moved the answer; of the others nothing is known."""
-        with np.errstate(invalid="ignore"):
-            seen = np.asarray(self.harm.max(axis=1, initial=0.0) > self.least, dtype=np.bool_)
+        largest = np.where(np.isfinite(self.harm), self.harm, 0.0).max(axis=1, initial=0.0)
+        seen = np.asarray(largest > self.least, dtype=np.bool_)
         moved: Mask = np.logical_and(self.answered, seen)
         return moved
 
+    def against(self, columns: Sequence[int]) -> Orbits:
+        """Returns the same probes beside some of their turns alone, numbered from 0."""
+        return Orbits(self.harm[:, [0, *(column + 1 for column in columns)]], self.least)
+
     @property
     def logs(self) -> Array:
-        """Natural logarithms of ``harm``."""
+        """Natural logarithms of ``harm``, NaN where it is not finite."""
         with np.errstate(divide="ignore"):
-            logs: Array = np.log(self.harm)
+            logs: Array = np.log(np.where(np.isfinite(self.harm), self.harm, np.nan))
         return logs
+
+    @property
+    def of_turns(self) -> Array:
+        """Mean logarithm of the harm of those turns that were answered, shape ``(N,)``."""
+        means: Array = np.full(len(self.harm), np.nan)
+        answered = np.isfinite(self.harm[:, 1:]).any(axis=1)
+        means[answered] = np.nanmean(self.logs[answered, 1:], axis=1)
+        return means
 
     @property
     def ratios(self) -> Array:
@@ -144,8 +158,8 @@ class Orbits:
 
         Infinite where nothing moved, NaN where an answer is missing.
         """
-        logs = np.where(self.answered[:, None] & (self.harm > 0), self.logs, np.nan)
-        ratios: Array = np.exp(logs[:, 0] - logs[:, 1:].mean(axis=1))
+        with np.errstate(invalid="ignore"):
+            ratios: Array = np.exp(self.logs[:, 0] - self.of_turns)
         ratios[self.answered & ~self.moved] = np.inf
         return ratios
 

@@ -38,6 +38,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from fingerprint.probes.turns import kinds_of
+
 if TYPE_CHECKING:
     from fingerprint.probes.probe import DepthFacts, Fingerprint
 
@@ -74,7 +76,7 @@ they take the margin of the named classes. ``benchmarks.detection.calibrate`` pr
 pairs they rest on."""
 _LARGE = 3 * 64 * 64
 """Input values above which early margins are lower; between 32 and 224 pixels nothing was tried."""
-_LARGE_MARGINS: Mapping[str, float] = {
+_ONE_KIND: Mapping[str, float] = {
     "logits": 0.3,
     "probabilities": 0.3,
     "top-k": 0.25,
@@ -252,8 +254,9 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
     if depth not in known:
         return DEFAULT_MARGIN, INDEPENDENT_BOUND
     margin = MARGINS[known[depth]][answer_kind]
-    if known[depth] in ("linear", "early") and fingerprint.input.size > _LARGE:
-        margin = min(margin, _LARGE_MARGINS[answer_kind])
+    one_kind = len(kinds_of(fingerprint.input.shape, fingerprint.turns)) == 1
+    if known[depth] in ("linear", "early") and one_kind and fingerprint.input.size > _LARGE:
+        margin = min(margin, _ONE_KIND[answer_kind])
     if known[depth] in BOUNDS:
         return margin, BOUNDS[known[depth]][answer_kind]
     alone = known[depth] == "late" and not set(known.values()) & set(BOUNDS)

@@ -2,12 +2,15 @@
 
 A finding for each depth, and one statistic over all of them: what a candidate is claimed by is the
 smallest standardised sum, corrected for the others exactly.
+
+Turns that exchange the axes and turns that keep them are two control groups, and a finding says
+what holds against both: the larger ratio, the larger p-value, and an interval that spans both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +29,7 @@ from fingerprint.evidence.orbits import (
 )
 from fingerprint.evidence.resemblance import Panel
 from fingerprint.harm import LEAST_PROBES, Orbits, enough, orbits_of
+from fingerprint.probes.turns import columns_of
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
@@ -33,7 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = ["depth_findings", "measured_orbits"]
 
+Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+
+Tests = list[OrbitTest] | list[float]
+"""The tests of one depth, one for each kind of turn."""
 
 TEST = "harm_ratio"
 
@@ -63,121 +71,159 @@ def depth_findings(
         calibration: What is known of independent models.
     """
     orbits = measured_orbits(fingerprint, answers)
+    columns = columns_of(fingerprint.input.shape, fingerprint.turns)
+    groups = [orbits.against(kind) for kind in columns]
     labels = answers.kind == "labels"
     linearity = Panel.of(fingerprint.panel_answers, fingerprint.output.kind).linearity
     kinds = np.array([probe.kind for probe in fingerprint.probes])
     rows = np.array([probe.base for probe in fingerprint.probes])
     findings: list[Finding] = []
     places: list[int] = []
-    tests: list[OrbitTest | float] = []
+    tests: list[Tests] = []
     for depth in fingerprint.depths:
-        own = kinds == depth.name
-        chosen = own & (orbits.answered if labels else orbits.moved)
         margin = calibration.margin(
             name, fingerprint, test=TEST, depth=depth.name, answer_kind=answers.kind
         ).of_linear(linearity)
         if depth.speaks_for == "individual":
             margin = margin.of_copies(fingerprint.rough_copy_ratio)
+        own = kinds == depth.name
+        asked = _Asked(groups, own, rows, labels)
         finding = Finding(
             test=TEST,
             depth=depth.name,
             speaks_for=depth.speaks_for,
             margin=margin,
-            used=int(chosen.sum()),
+            used=asked.used,
             detail={
                 "answered": int((orbits.answered & own).sum()),
                 "probes": int(own.sum()),
                 "share": depth.share,
-                "per_probe": _per_probe(rows, orbits, chosen, np.flatnonzero(own)),
+                "per_probe": _per_probe(rows, orbits, asked.anywhere, np.flatnonzero(own)),
             },
         )
-        missing = _missing(orbits, own, chosen, rows, labels=labels)
-        if missing:
-            finding = replace(finding, detail={**finding.detail, "missing": missing})
-        elif labels:
-            finding, p_value = _with_labels(finding, orbits, chosen)
-            places.append(len(findings))
-            tests.append(p_value)
+        if asked.missing:
+            finding = replace(finding, detail={**finding.detail, "missing": asked.missing})
         else:
-            finding, test = _with_ratio(finding, orbits, chosen, orbits.answered & own, rows)
+            finding, found = _with_labels(finding, asked) if labels else _with_ratio(finding, asked)
             places.append(len(findings))
-            tests.append(test)
+            tests.append(found)
         findings.append(finding)
-    shapes = [(findings[place].used, len(fingerprint.turns)) for place in places]
+    shapes = [(findings[place].used, min(map(len, columns))) for place in places]
     for place, joint in zip(places, _joint(tests), strict=True):
         findings[place] = replace(findings[place], joint_p=joint, least_p=least_joint(shapes))
     return tuple(findings)
 
 
-def _joint(tests: Sequence[OrbitTest | float]) -> list[float]:
-    known = [test for test in tests if isinstance(test, OrbitTest)]
-    if len(known) == len(tests):
-        return over_depths(known)
-    return over_label_depths([test for test in tests if isinstance(test, float)])
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What was answered of one depth: its probes beside each kind of turn.
 
-
-def _missing(
-    orbits: Orbits, own: Mask, chosen: Mask, rows: NDArray[np.integer], *, labels: bool
-) -> str:
-    """Why a depth gives no evidence; empty if it does.
-
-    A label that stays is an answer as exact as one that changes; of other answers, those count
-    that any of the orbit moved.
+    Attributes:
+        groups: All probes beside one kind of turn each.
+        own: Which probes are of this depth.
+        rows: Which base each probe has.
+        labels: Whether answers are labels: one that stays is as exact as one that changes. Of
+            other answers, those count that any of an orbit moved.
     """
-    if int((orbits.answered & own).sum()) < LEAST_PROBES:
-        return "the answers are missing or not finite"
-    if int((orbits.moved & own).sum()) < (1 if labels else LEAST_PROBES):
-        return "the answers do not change with the input: a constant or dead network"
-    return "" if enough(chosen, rows) else "too few probes were answered"
+
+    groups: Sequence[Orbits]
+    own: Mask
+    rows: NDArray[np.integer]
+    labels: bool
+
+    @property
+    def chosen(self) -> list[Mask]:
+        """Probes that give evidence, for each kind of turn."""
+        return [self.own & (one.answered if self.labels else one.moved) for one in self.groups]
+
+    @property
+    def anywhere(self) -> Mask:
+        """Probes that give evidence beside any kind of turn."""
+        anywhere: Mask = np.logical_or.reduce(self.chosen)
+        return anywhere
+
+    @property
+    def used(self) -> int:
+        """How many probes give evidence beside each kind of turn."""
+        return min(int(chosen.sum()) for chosen in self.chosen)
+
+    @property
+    def missing(self) -> str:
+        """Why the depth gives no evidence; empty if it does."""
+        if any((one.answered & self.own).sum() < LEAST_PROBES for one in self.groups):
+            return "the answers are missing or not finite"
+        least = 1 if self.labels else LEAST_PROBES
+        if any((one.moved & self.own).sum() < least for one in self.groups):
+            return "the answers do not change with the input: a constant or dead network"
+        whole = all(enough(chosen, self.rows) for chosen in self.chosen)
+        return "" if whole else "too few probes were answered"
 
 
-def _with_ratio(
-    finding: Finding,
-    orbits: Orbits,
-    chosen: Mask,
-    everything: Mask,
-    rows: NDArray[np.integer],
-) -> tuple[Finding, OrbitTest]:
+def _joint(tests: Sequence[Tests]) -> list[float]:
+    """Returns each depth's p-value corrected over all of them, the larger of the kinds of turn."""
+    kinds = []
+    for of_kind in zip(*tests, strict=True):
+        known = [test for test in of_kind if isinstance(test, OrbitTest)]
+        labels = [test for test in of_kind if isinstance(test, float)]
+        kinds.append(over_depths(known) if known else over_label_depths(labels))
+    return [max(of_depth) for of_depth in zip(*kinds, strict=True)]
+
+
+def _with_ratio(finding: Finding, asked: _Asked) -> tuple[Finding, list[OrbitTest]]:
     """Adds the ratio over chosen probes, and its p-value over all that were answered."""
     assert finding.margin is not None
-    logs = orbits.logs
-    estimate = ratio_of(logs[chosen], rows[chosen].tolist())
-    test = swap_test(logs[everything], finding.margin.tested)
-    controls = logs[chosen, 1:].mean(axis=1)
-    least = (
-        float(np.exp((np.log(orbits.least[chosen]) - controls).mean()))
-        if (orbits.least[chosen] > 0).all()
-        else 0.0
-    )
+    estimates, tests, least = [], [], []
+    for group, chosen in zip(asked.groups, asked.chosen, strict=True):
+        logs = group.logs
+        ratios = logs[chosen, 0] - group.of_turns[chosen]
+        estimates.append(ratio_of(ratios, asked.rows[chosen].tolist()))
+        tests.append(swap_test(logs[group.answered & asked.own], finding.margin.tested))
+        least.append(_least_ratio(group, chosen))
     return replace(
         finding,
-        statistic=estimate.ratio,
-        interval=(estimate.low, estimate.high),
-        p_value=test.p_value,
-        detail={**finding.detail, "least_ratio": least},
-    ), test
+        statistic=max(estimate.ratio for estimate in estimates),
+        interval=(min(one.low for one in estimates), max(one.high for one in estimates)),
+        p_value=max(test.p_value for test in tests),
+        detail={**finding.detail, "least_ratio": max(least)},
+    ), tests
 
 
-def _with_labels(finding: Finding, orbits: Orbits, chosen: Mask) -> tuple[Finding, float]:
+def _least_ratio(group: Orbits, chosen: Mask) -> float:
+    """Returns the ratio of probes that move nothing, as far as the answers can show it."""
+    if not (group.least[chosen] > 0).all():
+        return 0.0
+    return float(np.exp((np.log(group.least[chosen]) - group.of_turns[chosen]).mean()))
+
+
+def _with_labels(finding: Finding, asked: _Asked) -> tuple[Finding, list[float]]:
     """Adds the ratio of rates of change and its p-value; labels have no interval."""
     assert finding.margin is not None
-    changed = orbits.harm[chosen] > 0.5
-    expected = float(changed[:, 1:].mean())
-    p_value = labels_test(changed, finding.margin.tested)
+    parts = [
+        [(row[np.isfinite(row)] > 0.5).astype(float) for row in group.harm[chosen]]
+        for group, chosen in zip(asked.groups, asked.chosen, strict=True)
+    ]
+    p_values = [labels_test(changed, finding.margin.tested) for changed in parts]
     return replace(
         finding,
-        statistic=float(changed[:, 0].mean()) / expected if expected > 0 else float("inf"),
+        statistic=max(map(_of_rates, parts)),
         interval=(0.0, float("inf")),
-        p_value=p_value,
+        p_value=max(p_values),
         detail={**finding.detail, "exact": True},
-    ), p_value
+    ), p_values
+
+
+def _of_rates(changed: Sequence[Array]) -> float:
+    """Returns how often probes change the label over how often their turns do."""
+    expected = float(np.concatenate([row[1:] for row in changed]).mean())
+    rate = float(np.mean([row[0] for row in changed]))
+    return rate / expected if expected > 0 else float("inf")
 
 
 def _per_probe(
     rows: NDArray[np.integer], orbits: Orbits, used: Mask, places: NDArray[np.integer]
 ) -> list[dict[str, Any]]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        control = np.exp(orbits.logs[:, 1:].mean(axis=1))
+        control = np.exp(orbits.of_turns)
         ratios = orbits.harm[:, 0] / control
     return [
         {

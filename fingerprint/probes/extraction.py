@@ -45,6 +45,7 @@ from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
+from fingerprint.probes.turns import columns_of, kinds_of
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with", "late_kind"]
@@ -60,7 +61,8 @@ _LATE_SHARES = {"family": 1 / 3, "individual": 2 / 3}
 """Share of late probes. Those of a family show what was changed behind the early depth and find
 nobody whom early probes miss (``benchmarks.detection``); individual ones alone tell a child from a
 sibling, and a child's ratio scatters more than a sibling's."""
-_LEAST_TURNS = 3
+_LEAST_TURNS = 2
+"""Of each kind."""
 _PLANNED = 1e-6
 """The p-value that turns are planned for: 0.001 over a thousand candidates."""
 _LATE_PASSES = 20
@@ -262,7 +264,7 @@ def _planned(
         kinds=kinds,
         counts=counts,
         pilot=tried,
-        turns=_planned_turns(tried.turns, max(counts)),
+        turns=_planned_turns(model, tried.turns, max(counts)),
         solved_against=solved_against,
     )
 
@@ -275,15 +277,16 @@ def _dealt(probes: int, kinds: Sequence[ProbeKind]) -> tuple[int, ...]:
     return (probes - late, late)
 
 
-def _planned_turns(turns: tuple[int, ...], probes: int) -> tuple[int, ...]:
+def _planned_turns(model: Model, turns: tuple[int, ...], probes: int) -> tuple[int, ...]:
     """Returns the fewest turns with which so many probes of a depth can show what is asked of them.
 
     An orbit of a probe and k turns is right by chance once in k + 1 times, n of them once in
-    ``(k + 1)ⁿ``.
+    ``(k + 1)ⁿ``. Each kind of turn has to show it alone.
     """
-    for count in range(min(_LEAST_TURNS, len(turns)), len(turns)):
+    kinds = kinds_of(model.input.shape, turns)
+    for count in range(_LEAST_TURNS, max(map(len, kinds))):
         if (count + 1.0) ** -probes <= _PLANNED:
-            return turns[:count]
+            return tuple(turn for kind in kinds for turn in kind[:count])
     return turns
 
 
@@ -613,8 +616,11 @@ def _rough_copy(plan: _Plan, probes: Sequence[Probe]) -> float | None:
         orbits = measure(copy, plan.bases, harmless, rows, plan.turns).orbits
     except FingerprintError:
         return None
-    ratios = orbits.ratios[orbits.moved]
-    return min(1.0, float(np.exp(np.log(ratios).mean()))) if len(ratios) else None
+    if not orbits.moved.any():
+        return None
+    parts = [orbits.against(kind) for kind in columns_of(plan.model.input.shape, plan.turns)]
+    logs = [np.log(part.ratios[orbits.moved]).mean() for part in parts]
+    return min(1.0, float(np.exp(max(logs))))
 
 
 def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import drifted, stranger
 from fingerprint.probes.solving import Solved, Solver
-from fingerprint.probes.turns import turns_of
+from fingerprint.probes.turns import kinds_of, turns_of
 from fingerprint.progress import Progress
 from fingerprint.spaces.subspace import Subspace
 
@@ -33,7 +33,8 @@ __all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "pilot", "told_apart"]
 CONTRASTS = (16 / 255, 32 / 255)
 """Contrasts that are compared."""
 _PROBES = 4
-_TURNS = 3
+_TURNS = 2
+"""Of each kind."""
 _WEAKER = 0.5
 """Share of what turns do in the median that one must do to be a control."""
 _PASSES = 20
@@ -242,7 +243,8 @@ def _tried(
 
 def _ratio(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> float:
     """Returns the geometric mean harm ratio, 1 where nothing moves."""
-    turns = _every_turn(model)[:_TURNS]
+    kinds = kinds_of(model.input.shape, _every_turn(model))
+    turns = [turn for kind in kinds for turn in kind[:_TURNS]]
     orbits = measure(model, bases, harmless, range(len(bases)), turns).orbits
     ratios = orbits.ratios[orbits.moved]
     return float(np.exp(np.log(ratios).mean())) if len(ratios) else 1.0

@@ -2,8 +2,11 @@
 
 A turned δ is like δ in every statistic and harmless for no one who did not solve for it. Networks
 that were trained on mirrored pictures take a δ mirrored left to right for much the same, the source
-too; so turns that exchange the axes come first, and a registration leaves out what its source
-cannot tell apart.
+too; so a registration leaves out what its source cannot tell apart.
+
+Some turns exchange the axes of a picture and some keep them, and a network that reacts to patterns
+along one axis more than along the other tells the two kinds apart without knowing the source. So
+controls are of both kinds, and a ratio counts by the kind that makes it larger.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["turned", "turns_of"]
+__all__ = ["columns_of", "kinds_of", "turned", "turns_of"]
 
 Delta = NDArray[Any]
 Turn = Callable[[Delta], Delta]
@@ -63,6 +66,28 @@ def turns_of(shape: tuple[int, ...]) -> tuple[Turn, ...]:
     if len(shape) != 3:
         return _LINE
     return (*_SQUARE, *_PLANE) if shape[1] == shape[2] else _PLANE
+
+
+def kinds_of(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Returns turns apart by kind: those that exchange the axes, and those that keep them.
+
+    Args:
+        shape: Of one input.
+        turns: Places in :func:`turns_of`.
+
+    Returns:
+        One or two kinds that are not empty; turns of inputs that are no square pictures are one.
+    """
+    square = len(shape) == 3 and shape[1] == shape[2]
+    exchanging = tuple(turn for turn in turns if square and turn < len(_SQUARE))
+    keeping = tuple(turn for turn in turns if turn not in exchanging)
+    return tuple(kind for kind in (exchanging, keeping) if kind)
+
+
+def columns_of(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Returns where the turns of each kind stand among these turns."""
+    order = list(turns)
+    return tuple(tuple(map(order.index, kind)) for kind in kinds_of(shape, turns))
 
 
 def turned(bases: NDArray[Any], inputs: NDArray[Any], turns: Sequence[int]) -> NDArray[Any]:

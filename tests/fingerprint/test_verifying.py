@@ -103,7 +103,7 @@ def test_candidates_come_best_first_and_shared_inputs_are_asked_once() -> None:
     both = verify(model_of("cnn"), fingerprints)
     assert [candidate.name for candidate in both.candidates] == ["cnn", "vit"]
     assert (both.verdict, both.best) == ("same", "cnn")
-    bases, orbits, panel = 16, 24 * (1 + 3), 96
+    bases, orbits, panel = 16, 24 * (1 + 4), 96
     assert alone.queries == bases + orbits + panel + 1
     assert both.queries == alone.queries + orbits
 

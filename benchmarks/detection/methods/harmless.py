@@ -8,6 +8,7 @@ its mean log harm ratio lies below the log of the margin, at the depth where it 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,6 @@ from benchmarks.detection.methods.base import BUDGETS
 from fingerprint import Fingerprint, Model, ModelSuspect, Suspect, Verification, load_model, verify
 from fingerprint.answers import ask
 from fingerprint.evidence.calibration import Calibration, Margin
-from fingerprint.evidence.depths import measured_orbits
 from fingerprint.evidence.finding import Finding
 from fingerprint.evidence.harm_ratio import HarmRatio
 from fingerprint.network.spec import AnswerKind
@@ -58,8 +58,8 @@ ANSWER_KINDS: dict[str, AnswerKind] = {
 }
 """How the results call each kind of answer, and how the library does."""
 
-_ASKED = 4
-"""Inputs that one probe costs: itself and three turns. Its base is shared by the depths."""
+_ASKED = 5
+"""Inputs that one probe costs: itself and four turns. Its base is shared by the depths."""
 
 
 def as_model(network: nn.Module, input_size: tuple[int, ...]) -> Model:
@@ -121,21 +121,20 @@ def scores(
         budgets: Numbers of queries, of those in the plan.
 
     Returns:
-        ``log(margin) - mean log harm ratio`` per budget; higher means more likely derived, 0 is
+        ``log(margin) - log harm ratio`` per budget; higher means more likely derived, 0 is
         the margin. None where the answers are missing.
     """
     answers = ask(suspect, questions_for({"source": fingerprint}))
     found: dict[int, float | None] = {}
     for budget in budgets:
         part = shortened(fingerprint, max(1, budget // (_ASKED + 1)))
-        logs = np.log(measured_orbits(part, answers).ratios)
-        kinds = np.array([probe.kind for probe in part.probes])
         values = []
-        for depth in part.depths:
+        for one in HarmRatio().measure("source", part, answers, Calibration()):
             margin = Calibration().margin(
-                "source", part, test="harm_ratio", depth=depth.name, answer_kind=answers.kind
+                "source", part, test=one.test, depth=str(one.depth), answer_kind=answers.kind
             )
-            values.append(float(np.log(margin.value) - logs[kinds == depth.name].mean()))
+            ratio = math.nan if one.statistic is None else one.statistic
+            values.append(math.log(margin.value) - float(np.log(ratio)))
         score = max(values)
         found[budget] = score if np.isfinite(score) else None
     return found

@@ -207,16 +207,53 @@ def test_a_depth_without_answers_is_missing_and_the_other_is_tested_alone() -> N
     assert early.least_p == pytest.approx((TURNS + 1.0) ** -BASES)
 
 
-def test_an_orbit_counts_only_if_all_of_it_was_answered() -> None:
-    given = answers(ratio_of(0.1, 0.1))
+def test_an_orbit_counts_with_its_probe_and_whatever_turn_was_answered() -> None:
+    sizes = ratio_of(0.1, 0.1)
+    given = answers(sizes)
     values = {**given.values}
-    del values[question_id(CONTROLS[2, 1])]
+    for lost in (HARMLESS[1], CONTROLS[2, 1], *CONTROLS[3]):
+        del values[question_id(lost)]
     early, _ = measured(replace(given, values=values))
-    assert early.used == early.detail["answered"] == BASES - 1
-    assert [row["used"] for row in early.detail["per_probe"]] == [
-        place != 2 for place in range(BASES)
-    ]
-    assert early.detail["per_probe"][2]["harm_ratio"] is None
+    assert early.used == early.detail["answered"] == BASES - 2
+    counted = [place for place, row in enumerate(early.detail["per_probe"]) if row["used"]]
+    assert counted == [place for place in range(BASES) if place not in (1, 3)]
+    ratios = [row["harm_ratio"] for row in early.detail["per_probe"]]
+    assert ratios[1] is ratios[3] is None
+    answered = sizes[2, [1, 3]]
+    assert ratios[2] == pytest.approx(sizes[2, 0] / np.sqrt(answered.prod()), rel=1e-4)
+
+
+BOTH = make_deep(make_model(classes=CLASSES), bases=BASES, panel=0, turns=(0, 1, 4, 5))
+OF_BOTH = BOTH.controls.reshape(PROBES, 4, *BOTH.input.shape)
+
+
+def beside_both(exchanging: float, keeping: float) -> tuple[Finding, ...]:
+    """Findings of a suspect with one ratio to the turns of each kind, the same at both depths."""
+    spread = np.exp(0.1 * np.random.default_rng(3).normal(size=(PROBES, 5)))
+    sizes = spread * [1.0, *[1 / exchanging] * 2, *[1 / keeping] * 2]
+    rows = {question_id(base): ORIGIN[place] for place, base in enumerate(BOTH.bases)}
+    for place, probe in enumerate(BOTH.probes):
+        for member, size in zip([BOTH.harmless[place], *OF_BOTH[place]], sizes[place], strict=True):
+            rows[question_id(member)] = ORIGIN[probe.base] + size * np.eye(CLASSES)[0]
+    values = {asked: np.asarray(row, np.float32) for asked, row in rows.items()}
+    given = Answers(output=OutputSpec(classes=CLASSES), values=values, identity=Identity())
+    return measured(given, BOTH)
+
+
+def test_a_finding_says_what_holds_against_both_kinds_of_turn() -> None:
+    """Whoever is moved less than by turns of one kind alone is not claimed."""
+    one, other = beside_both(0.1, 0.9)[0], beside_both(0.9, 0.1)[0]
+    for found in (one, other):
+        assert found.statistic == pytest.approx(0.9, rel=0.1)
+        assert found.interval is not None
+        assert found.interval == pytest.approx((0.1, 0.9), rel=0.2)
+        assert found.p_value is not None
+        assert found.joint_p is not None
+        assert min(found.p_value, found.joint_p) > 0.9
+        assert found.least_p == pytest.approx(least_joint([(BASES, 2)] * 2))
+    both = beside_both(0.1, 0.2)[0]
+    assert both.statistic == pytest.approx(0.2, rel=0.1)
+    assert both.p_value == pytest.approx(3.0**-BASES)
 
 
 @pytest.mark.parametrize("kind", ["logits", "labels"])
@@ -244,11 +281,11 @@ def test_labels_count_changes_and_have_no_interval() -> None:
     sizes = np.full((PROBES, TURNS + 1), 100.0)
     sizes[:BASES, 0] = 0.0
     early, late = measured(answers(sizes, "labels", form=one_hot_or("labels")))
-    changed = np.repeat(np.argmax(ORIGIN, axis=1) != 0, TURNS + 1).reshape(BASES, TURNS + 1)
+    changed = np.repeat(np.argmax(ORIGIN, axis=1) != 0, TURNS + 1).reshape(BASES, TURNS + 1) * 1.0
     assert early.margin is not None
     assert late.margin is not None
     assert late.p_value == pytest.approx(labels_test(changed, late.margin.tested))
-    changed[:, 0] = False
+    changed[:, 0] = 0.0
     assert early.p_value == pytest.approx(labels_test(changed, early.margin.tested))
     assert (early.statistic, early.interval, early.used) == (0.0, (0.0, math.inf), BASES)
     assert late.statistic == pytest.approx(1.0)

@@ -52,6 +52,21 @@ def test_a_depth_is_tested_by_all_its_relabellings(seed: int, margin: float) -> 
     assert least - 1e-9 <= test.p_value <= most + 1e-9
 
 
+def test_turns_that_were_not_answered_are_no_members_of_their_orbits() -> None:
+    """Every relabelling of what is there, counted one by one."""
+    logs = logs_of(7, 5, 3)
+    logs[1, 2] = logs[3, 1] = logs[3, 3] = np.nan
+    rows = [row[np.isfinite(row)] for row in logs]
+    centred = [row - row.mean() for row in rows]
+    spread = math.sqrt(sum(float((row**2).mean()) for row in centred))
+    every = np.array([sum(one) for one in itertools.product(*centred)]) / spread
+    seen = sum(float(row[0]) for row in centred) / spread
+    test = swap_test(logs, 1.0)
+    assert test.z == pytest.approx(seen, abs=0.01)
+    least, most = ((every <= seen + step).mean() for step in (-0.02, 0.02))
+    assert least - 1e-9 <= test.p_value <= most + 1e-9
+
+
 def test_the_smallest_over_depths_is_tested_by_swaps_in_all_at_once() -> None:
     parts = [logs_of(1, 4, 2, -0.7), logs_of(2, 3, 3, -0.5)]
     tests = [swap_test(logs, 1.0) for logs in parts]
@@ -95,19 +110,20 @@ def test_the_least_p_value_is_what_a_perfect_source_gets() -> None:
 
 
 def test_labels_change_less_often_than_turned_ones() -> None:
-    always = np.ones((8, 4), dtype=bool)
+    always = np.ones((8, 4))
     still = always.copy()
-    still[:, 0] = False
+    still[:, 0] = 0.0
     assert labels_test(always, 1.0) == pytest.approx(1.0)
     assert labels_test(still, 1.0) < 1e-4
+    fewer = [row[: 2 + place % 3] for place, row in enumerate(still)]
+    assert labels_test(fewer, 1.0) > labels_test(still, 1.0)
     assert over_label_depths([0.01, 0.5]) == pytest.approx([1 - 0.99**2, 0.75])
 
 
 def test_the_interval_counts_bases_and_not_probes() -> None:
-    logs = logs_of(5, 6, 3)
-    twice = np.concatenate([logs, logs])
-    one, both = ratio_of(logs, range(6)), ratio_of(twice, [*range(6)] * 2)
+    differences = np.random.default_rng(5).normal(size=6)
+    twice = np.concatenate([differences, differences])
+    one, both = ratio_of(differences, range(6)), ratio_of(twice, [*range(6)] * 2)
     assert (one.ratio, one.low, one.high) == pytest.approx((both.ratio, both.low, both.high))
-    differences = logs[:, 0] - logs[:, 1:].mean(axis=1)
     assert one.ratio == pytest.approx(math.exp(differences.mean()))
-    assert ratio_of(logs, [0] * 6).high == math.inf
+    assert ratio_of(differences, [0] * 6).high == math.inf

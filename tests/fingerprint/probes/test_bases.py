@@ -12,7 +12,7 @@ import pytest
 
 from fingerprint.network.spec import InputSpec
 from fingerprint.probes.bases import ROOM, dead_leaves, grained_leaves, start_delta
-from fingerprint.probes.turns import turned, turns_of
+from fingerprint.probes.turns import columns_of, kinds_of, turned, turns_of
 
 PIXELS = InputSpec(shape=(3, 20, 20), kind="pixels", bounds=(0.0, 1.0))
 
@@ -136,3 +136,21 @@ def test_turns_keep_every_value_and_are_all_different(shape: tuple[int, ...], co
     for one in found:
         assert sorted((one.astype(int) - 100).ravel()) == sorted(delta.ravel())
     assert len({one.tobytes() for one in (*found, inputs[0])}) == count + 1
+
+
+def test_turns_of_a_square_are_of_two_kinds_by_what_they_do_to_rows_and_columns() -> None:
+    """A pattern of rows is one of columns after the first kind, of rows after the second."""
+    bases = np.full((1, 3, 8, 8), 100, np.uint8)
+    rows = np.random.default_rng(0).integers(-40, 41, (1, 1, 8, 1))
+    exchanging, keeping = kinds_of((3, 8, 8), range(7))
+    assert sorted((*exchanging, *keeping)) == [*range(7)]
+    for turns, axis in ((exchanging, 1), (keeping, 2)):
+        found = turned(bases, (bases + rows).astype(np.uint8), turns)[0]
+        assert (found.max(axis=axis + 1) == found.min(axis=axis + 1)).all()
+        assert (found.max(axis=4 - axis) > found.min(axis=4 - axis)).any()
+    assert columns_of((3, 8, 8), (5, 0, 4)) == ((1,), (0, 2))
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 6), (64,), (2, 30)])
+def test_turns_of_everything_else_are_of_one_kind(shape: tuple[int, ...]) -> None:
+    assert kinds_of(shape, (2, 0)) == ((2, 0),)
