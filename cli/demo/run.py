@@ -36,6 +36,8 @@ _CHILD = "tuned"
 _FINE_TUNING_SEED = 11
 _CHILD_SEED = 13
 _PERMUTATION_SEED = 12
+_CHILD_PROBES = 48
+"""At this size two fine-tunes are so near to each other that 24 leave it to chance."""
 _SOURCE_SEED, _INDEPENDENT_SEED, _OTHER_SEED = 0, 1, 6
 
 
@@ -193,7 +195,9 @@ def run_demo(
             registry.register(model, name=name, from_scratch=True, progress=progress)
         child = fine_tuned(source, workshop.data, seed=_CHILD_SEED)
         model = workshop.model(child, key=_CHILD, factory=_SOURCE)
-        registry.register(model, name=_CHILD, parent=_SOURCE, progress=progress)
+        registry.register(
+            model, name=_CHILD, parent=_SOURCE, probes=_CHILD_PROBES, progress=progress
+        )
         rows = []
         for subject in _subjects(source, child, independent, workshop.data):
             suspect = workshop.model(subject.network, key=subject.key, factory=subject.factory)
