@@ -8,7 +8,6 @@ its mean log harm ratio lies below the log of the margin, at the depth where it 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,10 +20,12 @@ from benchmarks.detection.methods.base import BUDGETS
 from fingerprint import Fingerprint, Model, ModelSuspect, Suspect, Verification, load_model, verify
 from fingerprint.answers import ask
 from fingerprint.evidence.calibration import Calibration, Margin
+from fingerprint.evidence.depths import measured_orbits
 from fingerprint.evidence.finding import Finding
 from fingerprint.evidence.harm_ratio import HarmRatio
 from fingerprint.network.spec import AnswerKind
 from fingerprint.probes.probe import Probe
+from fingerprint.probes.turns import columns_of
 from fingerprint.questions import question_id, questions_for
 from fingerprint.suspects import Narrowed
 
@@ -121,20 +122,25 @@ def scores(
         budgets: Numbers of queries, of those in the plan.
 
     Returns:
-        ``log(margin) - log harm ratio`` per budget; higher means more likely derived, 0 is
+        ``log(margin) - mean log harm ratio``, beside the kind of turn that makes the ratio larger,
+        per budget; higher means more likely derived, 0 is
         the margin. None where the answers are missing.
     """
     answers = ask(suspect, questions_for({"source": fingerprint}))
     found: dict[int, float | None] = {}
     for budget in budgets:
         part = shortened(fingerprint, max(1, budget // (_ASKED + 1)))
+        orbits = measured_orbits(part, answers)
+        columns = columns_of(part.input.shape, part.turns)
+        logs = np.stack([np.log(orbits.against(kind).ratios) for kind in columns])
+        kinds = np.array([probe.kind for probe in part.probes])
         values = []
-        for one in HarmRatio().measure("source", part, answers, Calibration()):
+        for depth in part.depths:
             margin = Calibration().margin(
-                "source", part, test=one.test, depth=str(one.depth), answer_kind=answers.kind
+                "source", part, test="harm_ratio", depth=depth.name, answer_kind=answers.kind
             )
-            ratio = math.nan if one.statistic is None else one.statistic
-            values.append(math.log(margin.value) - float(np.log(ratio)))
+            ratio = logs[:, kinds == depth.name].mean(axis=1).max()
+            values.append(float(np.log(margin.value) - ratio))
         score = max(values)
         found[budget] = score if np.isfinite(score) else None
     return found
