@@ -9,11 +9,12 @@ null space 0.5 at most, for above that one copy more is found, and students lie 
 weights (``benchmarks.digits_limits``); early 0.5 at most, for a fine-tune of the public ResNet-20
 as source brought the ResNet-44 of the same collection to 0.51. Of individual probes it is the
 lowest of any relative or stranger, less one step: siblings are the commonest suspects, and few of
-them are here. A margin is what the null hypothesis says of strangers, not a threshold: a claim
-needs the whole interval below it and p below α. A bound of *independent* is the margin, or where
-higher the least multiple of 0.05 above which no interval of a working copy lies: one that keeps
-half of what its source does better than chance, mere ingredients of a merged network aside. Labels
-have no interval; they take the margin of the named classes.
+them are here; children whose own margin is lower, for what their pruned copy reaches, do not rest on
+the default and are left out. A margin is what the null hypothesis says of strangers, not a
+threshold: a claim needs the whole interval below it and p below α. A bound of *independent* is the
+margin, or where higher the least multiple of 0.05 above which no interval of a working copy lies:
+one that keeps half of what its source does better than chance, mere ingredients of a merged network
+aside. Labels have no interval; they take the margin of the named classes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import decimal, table
+from fingerprint.evidence.calibration import MARGINS
 from fingerprint.files import write_whole
 
 __all__ = ["KINDS", "OUT", "Chosen", "chosen_margins", "margins_table"]
@@ -102,7 +104,7 @@ def chosen_margins(
         ratios = [
             (row["role"], span)
             for row in families
-            if row["parent"] == "registered"
+            if row["parent"] == "registered" and not _lowered(row)
             for span in row["individual"].get(kind, ())
         ]
         others = [span for role, span in ratios if role in ("relative", "stranger")]
@@ -110,6 +112,11 @@ def chosen_margins(
             own = [span for role, span in ratios if role == "copy"]
             found.append(_chosen("individual", kind, others, own))
     return tuple(found)
+
+
+def _lowered(row: Mapping[str, Any]) -> bool:
+    """Whether the child's own margin lies below the default, for what a pruned copy reaches."""
+    return min(row["individual_margins"], default=math.inf) < MARGINS["individual"]["logits"]
 
 
 def _whole_copy(pair: Mapping[str, Any], members: Mapping[str, Mapping[str, Any]]) -> bool:
