@@ -27,6 +27,8 @@ CLASSES, BASES, TURNS = 6, 8, 3
 PROBES = 2 * BASES
 DEEP = make_deep(make_model(classes=CLASSES), bases=BASES, panel=0)
 HARMLESS, CONTROLS = DEEP.harmless, DEEP.controls.reshape(PROBES, TURNS, *DEEP.input.shape)
+BOTH = make_deep(make_model(classes=CLASSES), bases=BASES, panel=0, turns=(0, 1, 4, 5))
+OF_BOTH = BOTH.controls.reshape(PROBES, 4, *BOTH.input.shape)
 ORIGIN = np.random.default_rng(1).normal(size=(BASES, CLASSES)) * np.pi
 Sizes = NDArray[np.float64]
 
@@ -153,14 +155,20 @@ def test_late_probes_speak_of_independence_only_where_no_early_ones_can(
 
 
 @pytest.mark.parametrize(
-    ("kind", "small", "large"),
-    [("logits", 0.5, 0.3), ("top-k", 0.45, 0.25), ("labels", 0.45, 0.25)],
+    ("kind", "small", "large", "one_kind"),
+    [("logits", 0.5, 0.45, 0.3), ("top-k", 0.45, 0.45, 0.25), ("labels", 0.45, 0.45, 0.25)],
 )
 def test_early_margins_are_lower_where_strangers_of_224_pixels_were_seen_lower(
-    kind: AnswerKind, small: float, large: float
+    kind: AnswerKind, small: float, large: float, one_kind: float
 ) -> None:
-    wide = replace(DEEP, input=replace(DEEP.input, shape=(3, 224, 224)))
-    for made, early in ((DEEP, small), (wide, large)):
+    """Lowest where the controls are turns that exchange the axes alone."""
+    wide = replace(BOTH, input=replace(BOTH.input, shape=(3, 224, 224)))
+    for made, early in (
+        (DEEP, small),
+        (BOTH, small),
+        (wide, large),
+        (replace(wide, turns=(0, 1, 2)), one_kind),
+    ):
         values = [
             Calibration().margin("ours", made, test="harm_ratio", depth=one.name, answer_kind=kind)
             for one in made.depths
@@ -221,10 +229,6 @@ def test_an_orbit_counts_with_its_probe_and_whatever_turn_was_answered() -> None
     assert ratios[1] is ratios[3] is None
     answered = sizes[2, [1, 3]]
     assert ratios[2] == pytest.approx(sizes[2, 0] / np.sqrt(answered.prod()), rel=1e-4)
-
-
-BOTH = make_deep(make_model(classes=CLASSES), bases=BASES, panel=0, turns=(0, 1, 4, 5))
-OF_BOTH = BOTH.controls.reshape(PROBES, 4, *BOTH.input.shape)
 
 
 def beside_both(exchanging: float, keeping: float) -> tuple[Finding, ...]:
