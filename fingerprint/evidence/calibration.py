@@ -77,8 +77,8 @@ pairs they rest on."""
 _LARGE = 3 * 64 * 64
 """Input values above which early margins are lower; between 32 and 224 pixels nothing was tried."""
 _LARGE_MARGIN = 0.45
-"""Margin of linear and early probes above that size, at most: the lowest ratio of any stranger among
-published networks of 224 pixels and what became of them, to the nearest multiple of 0.05
+"""Margin of linear and early probes above that size, at most: the lowest ratio of any stranger
+among published networks of 224 pixels and what became of them, to the nearest multiple of 0.05
 (``benchmarks.detection.large``)."""
 _ONE_KIND: Mapping[str, float] = {
     "logits": 0.3,
