@@ -44,9 +44,9 @@ class Equality:
     def measure(
         self, name: str, fingerprint: Fingerprint, answers: Answers, calibration: Calibration
     ) -> tuple[Finding, ...]:
-        """See :meth:`Test.measure`; there is no finding where the label spaces differ."""
+        """See :meth:`Test.measure`; there is no finding where the label spaces differ or may."""
         del name, calibration
-        if answers.output.classes != fingerprint.output.classes:
+        if answers.output.classes != fingerprint.output.classes or answers.output.by_name:
             return ()
         # Whoever was registered by answers alone has no probes, but its panel is as telling.
         alone = not fingerprint.probes

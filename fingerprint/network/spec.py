@@ -131,14 +131,18 @@ class OutputSpec:
         classes: Number of values in one answer.
         kind: What the values are: ``logits``, ``probabilities``, ``top-k`` (probabilities of the
             classes that are named, 0 elsewhere) or ``labels`` (the largest value's place counts).
+        by_name: Whether classes were told by words alone, so that their places are none that a
+            model's classes could be held against.
     """
 
     classes: int
     kind: AnswerKind = "logits"
+    by_name: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values."""
-        return {"classes": self.classes, "kind": self.kind}
+        told = {"classes": self.classes, "kind": self.kind}
+        return {**told, "by_name": True} if self.by_name else told
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> OutputSpec:
@@ -151,4 +155,4 @@ class OutputSpec:
         classes = int(values["classes"])
         if classes < 1:
             raise UsageError(f"classes: expected at least 1, got {classes}")
-        return cls(classes=classes, kind=kind)
+        return cls(classes=classes, kind=kind, by_name=bool(values.get("by_name", False)))

@@ -134,6 +134,18 @@ def test_labels_and_another_label_space() -> None:
     assert measured(RECORDED[:, :4]) == ()
 
 
+def test_classes_that_are_told_by_words_cannot_be_held_against_the_recorded_ones() -> None:
+    shares = softmax(RECORDED).astype(np.float32)
+    values = {question_id(one): row for one, row in zip(FINGERPRINT.harmless, shares, strict=True)}
+    for by_name in (True, False):
+        output = OutputSpec(classes=shares.shape[1], kind="probabilities", by_name=by_name)
+        answers = Answers(output=output, values=values)
+        found = Equality().measure("ours", FINGERPRINT, answers, Calibration())
+        assert len(found) == (0 if by_name else 1)
+        assert OutputSpec.from_dict(output.to_dict()) == output
+    assert OutputSpec(classes=2).to_dict() == {"classes": 2, "kind": "logits"}
+
+
 def test_an_answer_that_is_missing_is_not_equal_and_not_counted() -> None:
     rows = RECORDED.copy()
     rows[2] = np.nan
