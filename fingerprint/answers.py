@@ -261,7 +261,7 @@ def _gathered(
             break
         if done is None:
             break
-        progress("asking", done, len(wanted) + len(questions.repeated))
+        progress("asking", done, len(wanted) + len(suspect.again(questions)))
     failure = suspect.failure or failure
     if failure:
         failure = f"{len(values)} of {len(wanted)} questions were answered: {failure}"
@@ -303,7 +303,7 @@ def _asking(
             done += len(places)
             yield done
     place = {asked: index for index, asked in enumerate(questions.ids)}
-    for count, asked in enumerate(questions.repeated, start=done + 1):
+    for count, asked in enumerate(suspect.again(questions), start=done + 1):
         row = _or_nothing(suspect.answer(questions.inputs[[place[asked]]]), kind)
         repeats[asked] = np.concatenate([repeats.get(asked, row[:0]), row])
         yield count

@@ -6,5 +6,6 @@ from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.suspects.journal import Journal
 from fingerprint.suspects.narrowed import Narrowed
 from fingerprint.suspects.pytorch import ModelSuspect
+from fingerprint.suspects.recorded import Recorded
 
-__all__ = ["Identity", "Journal", "ModelSuspect", "Narrowed", "Suspect"]
+__all__ = ["Identity", "Journal", "ModelSuspect", "Narrowed", "Recorded", "Suspect"]

@@ -71,6 +71,10 @@ class Suspect(ABC):
         """Is told what is going to be asked; by default that changes nothing."""
         del questions
 
+    def again(self, questions: Questions) -> tuple[str, ...]:
+        """Ids of the inputs it is asked once more, by default those that the questions say."""
+        return questions.repeated
+
     @abstractmethod
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Answers a batch: ``(N, *input.shape)`` -> ``(N, classes)``.
