@@ -33,12 +33,13 @@ from registry.errors import (
 from registry.lineage import Contradiction, Edge, Lineage, Node
 from registry.registration import Result, Task, run
 from registry.registry import Registry
-from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
+from registry.values import Export, Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 
 __all__ = [
     "AlreadyDeclared",
     "Contradiction",
     "Edge",
+    "Export",
     "HasDescendants",
     "Lineage",
     "Mended",

@@ -27,12 +27,14 @@ from sqlalchemy.orm import Session
 from fingerprint.errors import InputRefused, UsageError
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.progress import Progress, silent
-from registry import changes, pairs
+from registry import changes, ledger, pairs
 from registry.catalogue import Catalogue
 from registry.checking import damage
 from registry.declaring import loading
 from registry.engine import locate
 from registry.errors import RegistryCorrupt, RegistryReadOnly
+from registry.exports import ACTION as EXPORTED
+from registry.exports import exported, handed_back, handed_out
 from registry.ledger import Books, parts
 from registry.lineage import Lineage, lineage_of
 from registry.names import checked_name, default_name
@@ -54,7 +56,7 @@ from registry.tables import (
     VerificationRow,
 )
 from registry.undeclared import undeclared
-from registry.values import Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
+from registry.values import Export, Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 from registry.verifying import grounds
 from registry.weights import at_hand, chosen, findings
 
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
 
     from fingerprint.network.model import Model
     from fingerprint.probes.probe import Fingerprint
+    from fingerprint.suspects import Recorded
     from fingerprint.suspects.base import Suspect
     from fingerprint.verification import Verification
 
@@ -399,7 +402,8 @@ class Registry:
 
         Args:
             suspect: A loaded model, a module, or anything that answers batches of inputs.
-            against: Names to compare with; by default every model of the same inputs.
+            against: Names to compare with; by default every model of the same inputs, and of what
+                :meth:`read_answers` returned those that were exported.
             always: Names that are asked their probes whatever the panel says of them, as all in
                 ``against`` are.
             alpha: Accepted rate of false claims.
@@ -457,6 +461,47 @@ class Registry:
                 session, verification, suspect_digest=suspect_digest, seed=self.seed
             )
         return replace(verification, verification=number)
+
+    # By hand.
+
+    def export_probes(self, names: Sequence[str], target: str | os.PathLike[str]) -> Export:
+        """Writes what models would be asked as pictures, for whoever can show them to a suspect.
+
+        Names and order say nothing; which picture is which stays in the chain.
+
+        Args:
+            names: Models, of one kind of input.
+            target: A folder that is not there yet.
+
+        Raises:
+            UnknownModel: A name is not registered.
+            IncompatibleModel: They take different inputs.
+            UsageError: No model is named, or the folder is there.
+            RegistryReadOnly: Nothing can be kept here.
+            EnvironmentFailure: The folder cannot be written.
+        """
+        self.require_writable()
+        with self._catalogue() as catalogue:
+            handout, payload = handed_out(catalogue, names)
+        with self._writing() as session:
+            ledger.append(session, EXPORTED, payload, seed=self.seed)
+            handout.write(Path(target))
+        return exported(payload)
+
+    def read_answers(self, source: str | os.PathLike[str]) -> Recorded:
+        """Reads what somebody wrote down of exported pictures, as a suspect to be verified.
+
+        Args:
+            source: A table as text, or JSON; see :mod:`fingerprint.written`.
+
+        Raises:
+            UsageError: There is no such file.
+            InputRefused: It answers no export of this registry, or more than one, or cannot be
+                understood.
+            EnvironmentFailure: It cannot be read, or no picture was answered.
+        """
+        with self._catalogue() as catalogue:
+            return handed_back(catalogue, Path(source))
 
     # The chain.
 

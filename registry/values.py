@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Mended", "MissingPair", "Pair", "RecordedVerification", "RegisteredModel"]
+__all__ = ["Export", "Mended", "MissingPair", "Pair", "RecordedVerification", "RegisteredModel"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,3 +215,29 @@ class RecordedVerification:
     def to_dict(self) -> dict[str, Any]:
         """Returns the evidence with its number and time, plain JSON values."""
         return {"number": self.number, "recorded": self.recorded, **self.evidence}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Probes that were handed out as pictures.
+
+    Attributes:
+        id: What it is called; its manifest says so.
+        models: Names of the models whose probes they are.
+        pictures: How many files.
+        commitment: SHA-256 over the names and what lies behind them, in hex.
+    """
+
+    id: str
+    models: tuple[str, ...]
+    pictures: int
+    commitment: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return {
+            "export": self.id,
+            "models": list(self.models),
+            "pictures": self.pictures,
+            "commitment": self.commitment,
+        }

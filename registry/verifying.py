@@ -100,7 +100,8 @@ def grounds(
     Args:
         catalogue: The registered models.
         suspect: A loaded model, a module, or anything that answers batches of inputs.
-        against: Names to compare with; by default every model of the same inputs.
+        against: Names to compare with; by default every model of the same inputs, and of a suspect
+            that was asked elsewhere those it was asked about.
         always: Names that are asked their probes whatever the panel says of them.
         read: Reads encoded probes by model later, those of the few that the panel leaves of many;
             without it all are read now.
@@ -113,7 +114,7 @@ def grounds(
     from fingerprint.evidence.calibration import Calibration
     from fingerprint.narrowing import can_narrow
 
-    named = catalogue.named(against)
+    named = catalogue.named(against or _only(suspect, always))
     asked = _opened(suspect, named)
     domain = asked.input.domain
     compatible = catalogue.of_domain(domain)
@@ -142,6 +143,13 @@ def grounds(
             *pairs.missing_warning(len(catalogue.missing())),
         ),
     )
+
+
+def _only(suspect: Model | nn.Module | Suspect, always: Sequence[str]) -> Sequence[str]:
+    """Returns whom alone a suspect can be compared with; nobody where it can be asked anything."""
+    from fingerprint.suspects import Recorded
+
+    return (*suspect.models, *always) if isinstance(suspect, Recorded) else ()
 
 
 def _opened(suspect: Model | nn.Module | Suspect, named: Sequence[ModelRow]) -> Suspect:
