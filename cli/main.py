@@ -16,6 +16,7 @@ from cli.commands.hide import hide
 from cli.commands.inspect import inspect
 from cli.commands.lineage import lineage
 from cli.commands.list import list_models
+from cli.commands.probes import app as probes_app
 from cli.commands.register import register
 from cli.commands.registry import app as registry_app
 from cli.commands.remove import remove
@@ -89,4 +90,5 @@ _COMMANDS = (
 )
 for command, verb, example in _COMMANDS:
     app.command(verb, cls=_Command, epilog=f"Example: {example}")(command)
+app.add_typer(probes_app, name="probes")
 app.add_typer(registry_app, name="registry")

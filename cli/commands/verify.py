@@ -16,10 +16,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.network import InputSpec, Model
-    from fingerprint.suspects import Suspect
+    from fingerprint.suspects import Recorded, Suspect
+    from registry import Registry
 
 __all__ = ["verify"]
 
+_ANSWERS = frozenset(
+    (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods")
+)
+"""Suffixes of files that hold answers; a workbook is told to be saved as one."""
+
+SuspectPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SUSPECT",
+        help="Weights (.safetensors, or a PyTorch state_dict), or what was answered to pictures "
+        "of 'fp probes export' (.csv, .json).",
+        readable=False,
+    ),
+]
 Against = Annotated[
     list[str] | None,
     typer.Option(
@@ -88,7 +103,7 @@ Data = Annotated[
 
 @bundled
 def verify(
-    suspect: options.ModelPath,
+    suspect: SuspectPath,
     how: options.How,
     screen: options.Screen,
     *,
@@ -103,6 +118,8 @@ def verify(
     registry: options.RegistryUrl = None,
 ) -> None:
     """Compare a suspect with the registered models and say whose it is.
+
+    Answers to pictures of 'fp probes export' are compared with the models that were exported.
 
     A suspect that shares an origin with a model descends from it, or it from the suspect, or both
     from a third. Policies neither hold nor fail then: they are inconclusive.
@@ -120,10 +137,23 @@ def verify(
         if limits:
             # A policy is about evidence, so the model it names is compared in any case.
             limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
-        loaded = session.load(suspect, how)
-        given = _pictures(data, loaded.input)
-        with progress_bars(screen) as progress:
+        warnings: tuple[str, ...] = ()
+        code: tuple[str, ...] = ()
+        given = None
+        asked: Model | Suspect
+        if suspect.suffix.lower() in _ANSWERS:
+            asked = _answers(opened, suspect, how, journal or max_queries or data)
+            facts = asked.facts()
+            warnings = tuple(facts["notes"])
+            screen.message(
+                f"answers: {facts['said']}; {facts['answered']} of {facts['pictures']} pictures"
+            )
+        else:
+            loaded = session.load(suspect, how)
+            warnings, code = loaded.warnings, (loaded.architecture.partition(":")[0],)
+            given = _pictures(data, loaded.input)
             asked = _limited(loaded, journal, max_queries)
+        with progress_bars(screen) as progress:
             result = opened.verify(
                 asked,
                 against=limits,
@@ -131,11 +161,11 @@ def verify(
                 alpha=alpha,
                 weights=not black_box,
                 data=given,
-                code=(loaded.architecture.partition(":")[0],),
+                code=code,
                 device=how.arguments.get("device", "cpu"),
                 progress=progress,
             )
-    for warning in dict.fromkeys((*loaded.warnings, *result.warnings)):
+    for warning in dict.fromkeys((*warnings, *result.warnings)):
         screen.warn(warning)
     from cli import render
 
@@ -144,6 +174,18 @@ def verify(
     for reason in judgement.reasons:
         screen.message(reason)
     raise typer.Exit(judgement.code)
+
+
+def _answers(registry: Registry, path: Path, how: options.ModelOptions, more: object) -> Recorded:
+    """Returns answers that were written down, as a suspect; options of others mean nothing."""
+    from fingerprint.errors import UsageError
+
+    given = [name for name, value in how.arguments.items() if value and name != "device"]
+    if given or more:
+        raise UsageError(
+            f"{path}: the answers are there already; leave out what says how to load or ask a model"
+        )
+    return registry.read_answers(path)
 
 
 def _pictures(folder: Path | None, spec: InputSpec) -> NDArray[Any] | None:

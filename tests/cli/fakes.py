@@ -18,12 +18,20 @@ from fingerprint.evidence.calibration import Margin
 from fingerprint.evidence.finding import Finding
 from fingerprint.network import load_model
 from fingerprint.network.model import Model
-from fingerprint.network.spec import InputSpec
+from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.progress import Progress, silent
-from fingerprint.suspects.base import Suspect
+from fingerprint.suspects import Recorded, Suspect
 from fingerprint.verification import Candidate, Verdict, Verification
-from registry import Lineage, Pair, RecordedVerification, RegisteredModel, Registry, UnknownModel
+from registry import (
+    Export,
+    Lineage,
+    Pair,
+    RecordedVerification,
+    RegisteredModel,
+    Registry,
+    UnknownModel,
+)
 from registry.registration import Options
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -242,6 +250,16 @@ class FakeRegistry(Registry):
 
     def remove(self, name: str) -> None:
         self.script.work("remove", name=name)
+
+    def export_probes(self, names: Sequence[str], target: str | os.PathLike[str]) -> Export:
+        self.script.work("export", names=names, target=target)
+        return Export(id="ab" * 6, models=tuple(names), pictures=212, commitment="cd" * 32)
+
+    def read_answers(self, source: str | os.PathLike[str]) -> Recorded:
+        self.script.work("answers", source=source)
+        spec, output = InputSpec(shape=(3, 32, 32)), OutputSpec(classes=10)
+        facts = {"said": "labels", "answered": 7, "pictures": 212, "notes": ["3 are missing"]}
+        return Recorded(spec, output, {}, models=("theirs",), facts=facts)
 
 
 _LOADING = inspect.signature(load_model)

@@ -46,7 +46,7 @@ def _in_a_fresh_process(*arguments: str) -> tuple[int, float, set[str], str]:
 def test_help_lists_every_command(fp: Any) -> None:
     result = fp("--help")
     assert result.exit_code == 0
-    for command in (*COMMANDS, "registry"):
+    for command in (*COMMANDS, "probes", "registry"):
         assert f"\n  {command} " in result.stdout
 
 
@@ -72,6 +72,12 @@ def test_each_command_of_the_registry_has_help_and_an_example(fp: Any, command: 
     assert f"Example: fp registry {command}" in result.stdout
     assert f"\n  {command} " in fp("registry", "--help").stdout
     assert fp("registry").exit_code == 2
+
+
+def test_taking_probes_out_has_help_and_an_example(fp: Any) -> None:
+    assert "Example: fp probes export" in fp("probes", "export", "--help").stdout
+    assert "\n  export " in fp("probes", "--help").stdout
+    assert fp("probes").exit_code == 2
 
 
 @pytest.mark.parametrize("command", ["register", "verify"])

@@ -169,3 +169,37 @@ def test_a_folder_without_pictures_is_a_usage_error(fp: Any, script: Any, tmp_pa
     assert fp("verify", "suspect.pt", "--data", str(tmp_path)).exit_code == 2
     assert fp("verify", "suspect.pt", "--data", str(tmp_path / "gone")).exit_code == 2
     assert script.named("verify") == []
+
+
+def test_answers_that_were_written_down_are_the_suspect(fp: Any, script: Any) -> None:
+    result = fp("verify", "answers.csv")
+    assert result.exit_code == 0
+    (read,), (asked,) = script.named("answers"), script.named("verify")
+    assert read["source"] == Path("answers.csv")
+    assert asked["suspect"].models == ("theirs",)
+    assert asked["against"] == []
+    assert script.named("load") == []
+    assert result.stderr.splitlines() == [
+        "fp: answers: labels; 7 of 212 pictures",
+        "fp: warning: 3 are missing",
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".CSV", ".tsv", ".txt", ".json", ".jsonl", ".xlsx"])
+def test_answers_are_told_from_weights_by_their_suffix(fp: Any, script: Any, suffix: str) -> None:
+    fp("verify", f"answers{suffix}", "--against", "ours")
+    assert script.named("verify")[0]["against"] == ["ours"]
+    assert script.named("load") == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--arch", "timm:resnet18"], ["--journal", "j"], ["--max-queries", "3"], ["--data", "d"]],
+)
+def test_what_says_how_to_ask_means_nothing_where_answers_are_there(
+    fp: Any, script: Any, options: list[str]
+) -> None:
+    result = fp("verify", "answers.csv", *options)
+    assert result.exit_code == 2
+    assert "the answers are there already" in result.stderr
+    assert script.named("answers") == script.named("verify") == []
