@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fingerprint.probes.turns import kinds_of
+from fingerprint.probes.turns import APART_ABOVE, kinds_of
 
 if TYPE_CHECKING:
     from fingerprint.probes.probe import DepthFacts, Fingerprint
@@ -74,12 +74,10 @@ detection benchmark's settings half, to the nearest multiple of 0.05, in the exa
 early 0.5 at most; of individual probes, less than that of any relative. Labels have no interval;
 they take the margin of the named classes. ``benchmarks.detection.calibrate`` prints them with the
 pairs they rest on."""
-_LARGE = 3 * 64 * 64
-"""Input values above which early margins are lower; between 32 and 224 pixels nothing was tried."""
 _LARGE_MARGIN = 0.45
-"""Margin of linear and early probes above that size, at most: the lowest ratio of any stranger
+"""Margin of linear and early probes of large inputs, at most: the lowest ratio of any stranger
 among published networks of 224 pixels and what became of them, to the nearest multiple of 0.05
-(``benchmarks.detection.large``)."""
+(``benchmarks.detection.large``). Between 32 and 224 pixels nothing was tried."""
 _ONE_KIND: Mapping[str, float] = {
     "logits": 0.3,
     "probabilities": 0.3,
@@ -257,7 +255,7 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
     if depth not in known:
         return DEFAULT_MARGIN, INDEPENDENT_BOUND
     margin = MARGINS[known[depth]][answer_kind]
-    if known[depth] in ("linear", "early") and fingerprint.input.size > _LARGE:
+    if known[depth] in ("linear", "early") and fingerprint.input.size > APART_ABOVE:
         both = len(kinds_of(fingerprint.input.shape, fingerprint.turns)) > 1
         margin = min(margin, _LARGE_MARGIN if both else _ONE_KIND[answer_kind])
     if known[depth] in BOUNDS:

@@ -3,8 +3,9 @@
 A finding for each depth, and one statistic over all of them: what a candidate is claimed by is the
 smallest standardised sum, corrected for the others exactly.
 
-Turns that exchange the axes and turns that keep them are two control groups, and a finding says
-what holds against both: the larger ratio, the larger p-value, and an interval that spans both.
+Of large pictures, turns that exchange the axes and turns that keep them are two control groups, and
+a finding says what holds against both: the larger ratio, the larger p-value, and an interval that
+spans both.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from fingerprint.evidence.orbits import (
 )
 from fingerprint.evidence.resemblance import Panel
 from fingerprint.harm import LEAST_PROBES, Orbits, enough, orbits_of
-from fingerprint.probes.turns import columns_of
+from fingerprint.probes.turns import control_groups
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
@@ -41,7 +42,7 @@ Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 Tests = list[OrbitTest] | list[float]
-"""The tests of one depth, one for each kind of turn."""
+"""The tests of one depth, one for each control group."""
 
 TEST = "harm_ratio"
 
@@ -71,7 +72,7 @@ def depth_findings(
         calibration: What is known of independent models.
     """
     orbits = measured_orbits(fingerprint, answers)
-    columns = columns_of(fingerprint.input.shape, fingerprint.turns)
+    columns = control_groups(fingerprint.input.shape, fingerprint.turns)
     groups = [orbits.against(kind) for kind in columns]
     labels = answers.kind == "labels"
     linearity = Panel.of(fingerprint.panel_answers, fingerprint.output.kind).linearity
@@ -116,10 +117,10 @@ def depth_findings(
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """What was answered of one depth: its probes beside each kind of turn.
+    """What was answered of one depth: its probes beside each control group.
 
     Attributes:
-        groups: All probes beside one kind of turn each.
+        groups: All probes beside one control group each.
         own: Which probes are of this depth.
         rows: Which base each probe has.
         labels: Whether answers are labels: one that stays is as exact as one that changes. Of
@@ -133,18 +134,18 @@ class _Asked:
 
     @property
     def chosen(self) -> list[Mask]:
-        """Probes that give evidence, for each kind of turn."""
+        """Probes that give evidence, for each control group."""
         return [self.own & (one.answered if self.labels else one.moved) for one in self.groups]
 
     @property
     def anywhere(self) -> Mask:
-        """Probes that give evidence beside any kind of turn."""
+        """Probes that give evidence beside any control group."""
         anywhere: Mask = np.logical_or.reduce(self.chosen)
         return anywhere
 
     @property
     def used(self) -> int:
-        """How many probes give evidence beside each kind of turn."""
+        """How many probes give evidence beside each control group."""
         return min(int(chosen.sum()) for chosen in self.chosen)
 
     @property
@@ -160,7 +161,7 @@ class _Asked:
 
 
 def _joint(tests: Sequence[Tests]) -> list[float]:
-    """Returns each depth's p-value corrected over all of them, the larger of the kinds of turn."""
+    """Returns each depth's p-value corrected over all of them, the larger of the control groups."""
     kinds = []
     for of_kind in zip(*tests, strict=True):
         known = [test for test in of_kind if isinstance(test, OrbitTest)]

@@ -45,7 +45,7 @@ from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
-from fingerprint.probes.turns import columns_of, kinds_of
+from fingerprint.probes.turns import control_groups, kinds_of
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with", "late_kind"]
@@ -281,12 +281,15 @@ def _planned_turns(model: Model, turns: tuple[int, ...], probes: int) -> tuple[i
     """Returns the fewest turns with which so many probes of a depth can show what is asked of them.
 
     An orbit of a probe and k turns is right by chance once in k + 1 times, n of them once in
-    ``(k + 1)ⁿ``. Each kind of turn has to show it alone.
+    ``(k + 1)ⁿ``. Each control group has to show it alone.
     """
-    kinds = kinds_of(model.input.shape, turns)
+    shape = model.input.shape
+    kinds = kinds_of(shape, turns)
     for count in range(_LEAST_TURNS, max(map(len, kinds))):
-        if (count + 1.0) ** -probes <= _PLANNED:
-            return tuple(turn for kind in kinds for turn in kind[:count])
+        few = tuple(turn for kind in kinds for turn in kind[:count])
+        least = min(map(len, control_groups(shape, few)))
+        if (least + 1.0) ** -probes <= _PLANNED:
+            return few
     return turns
 
 
@@ -618,7 +621,7 @@ def _rough_copy(plan: _Plan, probes: Sequence[Probe]) -> float | None:
         return None
     if not orbits.moved.any():
         return None
-    parts = [orbits.against(kind) for kind in columns_of(plan.model.input.shape, plan.turns)]
+    parts = [orbits.against(kind) for kind in control_groups(plan.model.input.shape, plan.turns)]
     logs = [np.log(part.ratios[orbits.moved]).mean() for part in parts]
     return min(1.0, float(np.exp(max(logs))))
 

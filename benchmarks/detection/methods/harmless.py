@@ -25,7 +25,7 @@ from fingerprint.evidence.finding import Finding
 from fingerprint.evidence.harm_ratio import HarmRatio
 from fingerprint.network.spec import AnswerKind
 from fingerprint.probes.probe import Probe
-from fingerprint.probes.turns import columns_of
+from fingerprint.probes.turns import control_groups
 from fingerprint.questions import question_id, questions_for
 from fingerprint.suspects import Narrowed
 
@@ -122,7 +122,7 @@ def scores(
         budgets: Numbers of queries, of those in the plan.
 
     Returns:
-        ``log(margin) - mean log harm ratio``, beside the kind of turn that makes the ratio larger,
+        ``log(margin) - mean log harm ratio``, beside the control group that makes the ratio larger,
         per budget; higher means more likely derived, 0 is
         the margin. None where the answers are missing.
     """
@@ -131,7 +131,7 @@ def scores(
     for budget in budgets:
         part = shortened(fingerprint, max(1, budget // (_ASKED + 1)))
         orbits = measured_orbits(part, answers)
-        columns = columns_of(part.input.shape, part.turns)
+        columns = control_groups(part.input.shape, part.turns)
         logs = np.stack([np.log(orbits.against(kind).ratios) for kind in columns])
         kinds = np.array([probe.kind for probe in part.probes])
         values = []

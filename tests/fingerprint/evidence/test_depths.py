@@ -244,8 +244,11 @@ def beside_both(exchanging: float, keeping: float) -> tuple[Finding, ...]:
     return measured(given, BOTH)
 
 
-def test_a_finding_says_what_holds_against_both_kinds_of_turn() -> None:
+def test_a_finding_on_large_inputs_says_what_holds_against_both_kinds_of_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whoever is moved less than by turns of one kind alone is not claimed."""
+    monkeypatch.setattr("fingerprint.probes.turns.APART_ABOVE", BOTH.input.size - 1)
     one, other = beside_both(0.1, 0.9)[0], beside_both(0.9, 0.1)[0]
     for found in (one, other):
         assert found.statistic == pytest.approx(0.9, rel=0.1)
@@ -258,6 +261,13 @@ def test_a_finding_says_what_holds_against_both_kinds_of_turn() -> None:
     both = beside_both(0.1, 0.2)[0]
     assert both.statistic == pytest.approx(0.2, rel=0.1)
     assert both.p_value == pytest.approx(3.0**-BASES)
+
+
+def test_a_finding_on_small_inputs_takes_all_turns_together() -> None:
+    found = beside_both(0.1, 0.2)[0]
+    assert found.statistic == pytest.approx(math.sqrt(0.1 * 0.2), rel=0.1)
+    assert found.p_value == pytest.approx(5.0**-BASES)
+    assert found.least_p == pytest.approx(least_joint([(BASES, 4)] * 2))
 
 
 @pytest.mark.parametrize("kind", ["logits", "labels"])

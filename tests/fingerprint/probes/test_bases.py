@@ -12,7 +12,7 @@ import pytest
 
 from fingerprint.network.spec import InputSpec
 from fingerprint.probes.bases import ROOM, dead_leaves, grained_leaves, start_delta
-from fingerprint.probes.turns import columns_of, kinds_of, turned, turns_of
+from fingerprint.probes.turns import control_groups, kinds_of, turned, turns_of
 
 PIXELS = InputSpec(shape=(3, 20, 20), kind="pixels", bounds=(0.0, 1.0))
 
@@ -148,7 +148,12 @@ def test_turns_of_a_square_are_of_two_kinds_by_what_they_do_to_rows_and_columns(
         found = turned(bases, (bases + rows).astype(np.uint8), turns)[0]
         assert (found.max(axis=axis + 1) == found.min(axis=axis + 1)).all()
         assert (found.max(axis=4 - axis) > found.min(axis=4 - axis)).any()
-    assert columns_of((3, 8, 8), (5, 0, 4)) == ((1,), (0, 2))
+
+
+def test_kinds_are_control_groups_of_their_own_above_64_pixels() -> None:
+    assert control_groups((3, 64, 64), (5, 0, 4)) == ((0, 1, 2),)
+    assert control_groups((3, 65, 65), (5, 0, 4)) == ((1,), (0, 2))
+    assert control_groups((3, 224, 200), (2, 0)) == ((0, 1),)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 6), (64,), (2, 30)])
