@@ -74,8 +74,13 @@ detection benchmark's settings half, to the nearest multiple of 0.05, in the exa
 early 0.5 at most; of individual probes, less than that of any relative. Labels have no interval;
 they take the margin of the named classes. ``benchmarks.detection.calibrate`` prints them with the
 pairs they rest on."""
-_LARGE_MARGIN = 0.45
-"""Margin of linear and early probes of large inputs, at most: the lowest ratio of any stranger
+_LARGE_MARGINS: Mapping[str, float] = {
+    "logits": 0.45,
+    "probabilities": 0.45,
+    "top-k": 0.35,
+    "labels": 0.35,
+}
+"""Margins of linear and early probes of large inputs, at most: the lowest ratio of any stranger
 among published networks of 224 pixels and what became of them, to the nearest multiple of 0.05
 (``benchmarks.detection.large``). Between 32 and 224 pixels nothing was tried."""
 _ONE_KIND: Mapping[str, float] = {
@@ -257,7 +262,7 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
     margin = MARGINS[known[depth]][answer_kind]
     if known[depth] in ("linear", "early") and fingerprint.input.size > APART_ABOVE:
         both = len(kinds_of(fingerprint.input.shape, fingerprint.turns)) > 1
-        margin = min(margin, _LARGE_MARGIN if both else _ONE_KIND[answer_kind])
+        margin = min(margin, (_LARGE_MARGINS if both else _ONE_KIND)[answer_kind])
     if known[depth] in BOUNDS:
         return margin, BOUNDS[known[depth]][answer_kind]
     alone = known[depth] == "late" and not set(known.values()) & set(BOUNDS)

@@ -156,7 +156,7 @@ def test_late_probes_speak_of_independence_only_where_no_early_ones_can(
 
 @pytest.mark.parametrize(
     ("kind", "small", "large", "one_kind"),
-    [("logits", 0.5, 0.45, 0.3), ("top-k", 0.45, 0.45, 0.25), ("labels", 0.45, 0.45, 0.25)],
+    [("logits", 0.5, 0.45, 0.3), ("top-k", 0.45, 0.35, 0.25), ("labels", 0.45, 0.35, 0.25)],
 )
 def test_early_margins_are_lower_where_strangers_of_224_pixels_were_seen_lower(
     kind: AnswerKind, small: float, large: float, one_kind: float
