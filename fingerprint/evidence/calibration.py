@@ -66,7 +66,7 @@ EARLY = 0.5
 MARGINS: Mapping[str, Mapping[str, float]] = {
     "linear": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.5, "labels": 0.5},
     "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.45, "labels": 0.45},
-    "late": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.45, "labels": 0.45},
+    "late": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.4, "labels": 0.4},
     "individual": {"logits": 0.4, "probabilities": 0.4, "top-k": 0.4, "labels": 0.4},
 }
 """Default margins by class of depth and kind of answer: the lowest ratio of any stranger in the
@@ -93,8 +93,8 @@ _ONE_KIND: Mapping[str, float] = {
 each layer came as near to another: it reacts to patterns along one axis more than along the other,
 and all controls exchanged the axes."""
 BOUNDS: Mapping[str, Mapping[str, float]] = {
-    "linear": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.5, "labels": 0.5},
-    "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.5, "labels": 0.5},
+    "linear": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.55, "labels": 0.55},
+    "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.55, "labels": 0.55},
 }
 """Ratios above which an interval must lie for *independent*, where a depth can say so: the margin,
 or where higher the least multiple of 0.05 above which no interval of a copy lay that keeps half of
