@@ -50,7 +50,7 @@ def comparable(answers: NDArray[np.floating], kind: str, *, floor: float | None 
 
     Returns:
         float64 array of the same shape; for labels a one-hot row scaled so that two different
-        labels are at distance 1.
+        labels are at distance 1, NaN where the answer is missing.
 
     Raises:
         UsageError: The kind is not known, or is ``top-k``, whose answers have no such space:
@@ -60,6 +60,7 @@ def comparable(answers: NDArray[np.floating], kind: str, *, floor: float | None 
     if kind == "labels":
         best = values.argmax(axis=-1)
         onehot: Array = np.eye(values.shape[-1])[best] / np.sqrt(2.0)
+        onehot[~np.isfinite(values).all(axis=-1)] = np.nan
         return onehot
     if kind == "probabilities":
         values = np.log(np.maximum(values, precision(values) if floor is None else floor))

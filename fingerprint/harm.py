@@ -120,16 +120,18 @@ class Orbits:
 
     @property
     def answered(self) -> Mask:
-        """Probes whose answers are there, and those of some of their turns."""
-        given = np.isfinite(self.harm)
-        there: Mask = np.asarray(given[:, 0] & given[:, 1:].any(axis=1), dtype=np.bool_)
+        """Probes whose answers and whose turns' are all there.
+
+        An orbit in part would let whoever answers choose its controls.
+        """
+        there: Mask = np.asarray(np.isfinite(self.harm).all(axis=1), dtype=np.bool_)
         return there
 
     @property
     def moved(self) -> Mask:
         """Probes where any of the orbit moved the answer; of the others nothing is known."""
-        largest = np.where(np.isfinite(self.harm), self.harm, 0.0).max(axis=1, initial=0.0)
-        seen = np.asarray(largest > self.least, dtype=np.bool_)
+        with np.errstate(invalid="ignore"):
+            seen = np.asarray(self.harm.max(axis=1, initial=0.0) > self.least, dtype=np.bool_)
         moved: Mask = np.logical_and(self.answered, seen)
         return moved
 
@@ -139,27 +141,26 @@ class Orbits:
 
     @property
     def logs(self) -> Array:
-        """Natural logarithms of ``harm``, NaN where it is not finite."""
+        """Natural logarithms of ``harm``."""
         with np.errstate(divide="ignore"):
-            logs: Array = np.log(np.where(np.isfinite(self.harm), self.harm, np.nan))
+            logs: Array = np.log(self.harm)
         return logs
 
     @property
     def of_turns(self) -> Array:
-        """Mean logarithm of the harm of those turns that were answered, shape ``(N,)``."""
-        means: Array = np.full(len(self.harm), np.nan)
-        answered = np.isfinite(self.harm[:, 1:]).any(axis=1)
-        means[answered] = np.nanmean(self.logs[answered, 1:], axis=1)
+        """Mean logarithm of the harm of the turns, shape ``(N,)``; NaN where one is missing."""
+        with np.errstate(invalid="ignore"):
+            means: Array = self.logs[:, 1:].mean(axis=1)
         return means
 
     @property
     def ratios(self) -> Array:
         """Harm of each probe over the geometric mean of its turns', shape ``(N,)``.
 
-        Infinite where nothing moved, NaN where an answer is missing.
+        Infinite where nothing moved, NaN where an answer is missing or a harm is 0.
         """
-        with np.errstate(invalid="ignore"):
-            ratios: Array = np.exp(self.logs[:, 0] - self.of_turns)
+        logs = np.where(self.answered[:, None] & (self.harm > 0), self.logs, np.nan)
+        ratios: Array = np.exp(logs[:, 0] - logs[:, 1:].mean(axis=1))
         ratios[self.answered & ~self.moved] = np.inf
         return ratios
 

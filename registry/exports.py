@@ -104,7 +104,7 @@ def handed_back(catalogue: Catalogue, path: Path) -> Recorded:
     if missing:
         notes.append(
             f"{missing} of {len(export['pictures'])} pictures were not answered; a probe counts "
-            "only where its base and some of its turns were answered too"
+            "only where its base and all its turns were answered too"
         )
     given = InputSpec.from_dict(rows[0].input)
     return Recorded(

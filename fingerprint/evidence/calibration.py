@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fingerprint.probes.turns import APART_ABOVE, kinds_of
+from fingerprint.probes.turns import APART_ABOVE, control_groups
 
 if TYPE_CHECKING:
     from fingerprint.probes.probe import DepthFacts, Fingerprint
@@ -89,9 +89,9 @@ _ONE_KIND: Mapping[str, float] = {
     "top-k": 0.25,
     "labels": 0.25,
 }
-"""The same where the controls are turns of one kind, by the same rule. A network pruned by 30 % in
-each layer came as near to another: it reacts to patterns along one axis more than along the other,
-and all controls exchanged the axes."""
+"""The same where the controls are one group, by the same rule. A network pruned by 30 % in each
+layer came as near to another: it reacts to patterns along one axis more than along the other, and
+all controls exchanged the axes."""
 BOUNDS: Mapping[str, Mapping[str, float]] = {
     "linear": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.55, "labels": 0.55},
     "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.55, "labels": 0.55},
@@ -261,7 +261,7 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
         return DEFAULT_MARGIN, INDEPENDENT_BOUND
     margin = MARGINS[known[depth]][answer_kind]
     if known[depth] in ("linear", "early") and fingerprint.input.size > APART_ABOVE:
-        both = len(kinds_of(fingerprint.input.shape, fingerprint.turns)) > 1
+        both = len(control_groups(fingerprint.input.shape, fingerprint.turns)) > 1
         margin = min(margin, (_LARGE_MARGINS if both else _ONE_KIND)[answer_kind])
     if known[depth] in BOUNDS:
         return margin, BOUNDS[known[depth]][answer_kind]

@@ -24,7 +24,7 @@ from fingerprint.evidence.orbits import (
     labels_test,
     least_joint,
     over_depths,
-    over_label_depths,
+    over_separate_depths,
     ratio_of,
     swap_test,
 )
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["depth_findings", "measured_orbits"]
 
-Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 Tests = list[OrbitTest] | list[float]
@@ -88,7 +87,7 @@ def depth_findings(
         if depth.speaks_for == "individual":
             margin = margin.of_copies(fingerprint.rough_copy_ratio)
         own = kinds == depth.name
-        asked = _Asked(groups, own, rows, labels)
+        asked = _Asked(groups, own & orbits.answered, rows, labels)
         finding = Finding(
             test=TEST,
             depth=depth.name,
@@ -121,7 +120,7 @@ class _Asked:
 
     Attributes:
         groups: All probes beside one control group each.
-        own: Which probes are of this depth.
+        own: Which probes are of this depth and have a whole orbit of answers.
         rows: Which base each probe has.
         labels: Whether answers are labels: one that stays is as exact as one that changes. Of
             other answers, those count that any of an orbit moved.
@@ -135,7 +134,7 @@ class _Asked:
     @property
     def chosen(self) -> list[Mask]:
         """Probes that give evidence, for each control group."""
-        return [self.own & (one.answered if self.labels else one.moved) for one in self.groups]
+        return [self.own if self.labels else self.own & one.moved for one in self.groups]
 
     @property
     def anywhere(self) -> Mask:
@@ -151,7 +150,7 @@ class _Asked:
     @property
     def missing(self) -> str:
         """Why the depth gives no evidence; empty if it does."""
-        if any((one.answered & self.own).sum() < LEAST_PROBES for one in self.groups):
+        if self.own.sum() < LEAST_PROBES:
             return "the answers are missing or not finite"
         least = 1 if self.labels else LEAST_PROBES
         if any((one.moved & self.own).sum() < least for one in self.groups):
@@ -161,13 +160,19 @@ class _Asked:
 
 
 def _joint(tests: Sequence[Tests]) -> list[float]:
-    """Returns each depth's p-value corrected over all of them, the larger of the control groups."""
-    kinds = []
-    for of_kind in zip(*tests, strict=True):
-        known = [test for test in of_kind if isinstance(test, OrbitTest)]
-        labels = [test for test in of_kind if isinstance(test, float)]
-        kinds.append(over_depths(known) if known else over_label_depths(labels))
-    return [max(of_depth) for of_depth in zip(*kinds, strict=True)]
+    """Returns each depth's p-value corrected over all of them.
+
+    One control group has one exact law over all depths. Of several, the one that the null
+    hypothesis holds for may differ from depth to depth, so depths are corrected each by itself.
+    """
+    alone = [test for of_depth in tests for test in of_depth if isinstance(test, OrbitTest)]
+    if len(alone) == len(tests):
+        return over_depths(alone)
+    return over_separate_depths([max(map(_p_value, of_depth)) for of_depth in tests])
+
+
+def _p_value(test: OrbitTest | float) -> float:
+    return test.p_value if isinstance(test, OrbitTest) else test
 
 
 def _with_ratio(finding: Finding, asked: _Asked) -> tuple[Finding, list[OrbitTest]]:
@@ -178,7 +183,7 @@ def _with_ratio(finding: Finding, asked: _Asked) -> tuple[Finding, list[OrbitTes
         logs = group.logs
         ratios = logs[chosen, 0] - group.of_turns[chosen]
         estimates.append(ratio_of(ratios, asked.rows[chosen].tolist()))
-        tests.append(swap_test(logs[group.answered & asked.own], finding.margin.tested))
+        tests.append(swap_test(logs[asked.own], finding.margin.tested))
         least.append(_least_ratio(group, chosen))
     return replace(
         finding,
@@ -200,8 +205,7 @@ def _with_labels(finding: Finding, asked: _Asked) -> tuple[Finding, list[float]]
     """Adds the ratio of rates of change and its p-value; labels have no interval."""
     assert finding.margin is not None
     parts = [
-        [(row[np.isfinite(row)] > 0.5).astype(float) for row in group.harm[chosen]]
-        for group, chosen in zip(asked.groups, asked.chosen, strict=True)
+        group.harm[chosen] > 0.5 for group, chosen in zip(asked.groups, asked.chosen, strict=True)
     ]
     p_values = [labels_test(changed, finding.margin.tested) for changed in parts]
     return replace(
@@ -213,11 +217,10 @@ def _with_labels(finding: Finding, asked: _Asked) -> tuple[Finding, list[float]]
     ), p_values
 
 
-def _of_rates(changed: Sequence[Array]) -> float:
+def _of_rates(changed: Mask) -> float:
     """Returns how often probes change the label over how often their turns do."""
-    expected = float(np.concatenate([row[1:] for row in changed]).mean())
-    rate = float(np.mean([row[0] for row in changed]))
-    return rate / expected if expected > 0 else float("inf")
+    expected = float(changed[:, 1:].mean())
+    return float(changed[:, 0].mean()) / expected if expected > 0 else float("inf")
 
 
 def _per_probe(

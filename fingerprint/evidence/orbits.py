@@ -28,7 +28,7 @@ __all__ = [
     "labels_test",
     "least_joint",
     "over_depths",
-    "over_label_depths",
+    "over_separate_depths",
     "ratio_of",
     "swap_test",
 ]
@@ -73,19 +73,18 @@ def swap_test(logs: Array, margin: float) -> OrbitTest:
     """Tests whether probes do less harm than their turns, by all swaps within orbits.
 
     Args:
-        logs: Log harm, shape ``(n, k + 1)``: of each probe, then of its turns; NaN for turns that
-            were not answered.
+        logs: Log harm, shape ``(n, k + 1)``: of each probe, then of its turns.
         margin: m₀; the null hypothesis is that the harm ratio is at least this.
     """
     shifted = np.array(logs, dtype=np.float64)
     shifted[:, 0] -= math.log(margin)
-    deviations = shifted - np.nanmean(shifted, axis=1, keepdims=True)
-    spread = math.sqrt(float(np.nanmean(deviations**2, axis=1).sum()))
-    if spread <= _NOISE * max(1.0, float(np.nanmax(np.abs(shifted)))):
+    deviations = shifted - shifted.mean(axis=1, keepdims=True)
+    spread = math.sqrt(float((deviations**2).mean(axis=1).sum()))
+    if spread <= _NOISE * max(1.0, float(np.abs(shifted).max())):
         return OrbitTest(0.0, np.zeros(1), np.ones(1))
     step = spread / (_STEPS * math.sqrt(len(logs)))
-    levels = [np.round(row[np.isfinite(row)] / step).astype(np.int64) for row in deviations]
-    least = [row.min() for row in levels]
+    levels = np.round(deviations / step).astype(np.int64)
+    least = levels.min(axis=1)
     law = np.ones(1)
     for row, low in zip(levels, least, strict=True):
         counts = np.bincount(row - low)
@@ -94,8 +93,8 @@ def swap_test(logs: Array, margin: float) -> OrbitTest:
             out[place : place + len(law)] += counts[place] / len(row) * law
         law = out
     sums = np.flatnonzero(law)
-    values = (sums + sum(least)) * (step / spread)
-    z = float(sum(row[0] for row in levels)) * (step / spread)
+    values = (sums + least.sum()) * (step / spread)
+    z = float(levels[:, 0].sum()) * (step / spread)
     return OrbitTest(z, values, np.minimum(1.0, np.cumsum(law[sums])))
 
 
@@ -122,21 +121,20 @@ def least_joint(shapes: Sequence[tuple[int, int]]) -> float:
     return _joint([min(best, 1.0) for _ in shapes])
 
 
-def labels_test(changed: Sequence[Array], margin: float) -> float:
+def labels_test(changed: NDArray[np.bool_], margin: float) -> float:
     """Exact p-value of one depth for answers that are labels, each orbit a stratum.
 
     Args:
-        changed: For each orbit, 1 where the label changed and 0 where not: of the probe, then of
-            its turns that were answered.
+        changed: Whether the label changed, shape ``(n, k + 1)``: of each probe, then its turns.
         margin: m₀, of the ratio of rates.
     """
-    treated = [row[:1] for row in changed]
-    controls = [row[1:] for row in changed]
+    treated = [row[:1].astype(float) for row in changed]
+    controls = [row[1:].astype(float) for row in changed]
     return discordance_test(treated, controls, odds_of_margin(controls, margin))
 
 
-def over_label_depths(p_values: Sequence[float]) -> list[float]:
-    """Returns p-values of different depths corrected over all of them.
+def over_separate_depths(p_values: Sequence[float]) -> list[float]:
+    """Returns p-values of different depths corrected over all of them, each by itself.
 
     Different depths have different probes, so under the null hypothesis their p-values are
     independent, and each is at most uniform: Šidák's correction holds.

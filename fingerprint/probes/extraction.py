@@ -62,7 +62,7 @@ _LATE_SHARES = {"family": 1 / 3, "individual": 2 / 3}
 nobody whom early probes miss (``benchmarks.detection``); individual ones alone tell a child from a
 sibling, and a child's ratio scatters more than a sibling's."""
 _LEAST_TURNS = 2
-"""Of each kind."""
+"""Of each kind; of one alone, one more."""
 _PLANNED = 1e-6
 """The p-value that turns are planned for: 0.001 over a thousand candidates."""
 _LATE_PASSES = 20
@@ -285,7 +285,7 @@ def _planned_turns(model: Model, turns: tuple[int, ...], probes: int) -> tuple[i
     """
     shape = model.input.shape
     kinds = kinds_of(shape, turns)
-    for count in range(_LEAST_TURNS, max(map(len, kinds))):
+    for count in range(_LEAST_TURNS + (len(kinds) == 1), max(map(len, kinds))):
         few = tuple(turn for kind in kinds for turn in kind[:count])
         least = min(map(len, control_groups(shape, few)))
         if (least + 1.0) ** -probes <= _PLANNED:
@@ -619,10 +619,10 @@ def _rough_copy(plan: _Plan, probes: Sequence[Probe]) -> float | None:
         orbits = measure(copy, plan.bases, harmless, rows, plan.turns).orbits
     except FingerprintError:
         return None
-    if not orbits.moved.any():
-        return None
     parts = [orbits.against(kind) for kind in control_groups(plan.model.input.shape, plan.turns)]
-    logs = [np.log(part.ratios[orbits.moved]).mean() for part in parts]
+    if not all(part.moved.any() for part in parts):
+        return None
+    logs = [np.log(part.ratios[part.moved]).mean() for part in parts]
     return min(1.0, float(np.exp(max(logs))))
 
 

@@ -93,15 +93,17 @@ def control_groups(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[
     """Returns where the turns of each control group stand among these turns.
 
     Up to 64 pixels all are one group: no stranger of the detection benchmark comes near there, and
-    two of half the size would lose one in ten of the suspects that are claimed.
+    two of half the size would lose one in ten of the suspects that are claimed. A single turn is no
+    group: by chance a probe is below it half of the time.
 
     Args:
         shape: Of one input.
         turns: Places in :func:`turns_of`.
     """
     order = list(turns)
-    apart = kinds_of(shape, turns) if math.prod(shape) > APART_ABOVE else (tuple(turns),)
-    return tuple(tuple(map(order.index, kind)) for kind in apart)
+    kinds = kinds_of(shape, turns)
+    apart = math.prod(shape) > APART_ABOVE and min(map(len, kinds), default=0) > 1
+    return tuple(tuple(map(order.index, kind)) for kind in (kinds if apart else (order,)))
 
 
 def turned(bases: NDArray[Any], inputs: NDArray[Any], turns: Sequence[int]) -> NDArray[Any]:

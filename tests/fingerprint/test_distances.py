@@ -241,3 +241,10 @@ def test_a_top_k_answer_that_names_nothing_is_missing() -> None:
 def test_top_k_answers_have_no_space_of_their_own() -> None:
     with pytest.raises(UsageError, match="got 'top-k'"):
         comparable(np.array([[0.6, 0.0, 0.3]]), "top-k")
+
+
+def test_a_missing_label_is_at_no_distance_from_any() -> None:
+    given = np.array([[0.0, 1.0, 0.0], [np.nan] * 3, [1.0, np.nan, 0.0]])
+    found = answer_distance(given, np.array([1.0, 0.0, 0.0]), "labels")
+    assert found[0] == pytest.approx(1.0)
+    assert np.isnan(found[1:]).all(), "a label that was not given is not that of the first class"

@@ -17,7 +17,7 @@ from fingerprint.evidence.calibration import EARLY, MARGINS, Calibration, PairRa
 from fingerprint.evidence.depths import depth_findings, measured_orbits
 from fingerprint.evidence.finding import Finding
 from fingerprint.evidence.harm_ratio import HarmRatio
-from fingerprint.evidence.orbits import labels_test, least_joint, over_label_depths, swap_test
+from fingerprint.evidence.orbits import labels_test, least_joint, over_separate_depths, swap_test
 from fingerprint.network.spec import AnswerKind, OutputSpec
 from fingerprint.probes.probe import DepthFacts, Fingerprint
 from fingerprint.questions import question_id
@@ -215,33 +215,50 @@ def test_a_depth_without_answers_is_missing_and_the_other_is_tested_alone() -> N
     assert early.least_p == pytest.approx((TURNS + 1.0) ** -BASES)
 
 
-def test_an_orbit_counts_with_its_probe_and_whatever_turn_was_answered() -> None:
-    sizes = ratio_of(0.1, 0.1)
-    given = answers(sizes)
+def test_an_orbit_counts_only_if_all_of_it_was_answered() -> None:
+    given = answers(ratio_of(0.1, 0.1))
     values = {**given.values}
-    for lost in (HARMLESS[1], CONTROLS[2, 1], *CONTROLS[3]):
-        del values[question_id(lost)]
+    del values[question_id(CONTROLS[2, 1])]
     early, _ = measured(replace(given, values=values))
-    assert early.used == early.detail["answered"] == BASES - 2
-    counted = [place for place, row in enumerate(early.detail["per_probe"]) if row["used"]]
-    assert counted == [place for place in range(BASES) if place not in (1, 3)]
-    ratios = [row["harm_ratio"] for row in early.detail["per_probe"]]
-    assert ratios[1] is ratios[3] is None
-    answered = sizes[2, [1, 3]]
-    assert ratios[2] == pytest.approx(sizes[2, 0] / np.sqrt(answered.prod()), rel=1e-4)
+    assert early.used == early.detail["answered"] == BASES - 1
+    assert [row["used"] for row in early.detail["per_probe"]] == [
+        place != 2 for place in range(BASES)
+    ]
+    assert early.detail["per_probe"][2]["harm_ratio"] is None
+
+
+@pytest.mark.parametrize("kind", ["logits", "labels"])
+@pytest.mark.parametrize("apart", [True, False])
+def test_whoever_leaves_out_turns_of_one_kind_is_not_judged_by_the_others(
+    kind: AnswerKind, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if apart:
+        monkeypatch.setattr("fingerprint.probes.turns.APART_ABOVE", BOTH.input.size - 1)
+    sizes = np.tile([1.0, 10.0, 10.0, 1.0, 1.0], (PROBES, 1))
+    given = moved_by(sizes, kind)
+    gone = {question_id(one) for one in OF_BOTH[:, 2:].reshape(-1, *BOTH.input.shape)}
+    values = {asked: row for asked, row in given.values.items() if asked not in gone}
+    for one in measured(replace(given, values=values), BOTH):
+        assert one.missing == "the answers are missing or not finite"
+        assert (one.p_value, one.used, one.detail["answered"]) == (None, 0, 0)
+
+
+def moved_by(sizes: Sizes, kind: AnswerKind = "logits") -> Answers:
+    """Answers to probes with turns of both kinds, each moved by a size of its own."""
+    rows = {question_id(base): ORIGIN[place] for place, base in enumerate(BOTH.bases)}
+    for place, probe in enumerate(BOTH.probes):
+        for member, size in zip([BOTH.harmless[place], *OF_BOTH[place]], sizes[place], strict=True):
+            rows[question_id(member)] = ORIGIN[probe.base] + size * np.eye(CLASSES)[0]
+    values = {asked: np.asarray(row, np.float32) for asked, row in rows.items()}
+    output = OutputSpec(classes=CLASSES, kind=kind)
+    return Answers(output=output, values=values, identity=Identity())
 
 
 def beside_both(exchanging: float, keeping: float) -> tuple[Finding, ...]:
     """Findings of a suspect with one ratio to the turns of each kind, the same at both depths."""
     spread = np.exp(0.1 * np.random.default_rng(3).normal(size=(PROBES, 5)))
     sizes = spread * [1.0, *[1 / exchanging] * 2, *[1 / keeping] * 2]
-    rows = {question_id(base): ORIGIN[place] for place, base in enumerate(BOTH.bases)}
-    for place, probe in enumerate(BOTH.probes):
-        for member, size in zip([BOTH.harmless[place], *OF_BOTH[place]], sizes[place], strict=True):
-            rows[question_id(member)] = ORIGIN[probe.base] + size * np.eye(CLASSES)[0]
-    values = {asked: np.asarray(row, np.float32) for asked, row in rows.items()}
-    given = Answers(output=OutputSpec(classes=CLASSES), values=values, identity=Identity())
-    return measured(given, BOTH)
+    return measured(moved_by(sizes), BOTH)
 
 
 def test_a_finding_on_large_inputs_says_what_holds_against_both_kinds_of_turn(
@@ -258,6 +275,12 @@ def test_a_finding_on_large_inputs_says_what_holds_against_both_kinds_of_turn(
         assert found.joint_p is not None
         assert min(found.p_value, found.joint_p) > 0.9
         assert found.least_p == pytest.approx(least_joint([(BASES, 2)] * 2))
+    early, late = beside_both(0.25, 0.3)
+    assert early.p_value is not None
+    assert late.p_value is not None
+    # The group that the null hypothesis holds for may be another at each depth.
+    joint = over_separate_depths([early.p_value, late.p_value])
+    assert [early.joint_p, late.joint_p] == pytest.approx(joint)
     both = beside_both(0.1, 0.2)[0]
     assert both.statistic == pytest.approx(0.2, rel=0.1)
     assert both.p_value == pytest.approx(3.0**-BASES)
@@ -295,14 +318,14 @@ def test_labels_count_changes_and_have_no_interval() -> None:
     sizes = np.full((PROBES, TURNS + 1), 100.0)
     sizes[:BASES, 0] = 0.0
     early, late = measured(answers(sizes, "labels", form=one_hot_or("labels")))
-    changed = np.repeat(np.argmax(ORIGIN, axis=1) != 0, TURNS + 1).reshape(BASES, TURNS + 1) * 1.0
+    changed = np.repeat(np.argmax(ORIGIN, axis=1) != 0, TURNS + 1).reshape(BASES, TURNS + 1)
     assert early.margin is not None
     assert late.margin is not None
     assert late.p_value == pytest.approx(labels_test(changed, late.margin.tested))
-    changed[:, 0] = 0.0
+    changed[:, 0] = False
     assert early.p_value == pytest.approx(labels_test(changed, early.margin.tested))
     assert (early.statistic, early.interval, early.used) == (0.0, (0.0, math.inf), BASES)
     assert late.statistic == pytest.approx(1.0)
-    joint = over_label_depths([early.p_value or 0.0, late.p_value or 0.0])
+    joint = over_separate_depths([early.p_value or 0.0, late.p_value or 0.0])
     assert [one.joint_p for one in (early, late)] == pytest.approx(joint)
     assert early.detail["exact"] is late.detail["exact"] is True

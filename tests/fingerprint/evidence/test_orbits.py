@@ -13,7 +13,7 @@ from fingerprint.evidence.orbits import (
     labels_test,
     least_joint,
     over_depths,
-    over_label_depths,
+    over_separate_depths,
     ratio_of,
     swap_test,
 )
@@ -48,21 +48,6 @@ def test_a_depth_is_tested_by_all_its_relabellings(seed: int, margin: float) -> 
     test = swap_test(logs, margin)
     assert test.z == pytest.approx(seen, abs=0.01)
     # Values that differ by less than a step may be counted as equal.
-    least, most = ((every <= seen + step).mean() for step in (-0.02, 0.02))
-    assert least - 1e-9 <= test.p_value <= most + 1e-9
-
-
-def test_turns_that_were_not_answered_are_no_members_of_their_orbits() -> None:
-    """Every relabelling of what is there, counted one by one."""
-    logs = logs_of(7, 5, 3)
-    logs[1, 2] = logs[3, 1] = logs[3, 3] = np.nan
-    rows = [row[np.isfinite(row)] for row in logs]
-    centred = [row - row.mean() for row in rows]
-    spread = math.sqrt(sum(float((row**2).mean()) for row in centred))
-    every = np.array([sum(one) for one in itertools.product(*centred)]) / spread
-    seen = sum(float(row[0]) for row in centred) / spread
-    test = swap_test(logs, 1.0)
-    assert test.z == pytest.approx(seen, abs=0.01)
     least, most = ((every <= seen + step).mean() for step in (-0.02, 0.02))
     assert least - 1e-9 <= test.p_value <= most + 1e-9
 
@@ -110,14 +95,12 @@ def test_the_least_p_value_is_what_a_perfect_source_gets() -> None:
 
 
 def test_labels_change_less_often_than_turned_ones() -> None:
-    always = np.ones((8, 4))
+    always = np.ones((8, 4), dtype=bool)
     still = always.copy()
-    still[:, 0] = 0.0
+    still[:, 0] = False
     assert labels_test(always, 1.0) == pytest.approx(1.0)
     assert labels_test(still, 1.0) < 1e-4
-    fewer = [row[: 2 + place % 3] for place, row in enumerate(still)]
-    assert labels_test(fewer, 1.0) > labels_test(still, 1.0)
-    assert over_label_depths([0.01, 0.5]) == pytest.approx([1 - 0.99**2, 0.75])
+    assert over_separate_depths([0.01, 0.5]) == pytest.approx([1 - 0.99**2, 0.75])
 
 
 def test_the_interval_counts_bases_and_not_probes() -> None:

@@ -152,7 +152,8 @@ def test_turns_of_a_square_are_of_two_kinds_by_what_they_do_to_rows_and_columns(
 
 def test_kinds_are_control_groups_of_their_own_above_64_pixels() -> None:
     assert control_groups((3, 64, 64), (5, 0, 4)) == ((0, 1, 2),)
-    assert control_groups((3, 65, 65), (5, 0, 4)) == ((1,), (0, 2))
+    assert control_groups((3, 65, 65), (5, 0, 4, 2)) == ((1, 3), (0, 2))
+    assert control_groups((3, 65, 65), (5, 0, 4)) == ((0, 1, 2),), "one turn is no group"
     assert control_groups((3, 224, 200), (2, 0)) == ((0, 1),)
 
 
