@@ -103,7 +103,7 @@ def registered(
 
     Args:
         family: Whose child.
-        registry: An empty one.
+        registry: An empty one, or one where that was interrupted.
         folder: Where the networks are kept; what is missing is made.
         parent_known: Whether the parent is registered, and declared.
         progress: Told how far the work is.
@@ -115,7 +115,8 @@ def registered(
         parent: dict[str, Any] = {"name": "P", **options}
         if family.public and _REFERENCES:
             parent["reference"] = True
-        registry.register(model, progress=progress, **parent)
+        if not registry.models():
+            registry.register(model, progress=progress, **parent)
         child["parent"] = "P"
     return registry.register(family.child.model(folder, progress), progress=progress, **child)
 

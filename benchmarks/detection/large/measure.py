@@ -112,7 +112,7 @@ def siblings(
                 suspects=(Suspect(name, found, _Stored(member)),),
             )
             if name not in known:
-                if not registry.models():
+                if family.called not in {one.name for one in registry.models()}:
                     registered(family, registry, directory, parent_known=True)
                 (outcome,) = asked(family, registry, directory, parent_known=True)
                 known[name] = row(family, outcome, parent_known=True)
