@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,8 +17,8 @@ from cli.bundles import Bundle
 from cli.output import Output
 from fingerprint.text import clean
 
-__all__ = ["Device", "How", "InputPaths", "ModelOptions", "ModelPath", "RegistryUrl", "Screen"]
-__all__ += ["model_options", "output_options"]
+__all__ = ["Device", "Graph", "GraphOptions", "How", "InputPaths", "ModelOptions", "ModelPath", "RegistryUrl", "Screen"]
+__all__ += ["graph_options", "model_options", "output_options"]
 
 ModelPath = Annotated[
     Path,
@@ -83,6 +83,28 @@ Key = Annotated[
 FollowSymlinks = Annotated[
     bool,
     typer.Option("--follow-symlinks", help="Read a weights file through a link."),
+]
+GraphInput = Annotated[
+    str | None,
+    typer.Option(
+        "--input",
+        metavar="NAME",
+        help="Of an ONNX file with several inputs, which one is asked; the others get zeros.",
+    ),
+]
+LayoutOption = Annotated[
+    Literal["nchw", "nhwc"] | None,
+    typer.Option(
+        "--layout",
+        help="Where an ONNX file wants the channels; by default where its sizes say so.",
+    ),
+]
+ChannelsOption = Annotated[
+    Literal["rgb", "bgr"] | None,
+    typer.Option(
+        "--channels",
+        help="In which order an ONNX file wants them; --mean and --std stay in the order R,G,B.",
+    ),
 ]
 RegistryUrl = Annotated[
     str | None,
@@ -196,10 +218,41 @@ def model_options(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GraphOptions:
+    """How an ONNX file is to be fed, beyond what any model needs.
+
+    Attributes:
+        input: Name of the input that is asked.
+        layout: Where the channels are.
+        channels: In which order they are.
+    """
+
+    input: str | None = None
+    layout: Literal["nchw", "nhwc"] | None = None
+    channels: Literal["rgb", "bgr"] | None = None
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """What was given, by the name of the option."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+def graph_options(
+    *,
+    input: GraphInput = None,
+    layout: LayoutOption = None,
+    channels: ChannelsOption = None,
+) -> GraphOptions:
+    """Gathers the options of an ONNX file."""
+    return GraphOptions(input=input, layout=layout, channels=channels)
+
+
 def output_options(*, json: Json = False, quiet: Quiet = False) -> Output:
     """Decides how a command shows what it found."""
     return Output(json=json, quiet=quiet)
 
 
+Graph = Annotated[GraphOptions, Bundle(graph_options)]
 How = Annotated[ModelOptions, Bundle(model_options)]
 Screen = Annotated[Output, Bundle(output_options)]

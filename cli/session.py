@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.options import ModelOptions
+from cli.options import GraphOptions, ModelOptions
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from fingerprint.network import Model
+    from fingerprint.suspects import OnnxSuspect
     from registry import Registry
 
-__all__ = ["complete_name", "load", "load_answering", "open_registry", "require"]
+__all__ = ["complete_name", "load", "load_answering", "load_suspect", "open_registry", "require"]
 
 
 def open_registry(url: str | None, *, writing: bool = False) -> Registry:
@@ -50,6 +51,33 @@ def load(path: Path, options: ModelOptions) -> Model:
     from fingerprint.network import load_model
 
     return load_model(path, **options.arguments)
+
+
+def load_suspect(
+    path: Path, options: ModelOptions, graph: GraphOptions
+) -> Model | OnnxSuspect:
+    """Loads a suspect: a model, or an ONNX file, which is only asked.
+
+    Raises:
+        UsageError: An option is given that says nothing of such a file.
+    """
+    from fingerprint.errors import UsageError
+    from fingerprint.formats.weights_file import is_onnx
+
+    if not is_onnx(str(path)):
+        if graph.stated:
+            option = next(iter(graph.stated))
+            raise UsageError(f"--{option} is for ONNX files; expected {clean(path)} to be one")
+        return load(path, options)
+    from fingerprint.suspects import load_onnx
+
+    stated = dict(options.arguments)
+    for option in ("arch", "key"):
+        if stated.pop(option) is not None:
+            raise UsageError(f"--{option}: an ONNX file is a whole network; leave the option out")
+    if stated.pop("device") != "cpu":
+        raise UsageError("--device: ONNX files are run on the CPU; leave the option out")
+    return load_onnx(path, **stated, **vars(graph))
 
 
 def require(registry: Registry, names: Iterable[str]) -> list[str]:

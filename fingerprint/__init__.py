@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fingerprint.probes.extraction import extract
     from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
     from fingerprint.questions import Questions, questions_for
-    from fingerprint.suspects import Journal, ModelSuspect, Narrowed, Suspect
+    from fingerprint.suspects import Journal, ModelSuspect, Narrowed, Suspect, load_onnx
     from fingerprint.verdict import judge
     from fingerprint.verification import Candidate, Verification
     from fingerprint.verifying import verify
@@ -64,6 +64,7 @@ __all__ = [
     "inspect",
     "judge",
     "load_model",
+    "load_onnx",
     "questions_for",
     "verify",
 ]
@@ -79,7 +80,7 @@ _HOME = {
     "fingerprint.probes.extraction": ("extract",),
     "fingerprint.probes.probe": ("Fingerprint", "Probe", "SpaceFacts"),
     "fingerprint.questions": ("Questions", "questions_for"),
-    "fingerprint.suspects": ("Journal", "ModelSuspect", "Narrowed", "Suspect"),
+    "fingerprint.suspects": ("Journal", "ModelSuspect", "Narrowed", "Suspect", "load_onnx"),
     "fingerprint.verdict": ("judge",),
     "fingerprint.verification": ("Candidate", "Verification"),
     "fingerprint.verifying": ("verify",),

@@ -7,7 +7,7 @@ the suspect resemble a candidate as only kin do, and the flags given do not, tha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from fingerprint.errors import FingerprintError
 from fingerprint.evidence.resemblance import Panel, rank_models
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
+from fingerprint.suspects.onnx_graph import OnnxSuspect
 from fingerprint.suspects.variants import variants
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ _BETTER = 0.3
 """By how much it must exceed the resemblance under the flags given."""
 
 
-def better_flags(model: Model, fingerprints: Mapping[str, Fingerprint]) -> dict[str, str]:
+def better_flags(
+    suspect: Model | OnnxSuspect, fingerprints: Mapping[str, Fingerprint]
+) -> dict[str, str]:
     """Returns, by candidate, the flags under which the suspect resembles it and was not loaded.
 
     Args:
-        model: The suspect as it was loaded.
+        suspect: As it was loaded.
         fingerprints: The candidates; those without a panel are left out.
     """
     panels: _Panels = {
@@ -51,9 +54,12 @@ def better_flags(model: Model, fingerprints: Mapping[str, Fingerprint]) -> dict[
         return {}
     some = next(one for name, one in fingerprints.items() if name in panels)
     inputs = some.panel[:_INPUTS]
-    given = _values(model, inputs, panels)
+    given = _values(suspect, inputs, panels)
     best: dict[str, tuple[float, str]] = {}
-    for flags, variant in variants(model):
+    others: Iterator[tuple[str, Model | OnnxSuspect]] = (
+        suspect.variants() if isinstance(suspect, OnnxSuspect) else variants(suspect)
+    )
+    for flags, variant in others:
         for name, value in _values(variant, inputs, panels).items():
             enough = max(_KIN, given.get(name, 0.0) + _BETTER)
             if value >= enough and value > best.get(name, (0.0, ""))[0]:
@@ -61,10 +67,13 @@ def better_flags(model: Model, fingerprints: Mapping[str, Fingerprint]) -> dict[
     return {name: flags for name, (_, flags) in best.items()}
 
 
-def _values(model: Model, inputs: NDArray[Any], panels: _Panels) -> dict[str, float]:
+def _values(
+    suspect: Model | OnnxSuspect, inputs: NDArray[Any], panels: _Panels
+) -> dict[str, float]:
     """Returns the resemblance to each candidate; none where the answers say nothing."""
     try:
-        suspect = Panel.of(run(model, inputs), model.output.kind)
+        asked = suspect.respond(inputs) if isinstance(suspect, OnnxSuspect) else run(suspect, inputs)
+        panel = Panel.of(asked, suspect.output.kind)
     except FingerprintError:
         return {}
-    return {name: value for name, value in rank_models(suspect, panels) if np.isfinite(value)}
+    return {name: value for name, value in rank_models(panel, panels) if np.isfinite(value)}

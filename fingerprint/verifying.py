@@ -27,11 +27,15 @@ from fingerprint.progress import Progress, silent
 from fingerprint.questions import picture_questions, questions_for
 from fingerprint.shelf import outlines_of
 from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.onnx_graph import OnnxSuspect
 from fingerprint.suspects.pytorch import ModelSuspect
 from fingerprint.verdict import judge
 from fingerprint.verification import Verification
 
 __all__ = ["verify"]
+
+_UNCLEAR = ("independent", "inconclusive")
+"""Verdicts that a copy gets as well, if it is fed otherwise than it wants to be."""
 
 
 def verify(
@@ -109,8 +113,9 @@ def verify(
         not_asked=ruled_out,
     )
     verification = judged()
-    if isinstance(asked, ModelSuspect) and verification.verdict in ("independent", "inconclusive"):
-        flags = better_flags(asked.model, compared)
+    here = asked.model if isinstance(asked, ModelSuspect) else asked
+    if isinstance(here, Model | OnnxSuspect) and verification.verdict in _UNCLEAR:
+        flags = better_flags(here, compared)
         verification = judged(flags=flags) if flags else verification
     notes = (narrowing_note(ruled_out, answers.kind),) if ruled_out else ()
     lines = (*verification.warnings, *notes)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.network import InputSpec, Model
-    from fingerprint.suspects import Recorded, Suspect
+    from fingerprint.suspects import OnnxSuspect, Recorded, Suspect
     from registry import Registry
 
 __all__ = ["verify"]
@@ -30,8 +30,8 @@ SuspectPath = Annotated[
     Path,
     typer.Argument(
         metavar="SUSPECT",
-        help="Weights (.safetensors, or a PyTorch state_dict), or what was answered to pictures "
-        "of 'fp probes export' (.csv, .json).",
+        help="Weights (.safetensors, or a PyTorch state_dict); an .onnx file (pip install "
+        "'nullprint[onnx]'); or what was answered to pictures of 'fp probes export' (.csv, .json).",
         readable=False,
     ),
 ]
@@ -105,6 +105,7 @@ Data = Annotated[
 def verify(
     suspect: SuspectPath,
     how: options.How,
+    graph: options.Graph,
     screen: options.Screen,
     *,
     against: Against = None,
@@ -124,6 +125,9 @@ def verify(
     A suspect that shares an origin with a model descends from it, or it from the suspect, or both
     from a third. Policies neither hold nor fail then: they are inconclusive.
 
+    An ONNX file is asked as it is, by ONNX Runtime in a process of its own; its weights are not
+    compared.
+
     Where the files of both are at hand, their weights are compared too. That is a line of its own:
     no verdict, policy or exit code depends on it.
 
@@ -142,15 +146,15 @@ def verify(
         given = None
         asked: Model | Suspect
         if suspect.suffix.lower() in _ANSWERS:
-            asked = _answers(opened, suspect, how, journal or max_queries or data)
+            asked = _answers(opened, suspect, how, graph, journal or max_queries or data)
             facts = asked.facts()
             warnings = tuple(facts["notes"])
             screen.message(
                 f"answers: {facts['said']}; {facts['answered']} of {facts['pictures']} pictures"
             )
         else:
-            loaded = session.load(suspect, how)
-            warnings, code = loaded.warnings, (loaded.architecture.partition(":")[0],)
+            loaded = session.load_suspect(suspect, how, graph)
+            warnings, code = loaded.warnings, _code_of(loaded)
             given = _pictures(data, loaded.input)
             asked = _limited(loaded, journal, max_queries)
         with progress_bars(screen) as progress:
@@ -176,12 +180,18 @@ def verify(
     raise typer.Exit(judgement.code)
 
 
-def _answers(registry: Registry, path: Path, how: options.ModelOptions, more: object) -> Recorded:
+def _answers(
+    registry: Registry,
+    path: Path,
+    how: options.ModelOptions,
+    graph: options.GraphOptions,
+    more: object,
+) -> Recorded:
     """Returns answers that were written down, as a suspect; options of others mean nothing."""
     from fingerprint.errors import UsageError
 
     given = [name for name, value in how.arguments.items() if value and name != "device"]
-    if given or more:
+    if given or graph.stated or more:
         raise UsageError(
             f"{path}: the answers are there already; leave out what says how to load or ask a model"
         )
@@ -197,10 +207,19 @@ def _pictures(folder: Path | None, spec: InputSpec) -> NDArray[Any] | None:
     return read_inputs([folder], spec).values
 
 
-def _limited(loaded: Model, journal: Path | None, max_queries: int | None) -> Model | Suspect:
+def _code_of(loaded: Model | OnnxSuspect) -> tuple[str, ...]:
+    """Returns the module that the suspect was built by; an ONNX file needs none."""
+    architecture = getattr(loaded, "architecture", "")
+    return (architecture.partition(":")[0],) if architecture else ()
+
+
+def _limited(
+    loaded: Model | OnnxSuspect, journal: Path | None, max_queries: int | None
+) -> Model | Suspect:
     """Returns the suspect, asked through a journal where one or a budget is given."""
     if journal is None and max_queries is None:
         return loaded
-    from fingerprint.suspects import Journal, ModelSuspect
+    from fingerprint.suspects import Journal, ModelSuspect, Suspect
 
-    return Journal(ModelSuspect(loaded), journal, max_queries=max_queries)
+    asked = loaded if isinstance(loaded, Suspect) else ModelSuspect(loaded)
+    return Journal(asked, journal, max_queries=max_queries)

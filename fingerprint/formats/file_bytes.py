@@ -15,10 +15,16 @@ import os
 import stat
 from dataclasses import dataclass
 
-from fingerprint.errors import EnvironmentFailure, MalformedFile, UnsafeFile, UsageError
+from fingerprint.errors import (
+    EnvironmentFailure,
+    FingerprintError,
+    MalformedFile,
+    UnsafeFile,
+    UsageError,
+)
 from fingerprint.formats.naming import shown_path
 
-__all__ = ["MAX_FILE_BYTES", "FileBytes", "FileFacts", "read_file"]
+__all__ = ["MAX_FILE_BYTES", "FileBytes", "FileFacts", "read_file", "read_head"]
 
 MAX_FILE_BYTES = 16 * 2**30
 """Largest weights file that is read into memory."""
@@ -50,7 +56,7 @@ class FileFacts:
         path: Absolute path.
         sha256: Digest of the very bytes that were loaded, in hex.
         size: Bytes.
-        format: ``safetensors`` or ``torch``.
+        format: ``safetensors``, ``torch`` or ``onnx``.
     """
 
     path: str
@@ -98,6 +104,23 @@ def read_file(
         )
     _require_content(absolute, data)
     return FileBytes(path=absolute, data=data, sha256=sha256)
+
+
+def read_head(path: str, size: int = 1024) -> bytes:
+    """Returns the beginning of a regular file; nothing where there is none to read.
+
+    Why there is none is for :func:`read_file` to say.
+    """
+    try:
+        descriptor = _open(os.path.abspath(path), follow_symlink=True)
+    except (FingerprintError, ValueError):
+        return b""
+    try:
+        return os.read(descriptor, size) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def _open(path: str, *, follow_symlink: bool) -> int:

@@ -24,7 +24,7 @@ from fingerprint.formats.file_bytes import read_file
 from fingerprint.formats.naming import shown_path
 from fingerprint.text import listed
 
-__all__ = ["PREPROCESSOR", "Place", "locate"]
+__all__ = ["PREPROCESSOR", "Place", "inside", "locate"]
 
 PREPROCESSOR = "preprocessor_config"
 """Where :attr:`Place.config` keeps what ``preprocessor_config.json`` says."""
@@ -86,7 +86,7 @@ def locate(path: str, *, follow_symlinks: bool = False) -> Place:
             f"{shown_path(os.path.join(path, files[0]))}"
         )
     warnings: list[str] = []
-    weights = _inside(path, files[0], follow_symlinks, warnings)
+    weights = inside(path, files[0], follow_symlinks, warnings)
     config = _configuration(path, names, follow_symlinks, warnings)
     return Place(weights=weights, follow_symlink=False, config=config, warnings=tuple(warnings))
 
@@ -113,7 +113,7 @@ def _configuration(
     config: dict[str, Any] = {}
     for name in _CONFIGURATIONS:
         if name in names:
-            stated = _read_config(_inside(folder, name, follow_symlinks, warnings))
+            stated = _read_config(inside(folder, name, follow_symlinks, warnings))
             config |= stated if name == "config.json" else {PREPROCESSOR: stated}
     return config
 
@@ -138,7 +138,7 @@ def _nothing_found(path: str, names: set[str]) -> str:
     return f"{shown}: expected {wanted} in the folder, found {found}; name the weights file itself"
 
 
-def _inside(folder: str, name: str, follow_symlinks: bool, warnings: list[str]) -> str:
+def inside(folder: str, name: str, follow_symlinks: bool, warnings: list[str]) -> str:
     """Returns the resolved path of a member, which lies in the folder unless links may leave it."""
     root = os.path.realpath(folder)
     target = os.path.realpath(os.path.join(root, name))

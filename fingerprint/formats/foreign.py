@@ -10,7 +10,10 @@ import re
 
 from fingerprint.text import clean
 
-__all__ = ["foreign_kind"]
+__all__ = ["ONNX", "foreign_kind"]
+
+ONNX = "an ONNX network"
+"""The kind of a file that this library cannot load, but ask; see :mod:`fingerprint.suspects`."""
 
 _HEAD = 1024
 _SHOWN = 60
@@ -74,7 +77,7 @@ def foreign_kind(data: bytes) -> str | None:
         return "a Core ML network"
     signed = _ONNX.match(data) and any(maker in data[:_HEAD] for maker in _ONNX_MAKERS)
     if signed or _ONNX_UNSIGNED.match(data):
-        return "an ONNX network"
+        return ONNX
     return _text_kind(data)
 
 

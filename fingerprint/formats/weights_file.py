@@ -21,9 +21,9 @@ from fingerprint.formats.checkpoint_file import (
     read_checkpoint,
     refuse_pickle,
 )
-from fingerprint.formats.file_bytes import FileBytes, FileFacts, read_file
+from fingerprint.formats.file_bytes import FileBytes, FileFacts, read_file, read_head
 from fingerprint.formats.folder import locate
-from fingerprint.formats.foreign import foreign_kind
+from fingerprint.formats.foreign import ONNX, foreign_kind
 from fingerprint.formats.naming import naming, shown_path
 from fingerprint.formats.safetensors_file import (
     check_header,
@@ -33,9 +33,10 @@ from fingerprint.formats.safetensors_file import (
 from fingerprint.formats.tensors import admit
 from fingerprint.formats.unwrap import Entry, chosen, entries
 
-__all__ = ["WeightsFile", "read_weights"]
+__all__ = ["WeightsFile", "is_onnx", "read_weights"]
 
 _WAY_OUT = "expected weights: a state_dict saved as safetensors or with torch.save"
+_ASKED = "it has no state_dict, but 'fp verify' asks it as it is"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -92,6 +93,16 @@ def read_weights(
     )
 
 
+def is_onnx(path: str) -> bool:
+    """Says whether a file is an ONNX network; its name decides only what its bytes leave open."""
+    head = read_head(path)
+    if foreign_kind(head) == ONNX:
+        return True
+    readable = (looks_like_zip, looks_like_legacy, looks_like_pickle, looks_like_safetensors)
+    named = path.lower().endswith(".onnx") and not os.path.isdir(path)
+    return named and foreign_kind(head) is None and not any(one(head) for one in readable)
+
+
 def _admitted(found: tuple[Entry, ...], path: str) -> tuple[Entry, ...]:
     """Leaves out sets that are no weights, such as sparse statistics, unless all are."""
     admitted: list[Entry] = []
@@ -122,7 +133,7 @@ def _parse(content: FileBytes) -> tuple[Any, str]:
         return read_safetensors(data, path), "safetensors"
     kind = foreign_kind(data)
     if kind is not None and not _is_pickle_in_text(data):
-        raise MalformedFile(f"{path}: {kind}; {_WAY_OUT}")
+        raise MalformedFile(f"{path}: {kind}; {_ASKED if kind == ONNX else _WAY_OUT}")
     if looks_like_pickle(data):
         refuse_pickle(data, path)
     # The rest is damaged or foreign; the check of the safetensors header says what is wrong.

@@ -13,7 +13,7 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.network.spec import OutputSpec
 from fingerprint.text import listed
 
-__all__ = ["SINGLE", "as_rows", "describe_output", "pick_output", "take"]
+__all__ = ["LOGITS", "SINGLE", "as_rows", "describe_output", "pick_output", "take"]
 
 SINGLE = (
     "the network gives one number for each input, which is compared as the two logits (0, z): "
@@ -22,7 +22,8 @@ SINGLE = (
 )
 """What is said of a network with one output."""
 
-_LOGITS = ("logits", "out", "output", "pred", "preds", "predictions", "scores")
+LOGITS = ("logits", "out", "output", "pred", "preds", "predictions", "scores")
+"""What a network may call its logits."""
 
 
 def pick_output(answers: Any, output: str | int | None) -> str | int | None:
@@ -141,7 +142,7 @@ def _as_key(output: str | int, fields: Mapping[str | int, Any]) -> str | int | N
 
 
 def _find(fields: Mapping[str | int, Any]) -> str | int:
-    for name in _LOGITS:
+    for name in LOGITS:
         if isinstance(fields.get(name), Tensor):
             return name
     tensors = [key for key, value in fields.items() if isinstance(value, Tensor)]

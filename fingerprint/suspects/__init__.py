@@ -5,7 +5,17 @@ from __future__ import annotations
 from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.suspects.journal import Journal
 from fingerprint.suspects.narrowed import Narrowed
+from fingerprint.suspects.onnx_graph import OnnxSuspect, load_onnx
 from fingerprint.suspects.pytorch import ModelSuspect
 from fingerprint.suspects.recorded import Recorded
 
-__all__ = ["Identity", "Journal", "ModelSuspect", "Narrowed", "Recorded", "Suspect"]
+__all__ = [
+    "Identity",
+    "Journal",
+    "ModelSuspect",
+    "Narrowed",
+    "OnnxSuspect",
+    "Recorded",
+    "Suspect",
+    "load_onnx",
+]

@@ -4,6 +4,8 @@
 
     for flags, variant in variants(model):      # ("--mean 0.5 --std 0.5", Model), ...
         run(variant, fingerprint.panel)
+    for flags, spec, flipped in ways(suspect.input):            # of whatever is fed by itself
+        ...
 
 Wrong normalisation, scale or channel order make a copy answer like a stranger. Where the suspect
 runs here, it costs a few forward passes to see whether one of the usual ones fits better.
@@ -20,7 +22,7 @@ from torch import Tensor, nn
 from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec
 
-__all__ = ["variants"]
+__all__ = ["variants", "ways"]
 
 Values = tuple[float, ...]
 
@@ -45,6 +47,31 @@ _SAME = 2e-3
 """Relative difference of means and deviations that are one another's rounding."""
 
 
+def ways(spec: InputSpec) -> Iterator[tuple[str, InputSpec, bool]]:
+    """Yields every usual normalisation, scale and order of channels but the one given.
+
+    Args:
+        spec: Pixels of one or three channels; there are no other ways to feed others.
+
+    Yields:
+        The flags that state it, empty where only channels turn; the inputs with them; and whether
+        the channels turn round behind the normalisation.
+    """
+    if spec.kind != "pixels" or spec.shape[0] not in (1, 3) or len(spec.shape) != 3:
+        return
+    known = _COLOUR if spec.shape[0] == 3 else _GREY
+    others = [
+        (_flags(mean, std), replace(spec, mean=mean, std=std))
+        for mean, std in known
+        if not _alike(spec, mean, std)
+    ]
+    for flags, other in others:
+        yield flags, other, False
+    if spec.shape[0] == 3:
+        for flags, other in [("", spec), *others]:
+            yield flags, other, True
+
+
 def variants(model: Model) -> Iterator[tuple[str, Model]]:
     """Yields a model under every usual normalisation, scale and order of channels but its own.
 
@@ -54,19 +81,10 @@ def variants(model: Model) -> Iterator[tuple[str, Model]]:
     Yields:
         The flags that state it, and the model with them; weights are shared, not copied.
     """
-    spec = model.input
-    if spec.kind != "pixels" or spec.shape[0] not in (1, 3) or len(spec.shape) != 3:
-        return
-    known = _COLOUR if spec.shape[0] == 3 else _GREY
-    others = [pair for pair in known if not _alike(spec, *pair)]
-    for mean, std in others:
-        yield _flags(mean, std), replace(model, input=replace(spec, mean=mean, std=std))
-    if spec.shape[0] == 3:
-        flipped = replace(model, module=_Flipped(model.module).eval())
-        yield "channels in BGR order", flipped
-        for mean, std in others:
-            flags = f"channels in BGR order and {_flags(mean, std)}"
-            yield flags, replace(flipped, input=replace(spec, mean=mean, std=std))
+    for flags, spec, flipped in ways(model.input):
+        module = _Flipped(model.module).eval() if flipped else model.module
+        stated = ["channels in BGR order"] * flipped + [flags] * bool(flags)
+        yield " and ".join(stated), replace(model, input=spec, module=module)
 
 
 class _Flipped(nn.Module):

@@ -1,0 +1,6 @@
+"""ONNX graphs: read, identified and run, all in a process of their own.
+
+A graph comes from anybody, and what parses and runs it is native code. So nothing of it is looked
+at here but by that process, which has a limit on memory and on time; it may crash, and what is
+lost is an answer.
+"""

@@ -1,0 +1,235 @@
+"""This side of the process that reads and runs an ONNX graph.
+
+::
+
+    network = OnnxProcess("model.onnx", threads=1)
+    network.facts["digest"], network.facts["inputs"]
+    network.ask("pixels", values, "logits")         # (N, values)
+
+The file is read here, and so are the files that it keeps numbers in, which must lie beside it;
+everything else happens over there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import fingerprint
+from fingerprint import errors
+from fingerprint.errors import EnvironmentFailure, InputRefused, UnsafeFile, UsageError
+from fingerprint.formats.file_bytes import FileFacts, read_file
+from fingerprint.formats.folder import inside
+from fingerprint.formats.naming import naming, shown_path
+from fingerprint.graphs.reading import MAX_BYTES
+from fingerprint.graphs.wire import receive, send
+from fingerprint.text import clean
+
+__all__ = ["MAX_VALUES", "OnnxProcess"]
+
+MAX_VALUES = 2**17
+"""Most values of one answer."""
+
+_MEMORY = 16 * 2**30
+"""Most memory the process may take; what the machine has, where that is less."""
+
+_LEAST_MEMORY = 4 * 2**30
+_SECONDS = 600.0
+"""Longest time for one request; a large network answers 16 pictures in a few seconds."""
+
+_SAID = 600
+
+
+class OnnxProcess:
+    """One ONNX file, opened by a process of its own.
+
+    Args:
+        path: The file.
+        threads: How many may compute.
+        follow_symlinks: Whether links may lead to external data outside of the file's folder.
+        memory: How many bytes the process may take; by default 16 GiB, or what the machine has.
+        seconds: How long it may take for one request before it is ended.
+
+    Attributes:
+        file: The file that was read.
+        facts: What the graph says of itself; see :func:`fingerprint.graphs.session.facts_of`, with
+            its ``digest``, ``inputs`` and ``outputs``. Text in it may be anything.
+
+    Raises:
+        UsageError: There is no such file.
+        InputRefused: It is no network, an unsafe one, or one that ONNX Runtime does not take.
+        EnvironmentFailure: It may not be read, or ONNX Runtime is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        threads: int = 1,
+        follow_symlinks: bool = False,
+        memory: int | None = None,
+        seconds: float = _SECONDS,
+    ) -> None:
+        content = read_file(path, max_bytes=MAX_BYTES)
+        _require_runtime(content.path)
+        self.file = FileFacts(
+            path=content.path, sha256=content.sha256, size=len(content.data), format="onnx"
+        )
+        self._seconds = seconds
+        self._child = _started(memory or _memory(), threads)
+        self._end = weakref.finalize(self, _ended, self._child)
+        with naming(content.path):
+            try:
+                wanted, _ = self._request({"request": "read"}, content.data)
+                places = [str(place) for place in wanted.get("external", ())]
+                files = _beside(content.path, places, len(content.data), follow_symlinks)
+                sizes = [[place, len(data)] for place, data in files.items()]
+                opening = {"request": "open", "files": sizes}
+                self.facts, _ = self._request(opening, *files.values())
+            except EnvironmentFailure as error:
+                self._end()
+                raise UnsafeFile(f"reading or optimising it: {error}") from error
+            except InputRefused:
+                self._end()
+                raise
+
+    def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+        """Answers a batch: ``(N, ...)`` as the input takes it -> ``(N, values)``.
+
+        Args:
+            name: The input; all others get zeros.
+            values: What it gets.
+            output: Which output to answer with.
+
+        Raises:
+            IncompatibleModel: It does not run on these inputs, or its answers are no numbers.
+            EnvironmentFailure: Its process ended.
+        """
+        header = {
+            "request": "ask",
+            "input": name,
+            "output": output,
+            "dtype": values.dtype.str,
+            "shape": values.shape,
+        }
+        reply, data = self._request(header, np.ascontiguousarray(values).data.cast("B"))
+        rows = np.frombuffer(data, np.float32)
+        try:
+            return rows.reshape(reply["shape"]).copy()
+        except (LookupError, TypeError, ValueError) as error:
+            raise EnvironmentFailure("its process sent something else than answers") from error
+
+    def _request(
+        self, header: dict[str, Any], *payload: bytes | memoryview
+    ) -> tuple[dict[str, Any], bytes]:
+        child = self._child
+        assert child.stdin is not None
+        assert child.stdout is not None
+        watch = threading.Timer(self._seconds, child.kill)
+        watch.start()
+        try:
+            send(child.stdin, header, *payload)  # type: ignore[arg-type]
+            reply, data = receive(child.stdout, most=_most(header))  # type: ignore[arg-type]
+        except (EOFError, OSError, ValueError) as error:
+            late = not watch.is_alive()
+            raise EnvironmentFailure(_death(child, self._seconds if late else None)) from error
+        finally:
+            watch.cancel()
+        if "error" in reply:
+            kind = getattr(errors, str(reply["error"]), None)
+            known = isinstance(kind, type) and issubclass(kind, InputRefused)
+            raise (kind if known else InputRefused)(clean(reply.get("said", ""), _SAID))
+        return reply, data
+
+
+def _require_runtime(path: str) -> None:
+    missing = [one for one in ("onnx", "onnxruntime") if importlib.util.find_spec(one) is None]
+    if missing:
+        raise EnvironmentFailure(
+            f"{shown_path(path)}: an ONNX network, and {' and '.join(missing)} is not installed "
+            "to run it; pip install 'nullprint[onnx]'"
+        )
+
+
+def _started(memory: int, threads: int) -> subprocess.Popen[bytes]:
+    """Starts the process, which imports nothing from the folder it is started in."""
+    root = str(Path(fingerprint.__file__).parent.parent)
+    known = os.environ.get("PYTHONPATH")
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-B", "-m", "fingerprint.graphs.child", str(memory), str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, known] if known else [root])},
+            start_new_session=True,  # Ctrl-C is for this process, which ends the other
+        )
+    except OSError as error:
+        raise EnvironmentFailure(f"the process for ONNX Runtime: {error.strerror}") from error
+
+
+def _memory() -> int:
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not known on this system
+        return _MEMORY
+    return max(_LEAST_MEMORY, min(_MEMORY, there))
+
+
+def _beside(
+    path: str, places: list[str], size: int, follow_symlinks: bool
+) -> dict[str, bytes]:
+    """Reads the files that a network keeps numbers in, none of which lies outside its folder."""
+    files: dict[str, bytes] = {}
+    for place in places:
+        pure = PurePosixPath(place), PureWindowsPath(place)
+        if not place or any(one.is_absolute() or one.drive or ".." in one.parts for one in pure):
+            raise UnsafeFile(
+                f"its external data '{clean(place)}' lies outside of its folder; expected a file "
+                "beside it"
+            )
+        target = inside(os.path.dirname(path), place, follow_symlinks, [])
+        try:
+            content = read_file(target, max_bytes=MAX_BYTES - size, follow_symlink=False)
+        except UsageError as error:
+            raise InputRefused(
+                f"its external data '{clean(place)}' is missing; put it into the same folder"
+            ) from error
+        size += len(content.data)
+        files[place] = content.data
+    return files
+
+
+def _most(header: dict[str, Any]) -> int:
+    return header["shape"][0] * MAX_VALUES * 4 if header["request"] == "ask" else 0
+
+
+def _death(child: subprocess.Popen[bytes], seconds: float | None) -> str:
+    """Says how the process ended, and sees to it that it did."""
+    if seconds is not None:
+        return f"ONNX Runtime took more than {seconds:.0f} s and was ended"
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(1.0)
+    child.kill()
+    code = child.wait()
+    how = f"by signal {-code}" if code < 0 else f"with code {code}"
+    return f"the process of ONNX Runtime ended {how} (too little memory, or a crash)"
+
+
+def _ended(child: subprocess.Popen[bytes]) -> None:
+    child.kill()
+    child.wait()
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):  # what it did not read is lost
+                stream.close()
