@@ -17,7 +17,17 @@ from cli.bundles import Bundle
 from cli.output import Output
 from fingerprint.text import clean
 
-__all__ = ["Device", "Graph", "GraphOptions", "How", "InputPaths", "ModelOptions", "ModelPath", "RegistryUrl", "Screen"]
+__all__ = [
+    "Device",
+    "Graph",
+    "GraphOptions",
+    "How",
+    "InputPaths",
+    "ModelOptions",
+    "ModelPath",
+    "RegistryUrl",
+    "Screen",
+]
 __all__ += ["graph_options", "model_options", "output_options"]
 
 ModelPath = Annotated[

@@ -53,9 +53,7 @@ def load(path: Path, options: ModelOptions) -> Model:
     return load_model(path, **options.arguments)
 
 
-def load_suspect(
-    path: Path, options: ModelOptions, graph: GraphOptions
-) -> Model | OnnxSuspect:
+def load_suspect(path: Path, options: ModelOptions, graph: GraphOptions) -> Model | OnnxSuspect:
     """Loads a suspect: a model, or an ONNX file, which is only asked.
 
     Raises:

@@ -72,7 +72,9 @@ def _values(
 ) -> dict[str, float]:
     """Returns the resemblance to each candidate; none where the answers say nothing."""
     try:
-        asked = suspect.respond(inputs) if isinstance(suspect, OnnxSuspect) else run(suspect, inputs)
+        asked = (
+            suspect.respond(inputs) if isinstance(suspect, OnnxSuspect) else run(suspect, inputs)
+        )
         panel = Panel.of(asked, suspect.output.kind)
     except FingerprintError:
         return {}

@@ -25,9 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import fingerprint
 from fingerprint import errors
-from fingerprint.errors import EnvironmentFailure, InputRefused, UnsafeFile, UsageError
+from fingerprint.errors import (
+    EnvironmentFailure,
+    IncompatibleModel,
+    InputRefused,
+    MalformedFile,
+    UnsafeFile,
+    UsageError,
+)
 from fingerprint.formats.file_bytes import FileFacts, read_file
 from fingerprint.formats.folder import inside
 from fingerprint.formats.naming import naming, shown_path
@@ -48,6 +54,7 @@ _SECONDS = 600.0
 """Longest time for one request; a large network answers 16 pictures in a few seconds."""
 
 _SAID = 600
+_REFUSALS = (MalformedFile, UnsafeFile, IncompatibleModel)
 
 
 class OnnxProcess:
@@ -146,9 +153,9 @@ class OnnxProcess:
         finally:
             watch.cancel()
         if "error" in reply:
-            kind = getattr(errors, str(reply["error"]), None)
-            known = isinstance(kind, type) and issubclass(kind, InputRefused)
-            raise (kind if known else InputRefused)(clean(reply.get("said", ""), _SAID))
+            kinds = {kind.__name__: kind for kind in _REFUSALS}
+            refusal = kinds.get(str(reply["error"]), InputRefused)
+            raise refusal(clean(reply.get("said", ""), _SAID))
         return reply, data
 
 
@@ -163,11 +170,19 @@ def _require_runtime(path: str) -> None:
 
 def _started(memory: int, threads: int) -> subprocess.Popen[bytes]:
     """Starts the process, which imports nothing from the folder it is started in."""
-    root = str(Path(fingerprint.__file__).parent.parent)
+    root = str(Path(errors.__file__).parent.parent)
     known = os.environ.get("PYTHONPATH")
     try:
         return subprocess.Popen(
-            [sys.executable, "-P", "-B", "-m", "fingerprint.graphs.child", str(memory), str(threads)],
+            [
+                sys.executable,
+                "-P",
+                "-B",
+                "-m",
+                "fingerprint.graphs.child",
+                str(memory),
+                str(threads),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -186,9 +201,7 @@ def _memory() -> int:
     return max(_LEAST_MEMORY, min(_MEMORY, there))
 
 
-def _beside(
-    path: str, places: list[str], size: int, follow_symlinks: bool
-) -> dict[str, bytes]:
+def _beside(path: str, places: list[str], size: int, follow_symlinks: bool) -> dict[str, bytes]:
     """Reads the files that a network keeps numbers in, none of which lies outside its folder."""
     files: dict[str, bytes] = {}
     for place in places:

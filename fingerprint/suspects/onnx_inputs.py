@@ -26,7 +26,7 @@ __all__ = ["Channels", "Feeding", "Layout", "chosen_input", "feeding"]
 Layout = Literal["nchw", "nhwc"]
 Channels = Literal["rgb", "bgr"]
 
-_TYPES = {
+_TYPES: dict[str, np.dtype[Any]] = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(double)": np.dtype(np.float64),
     "tensor(float16)": np.dtype(np.float16),
