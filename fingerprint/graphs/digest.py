@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from fingerprint.errors import MalformedFile
-from fingerprint.graphs.reading import nodes
+from fingerprint.graphs.reading import inner_graphs, nodes
 from fingerprint.text import clean
 
 __all__ = ["graph_digest"]
@@ -33,7 +34,7 @@ def graph_digest(model: Any) -> str:
         SHA-256 in hex.
 
     Raises:
-        MalformedFile: A value is used before anything makes it, as in a graph with a cycle.
+        MalformedFile: Nothing makes a value that is used, or the graph has a cycle.
     """
     used = {_domain(node) for node in nodes(model.graph)}
     opsets = {_domain(opset): opset.version for opset in model.opset_import}
@@ -50,12 +51,39 @@ def _graph(graph: Any, outer: Mapping[str, bytes], depth: int) -> bytes:
     for index, value in enumerate(inputs):
         known[value.name] = _hash("input", str(depth), str(index), _kind(value.type))
     known |= held
-    for node in graph.node:
+    for node in _in_order(graph):
         made = _node(node, known, depth)
         known |= {name: value for name, value in zip(node.output, made, strict=True) if name}
     kinds = [_kind(value.type) for value in inputs]
     outputs = [_looked_up(known, value.name) for value in graph.output]
     return _hash("graph", str(len(kinds)), *kinds, *outputs)
+
+
+def _in_order(graph: Any) -> Iterator[Any]:
+    """Yields nodes after those whose values they use; converters leave them in any order."""
+    makers = {name: index for index, node in enumerate(graph.node) for name in node.output if name}
+    needs = {
+        index: {makers[name] for name in _used(node) if name in makers}
+        for index, node in enumerate(graph.node)
+    }
+    try:
+        for index in TopologicalSorter(needs).static_order():
+            yield graph.node[index]
+    except CycleError as error:
+        raise MalformedFile(
+            "expected a graph without cycles, got nodes that need themselves"
+        ) from (error)
+
+
+def _used(node: Any) -> set[str]:
+    """Returns the names of the values that a node needs, those of its inner graphs included."""
+    names = set(node.input)
+    for graph in inner_graphs(node):
+        made = {value.name for value in (*graph.input, *graph.initializer)}
+        made |= {sparse.values.name for sparse in graph.sparse_initializer}
+        made |= {name for one in graph.node for name in one.output}
+        names |= {value.name for value in graph.output}.union(*map(_used, graph.node)) - made
+    return names
 
 
 def _node(node: Any, known: Mapping[str, bytes], depth: int) -> list[bytes]:
@@ -135,8 +163,8 @@ def _kind(kind: Any) -> bytes:
 def _looked_up(known: Mapping[str, bytes], name: str) -> bytes:
     if name not in known:
         raise MalformedFile(
-            f"expected nodes in the order in which they run, got a use of '{clean(name)}' before "
-            "anything makes it (a cycle, or a node that is missing)"
+            f"expected a whole graph, got a use of '{clean(name)}', which nothing makes; export it "
+            "again"
         )
     return known[name]
 

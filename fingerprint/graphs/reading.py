@@ -11,7 +11,7 @@ from typing import Any
 from fingerprint.errors import MalformedFile, UnsafeFile
 from fingerprint.text import first_line, listed
 
-__all__ = ["MAX_BYTES", "external_files", "fill", "nodes", "parse", "plain"]
+__all__ = ["MAX_BYTES", "external_files", "fill", "inner_graphs", "nodes", "parse", "plain"]
 
 MAX_BYTES = 2**31 - 2**20
 """Largest network, with what lies in other files: what a protobuf can hold, less a margin."""
@@ -106,11 +106,12 @@ def nodes(graph: Any) -> Iterator[Any]:
     """Yields the nodes of a graph and of the graphs within it."""
     for node in graph.node:
         yield node
-        for inner in _inner(node):
+        for inner in inner_graphs(node):
             yield from nodes(inner)
 
 
-def _inner(node: Any) -> Iterator[Any]:
+def inner_graphs(node: Any) -> Iterator[Any]:
+    """Yields the graphs that a node holds as attributes."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -128,7 +129,7 @@ def _elsewhere(model: Any) -> Iterator[Any]:
         for sparse in getattr(graph, "sparse_initializer", ()):
             tensors += [sparse.values, sparse.indices]
         for node in graph.node:
-            graphs += _inner(node)
+            graphs += inner_graphs(node)
             for attribute in node.attribute:
                 tensors += [attribute.t] if attribute.HasField("t") else []
                 tensors += attribute.tensors
