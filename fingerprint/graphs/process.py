@@ -65,10 +65,11 @@ class OnnxProcess:
         threads: How many may compute.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         memory: How many bytes the process may take; by default 16 GiB, or what the machine has.
-        seconds: How long it may take for one request before it is ended.
+        seconds: How long it may take for one request.
 
     Attributes:
         file: The file that was read.
+        seconds: How long it may take for one request before it is ended.
         facts: What the graph says of itself; see :func:`fingerprint.graphs.session.facts_of`, with
             its ``digest``, ``inputs`` and ``outputs``. Text in it may be anything.
 
@@ -92,9 +93,9 @@ class OnnxProcess:
         self.file = FileFacts(
             path=content.path, sha256=content.sha256, size=len(content.data), format="onnx"
         )
-        self._seconds = seconds
+        self.seconds, self._ended = seconds, ""
         self._child = _started(memory or _memory(), threads)
-        self._end = weakref.finalize(self, _ended, self._child)
+        self._end = weakref.finalize(self, _close, self._child)
         with naming(content.path):
             try:
                 wanted, _ = self._request({"request": "read"}, content.data)
@@ -139,17 +140,20 @@ class OnnxProcess:
     def _request(
         self, header: dict[str, Any], *payload: bytes | memoryview
     ) -> tuple[dict[str, Any], bytes]:
+        if self._ended:
+            raise EnvironmentFailure(self._ended)
         child = self._child
         assert child.stdin is not None
         assert child.stdout is not None
-        watch = threading.Timer(self._seconds, child.kill)
+        watch = threading.Timer(self.seconds, child.kill)
         watch.start()
         try:
             send(child.stdin, header, *payload)  # type: ignore[arg-type]
             reply, data = receive(child.stdout, most=_most(header))  # type: ignore[arg-type]
         except (EOFError, OSError, ValueError) as error:
             late = not watch.is_alive()
-            raise EnvironmentFailure(_death(child, self._seconds if late else None)) from error
+            self._ended = _death(child, self.seconds if late else None)
+            raise EnvironmentFailure(self._ended) from error
         finally:
             watch.cancel()
         if "error" in reply:
@@ -230,7 +234,7 @@ def _most(header: dict[str, Any]) -> int:
 def _death(child: subprocess.Popen[bytes], seconds: float | None) -> str:
     """Says how the process ended, and sees to it that it did."""
     if seconds is not None:
-        return f"ONNX Runtime took more than {seconds:.0f} s and was ended"
+        return f"ONNX Runtime took more than {seconds:g} s and was ended"
     with contextlib.suppress(subprocess.TimeoutExpired):
         child.wait(1.0)
     child.kill()
@@ -239,7 +243,7 @@ def _death(child: subprocess.Popen[bytes], seconds: float | None) -> str:
     return f"the process of ONNX Runtime ended {how} (too little memory, or a crash)"
 
 
-def _ended(child: subprocess.Popen[bytes]) -> None:
+def _close(child: subprocess.Popen[bytes]) -> None:
     child.kill()
     child.wait()
     for stream in (child.stdin, child.stdout):

@@ -193,19 +193,26 @@ def _chosen_output(outputs: Sequence[Mapping[str, Any]], stated: str | int | Non
         UsageError: There is none of that name, or several might be meant.
         IncompatibleModel: None of them gives real numbers.
     """
-    names = [str(one["name"]) for one in outputs]
+    kinds = {str(one["name"]): str(one["type"]) for one in outputs}
+    names = list(kinds)
     if stated is not None:
         # A name may be a number, and comes first.
-        if str(stated) in names:
-            return str(stated)
-        if isinstance(stated, int) and -len(names) <= stated < len(names):
-            return names[stated]
-        raise UsageError(f"output: '{clean(stated)}' is not in {listed(names, shown=8)}")
-    real = [str(one["name"]) for one in outputs if _is_real(str(one["type"]))]
+        named = str(stated)
+        if named not in kinds and isinstance(stated, int) and -len(names) <= stated < len(names):
+            named = names[stated]
+        if named not in kinds:
+            raise UsageError(f"output: '{clean(stated)}' is not in {listed(names, shown=8)}")
+        if not _is_real(kinds[named]):
+            raise IncompatibleModel(
+                f"expected an output of real numbers, '{clean(named)}' gives "
+                f"{clean(kinds[named])}; choose another --output"
+            )
+        return named
+    real = [name for name in names if _is_real(kinds[name])]
     if not real:
-        kinds = listed(str(one["type"]) for one in outputs)
         raise IncompatibleModel(
-            f"expected an output of real numbers, got {kinds}; remove the arg max from the network"
+            f"expected an output of real numbers, got {listed(kinds.values())}; remove the arg max "
+            "from the network"
         )
     called = [name for name in real if name.lower() in _SCORES]
     rows = [

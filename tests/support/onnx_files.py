@@ -1,0 +1,143 @@
+"""ONNX files for tests: real exports of trained networks, and graphs made by hand.
+
+Importing this skips a test module where the extra ``onnx`` is not installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+onnx = pytest.importorskip("onnx", reason="pip install 'nullprint[onnx]'")
+pytest.importorskip("onnxruntime", reason="pip install 'nullprint[onnx]'")
+
+__all__ = ["Rearranged", "export", "graph", "save", "tensor", "value"]
+
+SIDE = 16
+WEIGHTS = np.random.default_rng(0).standard_normal((SIDE * SIDE, 10)).astype(np.float32)
+
+
+def export(
+    network: nn.Module,
+    file: Path,
+    *,
+    example: Tensor | None = None,
+    dynamo: bool = False,
+    dynamic: bool = True,
+    **options: Any,
+) -> Path:
+    """Writes a network as torch does, by its new exporter (``dynamo``) or by its old one.
+
+    Args:
+        network: In evaluation mode.
+        file: Where to.
+        example: Inputs; by default two digits.
+        dynamo: Which exporter.
+        dynamic: Whether it is to take any number of inputs, or as many as the example has.
+        options: Passed on.
+    """
+    inputs = torch.zeros(2, 1, SIDE, SIDE) if example is None else example
+    if dynamo:
+        pytest.importorskip("onnxscript", reason="pip install onnxscript")
+        options |= {"verbose": False}
+        if dynamic:
+            options |= {"dynamic_shapes": ({0: torch.export.Dim("images")},)}
+    elif dynamic:
+        options |= {"input_names": ["x"], "dynamic_axes": {"x": {0: "images"}}}
+    with quiet():
+        torch.onnx.export(network.eval(), (inputs,), str(file), dynamo=dynamo, **options)
+    return file
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what exporters and quantisers say to themselves."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", None)]
+    before = [one.level for one in loggers]
+    for one in loggers:
+        one.setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+    for one, level in zip(loggers, before, strict=True):
+        one.setLevel(level)
+
+
+class Rearranged(nn.Module):
+    """A network behind something else that an export may hold.
+
+    Args:
+        network: Takes pictures ``(N, C, H, W)`` in 0..1.
+        before: What is done to the input.
+        after: What is done to the answer.
+    """
+
+    def __init__(self, network: nn.Module, *, before: Any = None, after: Any = None) -> None:
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+
+    def forward(self, x: Tensor) -> Any:
+        """Whatever comes of it."""
+        answer = self.network(self.before(x) if self.before else x)
+        return self.after(answer) if self.after else answer
+
+
+def value(name: str, shape: Sequence[int | str | None] | None, kind: str = "FLOAT") -> Any:
+    """Returns an input or output of a graph."""
+    return onnx.helper.make_tensor_value_info(name, getattr(onnx.TensorProto, kind), shape)
+
+
+def tensor(name: str, values: NDArray[Any]) -> Any:
+    """Returns an initialiser."""
+    return onnx.numpy_helper.from_array(np.asarray(values), name)
+
+
+def graph(
+    *nodes: tuple[Any, ...],
+    inputs: Sequence[Any] | None = None,
+    outputs: Sequence[Any] | None = None,
+    initialisers: Sequence[Any] = (),
+    **model: Any,
+) -> Any:
+    """Returns a network made by hand; by default a linear classifier of digits, ``x`` to ``y``.
+
+    Args:
+        nodes: Each ``(operator, inputs, outputs)`` and, if need be, its attributes.
+        inputs: What it takes.
+        outputs: What it gives.
+        initialisers: Beside the weights ``w``.
+        model: Fields of the model.
+    """
+    made = [
+        onnx.helper.make_node(operator, list(given), list(made), **dict(*rest))
+        for operator, given, made, *rest in nodes or LINEAR
+    ]
+    content = onnx.helper.make_graph(
+        made,
+        "any",
+        [value("x", ["n", 1, SIDE, SIDE])] if inputs is None else list(inputs),
+        [value("y", ["n", 10])] if outputs is None else list(outputs),
+        [tensor("w", WEIGHTS), *initialisers],
+    )
+    opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
+    return onnx.helper.make_model(content, opset_imports=opsets, ir_version=9, **model)
+
+
+LINEAR = (("Flatten", ["x"], ["f"]), ("MatMul", ["f", "w"], ["y"]))
+
+
+def save(model: Any, file: Path) -> Path:
+    """Writes a network made by hand."""
+    file.write_bytes(model.SerializeToString())
+    return file
