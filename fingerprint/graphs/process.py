@@ -38,13 +38,11 @@ from fingerprint.formats.file_bytes import FileFacts, read_file
 from fingerprint.formats.folder import inside
 from fingerprint.formats.naming import naming, shown_path
 from fingerprint.graphs.reading import MAX_BYTES
+from fingerprint.graphs.session import MAX_VALUES
 from fingerprint.graphs.wire import receive, send
 from fingerprint.text import clean
 
-__all__ = ["MAX_VALUES", "OnnxProcess"]
-
-MAX_VALUES = 2**17
-"""Most values of one answer."""
+__all__ = ["OnnxProcess"]
 
 _MEMORY = 16 * 2**30
 """Most memory the process may take; what the machine has, where that is less."""

@@ -15,7 +15,10 @@ from fingerprint.errors import IncompatibleModel, MalformedFile
 from fingerprint.graphs.reading import nodes
 from fingerprint.text import clean, first_line
 
-__all__ = ["Session", "facts_of"]
+__all__ = ["MAX_VALUES", "Session", "facts_of"]
+
+MAX_VALUES = 2**17
+"""Most values of one answer."""
 
 _TYPES = {
     "tensor(float)": np.float32,
@@ -162,6 +165,10 @@ def _flat(values: NDArray[Any], count: int) -> NDArray[np.float32]:
     if count > 1 and values.shape[:1] != (count,):
         raise IncompatibleModel(
             f"expected {count} answers to {count} inputs, got {'x'.join(map(str, values.shape))}"
+        )
+    if values.size > count * MAX_VALUES:
+        raise IncompatibleModel(
+            f"expected at most {MAX_VALUES} values an answer, got {values.size // count}"
         )
     return np.ascontiguousarray(values.reshape(count, -1), np.float32)
 

@@ -13,7 +13,7 @@ Needs the extra ``onnx``. Nothing of the file is looked at by this process; see
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fingerprint.errors import IncompatibleModel, InputRefused, UsageError
+from fingerprint.errors import IncompatibleModel, InputRefused
 from fingerprint.formats.naming import naming
-from fingerprint.graphs.process import MAX_VALUES, OnnxProcess
+from fingerprint.graphs.process import OnnxProcess
 from fingerprint.network.inputs import sample_inputs
-from fingerprint.network.outputs import LOGITS, SINGLE, as_rows
+from fingerprint.network.outputs import SINGLE, as_rows
 from fingerprint.network.run import to_inputs
-from fingerprint.network.spec import AnswerKind, OutputSpec
+from fingerprint.network.spec import OutputSpec
 from fingerprint.precision import differ
 from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.suspects.onnx_inputs import (
@@ -38,6 +38,7 @@ from fingerprint.suspects.onnx_inputs import (
     fed_otherwise,
     feeding,
 )
+from fingerprint.suspects.onnx_outputs import chosen_output, flattened, kind_of
 from fingerprint.suspects.variants import ways
 from fingerprint.text import clean, listed
 
@@ -46,12 +47,6 @@ __all__ = ["OnnxSuspect", "load_onnx"]
 _BATCH = 16
 _ROUNDING = 1e-4
 """Share of the largest answer by which kernels for one and for several inputs may differ."""
-_SCORES = (*LOGITS, "probabilities", "output_probability")
-"""What outputs are called that hold class scores."""
-_SOFTMAX = ("Softmax", "QLinearSoftmax")
-_SUMS = 0.02
-"""By how much the sum of probabilities in half precision or 8 bits may miss 1."""
-_REAL = ("float", "double", "float16", "bfloat16", "uint8", "int8")
 
 
 class OnnxSuspect(Suspect):
@@ -174,7 +169,7 @@ def load_onnx(
             layout=layout,
             channels=channels,
         )
-        field = _chosen_output(network.facts["outputs"], output)
+        field = chosen_output(network.facts["outputs"], output)
         tried = _tried(network, fed, field)
     return OnnxSuspect(
         network,
@@ -184,54 +179,6 @@ def load_onnx(
         together=tried.together,
         warnings=(*others, *guesses, *tried.warnings),
     )
-
-
-def _chosen_output(outputs: Sequence[Mapping[str, Any]], stated: str | int | None) -> str:
-    """Returns the output that holds the answers: the one named, else the one that can.
-
-    Raises:
-        UsageError: There is none of that name, or several might be meant.
-        IncompatibleModel: None of them gives real numbers.
-    """
-    kinds = {str(one["name"]): str(one["type"]) for one in outputs}
-    names = list(kinds)
-    if stated is not None:
-        # A name may be a number, and comes first.
-        named = str(stated)
-        if named not in kinds and isinstance(stated, int) and -len(names) <= stated < len(names):
-            named = names[stated]
-        if named not in kinds:
-            raise UsageError(f"output: '{clean(stated)}' is not in {listed(names, shown=8)}")
-        if not _is_real(kinds[named]):
-            raise IncompatibleModel(
-                f"expected an output of real numbers, '{clean(named)}' gives "
-                f"{clean(kinds[named])}; choose another --output"
-            )
-        return named
-    real = [name for name in names if _is_real(kinds[name])]
-    if not real:
-        raise IncompatibleModel(
-            f"expected an output of real numbers, got {listed(kinds.values())}; remove the arg max "
-            "from the network"
-        )
-    called = [name for name in real if name.lower() in _SCORES]
-    rows = [
-        name
-        for name in real
-        if any(one["name"] == name and len(one["shape"] or ()) == 2 for one in outputs)
-    ]
-    for chosen in (real, called, rows):
-        if len(chosen) == 1:
-            return chosen[0]
-    raise UsageError(
-        f"output: the graph gives several ({listed(names, shown=8)}) and none is named logits; "
-        "choose one with --output"
-    )
-
-
-def _is_real(kind: str) -> bool:
-    """Whether a type is of real numbers: ``tensor(float)``, ``seq(map(int64,tensor(float)))``."""
-    return kind.rpartition("(")[2].rstrip(")") in _REAL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,21 +206,16 @@ def _tried(network: OnnxProcess, fed: Feeding, field: str) -> _Tried:
             f"the output '{clean(field)}' has another size for each input, such as a list of what "
             "was found; choose another --output"
         ) from error
-    if alone.shape[1] > MAX_VALUES:
-        raise IncompatibleModel(
-            f"expected at most {MAX_VALUES} values an answer, the output '{clean(field)}' gives "
-            f"{alone.shape[1]}; choose another --output"
-        )
     together, warnings = _together(network, fed, field, inputs, alone)
     port = next(one for one in network.facts["outputs"] if one["name"] == field)
     if alone.shape[1] == 1:
         warnings = (*warnings, SINGLE)
     elif len(port["shape"] or ()) != 2:
-        warnings = (*warnings, _flattened(port, alone.shape[1]))
-    rows = as_rows(torch.from_numpy(alone)).numpy()
-    kind = _kind(rows, str(network.facts["made_by"].get(field, "")))
+        warnings = (*warnings, flattened(port, alone.shape[1]))
+    classes = as_rows(torch.from_numpy(alone)).shape[1]
+    kind = kind_of(alone, str(network.facts["made_by"].get(field, "")))
     return _Tried(
-        output=OutputSpec(classes=rows.shape[1], kind=kind), together=together, warnings=warnings
+        output=OutputSpec(classes=classes, kind=kind), together=together, warnings=warnings
     )
 
 
@@ -322,18 +264,3 @@ def _asked(
     if fed.batch is not None and count < fed.batch:
         inputs = np.concatenate([inputs, np.repeat(inputs[-1:], fed.batch - count, axis=0)])
     return network.ask(fed.name, fed(inputs), field)[:count]
-
-
-def _kind(rows: NDArray[np.float32], made_by: str) -> AnswerKind:
-    """Says what answers are: probabilities where they sum to 1, roughly if a softmax made them."""
-    off = np.abs(rows.astype(np.float64).sum(axis=1) - 1.0).max()
-    limit = _SUMS if made_by in _SOFTMAX else _ROUNDING
-    return "probabilities" if (rows >= 0).all() and off <= limit else "logits"
-
-
-def _flattened(port: Mapping[str, Any], values: int) -> str:
-    what = "x".join(str(size or "?") for size in port["shape"] or ()) or clean(port["type"])
-    return (
-        f"the output '{clean(port['name'])}' is no row of class scores but {what}: its {values} "
-        "values are compared one by one"
-    )

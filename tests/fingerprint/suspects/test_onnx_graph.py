@@ -221,6 +221,14 @@ def test_answers_of_no_fixed_size_are_refused(tmp_path: Path) -> None:
         load_onnx(save(model, tmp_path / "a.onnx")).respond(PICTURES)
 
 
+def test_an_answer_of_too_many_values_is_refused(tmp_path: Path) -> None:
+    wide = (("Expand", ["x", "s"], ["y"]),)
+    shape = tensor("s", np.array([1, 1024, 16, 16]))
+    model = graph(*wide, initialisers=[shape], outputs=[value("y", ["n", 1024, 16, 16])])
+    with pytest.raises(IncompatibleModel, match="at most 131072 values an answer, got 262144"):
+        load_onnx(save(model, tmp_path / "a.onnx"))
+
+
 class _OverTheBatch(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
