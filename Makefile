@@ -49,7 +49,7 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not onnx"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

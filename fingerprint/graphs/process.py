@@ -34,7 +34,7 @@ from fingerprint.errors import (
     UnsafeFile,
     UsageError,
 )
-from fingerprint.formats.file_bytes import FileFacts, read_file
+from fingerprint.formats.file_bytes import FileBytes, FileFacts, read_file
 from fingerprint.formats.folder import inside
 from fingerprint.formats.naming import naming, shown_path
 from fingerprint.graphs.reading import MAX_BYTES
@@ -63,7 +63,6 @@ class OnnxProcess:
         threads: How many may compute.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         memory: How many bytes the process may take; by default 16 GiB, or what the machine has.
-        seconds: How long it may take for one request.
 
     Attributes:
         file: The file that was read.
@@ -84,30 +83,36 @@ class OnnxProcess:
         threads: int = 1,
         follow_symlinks: bool = False,
         memory: int | None = None,
-        seconds: float = _SECONDS,
     ) -> None:
         content = read_file(path, max_bytes=MAX_BYTES)
         _require_runtime(content.path)
         self.file = FileFacts(
             path=content.path, sha256=content.sha256, size=len(content.data), format="onnx"
         )
-        self.seconds, self._ended = seconds, ""
+        self.seconds, self._ended = _SECONDS, ""
         self._child = _started(memory or _memory(), threads)
         self._end = weakref.finalize(self, _close, self._child)
         with naming(content.path):
             try:
-                wanted, _ = self._request({"request": "read"}, content.data)
-                places = [str(place) for place in wanted.get("external", ())]
-                files = _beside(content.path, places, len(content.data), follow_symlinks)
-                sizes = [[place, len(data)] for place, data in files.items()]
-                opening = {"request": "open", "files": sizes}
-                self.facts, _ = self._request(opening, *files.values())
-            except EnvironmentFailure as error:
-                self._end()
-                raise UnsafeFile(f"reading or optimising it: {error}") from error
-            except InputRefused:
+                self.facts = self._opened(content, follow_symlinks)
+            except BaseException:
                 self._end()
                 raise
+
+    def _opened(self, content: FileBytes, follow_symlinks: bool) -> dict[str, Any]:
+        """Has the graph parsed and made ready to run, and returns what it says of itself."""
+        try:
+            wanted, _ = self._request({"request": "read"}, content.data)
+        except EnvironmentFailure as error:
+            raise UnsafeFile(f"reading it failed: {error}") from error
+        places = [str(place) for place in wanted.get("external", ())]
+        files = _beside(content.path, places, len(content.data), follow_symlinks)
+        sizes = [[place, len(data)] for place, data in files.items()]
+        try:
+            facts, _ = self._request({"request": "open", "files": sizes}, *files.values())
+        except EnvironmentFailure as error:
+            raise UnsafeFile(f"making it ready to run failed: {error}") from error
+        return facts
 
     def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
         """Answers a batch: ``(N, ...)`` as the input takes it -> ``(N, values)``.
