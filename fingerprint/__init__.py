@@ -31,7 +31,14 @@ if TYPE_CHECKING:
     from fingerprint.probes.extraction import extract
     from fingerprint.probes.probe import Fingerprint, Probe, SpaceFacts
     from fingerprint.questions import Questions, questions_for
-    from fingerprint.suspects import Journal, ModelSuspect, Narrowed, Suspect, load_onnx
+    from fingerprint.suspects import (
+        Journal,
+        ModelSuspect,
+        Narrowed,
+        Suspect,
+        load_onnx,
+        load_onnx_model,
+    )
     from fingerprint.verdict import judge
     from fingerprint.verification import Candidate, Verification
     from fingerprint.verifying import verify
@@ -65,6 +72,7 @@ __all__ = [
     "judge",
     "load_model",
     "load_onnx",
+    "load_onnx_model",
     "questions_for",
     "verify",
 ]
@@ -80,7 +88,14 @@ _HOME = {
     "fingerprint.probes.extraction": ("extract",),
     "fingerprint.probes.probe": ("Fingerprint", "Probe", "SpaceFacts"),
     "fingerprint.questions": ("Questions", "questions_for"),
-    "fingerprint.suspects": ("Journal", "ModelSuspect", "Narrowed", "Suspect", "load_onnx"),
+    "fingerprint.suspects": (
+        "Journal",
+        "ModelSuspect",
+        "Narrowed",
+        "Suspect",
+        "load_onnx",
+        "load_onnx_model",
+    ),
     "fingerprint.verdict": ("judge",),
     "fingerprint.verification": ("Candidate", "Verification"),
     "fingerprint.verifying": ("verify",),

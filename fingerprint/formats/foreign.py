@@ -13,7 +13,7 @@ from fingerprint.text import clean
 __all__ = ["ONNX", "foreign_kind"]
 
 ONNX = "an ONNX network"
-"""The kind of a file that this library cannot load, but ask; see :mod:`fingerprint.suspects`."""
+"""The kind of a file that is no weights file, but a network; see :mod:`fingerprint.suspects`."""
 
 _HEAD = 1024
 _SHOWN = 60

@@ -36,7 +36,7 @@ from fingerprint.formats.unwrap import Entry, chosen, entries
 __all__ = ["WeightsFile", "is_onnx", "read_weights"]
 
 _WAY_OUT = "expected weights: a state_dict saved as safetensors or with torch.save"
-_ASKED = "it has no state_dict, but 'fp verify' asks it as it is"
+_ASKED = "it has no state_dict; 'fp register' and 'fp verify' take it as it is"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

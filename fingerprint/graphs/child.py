@@ -55,6 +55,7 @@ class _Served:
         self.threads = threads
         self.model: Any = None
         self.session: Any = None
+        self.data = b""
 
     def read(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         from fingerprint.graphs.reading import external_files, parse
@@ -78,7 +79,11 @@ class _Served:
         data = model.SerializeToString()
         del files, payload, model
         self.session = Session(data, threads=self.threads)
+        self.data = data if header["keep"] else b""
         return {**facts, **self.session.ports()}, b""
+
+    def content(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
+        return {}, self.data
 
     def ask(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         import numpy as np

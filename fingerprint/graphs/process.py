@@ -63,6 +63,7 @@ class OnnxProcess:
         threads: How many may compute.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         memory: How many bytes the process may take; by default 16 GiB, or what the machine has.
+        keep: Whether :attr:`content` is going to be asked for.
 
     Attributes:
         file: The file that was read.
@@ -83,6 +84,7 @@ class OnnxProcess:
         threads: int = 1,
         follow_symlinks: bool = False,
         memory: int | None = None,
+        keep: bool = False,
     ) -> None:
         content = read_file(path, max_bytes=MAX_BYTES)
         _require_runtime(content.path)
@@ -94,12 +96,12 @@ class OnnxProcess:
         self._end = weakref.finalize(self, _close, self._child)
         with naming(content.path):
             try:
-                self.facts = self._opened(content, follow_symlinks)
+                self.facts = self._opened(content, follow_symlinks, keep)
             except BaseException:
                 self._end()
                 raise
 
-    def _opened(self, content: FileBytes, follow_symlinks: bool) -> dict[str, Any]:
+    def _opened(self, content: FileBytes, follow_symlinks: bool, keep: bool) -> dict[str, Any]:
         """Has the graph parsed and made ready to run, and returns what it says of itself."""
         try:
             wanted, _ = self._request({"request": "read"}, content.data)
@@ -109,10 +111,16 @@ class OnnxProcess:
         files = _beside(content.path, places, len(content.data), follow_symlinks)
         sizes = [[place, len(data)] for place, data in files.items()]
         try:
-            facts, _ = self._request({"request": "open", "files": sizes}, *files.values())
+            opening = {"request": "open", "files": sizes, "keep": keep}
+            facts, _ = self._request(opening, *files.values())
         except EnvironmentFailure as error:
             raise UnsafeFile(f"making it ready to run failed: {error}") from error
         return facts
+
+    @property
+    def content(self) -> bytes:
+        """The network in one piece: without local functions, nothing in other files."""
+        return self._request({"request": "content"})[1]
 
     def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
         """Answers a batch: ``(N, ...)`` as the input takes it -> ``(N, values)``.
@@ -231,7 +239,10 @@ def _beside(path: str, places: list[str], size: int, follow_symlinks: bool) -> d
 
 
 def _most(header: dict[str, Any]) -> int:
-    return header["shape"][0] * MAX_VALUES * 4 if header["request"] == "ask" else 0
+    """Returns how many bytes may come back."""
+    if header["request"] == "ask":
+        return int(header["shape"][0]) * MAX_VALUES * 4
+    return MAX_BYTES if header["request"] == "content" else 0
 
 
 def _death(child: subprocess.Popen[bytes], seconds: float | None) -> str:

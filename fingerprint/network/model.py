@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -56,6 +56,10 @@ class Model:
         pick: Which field of a dict or which index of a tuple holds the logits; None if the
             module returns a plain tensor.
         key: Where in the file the weights lay, if that was stated.
+        options: What else its loader was told, such as where an ONNX graph wants the channels, as
+            JSON values.
+        asked_only: Why no gradients can be had of it, so that it can be registered by its answers
+            only; empty where they can.
         warnings: One line for each assumption that was made while loading.
     """
 
@@ -67,6 +71,8 @@ class Model:
     file: FileFacts | None = None
     pick: str | int | None = None
     key: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    asked_only: str = ""
     warnings: tuple[str, ...] = ()
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -126,7 +132,8 @@ class Model:
     def load_options(self) -> dict[str, Any]:
         """Keyword arguments with which :func:`load_model` loads it again, as JSON values."""
         options = {"arch": self.architecture, **self.input.load_options, "output": self.pick}
-        return options if self.key is None else {**options, "key": self.key}
+        stated = {} if self.key is None else {"key": self.key}
+        return {**options, **stated, **self.options}
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts, without the weights, as plain JSON values."""

@@ -6,6 +6,7 @@ from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.suspects.journal import Journal
 from fingerprint.suspects.narrowed import Narrowed
 from fingerprint.suspects.onnx_graph import OnnxSuspect, load_onnx
+from fingerprint.suspects.onnx_model import load_onnx_model
 from fingerprint.suspects.pytorch import ModelSuspect
 from fingerprint.suspects.recorded import Recorded
 
@@ -18,4 +19,5 @@ __all__ = [
     "Recorded",
     "Suspect",
     "load_onnx",
+    "load_onnx_model",
 ]

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fingerprint.errors import IncompatibleModel, InputRefused
 from fingerprint.formats.naming import naming
@@ -82,9 +83,16 @@ class OnnxSuspect(Suspect):
 
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Answers in batches that the graph takes; see :meth:`Suspect.respond`."""
+        return self._answered(self.fed(inputs))
+
+    def respond_values(self, values: Tensor) -> NDArray[np.float32]:
+        """Answers inputs in bounds, which need not be pixels unless the graph takes bytes."""
+        return self._answered(self.fed.of_values(values))
+
+    def _answered(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
         parts = [
-            _asked(self.network, self.fed, self.field, inputs[begin : begin + self.together])
-            for begin in range(0, len(inputs), self.together)
+            _asked(self.network, self.fed, self.field, prepared[begin : begin + self.together])
+            for begin in range(0, len(prepared), self.together)
         ]
         widths = {part.shape[1] for part in parts}
         if len(widths) > 1:
@@ -135,6 +143,7 @@ def load_onnx(
     input: str | None = None,
     output: str | int | None = None,
     follow_symlinks: bool = False,
+    keep: bool = False,
 ) -> OnnxSuspect:
     """Opens an ONNX file and finds out how to ask it.
 
@@ -149,6 +158,7 @@ def load_onnx(
         input: Name of the input to ask with, where there are several; the others get zeros.
         output: Name or number of the output to answer with, where there are several.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
+        keep: Whether the graph is to be converted too; see :class:`OnnxProcess`.
 
     Raises:
         UsageError: An option is wrong or has to be given, or there is no such file.
@@ -156,7 +166,10 @@ def load_onnx(
         EnvironmentFailure: ONNX Runtime is not installed, or the file may not be read.
     """
     network = OnnxProcess(
-        os.fsdecode(path), threads=torch.get_num_threads(), follow_symlinks=follow_symlinks
+        os.fsdecode(path),
+        threads=torch.get_num_threads(),
+        follow_symlinks=follow_symlinks,
+        keep=keep,
     )
     with naming(network.file.path):
         port, others = chosen_input(network.facts["inputs"], input)
@@ -192,7 +205,7 @@ class _Tried:
 
 def _tried(network: OnnxProcess, fed: Feeding, field: str) -> _Tried:
     """Asks two inputs, alone and together, before anything is built on the answers."""
-    inputs = to_inputs(sample_inputs(fed.spec, 2), fed.spec)
+    inputs = fed(to_inputs(sample_inputs(fed.spec, 2), fed.spec))
     try:
         alone = np.concatenate([_asked(network, fed, field, inputs[i : i + 1]) for i in (0, 1)])
     except IncompatibleModel as error:
@@ -257,10 +270,11 @@ def _differ(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
 
 
 def _asked(
-    network: OnnxProcess, fed: Feeding, field: str, inputs: NDArray[Any]
+    network: OnnxProcess, fed: Feeding, field: str, prepared: NDArray[Any]
 ) -> NDArray[np.float32]:
-    """Answers inputs at once; one that needs company gets its own: ``(N, values)``."""
-    count = len(inputs)
+    """Answers prepared inputs at once; one that needs company gets its own: ``(N, values)``."""
+    count = len(prepared)
     if fed.batch is not None and count < fed.batch:
-        inputs = np.concatenate([inputs, np.repeat(inputs[-1:], fed.batch - count, axis=0)])
-    return network.ask(fed.name, fed(inputs), field)[:count]
+        company = np.repeat(prepared[-1:], fed.batch - count, axis=0)
+        prepared = np.concatenate([prepared, company])
+    return network.ask(fed.name, prepared, field)[:count]

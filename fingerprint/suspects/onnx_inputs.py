@@ -13,11 +13,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.network.inputs import describe_input
-from fingerprint.network.run import to_tensor
+from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.network.spec import InputSpec
 from fingerprint.text import clean, listed
 
@@ -59,10 +59,18 @@ class Feeding:
 
     def __call__(self, inputs: NDArray[Any]) -> NDArray[Any]:
         """Prepares inputs of shape ``(N, *spec.shape)``, uint8 for pixels, float32 otherwise."""
-        values = np.asarray(inputs)
-        if self.dtype != np.uint8:
-            dtype = torch.float64 if self.dtype == np.float64 else torch.float32
-            values = self.spec.normalise(to_tensor(values, self.spec, dtype)).numpy()
+        if self.dtype == np.uint8:
+            return self._arranged(np.asarray(inputs))
+        dtype = torch.float64 if self.dtype == np.float64 else torch.float32
+        return self.of_values(to_tensor(inputs, self.spec, dtype))
+
+    def of_values(self, values: Tensor) -> NDArray[Any]:
+        """Prepares inputs ``(N, *spec.shape)`` in ``spec.bounds``, which need not be pixels."""
+        if self.dtype == np.uint8:
+            return self._arranged(to_inputs(values, self.spec))
+        return self._arranged(self.spec.normalise(values.detach().cpu()).numpy())
+
+    def _arranged(self, values: NDArray[Any]) -> NDArray[Any]:
         if self.channels == "bgr":
             values = values[:, ::-1]
         if self.layout == "nhwc":

@@ -19,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tests.support.digits import digits
+
 onnx = pytest.importorskip("onnx", reason="pip install 'nullprint[onnx]'")
 pytest.importorskip("onnxruntime", reason="pip install 'nullprint[onnx]'")
 
-__all__ = ["Rearranged", "export", "graph", "save", "tensor", "value"]
+__all__ = ["Rearranged", "export", "graph", "quantised", "save", "tensor", "value"]
 
 SIDE = 16
 WEIGHTS = np.random.default_rng(0).standard_normal((SIDE * SIDE, 10)).astype(np.float32)
@@ -72,6 +74,39 @@ def quiet() -> Iterator[None]:
         yield
     for one, level in zip(loggers, before, strict=True):
         one.setLevel(level)
+
+
+class _Digits:
+    """Hands digits to ONNX Runtime's calibration one by one, as its readers do."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._left = iter(np.split(digits().train_images[:32].astype(np.float32) / 255, 32))
+
+    def get_next(self) -> dict[str, Any] | None:
+        one = next(self._left, None)
+        return None if one is None else {self._name: one}
+
+
+def quantised(plain: Path, file: Path, form: str = "QDQ") -> Path:
+    """Writes an int8 copy of a network on digits.
+
+    Args:
+        plain: The network.
+        file: Where to.
+        form: ``QDQ`` or ``QOperator``, with ranges fixed on digits; or ``dynamic``.
+    """
+    from onnxruntime import quantization
+
+    with quiet():
+        if form == "dynamic":
+            unsigned = quantization.QuantType.QUInt8  # signed kernels are not offered
+            quantization.quantize_dynamic(plain, file, weight_type=unsigned)
+        else:
+            reader = _Digits(onnx.load(plain).graph.input[0].name)
+            written = quantization.QuantFormat[form]
+            quantization.quantize_static(plain, file, reader, quant_format=written)
+    return file
 
 
 class Rearranged(nn.Module):

@@ -1,0 +1,95 @@
+"""Turns an ONNX graph into a module of PyTorch, for what ONNX Runtime does not give: gradients.
+
+A converter may be wrong, and silently: one of two that were tried was, on transformers. So what
+comes of it is only used where its answers and gradients were compared with ONNX Runtime; see
+:mod:`fingerprint.suspects.onnx_model`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from typing import Any
+
+from torch import nn
+
+from fingerprint.errors import IncompatibleModel
+from fingerprint.graphs.reading import parse
+from fingerprint.text import first_line
+
+__all__ = ["converted"]
+
+
+def converted(data: bytes, *, batch: int | None) -> nn.Module:
+    """Converts a network, in this process.
+
+    Args:
+        data: A serialised ``onnx.ModelProto``, as :attr:`OnnxProcess.content` has it.
+        batch: How many inputs it was exported for; None for any number.
+
+    Returns:
+        A module that takes what the graph takes, any number of them where the graph allows it.
+
+    Raises:
+        IncompatibleModel: The converter is not installed, or does not know an operator.
+    """
+    try:
+        from onnx2pytorch import ConvertModel
+    except ImportError as error:
+        raise IncompatibleModel(
+            "the converter is not installed: pip install 'nullprint[onnx]'"
+        ) from error
+    model = parse(data)
+    _name_once(model.graph)
+    _write_shapes(model.graph, batch)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            module: nn.Module = ConvertModel(model).eval()
+    except Exception as error:
+        # What it does not know, it says with whatever error comes first.
+        raise IncompatibleModel(f"the converter does not take it: {first_line(error)}") from error
+    return module.requires_grad_(False)
+
+
+def _name_once(graph: Any) -> None:
+    """Gives a value that is another's ``Identity`` that one's name, which the converter needs.
+
+    Exporters write weights that are equal, such as those of two fresh layers, only once.
+    """
+    results = {value.name for value in graph.output}
+    same: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        if node.op_type == "Identity" and node.output[0] not in results:
+            same[node.output[0]] = same.get(node.input[0], node.input[0])
+            continue
+        node.input[:] = [same.get(name, name) for name in node.input]
+        kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _write_shapes(graph: Any, batch: int | None) -> None:
+    """Writes the sizes of reshapes as attributes, which makes them known before anything runs.
+
+    Where one states the batch size of the export, it keeps whatever comes (a size of 0).
+    """
+    from onnx import helper, numpy_helper
+
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
+            constants[node.output[0]] = node.attribute[0].t
+    for node in graph.node:
+        if node.op_type != "Reshape" or node.input[1] not in constants:
+            continue
+        sizes = numpy_helper.to_array(constants[node.input[1]]).tolist()
+        literal = any(one.name == "allowzero" and one.i for one in node.attribute)
+        if literal and 0 in sizes:
+            continue
+        if len(sizes) > 1 and sizes[0] == batch:
+            sizes[0] = 0
+        del node.input[1:], node.attribute[:]
+        node.attribute.append(helper.make_attribute("shape", sizes))
