@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from fingerprint.suspects import OnnxSuspect
     from registry import Registry
 
-__all__ = ["complete_name", "load", "load_answering", "load_suspect", "open_registry", "require"]
+__all__ = ["complete_name", "load", "load_answering", "load_source", "load_suspect"]
+__all__ += ["open_registry", "require"]
 
 
 def open_registry(url: str | None, *, writing: bool = False) -> Registry:
@@ -59,23 +60,51 @@ def load_suspect(path: Path, options: ModelOptions, graph: GraphOptions) -> Mode
     Raises:
         UsageError: An option is given that says nothing of such a file.
     """
+    if not _is_graph(path, graph):
+        return load(path, options)
+    from fingerprint.errors import UsageError
+    from fingerprint.suspects import load_onnx
+
+    stated = _of_graph(options)
+    if stated.pop("device") != "cpu":
+        raise UsageError("--device: ONNX files are asked on the CPU; leave the option out")
+    return load_onnx(path, **stated, **vars(graph))
+
+
+def load_source(path: Path, options: ModelOptions, graph: GraphOptions) -> Model:
+    """Loads a model that is to be registered, an ONNX file too.
+
+    Raises:
+        UsageError: An option is given that says nothing of such a file.
+    """
+    if not _is_graph(path, graph):
+        return load(path, options)
+    from fingerprint.suspects import load_onnx_model
+
+    return load_onnx_model(path, **_of_graph(options), **vars(graph))
+
+
+def _is_graph(path: Path, graph: GraphOptions) -> bool:
+    """Whether a file is an ONNX network; options that are for those alone are for nothing else."""
     from fingerprint.errors import UsageError
     from fingerprint.formats.weights_file import is_onnx
 
-    if not is_onnx(str(path)):
-        if graph.stated:
-            option = next(iter(graph.stated))
-            raise UsageError(f"--{option} is for ONNX files; expected {clean(path)} to be one")
-        return load(path, options)
-    from fingerprint.suspects import load_onnx
+    found = is_onnx(str(path))
+    if graph.stated and not found:
+        option = next(iter(graph.stated))
+        raise UsageError(f"--{option} is for ONNX files; expected {clean(path)} to be one")
+    return found
+
+
+def _of_graph(options: ModelOptions) -> dict[str, Any]:
+    """Returns the options of a model that an ONNX file can have."""
+    from fingerprint.errors import UsageError
 
     stated = dict(options.arguments)
     for option in ("arch", "key"):
         if stated.pop(option) is not None:
             raise UsageError(f"--{option}: an ONNX file is a whole network; leave the option out")
-    if stated.pop("device") != "cpu":
-        raise UsageError("--device: ONNX files are run on the CPU; leave the option out")
-    return load_onnx(path, **stated, **vars(graph))
+    return stated
 
 
 def require(registry: Registry, names: Iterable[str]) -> list[str]:

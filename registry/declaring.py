@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["loading", "way_out"]
 
-_NO_CODE = ("timm", "transformers")
+_NO_CODE = ("timm", "transformers", "onnx")
 """Where architectures come from that are no code of the caller's."""
 
 

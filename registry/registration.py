@@ -118,16 +118,22 @@ class Peer:
         known = self.model
         if known.file_path is None:
             raise InputRefused("it was not registered from a file here")
-        source = known.architecture.partition(":")[0]
-        if source not in ("timm", "transformers", *code):
+        source, graph = known.architecture.partition(":")[0], known.architecture == "onnx"
+        if not graph and source not in ("timm", "transformers", *code):
             raise InputRefused(
                 f"its architecture {known.architecture!r} is code, which is not run unasked"
             )
         try:
-            loaded = library.load_model(known.file_path, **known.load_options, device=device)
+            if graph:
+                options = {key: one for key, one in known.load_options.items() if key != "arch"}
+                loaded = library.load_onnx_model(known.file_path, **options, device=device)
+            else:
+                loaded = library.load_model(known.file_path, **known.load_options, device=device)
         except (FingerprintError, TypeError) as error:
             raise InputRefused(f"its file could not be loaded again ({error})") from error
         same_file = loaded.file is not None and loaded.file.sha256 == known.file_sha256
+        if graph:  # whose numbers may lie in other files
+            same_file = same_file and loaded.digest == known.model_digest
         if not same_file or loaded.input.domain != known.domain:
             raise InputRefused(f"its file has changed since ({known.file_path})")
         return loaded
@@ -451,7 +457,10 @@ def _relatives(task: Task, code: Sequence[str], device: str) -> tuple[dict[str, 
     lines = []
     for peer in task.relatives:
         try:
-            found[peer.name] = peer.load(code=code, device=device)
+            loaded = peer.load(code=code, device=device)
+            if loaded.asked_only:
+                raise InputRefused(f"no gradients can be had of it: {loaded.asked_only}")
+            found[peer.name] = loaded
         except InputRefused as error:
             lines.append(f"individual probes were not made against {peer.name!r}: {error}")
     if found and task.parent is not None and task.parent not in found:

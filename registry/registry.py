@@ -236,7 +236,7 @@ class Registry:
         from fingerprint.network.digest import has_weights
 
         self.require_writable()
-        if not has_weights(model.module.state_dict()):
+        if model.architecture != "onnx" and not has_weights(model.module.state_dict()):
             raise InputRefused(
                 f"{model.architecture}: expected floating-point weights in its state_dict, got "
                 "none; keep them as parameters or buffers, else nobody can tell which network it is"

@@ -61,7 +61,8 @@ Weights = Annotated[
     Path | None,
     typer.Argument(
         metavar="[FILE]",
-        help="Weights: .safetensors, or a PyTorch state_dict.",
+        help="Weights: .safetensors, or a PyTorch state_dict; or an .onnx file (pip install "
+        "'nullprint[onnx]').",
         readable=False,
         show_default=False,
     ),
@@ -95,7 +96,12 @@ def _images(folder: Path | None, spec: InputSpec) -> NDArray[Any] | None:
 
 
 def _check_again(
-    again: str | None, model: Path | None, how: options.ModelOptions, *, stated: bool
+    again: str | None,
+    model: Path | None,
+    how: options.ModelOptions,
+    graph: options.GraphOptions,
+    *,
+    stated: bool,
 ) -> None:
     """Refuses what does not go together, before anything is opened."""
     if again is None and model is None:
@@ -111,7 +117,7 @@ def _check_again(
         f"--{key.replace('_', '-')}"
         for key, value in how.arguments.items()
         if key not in ("arch", "device") and value not in (None, False)
-    ]
+    ] + [f"--{key}" for key in graph.stated]
     if model is None and given:
         raise typer.BadParameter(
             f"{given[0]}: expected FILE with it; without, {clean(again)} is loaded as it was"
@@ -119,10 +125,14 @@ def _check_again(
 
 
 def _loaded(
-    opened: Registry, again: str | None, model: Path | None, how: options.ModelOptions
+    opened: Registry,
+    again: str | None,
+    model: Path | None,
+    how: options.ModelOptions,
+    graph: options.GraphOptions,
 ) -> Model:
     if model is not None:
-        return session.load(model, how)
+        return session.load_source(model, how, graph)
     assert again is not None
     # A factory is code: the registry may name it, and it is run where the caller does so too.
     code = [how.arguments["arch"].partition(":")[0]] if how.arguments["arch"] else []
@@ -132,6 +142,7 @@ def _loaded(
 @bundled
 def register(
     how: options.How,
+    graph: options.Graph,
     screen: options.Screen,
     *,
     model: Weights = None,
@@ -145,13 +156,17 @@ def register(
     data: Data = None,
     registry: options.RegistryUrl = None,
 ) -> None:
-    """Extract a model's fingerprint and keep it in the registry."""
+    """Extract a model's fingerprint and keep it in the registry.
+
+    An ONNX file is converted for its gradients, and what comes of that compared with ONNX Runtime;
+    where it differs, the file is registered by its answers only.
+    """
     if from_scratch and parent is not None:
         raise typer.BadParameter("expected --parent or --from-scratch, got both; leave one out")
-    _check_again(again, model, how, stated=bool(name or reference))
+    _check_again(again, model, how, graph, stated=bool(name or reference))
     with session.open_registry(registry, writing=True) as opened:
         session.require(opened, [one for one in (parent, again) if one is not None])
-        loaded = _loaded(opened, again, model, how)
+        loaded = _loaded(opened, again, model, how, graph)
         images = _images(data, loaded.input)
         with progress_bars(screen) as progress:
             registered = opened.register(
@@ -163,7 +178,7 @@ def register(
                 again=again,
                 images=images,
                 probes=probes,
-                answers_only=answers_only,
+                answers_only=answers_only or bool(loaded.asked_only),
                 progress=progress,
             )
     for warning in registered.warnings:

@@ -1,14 +1,16 @@
-"""``fp verify`` takes an ONNX file where its extra is installed, and says so where it is not."""
+"""``fp verify`` and ``fp register`` take an ONNX file, where its extra is installed."""
 
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fingerprint.formats.weights_file import is_onnx
+from tests.support.fingerprints import make_model
 
 GRAPH = b"\x08\x08\x12\x07pytorch" + bytes(64)
 
@@ -36,12 +38,50 @@ def test_without_the_extra_one_line_says_how_to_get_it(
     assert script.named("verify") == []
 
 
+@pytest.mark.parametrize("command", ["verify", "register"])
+def test_how_it_is_fed_reaches_its_loader(
+    fp: Any, script: Any, file: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    loader = {"verify": "load_onnx", "register": "load_onnx_model"}[command]
+
+    def load(path: Path, **options: Any) -> Any:
+        asked.append({"path": path, **options})
+        return replace(make_model(), asked_only="it rounds")
+
+    monkeypatch.setattr(f"fingerprint.suspects.{loader}", load)
+    options = "--input x --output 3 --layout nhwc --channels bgr --mean 127.5 --std 127.5"
+    assert fp(command, str(file), *options.split()).exit_code == 0
+    (found,) = asked
+    assert found.pop("device", "cpu") == "cpu"
+    assert found == {
+        "path": file,
+        "input": "x",
+        "output": 3,
+        "layout": "nhwc",
+        "channels": "bgr",
+        "mean": (127.5,),
+        "std": (127.5,),
+        "bounds": None,
+        "input_size": None,
+        "follow_symlinks": False,
+    }
+    if command == "register":  # no gradients can be had of it
+        assert script.named("register")[0]["answers_only"] is True
+
+
+def test_a_model_that_is_renewed_without_its_file_is_fed_as_it_was(fp: Any, script: Any) -> None:
+    result = fp("register", "--again", "ours", "--layout", "nhwc")
+    assert result.exit_code == 2
+    assert "--layout: expected FILE with it" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--arch", "timm:resnet18"], "--arch: an ONNX file is a whole network"),
         (["--key", "ema"], "--key: an ONNX file is a whole network"),
-        (["--device", "cuda"], "--device: ONNX files are run on the CPU"),
+        (["--device", "cuda"], "--device: ONNX files are asked on the CPU"),
         (["--layout", "chw"], "nchw"),
         (["--channels", "grey"], "rgb"),
     ],
