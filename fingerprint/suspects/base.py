@@ -7,6 +7,7 @@ bounds) and returns answers. Everything else, files, modules, endpoints, is behi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,10 @@ class Suspect(ABC):
     def again(self, questions: Questions) -> tuple[str, ...]:
         """Ids of the inputs it is asked once more, by default those that the questions say."""
         return questions.repeated
+
+    def sequence(self, count: int) -> Sequence[int]:
+        """Order in which it is asked so many inputs; by default as they come."""
+        return range(count)
 
     @abstractmethod
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:

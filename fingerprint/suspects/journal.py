@@ -19,6 +19,7 @@ import os
 import stat
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,10 @@ class Journal(Suspect):
     def facts(self) -> dict[str, Any]:
         """The other suspect's facts."""
         return self.suspect.facts()
+
+    def sequence(self, count: int) -> Sequence[int]:
+        """The other suspect's order."""
+        return self.suspect.sequence(count)
 
     def prepare(self, questions: Questions) -> None:
         """Opens the journal, or begins it.
