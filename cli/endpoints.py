@@ -94,6 +94,14 @@ AllowPrivate = Annotated[
     bool,
     typer.Option("--allow-private", help="Ask an address that is not of the public internet."),
 ]
+AsSent = Annotated[
+    bool,
+    typer.Option(
+        "--as-sent",
+        help="State that an address gives its model what it is sent, unchanged, and that the "
+        "options of inputs are right; without that nobody is called independent.",
+    ),
+]
 DryRun = Annotated[
     bool,
     typer.Option(
@@ -116,6 +124,7 @@ class Asking:
         limits: Keyword arguments of ``Limits``.
         per_request: Inputs in one request at most.
         allow_private: Whether the address may be one of a private network.
+        as_sent: Whether the model is known to be given what is sent.
         dry_run: Whether nothing is to be sent.
     """
 
@@ -128,6 +137,7 @@ class Asking:
     limits: dict[str, Any]
     per_request: int | None
     allow_private: bool
+    as_sent: bool
     dry_run: bool
 
     def require_use(self, suspect: str) -> None:
@@ -174,7 +184,7 @@ class Asking:
         limits = Limits(**self.limits, max_queries=max_queries)
         reachable = reachable_at(adapter.address, allow_private=self.allow_private)
         transport = Transport(adapter.address, reachable, limits, secrets=secrets)
-        return connect(adapter, transport, flags, labels=labels)
+        return connect(adapter, transport, flags, labels=labels, as_sent=self.as_sent)
 
     def plan(
         self,
@@ -353,6 +363,7 @@ def asking_options(
     concurrency: Concurrency = 4,
     per_request: PerRequest = None,
     allow_private: AllowPrivate = False,
+    as_sent: AsSent = False,
     dry_run: DryRun = False,
 ) -> Asking:
     """Collects the options of an address."""
@@ -366,6 +377,7 @@ def asking_options(
         limits={"timeout": timeout, "tries": tries, "rate": rate, "concurrency": concurrency},
         per_request=per_request,
         allow_private=allow_private,
+        as_sent=as_sent,
         dry_run=dry_run,
     )
 

@@ -68,6 +68,11 @@ class Suspect(ABC):
         """Why it answers no more, one line; empty while it does."""
         return ""
 
+    @property
+    def doubt(self) -> str:
+        """Why answers like a stranger's do not make it one, one line; empty where they do."""
+        return ""
+
     def prepare(self, questions: Questions) -> None:
         """Is told what is going to be asked; by default that changes nothing."""
         del questions

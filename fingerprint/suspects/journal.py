@@ -108,6 +108,11 @@ class Journal(Suspect):
         """The other suspect's facts."""
         return self.suspect.facts()
 
+    @property
+    def doubt(self) -> str:
+        """The other suspect's doubt."""
+        return self.suspect.doubt
+
     def sequence(self, count: int) -> Sequence[int]:
         """The other suspect's order."""
         return self.suspect.sequence(count)

@@ -67,6 +67,11 @@ class Narrowed(Suspect):
         """Why the other suspect answers no more."""
         return self.suspect.failure
 
+    @property
+    def doubt(self) -> str:
+        """The other suspect's doubt."""
+        return self.suspect.doubt
+
     def sequence(self, count: int) -> Sequence[int]:
         """The other suspect's order."""
         return self.suspect.sequence(count)

@@ -91,11 +91,35 @@ def tensor_count(seen: Seen) -> int:
     return json.loads(seen.body[:length])["inputs"][0]["shape"][0] if seen.body else 0
 
 
-def test_policies_hold_for_a_service(fp: Fp, ours: Server) -> None:
+def test_a_policy_fails_for_our_model_as_a_service(fp: Fp, ours: Server) -> None:
     assert fp(ours.url + MODEL, "--adapter", "oip", "--forbid", "ours").exit_code == 1
+
+
+def test_a_stranger_is_one_only_where_its_model_gets_what_is_sent(fp: Fp) -> None:
     with mlflow_server(network(7)) as stranger:
-        result = fp(stranger.url, "--adapter", "mlflow", "--forbid", "ours")
-    assert (result.exit_code, "Verdict: independent" in result.stdout) == (0, True)
+        arguments = (stranger.url, "--adapter", "mlflow", "--forbid", "ours")
+        doubted, stated = fp(*arguments), fp(*arguments, "--as-sent")
+    assert (doubted.exit_code, stated.exit_code) == (4, 0)
+    assert "Verdict: inconclusive" in doubted.stdout
+    assert "say --as-sent" in doubted.stdout
+    assert "Verdict: independent" in stated.stdout
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        lambda values: np.ascontiguousarray(values[:, :, ::-1]),
+        np.round,
+        lambda values: np.kron(values[:, :, ::4, ::4], np.ones((4, 4), np.float32)),
+    ],
+    ids=["turned", "rounded", "resized"],
+)
+def test_our_model_behind_a_change_of_inputs_never_passes_for_a_stranger(
+    fp: Fp, between: Network
+) -> None:
+    with oip_server(lambda values: network(0)(between(values)), SHAPE) as server:
+        result = fp(server.url + MODEL, "--adapter", "oip", "--forbid", "ours")
+    assert result.exit_code in (1, 4)
 
 
 def test_what_is_asked_is_what_the_dry_run_said(fp: Fp, ours: Server) -> None:

@@ -54,6 +54,7 @@ def connected(
     labels: Sequence[str] | None = None,
     output: str | int | None = None,
     limits: dict[str, Any] | None = None,
+    as_sent: bool = False,
     **flags: Any,
 ) -> Endpoint:
     """Connects to a server on loopback."""
@@ -65,4 +66,5 @@ def connected(
         pacer=Pacer(clock=lambda: 0.0, sleep=_at_once),
     )
     known = InputSpec(shape=SHAPE)
-    return connect(spoken, transport, InputFlags(**{"known": known, **flags}), labels=labels)
+    stated = InputFlags(**{"known": known, **flags})
+    return connect(spoken, transport, stated, labels=labels, as_sent=as_sent)

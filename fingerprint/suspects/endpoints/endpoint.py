@@ -34,6 +34,10 @@ from fingerprint.suspects.endpoints.transport import Call, NoAnswer, Reply, Tran
 
 __all__ = ["Endpoint", "InputFlags", "connect", "encoded"]
 
+_DOUBT = (
+    "so would the very model behind a service that resizes, crops or normalises what it is sent; "
+    "if it is known not to, and to be sent what it wants, say --as-sent"
+)
 _CHANNELS = (3, 1, 4)
 """How many there are, the likelier first."""
 _Sizes = tuple[int | None, ...]
@@ -118,6 +122,8 @@ class Endpoint(Suspect):
         transport: What sends.
         form: How inputs are sent.
         reading: What its answers are.
+        as_sent: Whether it is known that its model is given what is sent, unchanged, and that the
+            form is the one it wants.
         warnings: One line each.
 
     Attributes:
@@ -131,12 +137,13 @@ class Endpoint(Suspect):
         form: Form,
         reading: Reading,
         *,
+        as_sent: bool = False,
         warnings: tuple[str, ...] = (),
     ) -> None:
         identity = Identity(label=str(adapter.address))
         super().__init__(form.spec, reading.output, identity=identity)
         self.adapter, self.transport, self.form, self.reading = adapter, transport, form, reading
-        self.warnings = warnings
+        self.as_sent, self.warnings = as_sent, warnings
         self.batch = adapter.batch * transport.limits.concurrency
         self.answered = 0
 
@@ -144,6 +151,11 @@ class Endpoint(Suspect):
     def failure(self) -> str:
         """Why it answers no more."""
         return self.transport.failure
+
+    @property
+    def doubt(self) -> str:
+        """A service may resize, crop or normalise, and its model then answers like a stranger."""
+        return "" if self.as_sent else _DOUBT
 
     @property
     def unanswered(self) -> int:
@@ -190,6 +202,7 @@ class Endpoint(Suspect):
             **self.adapter.facts(),
             "sent": self.form.to_dict(),
             "labels": self.reading.digest,
+            "as_sent": self.as_sent,
             **super().facts(),
         }
 
@@ -200,6 +213,7 @@ def connect(
     flags: InputFlags,
     *,
     labels: Sequence[str] | None = None,
+    as_sent: bool = False,
 ) -> Endpoint:
     """Finds out what an endpoint takes and gives: by its metadata, and by asking one input.
 
@@ -208,6 +222,7 @@ def connect(
         transport: What sends.
         flags: What is stated of its inputs.
         labels: All its classes by name, in the order of the model's outputs.
+        as_sent: See :class:`Endpoint`.
 
     Raises:
         EnvironmentFailure: It does not answer.
@@ -227,6 +242,7 @@ def connect(
         transport,
         form,
         reading,
+        as_sent=as_sent,
         warnings=(*adapter.warnings, *warnings, *reading.warnings),
     )
 

@@ -14,7 +14,7 @@ from fingerprint.answers import ask
 from fingerprint.errors import EnvironmentFailure, InputRefused
 from fingerprint.network.spec import InputSpec
 from fingerprint.questions import questions_for
-from fingerprint.suspects import Journal
+from fingerprint.suspects import Journal, Narrowed
 from fingerprint.suspects.endpoints import Endpoint, encoded
 from fingerprint.verdict import judge
 from tests.support.endpoints import close, connected, network, pixels
@@ -56,6 +56,14 @@ def test_a_verification_asks_each_question_and_one_input_more() -> None:
     assert sum(len(seen.json["instances"]) for seen in server.seen if seen.body) == TOTAL + 1
     assert answers.repeatable(1e-6)
     assert endpoint.unanswered == 0
+
+
+def test_the_doubt_goes_through_whatever_is_around_an_endpoint() -> None:
+    with predict_server(network) as server:
+        doubted, stated = at(server), at(server, as_sent=True)
+    for one in (doubted, Journal(doubted), Narrowed(doubted, "probabilities")):
+        assert "--as-sent" in one.doubt
+    assert [one.doubt for one in (stated, Journal(stated))] == ["", ""]
 
 
 def test_questions_are_asked_in_any_order_through_a_journal_too(tmp_path: Path) -> None:
