@@ -143,6 +143,16 @@ def test_a_dry_run_looks_up_no_name(fp: Fp) -> None:
     assert result.exit_code == 0
 
 
+@pytest.mark.parametrize(("against", "code"), [((), 4), (("--against", "ours"), 3)])
+def test_a_dry_run_of_inputs_that_no_model_takes_is_said(
+    fp: Fp, against: tuple[str, ...], code: int
+) -> None:
+    address = ("https://nobody.invalid/v2/models/a", "--adapter", "oip")
+    result = fp(*address, "--dry-run", "--input-size", "1,8,8", *against)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert "1x8x8" in result.stderr
+
+
 def test_a_run_that_was_cut_off_is_gone_on_with(fp: Fp, ours: Server, tmp_path: Path) -> None:
     arguments = (ours.url + MODEL, "--adapter", "oip", "--journal", tmp_path / "journal")
     first = fp(*arguments, "--max-queries", "50")
