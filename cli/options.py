@@ -106,14 +106,15 @@ LayoutOption = Annotated[
     Literal["nchw", "nhwc"] | None,
     typer.Option(
         "--layout",
-        help="Where an ONNX file wants the channels; by default where its sizes say so.",
+        help="Where an ONNX file or an address wants the channels; by default where it says so.",
     ),
 ]
 ChannelsOption = Annotated[
     Literal["rgb", "bgr"] | None,
     typer.Option(
         "--channels",
-        help="In which order an ONNX file wants them; --mean and --std stay in the order R,G,B.",
+        help="In which order an ONNX file or an address wants them; --mean and --std stay in the "
+        "order R,G,B.",
     ),
 ]
 RegistryUrl = Annotated[
@@ -230,10 +231,10 @@ def model_options(
 
 @dataclass(frozen=True, kw_only=True)
 class GraphOptions:
-    """How an ONNX file is to be fed, beyond what any model needs.
+    """How an ONNX file or an address is to be fed, beyond what any model needs.
 
     Attributes:
-        input: Name of the input that is asked.
+        input: Name of the input that is asked, of a file.
         layout: Where the channels are.
         channels: In which order they are.
     """

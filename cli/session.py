@@ -92,7 +92,9 @@ def _is_graph(path: Path, graph: GraphOptions) -> bool:
     found = is_onnx(str(path))
     if graph.stated and not found:
         option = next(iter(graph.stated))
-        raise UsageError(f"--{option} is for ONNX files; expected {clean(path)} to be one")
+        raise UsageError(
+            f"--{option} is for ONNX files and addresses; expected {clean(path)} to be one"
+        )
     return found
 
 

@@ -290,6 +290,7 @@ def _asking(
     # What follows is known only when the first are answered, so the second part is made late.
     for part in _parts(suspect, questions, following, values):
         fresh = [place for place, asked in enumerate(part.ids) if asked not in wanted]
+        fresh = [fresh[turn] for turn in suspect.sequence(len(fresh))]
         wanted.update(part.ids)
         for begin in range(0, len(fresh), suspect.batch):
             places = fresh[begin : begin + suspect.batch]

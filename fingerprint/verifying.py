@@ -117,12 +117,29 @@ def verify(
     if isinstance(here, Model | OnnxSuspect) and verification.verdict in _UNCLEAR:
         flags = better_flags(here, compared)
         verification = judged(flags=flags) if flags else verification
+    verification = _doubted(verification, asked.doubt)
     notes = (narrowing_note(ruled_out, answers.kind),) if ruled_out else ()
     lines = (*verification.warnings, *notes)
     if pictures is not None:
         rare = RareLabels(pictures, kinship or Kinship())
         verification = _with_rare_labels(verification, rare, asked, answers.failure, progress)
     return replace(verification, warnings=lines, seconds=time.perf_counter() - began)
+
+
+def _doubted(verification: Verification, doubt: str) -> Verification:
+    """Calls nobody independent where answers like a stranger's have another reason."""
+    if not doubt:
+        return verification
+    candidates = tuple(
+        replace(one, verdict="inconclusive", reason=f"{one.reason}; {doubt}")
+        if one.verdict == "independent"
+        else one
+        for one in verification.candidates
+    )
+    if verification.verdict == "independent":
+        reason = f"{verification.reason}; {doubt}"
+        verification = replace(verification, verdict="inconclusive", reason=reason)
+    return replace(verification, candidates=candidates)
 
 
 def _with_rare_labels(

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fingerprint.errors import InputRefused, UsageError
+from fingerprint.errors import IncompatibleModel, InputRefused, NoEvidence, UsageError
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.progress import Progress, silent
 from registry import changes, ledger, pairs
@@ -65,7 +65,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from fingerprint.network.model import Model
+    from fingerprint.network.spec import InputSpec
     from fingerprint.probes.probe import Fingerprint
+    from fingerprint.questions import Questions
     from fingerprint.suspects import Recorded
     from fingerprint.suspects.base import Suspect
     from fingerprint.verification import Verification
@@ -449,6 +451,34 @@ class Registry:
         except RegistryReadOnly:
             line = "the registry is read-only: nothing was recorded"
             return replace(verification, warnings=(*verification.warnings, line))
+
+    def questions(self, spec: InputSpec, *, against: Sequence[str] = ()) -> Questions:
+        """Returns what a suspect would be asked at most, if it takes inputs of this kind.
+
+        Args:
+            spec: What it takes.
+            against: Names to compare with; by default every model of the same inputs.
+
+        Raises:
+            UnknownModel: A name in ``against`` is not registered.
+            IncompatibleModel: A model in ``against`` takes other inputs.
+            NoEvidence: No model takes such inputs.
+            RegistryCorrupt: A row is not what was registered.
+        """
+        from fingerprint.questions import questions_for
+
+        with self._catalogue() as catalogue:
+            named = catalogue.named(against)
+            others = [row for row in named if row.domain != spec.domain]
+            if others:
+                raise IncompatibleModel(
+                    f"{others[0].name!r} takes inputs {others[0].domain}, the suspect would take "
+                    f"{spec.domain}; give the suspect's --input-size"
+                )
+            fingerprints = catalogue.fingerprints(named or catalogue.of_domain(spec.domain))
+        if not fingerprints:
+            raise NoEvidence(f"no registered model takes inputs {spec.domain}; register one first")
+        return questions_for(fingerprints)
 
     def record(self, verification: Verification, *, suspect_digest: str | None) -> Verification:
         """Writes a verdict with its evidence and binds it into the chain.

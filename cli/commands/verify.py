@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,6 +10,8 @@ import typer
 
 from cli import options, session
 from cli.bundles import bundled
+from cli.endpoints import AskingOptions, is_address, require_heard, silences
+from cli.errors import ExitCode
 from cli.policy import judge
 from cli.progress import progress_bars
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from fingerprint.network import InputSpec, Model
     from fingerprint.suspects import OnnxSuspect, Recorded, Suspect
+    from fingerprint.suspects.endpoints import Endpoint
     from registry import Registry
 
 __all__ = ["verify"]
@@ -26,13 +30,13 @@ _ANSWERS = frozenset(
 )
 """Suffixes of files that hold answers; a workbook is told to be saved as one."""
 
-SuspectPath = Annotated[
-    Path,
+SuspectName = Annotated[
+    str,
     typer.Argument(
         metavar="SUSPECT",
         help="Weights (.safetensors, or a PyTorch state_dict); an .onnx file (pip install "
-        "'nullprint[onnx]'); or what was answered to pictures of 'fp probes export' (.csv, .json).",
-        readable=False,
+        "'nullprint[onnx]'); what was answered to pictures of 'fp probes export' (.csv, .json); or "
+        "an address that answers (https://...).",
     ),
 ]
 Against = Annotated[
@@ -103,9 +107,10 @@ Data = Annotated[
 
 @bundled
 def verify(
-    suspect: SuspectPath,
+    suspect: SuspectName,
     how: options.How,
     graph: options.Graph,
+    asking: AskingOptions,
     screen: options.Screen,
     *,
     against: Against = None,
@@ -131,8 +136,11 @@ def verify(
     Where the files of both are at hand, their weights are compared too. That is a line of its own:
     no verdict, policy or exit code depends on it.
 
+    An address is asked in the protocol of --adapter, and first one input of noise, to see what its
+    answers look like. Tensors are sent as the options of inputs say that a file is fed.
+
     Exit code 0: answered, and every --expect and --forbid holds; 1: one does not; 4:
-    inconclusive.
+    inconclusive; 5: an address that does not answer at all.
     """
     with session.open_registry(registry) as opened:
         limits = session.require(opened, against or [])
@@ -141,22 +149,26 @@ def verify(
         if limits:
             # A policy is about evidence, so the model it names is compared in any case.
             limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
-        warnings: tuple[str, ...] = ()
+        if asking.dry_run:
+            plan = asking.plan(suspect, how, graph, opened, limits, max_queries)
+            screen.data(plan.to_dict(), plan.view())
+            return
+        endpoint = None
         code: tuple[str, ...] = ()
-        given = None
         asked: Model | Suspect
-        if suspect.suffix.lower() in _ANSWERS:
-            asked = _answers(opened, suspect, how, graph, journal or max_queries or data)
-            facts = asked.facts()
-            warnings = tuple(facts["notes"])
-            screen.message(
-                f"answers: {facts['said']}; {facts['answered']} of {facts['pictures']} pictures"
-            )
+        asking.require_use(suspect)
+        if is_address(suspect):
+            endpoint = asking.connect(suspect, how, graph, opened, limits, max_queries)
+            asked, warnings = _kept(endpoint, journal), endpoint.warnings
+        elif Path(suspect).suffix.lower() in _ANSWERS:
+            asked = _answers(opened, Path(suspect), how, graph, journal or max_queries or data)
+            warnings = tuple(asked.facts()["notes"])
+            screen.message(_said(asked))
         else:
-            loaded = session.load_suspect(suspect, how, graph)
+            loaded = session.load_suspect(Path(suspect), how, graph)
             warnings, code = loaded.warnings, _code_of(loaded)
-            given = _pictures(data, loaded.input)
             asked = _limited(loaded, journal, max_queries)
+        given = _pictures(data, asked.input)
         with progress_bars(screen) as progress:
             result = opened.verify(
                 asked,
@@ -169,6 +181,7 @@ def verify(
                 device=how.arguments.get("device", "cpu"),
                 progress=progress,
             )
+    result = replace(result, warnings=(*result.warnings, *silences(endpoint)))
     for warning in dict.fromkeys((*warnings, *result.warnings)):
         screen.warn(warning)
     from cli import render
@@ -177,6 +190,8 @@ def verify(
     judgement = judge(result, expect=expected, forbid=forbidden)
     for reason in judgement.reasons:
         screen.message(reason)
+    if judgement.code is ExitCode.INCONCLUSIVE:
+        require_heard(endpoint)
     raise typer.Exit(judgement.code)
 
 
@@ -207,16 +222,32 @@ def _pictures(folder: Path | None, spec: InputSpec) -> NDArray[Any] | None:
     return read_inputs([folder], spec).values
 
 
+def _said(answers: Recorded) -> str:
+    """Says what was understood of answers, and how many there are."""
+    facts = answers.facts()
+    return f"answers: {facts['said']}; {facts['answered']} of {facts['pictures']} pictures"
+
+
 def _code_of(loaded: Model | OnnxSuspect) -> tuple[str, ...]:
     """Returns the module that the suspect was built by; an ONNX file needs none."""
     architecture = getattr(loaded, "architecture", "")
     return (architecture.partition(":")[0],) if architecture else ()
 
 
+def _kept(endpoint: Endpoint, journal: Path | None) -> Suspect:
+    """Returns an endpoint, asked through a journal where one is given.
+
+    Other tries and the budget are the endpoint's own: it knows what went out.
+    """
+    from fingerprint.suspects import Journal
+
+    return endpoint if journal is None else Journal(endpoint, journal, retries=0)
+
+
 def _limited(
     loaded: Model | OnnxSuspect, journal: Path | None, max_queries: int | None
 ) -> Model | Suspect:
-    """Returns the suspect, asked through a journal where one or a budget is given."""
+    """Returns what runs here, asked through a journal where one or a budget is given."""
     if journal is None and max_queries is None:
         return loaded
     from fingerprint.suspects import Journal, ModelSuspect, Suspect

@@ -7,6 +7,7 @@ bounds) and returns answers. Everything else, files, modules, endpoints, is behi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,11 @@ class Suspect(ABC):
         """Why it answers no more, one line; empty while it does."""
         return ""
 
+    @property
+    def doubt(self) -> str:
+        """Why answers like a stranger's do not make it one, one line; empty where they do."""
+        return ""
+
     def prepare(self, questions: Questions) -> None:
         """Is told what is going to be asked; by default that changes nothing."""
         del questions
@@ -74,6 +80,10 @@ class Suspect(ABC):
     def again(self, questions: Questions) -> tuple[str, ...]:
         """Ids of the inputs it is asked once more, by default those that the questions say."""
         return questions.repeated
+
+    def sequence(self, count: int) -> Sequence[int]:
+        """Order in which it is asked so many inputs; by default as they come."""
+        return range(count)
 
     @abstractmethod
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:

@@ -19,6 +19,7 @@ import os
 import stat
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,15 @@ class Journal(Suspect):
     def facts(self) -> dict[str, Any]:
         """The other suspect's facts."""
         return self.suspect.facts()
+
+    @property
+    def doubt(self) -> str:
+        """The other suspect's doubt."""
+        return self.suspect.doubt
+
+    def sequence(self, count: int) -> Sequence[int]:
+        """The other suspect's order."""
+        return self.suspect.sequence(count)
 
     def prepare(self, questions: Questions) -> None:
         """Opens the journal, or begins it.

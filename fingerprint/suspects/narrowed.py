@@ -10,6 +10,7 @@ that one can see what verification would make of that before an endpoint is ever
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,6 +66,15 @@ class Narrowed(Suspect):
     def failure(self) -> str:
         """Why the other suspect answers no more."""
         return self.suspect.failure
+
+    @property
+    def doubt(self) -> str:
+        """The other suspect's doubt."""
+        return self.suspect.doubt
+
+    def sequence(self, count: int) -> Sequence[int]:
+        """The other suspect's order."""
+        return self.suspect.sequence(count)
 
     def prepare(self, questions: Questions) -> None:
         """Tells the other suspect what is going to be asked."""

@@ -86,6 +86,27 @@ def test_a_network_of_another_seed_is_not_claimed(kind: str) -> None:
     assert result.candidates[0].harm_ratio > 0.7
 
 
+class Doubted(ModelSuspect):
+    """A model whose inputs may be changed on the way."""
+
+    @property
+    def doubt(self) -> str:
+        return "so would it behind a lens"
+
+
+def test_where_a_strangers_answers_have_another_reason_nobody_is_independent() -> None:
+    fingerprints = {"cnn": fingerprint_of("cnn"), "vit": fingerprint_of("vit")}
+    for seed in (0, 1):
+        plain = verify(model_of("cnn", seed), fingerprints)
+        doubted = verify(Doubted(model_of("cnn", seed)), fingerprints)
+        for one, other in zip(plain.candidates, doubted.candidates, strict=True):
+            independent = one.verdict == "independent"
+            assert other.verdict == ("inconclusive" if independent else one.verdict)
+            assert ("behind a lens" in other.reason) == independent
+        assert doubted.verdict != "independent"
+        assert doubted.best == plain.best
+
+
 def test_of_a_perceptron_only_the_very_network_is_claimed() -> None:
     """Shallow networks of one small task ignore much the same perturbations."""
     fingerprint = fingerprint_of("mlp")
