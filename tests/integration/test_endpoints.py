@@ -247,7 +247,7 @@ def test_a_token_is_sent_and_shown_nowhere(
         (("https://host/v2/models/a", "--adapter", "oip", "--token-env", "NONE"), 2, "NONE"),
         (("suspect.pt", "--adapter", "oip"), 2, "--adapter"),
         (("suspect.pt", "--dry-run"), 2, "https://"),
-        (("suspect.pt", "--layout", "nhwc"), 2, "--layout"),
+        (("https://host/v2/models/a", "--adapter", "oip", "--input", "x"), 2, "--input"),
         (("suspect.pt", "--tries", "9"), 2, "https://"),
         (("https://host/v1", "--adapter", "oip"), 2, "/v2/models/NAME"),
         (("https://host/", "--adapter", "huggingface", "--per-request", "2"), 2, "one input"),
