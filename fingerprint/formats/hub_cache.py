@@ -76,7 +76,7 @@ def snapshot(path: str) -> str:
     if current not in names and len(names) > 1:
         raise IncompatibleModel(
             f"{shown_path(path)}: expected one snapshot of the model, found {listed(names)}; name "
-            f"the one that is meant, such as {shown_path(os.path.join(path, 'snapshots', names[0]))}"
+            f"the one that is meant, such as {shown_path(os.path.join(kept, names[0]))}"
         )
     chosen = os.path.join(kept, current if current in names else names[0])
     if os.path.realpath(chosen) != chosen:
