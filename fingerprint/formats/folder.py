@@ -29,7 +29,7 @@ from fingerprint.formats.naming import shown_path
 from fingerprint.formats.shards import INDEX, Shard, read_index
 from fingerprint.text import listed
 
-__all__ = ["PREPROCESSOR", "Place", "inside", "locate"]
+__all__ = ["PREPROCESSOR", "Place", "inside", "locate", "network_file"]
 
 PREPROCESSOR = "preprocessor_config"
 """Where :attr:`Place.config` keeps what ``preprocessor_config.json`` says."""
@@ -93,6 +93,18 @@ def locate(path: str, *, follow_symlinks: bool = False) -> Place:
             "download the folder again"
         )
     return place
+
+
+def network_file(path: str, *, follow_symlinks: bool = False) -> str:
+    """Returns the ONNX file in a folder that MLflow saved one to; any other path as it is.
+
+    Raises:
+        InputRefused: The folder's description, or where it leads, is refused as by :func:`locate`.
+    """
+    if not _is_folder(path) or not os.path.lexists(os.path.join(path, MLMODEL)):
+        return path
+    saved = read_mlmodel(inside(path, MLMODEL, follow_symlinks, []))
+    return locate(path, follow_symlinks=follow_symlinks).path if saved.flavor == "onnx" else path
 
 
 def _of_hub(path: str, follow_symlinks: bool) -> Place:

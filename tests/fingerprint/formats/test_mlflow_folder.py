@@ -14,7 +14,7 @@ import yaml
 from safetensors.torch import save_file
 
 from fingerprint.errors import IncompatibleModel, InputRefused, MalformedFile, UnsafeFile
-from fingerprint.formats.folder import PREPROCESSOR, locate
+from fingerprint.formats.folder import PREPROCESSOR, locate, network_file
 from fingerprint.formats.weights_file import read_weights
 from fingerprint.network import load_model
 from registry.names import default_name
@@ -105,6 +105,17 @@ def test_an_onnx_folder_stands_for_its_network(folder: Path) -> None:
     place = locate(str(folder))
     assert place.path == str(folder / "model.onnx")
     assert Path(place.weights) == (folder / "model.onnx").resolve()
+    assert network_file(str(folder)) == place.path
+    (folder / "model.onnx").rename(folder.parent / "model.onnx")
+    (folder / "model.onnx").symlink_to(folder.parent / "model.onnx")
+    with pytest.raises(UnsafeFile, match="--follow-symlinks"):
+        network_file(str(folder))
+
+
+def test_other_paths_stand_for_themselves(folder: Path) -> None:
+    saved(folder, pytorch=PYTORCH)
+    for path in (folder, folder / "data", folder / "MLmodel", folder / "nothing"):
+        assert network_file(str(path)) == str(path)
 
 
 @pytest.mark.parametrize("flavor", ["sklearn", "tensorflow", "xgboost", "keras", "evil\x85\x1b[2J"])
