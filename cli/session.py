@@ -60,6 +60,7 @@ def load_suspect(path: Path, options: ModelOptions, graph: GraphOptions) -> Mode
     Raises:
         UsageError: An option is given that says nothing of such a file.
     """
+    path = _network(path, options)
     if not _is_graph(path, graph):
         return load(path, options)
     from fingerprint.errors import UsageError
@@ -77,11 +78,20 @@ def load_source(path: Path, options: ModelOptions, graph: GraphOptions) -> Model
     Raises:
         UsageError: An option is given that says nothing of such a file.
     """
+    path = _network(path, options)
     if not _is_graph(path, graph):
         return load(path, options)
     from fingerprint.suspects import load_onnx_model
 
     return load_onnx_model(path, **_of_graph(options), **vars(graph))
+
+
+def _network(path: Path, options: ModelOptions) -> Path:
+    """Returns the ONNX file that a folder of MLflow stands for; any other path as it is."""
+    from fingerprint.formats.folder import network_file
+
+    follow = bool(options.arguments.get("follow_symlinks"))
+    return Path(network_file(str(path), follow_symlinks=follow))
 
 
 def _is_graph(path: Path, graph: GraphOptions) -> bool:

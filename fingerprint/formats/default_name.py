@@ -21,10 +21,10 @@ _ANY_MODEL = re.compile(
 )
 _ANY_FOLDER = re.compile(
     r"snapshots|blobs|refs|main|master|files|weights?|checkpoints?|ckpts?|models?|runs?|outputs?|"
-    r"version_\d+|lightning_logs|epoch[-_=]?\d+|checkpoint-\d+",
+    r"version_\d+|lightning_logs|data|artifacts|mlruns|\d+|epoch[-_=]?\d+|checkpoint-\d+",
     re.IGNORECASE,
 )
-_DIGEST = re.compile(r"[0-9a-f]{16,64}", re.IGNORECASE)
+_DIGEST = re.compile(r"(m-)?[0-9a-f]{16,64}", re.IGNORECASE)
 _REPOSITORY = "models--"
 
 
@@ -35,7 +35,7 @@ def default_name(path: str) -> str:
     after a digest; what tells it apart is the repository's name.
     """
     file = PurePath(path)
-    stem = re.sub(r"\.(pth|pt|bin|ckpt|safetensors)$", "", file.stem)
+    stem = re.sub(r"\.(pth|pt|bin|ckpt|safetensors(\.index)?)$", "", file.stem)
     if not _ANY_MODEL.fullmatch(stem) and not _DIGEST.fullmatch(stem):
         return stem
     for folder in reversed(file.parent.parts):

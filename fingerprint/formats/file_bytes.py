@@ -53,9 +53,10 @@ class FileFacts:
     """The file a model was read from.
 
     Attributes:
-        path: Absolute path.
-        sha256: Digest of the very bytes that were loaded, in hex.
-        size: Bytes.
+        path: Absolute path, of several shards that of their index.
+        sha256: Digest of the very bytes that were loaded, in hex; of several shards that of their
+            digests, see :mod:`fingerprint.formats.shards`.
+        size: Bytes, of all shards together.
         format: ``safetensors``, ``torch`` or ``onnx``.
     """
 

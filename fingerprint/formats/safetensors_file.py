@@ -18,7 +18,13 @@ from torch import Tensor
 from fingerprint.errors import MalformedFile, UnsafeFile
 from fingerprint.text import clean, first_line
 
-__all__ = ["MAX_HEADER_BYTES", "check_header", "looks_like_safetensors", "read_safetensors"]
+__all__ = [
+    "MAX_HEADER_BYTES",
+    "check_header",
+    "looks_like_safetensors",
+    "read_safetensors",
+    "unique",
+]
 
 MAX_HEADER_BYTES = 8 * 2**20
 """Largest header that is parsed: about 60 000 tensors."""
@@ -85,7 +91,7 @@ def check_header(data: bytes, path: str) -> None:
     if max(map(header.count, (b"{", b"["))) > _MAX_BRACES or header.count(b",") > _MAX_COMMAS:
         raise UnsafeFile(f"{path}: the safetensors header has more entries than any network")
     try:
-        entries = json.loads(header, object_pairs_hook=_unique)
+        entries = json.loads(header, object_pairs_hook=unique)
     except RecursionError as error:
         raise UnsafeFile(f"{path}: the safetensors header is nested too deeply") from error
     except ValueError as error:
@@ -94,7 +100,7 @@ def check_header(data: bytes, path: str) -> None:
         raise MalformedFile(f"{path}: the safetensors file holds no tensors")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Builds an object, refusing two entries of one name (readers disagree on which counts)."""
     values = dict(pairs)
     if len(values) != len(pairs):

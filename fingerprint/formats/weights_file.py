@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from fingerprint.errors import IncompatibleModel, MalformedFile
+from fingerprint.errors import IncompatibleModel, MalformedFile, UnsafeFile
 from fingerprint.formats.checkpoint_file import (
     looks_like_legacy,
     looks_like_pickle,
@@ -22,7 +22,7 @@ from fingerprint.formats.checkpoint_file import (
     refuse_pickle,
 )
 from fingerprint.formats.file_bytes import FileBytes, FileFacts, read_file, read_head
-from fingerprint.formats.folder import locate
+from fingerprint.formats.folder import Place, locate
 from fingerprint.formats.foreign import ONNX, foreign_kind
 from fingerprint.formats.naming import naming, shown_path
 from fingerprint.formats.safetensors_file import (
@@ -30,6 +30,7 @@ from fingerprint.formats.safetensors_file import (
     looks_like_safetensors,
     read_safetensors,
 )
+from fingerprint.formats.shards import read_shards
 from fingerprint.formats.tensors import admit
 from fingerprint.formats.unwrap import Entry, chosen, entries
 
@@ -62,8 +63,8 @@ def read_weights(
     """Reads a weights file, or the weights of a model folder.
 
     Args:
-        path: A ``.safetensors`` or torch checkpoint file of any name, or a folder with
-            ``config.json`` and weights.
+        path: A ``.safetensors`` or torch checkpoint file of any name, the index of several
+            safetensors, or a folder with ``config.json`` and weights.
         key: Where in the file the weights lie, such as ``ema``; None for wherever they fit.
         follow_symlinks: Whether links may lead out of a model folder.
 
@@ -73,24 +74,28 @@ def read_weights(
         InputRefused: It is unsafe, malformed or holds no weights.
     """
     place = locate(path, follow_symlinks=follow_symlinks)
-    content = read_file(place.weights, follow_symlink=place.follow_symlink)
-    with naming(content.path):
-        loaded, kind = _parse(content)
+    loaded, facts = read_shards(place.path, place.shards) if place.shards else _loaded(place)
+    with naming(facts.path):
         found = entries(loaded)
         if key is not None:
             found = chosen(found, key)
-        found = _admitted(found, shown_path(content.path))
-    return WeightsFile(
-        entries=found,
-        file=FileFacts(
-            path=os.path.abspath(content.path),
-            sha256=content.sha256,
-            size=len(content.data),
-            format=kind,
-        ),
-        config=place.config,
-        warnings=place.warnings,
-    )
+        found = _admitted(found, shown_path(facts.path))
+    return WeightsFile(entries=found, file=facts, config=place.config, warnings=place.warnings)
+
+
+def _loaded(place: Place) -> tuple[Any, FileFacts]:
+    """Returns what one file holds, and what was read."""
+    path = os.path.abspath(place.path)
+    content = read_file(place.weights, follow_symlink=place.follow_symlink)
+    try:
+        with naming(path):
+            loaded, kind = _parse(replace(content, path=path))
+    except UnsafeFile as error:
+        if place.way_out:
+            error.args = (f"{error}; {place.way_out}", *error.args[1:])
+        raise
+    size = len(content.data)
+    return loaded, FileFacts(path=path, sha256=content.sha256, size=size, format=kind)
 
 
 def is_onnx(path: str) -> bool:

@@ -155,6 +155,16 @@ def test_names_of_modules_and_prefixes_are_read_and_change_no_digest(tmp_path: P
 
 
 @installed
+def test_shards_that_transformers_saved_are_the_same_network(tmp_path: Path) -> None:
+    network = saved(tmp_path / "one")
+    network.save_pretrained(tmp_path / "several", max_shard_size="20KB")
+    assert len(list((tmp_path / "several").glob("*.safetensors"))) > 1
+    one, several = load_model(tmp_path / "one"), load_model(tmp_path / "several")
+    assert (one.digest, one.architecture) == (several.digest, several.architecture)
+    assert several.pick == "logits"
+
+
+@installed
 @pytest.mark.slow
 def test_a_registry_loads_its_model_again_unasked(tmp_path: Path) -> None:
     from registry import Registry

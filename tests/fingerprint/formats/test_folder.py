@@ -104,10 +104,20 @@ def test_an_empty_folder_says_what_was_expected(tmp_path: Path) -> None:
         locate(str(tmp_path))
 
 
-def test_shards_are_refused_with_the_way_out(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors.index.json").write_text("{}")
-    with pytest.raises(MalformedFile, match="merge them"):
+@pytest.mark.parametrize("shard", [None, "pytorch_model-00001-of-00002.bin"])
+def test_pickled_shards_are_refused_with_the_way_out(tmp_path: Path, shard: str | None) -> None:
+    (tmp_path / "pytorch_model.bin.index.json").write_text("{}")
+    if shard is not None:
+        torch.save(small().state_dict(), tmp_path / shard)
+    with pytest.raises(MalformedFile, match=r"merge them .*save_pretrained"):
         locate(str(tmp_path))
+
+
+def test_a_link_to_nothing_is_refused_as_a_file_that_is_missing(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("never_downloaded")
+    with pytest.raises(MalformedFile, match="not there or a link to nothing; download"):
+        read_weights(str(folder))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000, "\xff"])
