@@ -249,7 +249,8 @@ def _planned(
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = late_kind(depths, relatives, contrast)
     early = _full(tried.best, spaces, model, _linear_parts(others, linear), seed)
-    kinds = (late,) if early is None else (early, late)
+    # A shallow network's early depth may be what its last layer reads.
+    kinds = (late,) if early is None or early.name == late.name else (early, late)
     if settings.probes < _ONE_DEPTH:
         kinds = kinds[-1:] if relatives else kinds[:1]
     counts = _dealt(settings.probes, kinds)

@@ -188,6 +188,15 @@ def test_fewer_probes_are_held_against_more_turns(probes: int, turns: int) -> No
     assert turns == 7 or (least + 1.0) ** -most <= 1e-6
 
 
+def test_a_network_whose_early_depth_is_what_its_head_reads_has_probes_there_alone() -> None:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(1, 8, 3, stride=2, padding=1)
+    module = nn.Sequential(convolution, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 10))
+    fingerprint = extract(load_model(module, input_size=(1, 12, 12)), seed=SEED, probes=12)
+    assert [depth.name for depth in fingerprint.depths] == ["features"]
+    assert len(fingerprint.probes) == 12
+
+
 def test_images_can_be_the_bases_with_their_contrast_reduced() -> None:
     images = digits().test_images[:30]
     pixels = np.round(255 * np.asarray(images)).astype(np.uint8).reshape(-1, *SIZE)
