@@ -36,8 +36,8 @@ _CHILD = "tuned"
 _FINE_TUNING_SEED = 11
 _CHILD_SEED = 13
 _PERMUTATION_SEED = 12
-_CHILD_PROBES = 48
-"""At this size two fine-tunes are so near to each other that 24 leave it to chance."""
+_PROBES = 48
+"""What was pruned or tuned at this size is so near to others that 24 leave it to luck."""
 _SOURCE_SEED, _INDEPENDENT_SEED, _OTHER_SEED = 0, 1, 6
 
 
@@ -192,12 +192,12 @@ def run_demo(
         )
         for name, network in ((_SOURCE, source), (_OTHER, other)):
             model = workshop.model(network, key=name, factory=name)
-            registry.register(model, name=name, from_scratch=True, progress=progress)
+            registry.register(
+                model, name=name, from_scratch=True, probes=_PROBES, progress=progress
+            )
         child = fine_tuned(source, workshop.data, seed=_CHILD_SEED)
         model = workshop.model(child, key=_CHILD, factory=_SOURCE)
-        registry.register(
-            model, name=_CHILD, parent=_SOURCE, probes=_CHILD_PROBES, progress=progress
-        )
+        registry.register(model, name=_CHILD, parent=_SOURCE, probes=_PROBES, progress=progress)
         rows = []
         for subject in _subjects(source, child, independent, workshop.data):
             suspect = workshop.model(subject.network, key=subject.key, factory=subject.factory)

@@ -407,7 +407,8 @@ def test_every_field_is_stored(fingerprint: Fingerprint) -> None:
             mean=(0.5,),
             std=(3.0,),
         ),
-        output=filled(fingerprint.output, classes=4, kind="probabilities"),
+        # Only suspects are told of by name, and they are not stored here.
+        output=filled(fingerprint.output, classes=4, kind="probabilities", by_name=False),
         seed="cd",
         parameters={"surrogates": [0.25], "é": [None, True, {"deep": 1e-300}]},
         start="uniform-4",
