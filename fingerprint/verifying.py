@@ -27,6 +27,7 @@ from fingerprint.progress import Progress, silent
 from fingerprint.questions import picture_questions, questions_for
 from fingerprint.shelf import outlines_of
 from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.journal import Journal
 from fingerprint.suspects.onnx_graph import OnnxSuspect
 from fingerprint.suspects.pytorch import ModelSuspect
 from fingerprint.verdict import judge
@@ -113,8 +114,8 @@ def verify(
         not_asked=ruled_out,
     )
     verification = judged()
-    here = asked.model if isinstance(asked, ModelSuspect) else asked
-    if isinstance(here, Model | OnnxSuspect) and verification.verdict in _UNCLEAR:
+    here = _at_hand(asked)
+    if here is not None and verification.verdict in _UNCLEAR:
         flags = better_flags(here, compared)
         verification = judged(flags=flags) if flags else verification
     verification = _doubted(verification, asked.doubt)
@@ -124,6 +125,19 @@ def verify(
         rare = RareLabels(pictures, kinship or Kinship())
         verification = _with_rare_labels(verification, rare, asked, answers.failure, progress)
     return replace(verification, warnings=lines, seconds=time.perf_counter() - began)
+
+
+def _at_hand(asked: Suspect) -> Model | OnnxSuspect | None:
+    """Returns what runs here, so that it can be fed otherwise; None where nothing does.
+
+    Behind a journal too, where one is kept or a budget given: a copy that was fed wrongly is no
+    stranger for that. One that does neither is registration's, which measures what it is given.
+    """
+    if isinstance(asked, Journal) and (asked.path or asked.max_queries):
+        asked = asked.suspect
+    if isinstance(asked, OnnxSuspect):
+        return asked
+    return asked.model if isinstance(asked, ModelSuspect) else None
 
 
 def _doubted(verification: Verification, doubt: str) -> Verification:
