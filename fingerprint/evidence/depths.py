@@ -10,6 +10,7 @@ spans both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,7 @@ def depth_findings(
         margin = calibration.margin(
             name, fingerprint, test=TEST, depth=depth.name, answer_kind=answers.kind
         ).of_linear(linearity)
+        margin = margin.of_source(_on_source(fingerprint, depth.name))
         if depth.speaks_for == "individual":
             margin = margin.of_copies(fingerprint.rough_copy_ratio)
         own = kinds == depth.name
@@ -112,6 +114,13 @@ def depth_findings(
     for place, joint in zip(places, _joint(tests), strict=True):
         findings[place] = replace(findings[place], joint_p=joint, least_p=least_joint(shapes))
     return tuple(findings)
+
+
+def _on_source(fingerprint: Fingerprint, depth: str) -> float:
+    """Returns the median harm ratio of a depth's probes on their source; 0 where none is known."""
+    ratios = [probe.harm_ratio for probe in fingerprint.probes if probe.kind == depth]
+    known = [ratio for ratio in ratios if math.isfinite(ratio)]
+    return float(np.median(known)) if known else 0.0
 
 
 @dataclass(frozen=True, eq=False)
