@@ -108,9 +108,9 @@ _UNMEASURED = 0.2
 """Margin of individual probes where nobody knows what a pruned copy reaches: a step of 0.05 below
 the lowest ratio of any sibling in the settings half."""
 _OVER_SOURCE = 1.5
-"""Bound of *independent*, as a multiple of what a depth's probes do to their own source: where they
-were solved badly, kin lie above the usual bound. A fine-tune of EfficientNet-Lite0 was moved at 0.45
-by its own early probes, and what was trained on from it at 0.64. Usual are 0.1 to 0.25."""
+"""Bound of *independent*, as a multiple of what a depth's probes do to their own source: where
+they were solved badly, kin lie above the usual bound. A fine-tune of EfficientNet-Lite0 was moved
+at 0.45 by its own early probes, and what was trained on from it at 0.64. Usual are 0.1 to 0.25."""
 _LINEAR = 0.7
 """Linearity from which a margin shrinks, to nothing at 1."""
 LEAST_MARGIN = 0.1
