@@ -1,16 +1,18 @@
-"""Writing a file: all of it or nothing, whatever happens in between."""
+"""Writing a file or a folder: all of it or nothing, whatever happens in between."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from fingerprint.text import clean
 
-__all__ = ["write_whole"]
+__all__ = ["whole_folder", "write_whole"]
 
 
 def write_whole(target: Path, save: Callable[[IO[bytes]], object]) -> None:
@@ -40,3 +42,28 @@ def write_whole(target: Path, save: Callable[[IO[bytes]], object]) -> None:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """Yields a folder to fill, which becomes the target when all is in it; else nothing is left.
+
+    Args:
+        target: A folder that is not there yet.
+
+    Raises:
+        EnvironmentFailure: The disk is full, or the target's parent may not be written to.
+    """
+    from fingerprint.errors import EnvironmentFailure
+
+    draft: Path | None = None
+    try:
+        draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".fp-"))
+        yield draft
+        draft.chmod(0o755)
+        draft.rename(target)
+    except OSError as error:
+        raise EnvironmentFailure(f"{clean(target)}: {error.strerror}") from error
+    finally:
+        if draft is not None:
+            shutil.rmtree(draft, ignore_errors=True)

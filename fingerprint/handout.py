@@ -16,8 +16,6 @@ from __future__ import annotations
 import hmac
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.canonical import canonical, sha256_of
-from fingerprint.errors import EnvironmentFailure, UsageError
+from fingerprint.errors import UsageError
+from fingerprint.files import whole_folder
 from fingerprint.questions import Questions
 from fingerprint.text import clean
 
@@ -102,9 +101,7 @@ class Handout:
         """
         if folder.exists() or folder.is_symlink():
             raise UsageError(f"{clean(folder)}: expected a folder that is not there yet")
-        draft: Path | None = None
-        try:
-            draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fp-"))
+        with whole_folder(folder) as draft:
             (draft / PICTURES).mkdir()
             at = {asked: place for place, asked in enumerate(self.questions.ids)}
             # In the order of names, so that times of writing say no more than these.
@@ -115,13 +112,6 @@ class Handout:
             (draft / ANSWERS).write_text("\n".join(["file,label", *lines, ""]), encoding="utf-8")
             manifest = json.dumps(self._manifest(), indent=2) + "\n"
             (draft / MANIFEST).write_text(manifest, encoding="utf-8")
-            draft.chmod(0o755)
-            draft.rename(folder)
-        except OSError as error:
-            raise EnvironmentFailure(f"{clean(folder)}: {error.strerror}") from error
-        finally:
-            if draft is not None:
-                shutil.rmtree(draft, ignore_errors=True)
 
     @property
     def format(self) -> str:

@@ -111,7 +111,7 @@ class Orbits:
 
     Attributes:
         harm: Of each probe, then of its turns, float64 of shape ``(N, k + 1)``, at least
-            ``least``; NaN where there is no finite answer.
+            ``least``; not finite where an answer is not.
         least: What the answers can show of any of them, shape ``(N,)``.
     """
 

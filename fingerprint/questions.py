@@ -13,8 +13,6 @@ answer can be told from any other, and a file that was changed is noticed.
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -28,12 +26,12 @@ from safetensors.numpy import load, save
 
 from fingerprint.canonical import canonical, sha256_of
 from fingerprint.errors import (
-    EnvironmentFailure,
     FingerprintError,
     IncompatibleModel,
     MalformedFile,
     UsageError,
 )
+from fingerprint.files import whole_folder
 from fingerprint.formats.file_bytes import read_file
 from fingerprint.network.spec import InputSpec
 from fingerprint.text import clean
@@ -97,18 +95,9 @@ class Questions:
             "wanted": self.wanted,
             "repeated": self.repeated,
         }
-        draft: Path | None = None
-        try:
-            draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fp-"))
+        with whole_folder(folder) as draft:
             (draft / _DOCUMENT).write_text(canonical(document) + "\n", encoding="utf-8")
             (draft / _INPUTS).write_bytes(save({"inputs": np.ascontiguousarray(self.inputs)}))
-            draft.chmod(0o755)
-            draft.rename(folder)
-        except OSError as error:
-            raise EnvironmentFailure(f"{clean(folder)}: {error.strerror}") from error
-        finally:
-            if draft is not None:
-                shutil.rmtree(draft, ignore_errors=True)
 
     @classmethod
     def read(cls, folder: Path) -> Questions:
