@@ -109,7 +109,7 @@ class Baseline:
         return float(np.sqrt(np.mean(distances**2)))
 
     def _equal(self, row: NDArray[np.float32], before: NDArray[np.float32]) -> bool:
-        step = self.precision.step
+        step = 0.0 if self.kind == "labels" else self.precision.step
         if step > 0 and bool((np.abs(row - before) <= _STEP * step).all()):
             return True
         return bool(

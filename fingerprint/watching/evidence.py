@@ -13,22 +13,23 @@ get no answer, must not depend on what the answers would have been. Then
 
 over all runs there will ever be, however often and whenever they are made.
 
-**Proof.** Give each score a random number of its own, to put equal scores in an order. Given for
-each question the set of its scores, all orders of each set are equally likely and independent of
-those of the others, by what *unchanged* means. In a random order the rank of the i-th among the first i is
+**Proof.** Give each score a random number of its own, to put equal scores in an order. Given which
+scores each question got, all orders of them are equally likely, and independent of those of other
+questions, by what *unchanged* means. In a random order the rank of the i-th among the first i is
 uniform on 1..i and independent of the ranks before it (Rényi 1962). So all ranks, of all
 questions, are independent and uniform; they are the conformal p-values of Vovk, Nouretdinov and
 Gammerman (2003), times i. A bet pays
 
     e(R) = i (F(R/i) - F((R-1)/i)),    F(p) = p^k,  0 < k < 1,
 
-whose mean over R = 1..i is F(1) - F(0) = 1. Products of such from any run on are nonnegative
-martingales of mean 1 in the ranks, and so is every mixture of them with weights that were fixed
-beforehand: over k, over the side (far or near; a service that stops being noisy has changed too),
-and over the run at which a change may have happened (Shin, Ramdas and Rinaldo, *E-detectors*, 2024,
-add up such processes; with weights of sum 1 they bound the probability of a false alarm ever, and
-not only its rate). By Ville's inequality (1939) a nonnegative martingale that starts at 1 ever
-reaches 1 / alpha with probability alpha at most. No random numbers are drawn here: equal
+whose mean over R = 1..i is F(1) - F(0) = 1, or a fixed share of that, the rest being kept. Products
+of such from any run on are nonnegative martingales of mean 1 in the ranks, and so is every mixture
+of them with weights that were fixed beforehand: over k and shares, over the side (far or near; a
+service that stops being noisy has changed too), and over the run at which a change may have
+happened (Shin, Ramdas and Rinaldo, *E-detectors*, 2024, add up such processes; with weights of sum
+1 they bound the probability of a false alarm ever, and not only its rate). By Ville's inequality
+(1939) a nonnegative martingale that starts at 1 ever reaches 1 / alpha with probability alpha at
+most. No random numbers are drawn here: equal
 scores count as the worst of the ranks they may have. ``e`` falls with the rank, F being concave, so
 every factor and with it the capital are at most what the random order gives, and what it reaches,
 the martingale reaches. (The mean over orders, which looks fairer, is no martingale: ties that are
@@ -51,10 +52,12 @@ from numpy.typing import NDArray
 
 __all__ = ["BETS", "capital", "gains", "likeliest_start"]
 
-_EXPONENTS = (0.1, 0.3, 0.6)
-"""Of F: a small one bets on extreme ranks, a large one on ranks that are low a little too often."""
-BETS = 2 * len(_EXPONENTS)
-"""How many bets are made on each answer: each exponent on either side."""
+_WAYS = ((0.1, 1.0), (0.3, 1.0), (0.6, 1.0), (0.1, 0.25))
+"""Exponent of F, and share of the capital that is bet. A small exponent bets on extreme ranks, a
+large one on ranks that are low a little too often; a small share bears that most answers stay as
+they were, as labels do."""
+BETS = 2 * len(_WAYS)
+"""How many bets are made on each answer: each way on either side."""
 
 
 def gains(score: float, earlier: Sequence[float]) -> NDArray[np.float64]:
@@ -69,11 +72,16 @@ def gains(score: float, earlier: Sequence[float]) -> NDArray[np.float64]:
     far, near = 1 + int((known >= score).sum()), 1 + int((known <= score).sum())
     return np.array(
         [
-            math.log(count * ((rank / count) ** k - ((rank - 1) / count) ** k))
+            math.log(1 - share + share * _paid(rank, count, exponent))
             for rank in (far, near)
-            for k in _EXPONENTS
+            for exponent, share in _WAYS
         ]
     )
+
+
+def _paid(rank: int, count: int, exponent: float) -> float:
+    """What a bet pays for one whole share: ``e`` above."""
+    return count * ((rank / count) ** exponent - ((rank - 1) / count) ** exponent)
 
 
 def capital(runs: Iterable[Sequence[float]]) -> float:
