@@ -45,7 +45,8 @@ England Journal of Statistics in Data Science 2024, arXiv 2203.03532.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,10 +82,10 @@ def gains(score: float, earlier: Sequence[float]) -> NDArray[np.float64]:
 
 def _paid(rank: int, count: int, exponent: float) -> float:
     """What a bet pays for one whole share: ``e`` above."""
-    return count * ((rank / count) ** exponent - ((rank - 1) / count) ** exponent)
+    return float(count * ((rank / count) ** exponent - ((rank - 1) / count) ** exponent))
 
 
-def capital(runs: Iterable[Sequence[float]]) -> float:
+def capital(runs: Sequence[Sequence[float]]) -> float:
     """Returns the capital after some runs, as a natural logarithm; 0 after none.
 
     A share of the capital is set aside for each run at which a change may happen, and bet from it
@@ -94,26 +95,26 @@ def capital(runs: Iterable[Sequence[float]]) -> float:
     Args:
         runs: Of each run with an answer, what each bet paid in it: sums of :func:`gains`.
     """
-    invested = np.full(BETS, -np.inf)
-    idle = 0.0
-    for number, paid in enumerate(runs, start=1):
-        share, idle = _share(number), math.log(_left(number + 1))
-        invested = np.logaddexp(invested, math.log(share)) + np.asarray(paid, np.float64)
-    return float(np.logaddexp(np.logaddexp.reduce(invested) - math.log(BETS), idle))
+    since = _since(runs)
+    bet = float(np.logaddexp.reduce(since)) - math.log(BETS) if len(since) else -math.inf
+    return float(np.logaddexp(bet, math.log(_left(len(since) + 1))))
 
 
 def likeliest_start(runs: Sequence[Sequence[float]]) -> int:
     """Returns the place of the run from which on bets earned most, its share considered."""
+    return int(np.argmax(_since(runs)))
+
+
+def _since(runs: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+    """Returns what became of the share that is bet from each run on, the bets added up, as logs."""
     paid = np.asarray(runs, np.float64).reshape(-1, BETS)
-    since = np.logaddexp.reduce(np.cumsum(paid[::-1], axis=0)[::-1], axis=1)
-    shares = np.log([_share(number) for number in range(1, len(paid) + 1)])
-    return int(np.argmax(since + shares))
+    numbers = np.arange(1, len(paid) + 1)
+    shares = _left(numbers) - _left(numbers + 1)
+    earned = np.cumsum(paid[::-1], axis=0)[::-1]
+    found: NDArray[np.float64] = np.logaddexp.reduce(earned, axis=1) + np.log(shares)
+    return found
 
 
-def _left(number: int) -> float:
-    """What is not yet bet before a run."""
-    return 1 / (1 + math.log(number))
-
-
-def _share(number: int) -> float:
-    return _left(number) - _left(number + 1)
+def _left(number: Any) -> Any:
+    """What is not yet bet before a run; of an array, before each."""
+    return 1 / (1 + np.log(number))

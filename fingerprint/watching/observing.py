@@ -58,12 +58,10 @@ def rotation(baseline: Baseline, key: str, *, turn: int, count: int) -> list[int
         count: How many to ask.
     """
     total = len(baseline.inputs)
-    begin = turn * min(count, total)
-    chosen = []
-    for place in range(begin, begin + min(count, total)):
-        order = _order(key, place // total, total)
-        chosen.append(order[place % total])
-    return sorted(set(chosen))
+    some = min(count, total)
+    first, begin = divmod(turn * some, total)
+    orders = [_order(key, first, total), _order(key, first + 1, total)]
+    return sorted({*orders[0][begin : begin + some], *orders[1][: max(begin + some - total, 0)]})
 
 
 def observe(
