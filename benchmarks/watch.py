@@ -336,9 +336,11 @@ def measured(zoo: Path, data: Path, *, watches: int, repeats: int) -> dict[str, 
                 )
     inputs = sets["panel"]
     before = _features(changes[0].network, inputs, changes[0])
-    alarms = [
-        false_alarms(service, before, inputs, watches=watches, runs=_RUNS) for service in SERVICES
-    ]
+    alarms = []
+    for service in SERVICES:
+        # Without noise one watch is like another, but for the order of its questions.
+        count = watches if service.noise or service.dropout else max(watches // 10, 1)
+        alarms.append(false_alarms(service, before, inputs, watches=count, runs=_RUNS))
     return {"measured on": machine(), "delays": delays, "alarms": alarms}
 
 

@@ -17,7 +17,6 @@ A target that has changed stays so, whatever it answers later: begin anew to acc
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
@@ -182,11 +181,12 @@ def _paid(baseline: Baseline, heard: Sequence[Run], seen: Observation) -> tuple[
     """Returns what each bet paid in this run; nothing where no question was answered."""
     if not seen.scores:
         return ()
-    earlier: defaultdict[int, list[float]] = defaultdict(list)
+    earlier = {place: [*baseline.scores[place]] for place, _ in seen.scores}
     for run in heard:
         for place, score in run.scores:
-            earlier[place].append(score)
+            if place in earlier:
+                earlier[place].append(score)
     total = np.zeros(BETS)
     for place, score in seen.scores:
-        total += gains(score, [*baseline.scores[place], *earlier[place]])
+        total += gains(score, earlier[place])
     return tuple(float(one) for one in total)
