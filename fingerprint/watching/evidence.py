@@ -45,11 +45,10 @@ England Journal of Statistics in Data Science 2024, arXiv 2203.03532.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["BETS", "capital", "gains", "likeliest_start"]
 
@@ -61,31 +60,23 @@ BETS = 2 * len(_WAYS)
 """How many bets are made on each answer: each way on either side."""
 
 
-def gains(score: float, earlier: Sequence[float]) -> NDArray[np.float64]:
-    """Returns what each bet on one score pays, as natural logarithms, shape ``(BETS,)``.
+def gains(score: ArrayLike, earlier: ArrayLike) -> NDArray[np.float64]:
+    """Returns what each bet on one score pays, as natural logarithms, shape ``(..., BETS)``.
 
     Args:
-        score: Of the new answer.
-        earlier: Of all answers to the same question before it.
+        score: Of the new answer, shape ``(...)``.
+        earlier: Of all answers to the same question before it, shape ``(..., n)``.
     """
-    known = np.asarray(earlier, np.float64)
-    count = len(known) + 1
-    far, near = 1 + int((known >= score).sum()), 1 + int((known <= score).sum())
-    return np.array(
-        [
-            math.log(1 - share + share * _paid(rank, count, exponent))
-            for rank in (far, near)
-            for exponent, share in _WAYS
-        ]
-    )
+    known, new = np.asarray(earlier, np.float64), np.asarray(score, np.float64)[..., None]
+    count = known.shape[-1] + 1
+    ranks = np.stack([1 + (known >= new).sum(-1), 1 + (known <= new).sum(-1)], axis=-1)[..., None]
+    exponents, shares = np.array(_WAYS).T
+    paid = count * ((ranks / count) ** exponents - ((ranks - 1) / count) ** exponents)
+    logs: NDArray[np.float64] = np.log(1 - shares + shares * paid)
+    return logs.reshape(*logs.shape[:-2], BETS)
 
 
-def _paid(rank: int, count: int, exponent: float) -> float:
-    """What a bet pays for one whole share: ``e`` above."""
-    return float(count * ((rank / count) ** exponent - ((rank - 1) / count) ** exponent))
-
-
-def capital(runs: Sequence[Sequence[float]]) -> float:
+def capital(runs: ArrayLike) -> float:
     """Returns the capital after some runs, as a natural logarithm; 0 after none.
 
     A share of the capital is set aside for each run at which a change may happen, and bet from it
@@ -93,19 +84,20 @@ def capital(runs: Sequence[Sequence[float]]) -> float:
     knowing when grows only with the logarithm of the number of runs.
 
     Args:
-        runs: Of each run with an answer, what each bet paid in it: sums of :func:`gains`.
+        runs: Of each run with an answer, what each bet paid in it, shape ``(n, BETS)``: sums of
+            :func:`gains`.
     """
     since = _since(runs)
     bet = float(np.logaddexp.reduce(since)) - math.log(BETS) if len(since) else -math.inf
     return float(np.logaddexp(bet, math.log(_left(len(since) + 1))))
 
 
-def likeliest_start(runs: Sequence[Sequence[float]]) -> int:
+def likeliest_start(runs: ArrayLike) -> int:
     """Returns the place of the run from which on bets earned most, its share considered."""
     return int(np.argmax(_since(runs)))
 
 
-def _since(runs: Sequence[Sequence[float]]) -> NDArray[np.float64]:
+def _since(runs: ArrayLike) -> NDArray[np.float64]:
     """Returns what became of the share that is bet from each run on, the bets added up, as logs."""
     paid = np.asarray(runs, np.float64).reshape(-1, BETS)
     numbers = np.arange(1, len(paid) + 1)

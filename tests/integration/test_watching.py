@@ -232,7 +232,7 @@ def test_one_that_cannot_be_begun_does_not_keep_others_from_it(fp: Fp, weights: 
     ("text", "said"),
     [
         ("[a]\nadapter = 'oip'\n", "a text 'target'"),
-        ("", "a table for each watch"),
+        ("# nothing\n", "a table for each watch"),
         ("[a]\ntarget = 'x'\ncolour = 'red'\n", "colour"),
         ("[a]\ntarget = 'x'\nask = 'many'\n", "ask"),
         ("[a]\ntarget = 'x'\nhelp = true\n", "help"),
