@@ -101,25 +101,31 @@ class Target:
         loaded = session.load_suspect(Path(self.name), self.how, self.graph)
         return Reached(here=loaded, warnings=loaded.warnings, code=_code_of(loaded))
 
+    def anchored(self, folder: Path) -> Target:
+        """Returns the same target with absolute paths; relative ones begin in the folder."""
+        asking = self.asking
+        if asking.labels is not None:
+            asking = replace(asking, labels=Path(_within(folder, str(asking.labels))))
+        if asking.adapter is not None and asking.adapter.startswith(_FILE):
+            file = _within(folder, asking.adapter.removeprefix(_FILE))
+            asking = replace(asking, adapter=_FILE + file)
+        name = self.name if is_address(self.name) else _within(folder, self.name)
+        return replace(self, name=name, asking=asking)
+
     def standing(self, spec: InputSpec) -> Target:
         """Returns the same target, to be reached from anywhere and at any time.
 
         Paths become absolute, and what an address takes is stated: what it was found by, the
         registered models, may be others tomorrow.
         """
-        asking = self.asking
-        if asking.labels is not None:
-            asking = replace(asking, labels=asking.labels.absolute())
-        if asking.adapter is not None and asking.adapter.startswith(_FILE):
-            file = os.path.abspath(asking.adapter.removeprefix(_FILE))
-            asking = replace(asking, adapter=_FILE + file)
+        target = self.anchored(Path.cwd())
         if not is_address(self.name):
-            return replace(self, name=os.path.abspath(self.name), asking=asking)
+            return target
         arguments = dict(self.how.arguments)
         arguments["input_size"] = spec.shape
         if spec.kind == "float":
             arguments["bounds"] = spec.bounds
-        return replace(self, how=ModelOptions(arguments=arguments), asking=asking)
+        return replace(target, how=ModelOptions(arguments=arguments))
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values; no secret is among them, only the names of variables."""
@@ -147,6 +153,10 @@ class Target:
                 **{**values["asking"], "labels": None if labels is None else Path(labels)}
             ),
         )
+
+
+def _within(folder: Path, name: str) -> str:
+    return os.path.abspath(folder / name)
 
 
 def _code_of(loaded: Model | OnnxSuspect) -> tuple[str, ...]:

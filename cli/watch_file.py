@@ -134,7 +134,9 @@ def _parsed(path: Path, name: str, table: Mapping[str, Any]) -> tuple[Target, Wa
     ) -> None:
         if asking.dry_run:
             raise typer.BadParameter("--dry-run is for 'fp watch init'")
-        found.append((Target(target, how, graph, asking), WatchSettings(**settings)))
+        # Cron starts elsewhere than people do.
+        wanted = Target(target, how, graph, asking).anchored(path.absolute().parent)
+        found.append((wanted, WatchSettings(**settings)))
 
     parser = typer.Typer(add_completion=False, context_settings={"help_option_names": []})
     parser.command()(collect)

@@ -183,11 +183,13 @@ def test_what_is_held_against_a_registered_model_must_be_that(
     assert fp("init", "other", weights, *MLP, "--model", "theirs").exit_code == 2
 
 
-def test_several_targets_stand_in_one_file(fp: Fp, weights: Path, server: Server) -> None:
+def test_several_targets_stand_in_one_file(
+    fp: Fp, weights: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = weights.with_name("watches.toml")
     text = f"""
 [app]
-target = "{weights}"
+target = "{weights.name}"
 arch = "{MLP[1]}"
 input-size = [1, 16, 16]
 ask = 4
@@ -202,6 +204,7 @@ allow-private = true
     assert begun.exit_code == 0, begun.output
     assert [line.partition(":")[0] for line in begun.stdout.splitlines()] == ["app", "prod"]
     assert "watched from now on" in begun.stdout
+    monkeypatch.chdir("/")
     ran = fp("run", "--file", file)
     assert ran.exit_code == 0
     assert ran.stdout == (
