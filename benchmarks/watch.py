@@ -415,7 +415,7 @@ def main() -> None:
     parser.add_argument("--zoo", type=Path, help="folder with resnet20.safetensors and others")
     parser.add_argument("--data", type=Path, help="folder with cifar10_sample.npz")
     parser.add_argument("--watches", type=int, default=100)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--results", type=Path, default=_RESULTS)
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     options = parser.parse_args()
