@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -21,6 +21,7 @@ from cli.options import GraphOptions, ModelOptions
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from rich.console import RenderableType
 
     from fingerprint.network import InputSpec
@@ -179,10 +180,12 @@ class Asking:
         registry: Registry,
         names: Sequence[str],
         max_queries: int | None,
+        questions: Callable[[InputSpec], tuple[NDArray[Any], tuple[int, ...]]],
     ) -> Plan:
         """Says what an address would be asked; nothing is sent, and no name is looked up.
 
         Takes what :meth:`connect` takes, and refuses what can be refused without asking.
+        ``questions`` says of a kind of input what is asked, and how many inputs at a time.
         """
         from fingerprint.suspects.endpoints import Description, Limits, encoded
 
@@ -191,14 +194,13 @@ class Asking:
         form, _ = flags.form(adapter, Description())
         Limits(**self.limits, max_queries=max_queries)
         self._secrets()
-        questions = registry.questions(form.spec, against=names)
-        inputs, again = len(questions.ids), len(questions.repeated)
-        first = encoded(adapter, form, questions.inputs[: adapter.batch])[0]
+        inputs, together = questions(form.spec)
+        first = encoded(adapter, form, inputs[: adapter.batch])[0]
         return Plan(
             address=str(adapter.address),
             adapter=adapter.name,
-            questions=inputs + again + _TRIALS,
-            requests=math.ceil(inputs / first.inputs) + again + _TRIALS,
+            questions=sum(together) + _TRIALS,
+            requests=sum(math.ceil(some / first.inputs) for some in together) + _TRIALS,
             request_inputs=first.inputs,
             request_bytes=len(first.body),
             max_queries=max_queries,

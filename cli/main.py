@@ -22,6 +22,7 @@ from cli.commands.registry import app as registry_app
 from cli.commands.remove import remove
 from cli.commands.show import show
 from cli.commands.verify import verify
+from cli.commands.watch import app as watch_app
 from cli.errors import ExitCode, FpGroup
 
 __all__ = ["app"]
@@ -92,3 +93,4 @@ for command, verb, example in _COMMANDS:
     app.command(verb, cls=_Command, epilog=f"Example: {example}")(command)
 app.add_typer(probes_app, name="probes")
 app.add_typer(registry_app, name="registry")
+app.add_typer(watch_app, name="watch")

@@ -35,7 +35,7 @@ from fingerprint.questions import Questions, question_id
 from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.text import clean, first_line
 
-__all__ = ["Answers", "Identity", "ask", "ask_more"]
+__all__ = ["Answers", "Identity", "ask", "ask_more", "unmoved"]
 
 _MAX_FILE = 2**32
 _DAMAGE = (
@@ -120,14 +120,11 @@ class Answers:
             tolerance: Relative difference that still counts as equal.
         """
         kind, floor, known = self.kind, self.floor, self.precision
-        for asked, again in self.repeated.items():
-            before = self.values[asked]
-            difference = answer_distance(again, before, kind, floor=floor)
-            size = float(answer_size(before, kind, floor=floor))
-            least = known.least_distance(np.concatenate([before[None], again]))
-            if not (difference <= max(tolerance * size, least)).all():
-                return False
-        return bool(self.repeated)
+        equal = (
+            unmoved(again, self.values[asked], kind, known, tolerance=tolerance, floor=floor)
+            for asked, again in self.repeated.items()
+        )
+        return bool(self.repeated) and all(bool(one.all()) for one in equal)
 
     def write(self, path: Path) -> None:
         """Writes the answers as one file, whole or not at all.
@@ -176,6 +173,35 @@ class Answers:
         if problems:
             raise MalformedFile(f"{clean(path)}: {problems[0]}")
         return answers
+
+
+def unmoved(
+    again: NDArray[np.float32],
+    before: NDArray[np.float32],
+    kind: AnswerKind,
+    known: Precision,
+    *,
+    tolerance: float,
+    floor: float | None = None,
+) -> NDArray[np.bool_]:
+    """Which answers to one input equal an earlier one.
+
+    Args:
+        again: Shape ``(r, classes)``.
+        before: The earlier one, shape ``(classes,)``.
+        kind: What they are.
+        known: How precisely they are given.
+        tolerance: Relative difference that still counts as equal.
+        floor: Least probability; see :func:`~fingerprint.distances.answer_distance`.
+
+    Returns:
+        Shape ``(r,)``; a missing answer equals nothing.
+    """
+    difference = answer_distance(again, before, kind, floor=floor)
+    size = float(answer_size(before, kind, floor=floor))
+    least = known.least_distance(np.concatenate([before[None], again]))
+    equal: NDArray[np.bool_] = difference <= max(tolerance * size, least)
+    return equal
 
 
 Following = Callable[["Answers"], Questions]

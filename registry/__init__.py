@@ -29,11 +29,14 @@ from registry.errors import (
     RegistryUnavailable,
     UnknownModel,
     UnknownParent,
+    UnknownWatch,
+    WatchTaken,
 )
 from registry.lineage import Contradiction, Edge, Lineage, Node
 from registry.registration import Result, Task, run
 from registry.registry import Registry
 from registry.values import Export, Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
+from registry.watches import Watch, Watches, WatchSettings
 
 __all__ = [
     "AlreadyDeclared",
@@ -61,5 +64,10 @@ __all__ = [
     "Task",
     "UnknownModel",
     "UnknownParent",
+    "UnknownWatch",
+    "Watch",
+    "WatchSettings",
+    "WatchTaken",
+    "Watches",
     "run",
 ]

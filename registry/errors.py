@@ -13,10 +13,12 @@
     InputRefused                              (exit 3)
     ├── NameTaken                  another model has this name
     ├── AlreadyDeclared            the same model is registered with other declared origins
-    └── HasDescendants             other models declare this one as their parent
+    ├── HasDescendants             other models declare this one as their parent
+    └── WatchTaken                 something is watched by this name
     UsageError                                (exit 2)
-    └── UnknownModel               no registered model has this name
-        └── UnknownParent          the declared parent is not registered
+    ├── UnknownModel               no registered model has this name
+    │   └── UnknownParent          the declared parent is not registered
+    └── UnknownWatch               nothing is watched by this name
 
 Errors of SQLAlchemy and of the driver never leave the package: ``registry.session`` turns them
 into these and keeps the original as the cause.
@@ -39,6 +41,8 @@ __all__ = [
     "RegistryUnavailable",
     "UnknownModel",
     "UnknownParent",
+    "UnknownWatch",
+    "WatchTaken",
 ]
 
 
@@ -150,3 +154,22 @@ class UnknownParent(UnknownModel):
     """The parent declared for a model is not registered."""
 
     role = "parent"
+
+
+class WatchTaken(InputRefused):
+    """Something is watched by this name already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"name: {name!r} is watched already; choose another, or begin anew after "
+            "'fp watch remove' with its name"
+        )
+        self.name = name
+
+
+class UnknownWatch(UsageError):
+    """Nothing is watched by this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"watch: nothing is watched as {name!r}; see 'fp watch show'")
+        self.name = name

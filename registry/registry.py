@@ -58,6 +58,7 @@ from registry.tables import (
 from registry.undeclared import undeclared
 from registry.values import Export, Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 from registry.verifying import grounds
+from registry.watches import Watches
 from registry.weights import at_hand, chosen, findings
 
 if TYPE_CHECKING:
@@ -491,6 +492,13 @@ class Registry:
                 session, verification, suspect_digest=suspect_digest, seed=self.seed
             )
         return replace(verification, verification=number)
+
+    # Watching.
+
+    @property
+    def watches(self) -> Watches:
+        """The targets that are watched; see :mod:`registry.watches`."""
+        return Watches(self._reading, self._writing, self.seed, self._where)
 
     # By hand.
 

@@ -23,6 +23,9 @@ __all__ = [
     "ProbeSetRow",
     "SettingRow",
     "VerificationRow",
+    "WatchBaselineRow",
+    "WatchRow",
+    "WatchRunRow",
 ]
 
 Document = dict[str, Any]
@@ -143,6 +146,47 @@ class VerificationRow(Base):
     best: Mapped[str | None] = mapped_column(String(100))
     queries: Mapped[int]
     evidence: Mapped[Document]
+    created: Mapped[str] = mapped_column(String(32))
+
+
+class WatchRow(Base):
+    """A target that is watched: how it is reached, and how often it may be wrongly accused.
+
+    It outlives the model it may have been held against.
+    """
+
+    __tablename__ = "watches"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    target: Mapped[Document]
+    settings: Mapped[Document]
+    created: Mapped[str] = mapped_column(String(32))
+
+
+class WatchBaselineRow(Base):
+    """What a watched target was asked and answered first: one versioned binary blob."""
+
+    __tablename__ = "watch_baselines"
+
+    watch_id: Mapped[int] = mapped_column(
+        ForeignKey("watches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    blob: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class WatchRunRow(Base):
+    """One look at a watched target."""
+
+    __tablename__ = "watch_runs"
+
+    watch_id: Mapped[int] = mapped_column(
+        ForeignKey("watches.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[str] = mapped_column(String(20))
+    document: Mapped[Document]
     created: Mapped[str] = mapped_column(String(32))
 
 

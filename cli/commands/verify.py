@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,25 +12,20 @@ import typer
 
 from cli import options, session
 from cli.bundles import bundled
-from cli.endpoints import AskingOptions, is_address, require_heard, silences
+from cli.endpoints import AskingOptions, require_heard, silences
 from cli.errors import ExitCode
 from cli.policy import judge
 from cli.progress import progress_bars
+from cli.targets import Reached, Target, is_answers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.network import InputSpec, Model
-    from fingerprint.suspects import OnnxSuspect, Recorded, Suspect
-    from fingerprint.suspects.endpoints import Endpoint
+    from fingerprint.suspects import Recorded, Suspect
     from registry import Registry
 
 __all__ = ["verify"]
-
-_ANSWERS = frozenset(
-    (".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xls", ".ods")
-)
-"""Suffixes of files that hold answers; a workbook is told to be saved as one."""
 
 SuspectName = Annotated[
     str,
@@ -150,24 +147,22 @@ def verify(
             # A policy is about evidence, so the model it names is compared in any case.
             limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
         if asking.dry_run:
-            plan = asking.plan(suspect, how, graph, opened, limits, max_queries)
+            questions = partial(_questions, opened, limits)
+            plan = asking.plan(suspect, how, graph, opened, limits, max_queries, questions)
             screen.data(plan.to_dict(), plan.view())
             return
         endpoint = None
         code: tuple[str, ...] = ()
         asked: Model | Suspect
-        asking.require_use(suspect)
-        if is_address(suspect):
-            endpoint = asking.connect(suspect, how, graph, opened, limits, max_queries)
-            asked, warnings = _kept(endpoint, journal), endpoint.warnings
-        elif Path(suspect).suffix.lower() in _ANSWERS:
+        if is_answers(suspect):
+            asking.require_use(suspect)
             asked = _answers(opened, Path(suspect), how, graph, journal or max_queries or data)
             warnings = tuple(asked.facts()["notes"])
             screen.message(_said(asked))
         else:
-            loaded = session.load_suspect(Path(suspect), how, graph)
-            warnings, code = loaded.warnings, _code_of(loaded)
-            asked = _limited(loaded, journal, max_queries)
+            reached = Target(suspect, how, graph, asking).reach(opened, limits, max_queries)
+            endpoint, warnings, code = reached.endpoint, reached.warnings, reached.code
+            asked = _kept(reached, journal, max_queries)
         given = _pictures(data, asked.input)
         with progress_bars(screen) as progress:
             result = opened.verify(
@@ -193,6 +188,14 @@ def verify(
     if judgement.code is ExitCode.INCONCLUSIVE:
         require_heard(endpoint)
     raise typer.Exit(judgement.code)
+
+
+def _questions(
+    registry: Registry, names: Sequence[str], spec: InputSpec
+) -> tuple[NDArray[Any], tuple[int, ...]]:
+    """Returns what would be asked at most, and how many inputs at a time."""
+    questions = registry.questions(spec, against=names)
+    return questions.inputs, (len(questions.ids), *[1] * len(questions.repeated))
 
 
 def _answers(
@@ -228,29 +231,17 @@ def _said(answers: Recorded) -> str:
     return f"answers: {facts['said']}; {facts['answered']} of {facts['pictures']} pictures"
 
 
-def _code_of(loaded: Model | OnnxSuspect) -> tuple[str, ...]:
-    """Returns the module that the suspect was built by; an ONNX file needs none."""
-    architecture = getattr(loaded, "architecture", "")
-    return (architecture.partition(":")[0],) if architecture else ()
+def _kept(reached: Reached, journal: Path | None, max_queries: int | None) -> Model | Suspect:
+    """Returns whom to ask, through a journal where one or a budget is given.
 
-
-def _kept(endpoint: Endpoint, journal: Path | None) -> Suspect:
-    """Returns an endpoint, asked through a journal where one is given.
-
-    Other tries and the budget are the endpoint's own: it knows what went out.
+    Other tries and the budget of an endpoint are its own: it knows what went out.
     """
     from fingerprint.suspects import Journal
 
-    return endpoint if journal is None else Journal(endpoint, journal, retries=0)
-
-
-def _limited(
-    loaded: Model | OnnxSuspect, journal: Path | None, max_queries: int | None
-) -> Model | Suspect:
-    """Returns what runs here, asked through a journal where one or a budget is given."""
+    if reached.endpoint is not None:
+        endpoint = reached.endpoint
+        return endpoint if journal is None else Journal(endpoint, journal, retries=0)
+    assert reached.here is not None
     if journal is None and max_queries is None:
-        return loaded
-    from fingerprint.suspects import Journal, ModelSuspect, Suspect
-
-    asked = loaded if isinstance(loaded, Suspect) else ModelSuspect(loaded)
-    return Journal(asked, journal, max_queries=max_queries)
+        return reached.here
+    return Journal(reached.suspect, journal, max_queries=max_queries)

@@ -46,7 +46,7 @@ def _in_a_fresh_process(*arguments: str) -> tuple[int, float, set[str], str]:
 def test_help_lists_every_command(fp: Any) -> None:
     result = fp("--help")
     assert result.exit_code == 0
-    for command in (*COMMANDS, "probes", "registry"):
+    for command in (*COMMANDS, "probes", "registry", "watch"):
         assert f"\n  {command} " in result.stdout
 
 
@@ -78,6 +78,21 @@ def test_taking_probes_out_has_help_and_an_example(fp: Any) -> None:
     assert "Example: fp probes export" in fp("probes", "export", "--help").stdout
     assert "\n  export " in fp("probes", "--help").stdout
     assert fp("probes").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["init", "run", "show", "remove"])
+def test_each_command_of_watching_has_help_and_an_example(fp: Any, command: str) -> None:
+    result = fp("watch", command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: fp watch {command}" in result.stdout
+    assert f"\n  {command} " in fp("watch", "--help").stdout
+    assert fp("watch").exit_code == 2
+
+
+def test_watching_takes_the_options_of_verifying(fp: Any) -> None:
+    text = fp("watch", "init", "--help").stdout
+    for option in ("--arch", "--layout", "--adapter", "--token-env", "--allow-private"):
+        assert f"  {option} " in text
 
 
 @pytest.mark.parametrize("command", ["register", "verify"])

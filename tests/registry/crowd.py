@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fingerprint.watching import Observation
 from registry import Registry, RegistryError, ledger
 from registry.registration import finished
 from tests.registry.conftest import result_of
@@ -145,6 +146,43 @@ def renew(folder: Path) -> dict[str, object]:
     return found
 
 
+SEEN = Observation(asked=4, scores=((0, 0.0), (3, 0.0)), queries=4)
+
+
+def look(path: Path, times: int = 1) -> None:
+    for _ in range(times):
+        with Registry(path) as registry:
+            registry.watches.record("prod", SEEN)
+
+
+def watching(folder: Path) -> dict[str, list[str]]:
+    """Lets eight processes look at one watched target, five times each."""
+    return {"runs": together([partial(look, folder / "watched.db", 5)] * 8)}
+
+
+def killed_watching(folder: Path) -> dict[str, int]:
+    """Kills processes that record a run, before and after its entry in the chain."""
+    path, append = folder / "watched.db", ledger.append
+    found: dict[str, int] = {}
+    for moment in ("before", "after", "never"):
+
+        def dying(*arguments: Any, moment: str = moment, **named: Any) -> Any:
+            entry = append(*arguments, **named) if moment != "before" else None
+            if moment != "never":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return entry
+
+        child = os.fork()
+        if child == 0:
+            ledger.append = dying
+            die_with(partial(look, path))
+        os.waitpid(child, 0)
+        with Registry(path) as registry:
+            registry.check()
+            found[moment] = len(registry.watches.get("prod").runs)
+    return found
+
+
 def die_with(job: Callable[[], object]) -> NoReturn:
     """Ends a forked child after its job, without running anything of its parent's."""
     status = 1
@@ -178,5 +216,12 @@ def prepare() -> None:
 
 if __name__ == "__main__":
     prepare()
-    work = {"crowd": crowd, "kill": kill, "renew": renew, "server": server}[sys.argv[1]]
-    print(json.dumps(work(Path(sys.argv[2]))))
+    works: dict[str, Callable[[Path], object]] = {
+        "crowd": crowd,
+        "kill": kill,
+        "killed_watching": killed_watching,
+        "renew": renew,
+        "server": server,
+        "watching": watching,
+    }
+    print(json.dumps(works[sys.argv[1]](Path(sys.argv[2]))))

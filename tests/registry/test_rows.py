@@ -17,9 +17,19 @@ from sqlalchemy import Boolean
 from typer.testing import CliRunner
 
 from cli.main import app
-from registry import Registry, RegistryCorrupt
+from fingerprint.suspects import ModelSuspect
+from fingerprint.watching import first_seen, observe, unheard
+from registry import Registry, RegistryCorrupt, WatchSettings
 from registry.ledger import BOUND, HEAD_KEY
-from registry.tables import Base, ChainRow, VerificationRow
+from registry.tables import (
+    Base,
+    ChainRow,
+    SettingRow,
+    VerificationRow,
+    WatchBaselineRow,
+    WatchRow,
+    WatchRunRow,
+)
 from tests.registry.conftest import put, tamper, verdict
 from tests.support.fingerprints import make_model
 
@@ -32,8 +42,11 @@ BOOLEAN = {
     for column in table.columns
     if isinstance(column.type, Boolean)
 }
-# A verdict reads everything but what was said before.
-UNREAD = {VerificationRow.__tablename__}
+WATCHED = {kind.__tablename__ for kind in (WatchRow, WatchBaselineRow, WatchRunRow)}
+# A verdict reads everything but what was said before, and what is watched.
+UNREAD = {VerificationRow.__tablename__, *WATCHED}
+# A look at what is watched reads that, and no model.
+UNWATCHED = set(Base.metadata.tables) - WATCHED - {"chain", SettingRow.__tablename__}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +59,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         put(registry, "another name", 0)
         put(registry, "other", 2, asked={"source": 0.9})
         registry.record(verdict(), suspect_digest="ab" * 32)
+        watched = ModelSuspect(make_model(0))
+        settings = WatchSettings(questions=8, ask=4)
+        inputs, _ = registry.watches.choose("kept", settings, watched.input)
+        baseline = first_seen(watched, inputs)
+        registry.watches.add("kept", baseline, target={"target": "a"}, settings=settings)
+        registry.watches.record("kept", observe(baseline, watched, [0, 3], repeatable=True))
         registry.check()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -95,8 +114,8 @@ def test_one_update_on_any_column_is_found_and_no_verdict_rests_on_it(
     for rowid, value in alterations(path, table, column):
         path.write_bytes(whole)
         update(path, table, column, rowid, value)
-        for look in (Registry.check, verify):
-            if look is verify and table in UNREAD:
+        for look in (Registry.check, verify, watch):
+            if (look is verify and table in UNREAD) or (look is watch and table in UNWATCHED):
                 continue
             with pytest.raises(RegistryCorrupt) as refusal, Registry(path) as registry:
                 look(registry)
@@ -106,6 +125,10 @@ def test_one_update_on_any_column_is_found_and_no_verdict_rests_on_it(
 
 def verify(registry: Registry) -> None:
     registry.verify(make_model(9))
+
+
+def watch(registry: Registry) -> None:
+    registry.watches.record("kept", unheard("no route to it"))
 
 
 def test_every_table_but_the_chain_is_bound_by_it() -> None:
@@ -123,6 +146,9 @@ def test_a_row_that_is_deleted_or_put_in_is_found(whole: bytes, path: Path, tabl
     if table not in UNREAD:
         with pytest.raises(RegistryCorrupt), Registry(path) as registry:
             verify(registry)
+    if table not in UNWATCHED:
+        with pytest.raises(RegistryCorrupt), Registry(path) as registry:
+            watch(registry)
 
 
 def test_a_pair_that_was_put_in_from_outside_calibrates_nothing(copy: Path) -> None:

@@ -22,11 +22,20 @@ from tests.registry.conftest import put, tamper
 from tests.registry.golden.make_golden import golden_path
 
 OLD = REVISIONS[:-1]
+UNBOUND = ("0001", "0002")
+"""Of these the chain does not speak of every column."""
 
 
 @pytest.fixture(params=OLD)
 def golden(request: pytest.FixtureRequest, path: Path) -> Path:
     """A registry of an older schema."""
+    shutil.copy(golden_path(request.param), path)
+    return path
+
+
+@pytest.fixture(params=UNBOUND)
+def unbound(request: pytest.FixtureRequest, path: Path) -> Path:
+    """A registry whose rows are bound when it is upgraded."""
     shutil.copy(golden_path(request.param), path)
     return path
 
@@ -72,9 +81,12 @@ def test_every_older_schema_has_a_golden_registry() -> None:
 
 
 def test_an_old_registry_is_upgraded_and_used(golden: Path) -> None:
+    names = ["source", "fine-tuned"]
+    if revision_of(golden) not in UNBOUND:
+        names.append("stranger")
     with Registry(golden) as registry:
         registry.check()
-        assert [model.name for model in registry.models()] == ["source", "fine-tuned"]
+        assert [model.name for model in registry.models()] == names
         assert registry.model("fine-tuned").parent == "source"
         assert len(registry.fingerprint("source").probes) == 4
         assert registry.verifications("source")[0].verdict == "derived"
@@ -83,9 +95,9 @@ def test_an_old_registry_is_upgraded_and_used(golden: Path) -> None:
     assert revision_of(golden) == HEAD
 
 
-def test_what_the_old_chain_said_stays_and_one_entry_binds_every_row(golden: Path) -> None:
-    before = contents(golden)
-    with Registry(golden) as registry, registry._books() as books:
+def test_what_the_old_chain_said_stays_and_one_entry_binds_every_row(unbound: Path) -> None:
+    before = contents(unbound)
+    with Registry(unbound) as registry, registry._books() as books:
         assert len(books.entries) == len(before["chain"]) + 1
         *old, last = books.entries
         assert [entry.digest for entry in old] == [row[2] for row in before["chain"]]
@@ -93,6 +105,31 @@ def test_what_the_old_chain_said_stays_and_one_entry_binds_every_row(golden: Pat
         rows = last.payload["rows"]
     assert rows.keys() == {"models", "fingerprints", "probe_sets", "verifications", "settings"}
     assert rows["models"].keys() == {"1", "2"}
+
+
+def test_a_registry_whose_rows_are_bound_is_upgraded_as_it_stands(path: Path) -> None:
+    shutil.copy(golden_path("0003"), path)
+    before = contents(path)
+    Registry(path).close()
+    assert contents(path) == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "row"),
+    [
+        ("UPDATE models SET digest = 'x' WHERE id = 1", "models 1 .'source'.: is not what"),
+        ("UPDATE pairs SET ratios = '[]'", "pairs"),
+        ("DELETE FROM aliases", "aliases another name: is in the chain but missing"),
+        ("UPDATE chain SET created = 'x' WHERE seq = 1", "chain 1"),
+    ],
+)
+def test_upgrading_a_bound_registry_that_was_changed_makes_nothing_good(
+    path: Path, statement: str, row: str
+) -> None:
+    shutil.copy(golden_path("0003"), path)
+    tamper(path, statement)
+    with Registry(path) as registry, pytest.raises(RegistryCorrupt, match=row):
+        registry.check()
 
 
 @pytest.mark.parametrize(
@@ -112,15 +149,15 @@ def test_what_the_old_chain_said_stays_and_one_entry_binds_every_row(golden: Pat
     ],
 )
 def test_an_old_registry_that_was_changed_is_not_made_good(
-    golden: Path, statement: str, row: str
+    unbound: Path, statement: str, row: str
 ) -> None:
-    tamper(golden, statement)
-    old, before = revision_of(golden), contents(golden)
+    tamper(unbound, statement)
+    old, before = revision_of(unbound), contents(unbound)
     with pytest.raises(RegistryCorrupt, match=row) as refusal:
-        Registry(golden)
+        Registry(unbound)
     assert "\n" not in str(refusal.value)
-    assert (revision_of(golden), contents(golden)) == (old, before)
-    assert list(golden.parent.glob("*backup*")) == []
+    assert (revision_of(unbound), contents(unbound)) == (old, before)
+    assert list(unbound.parent.glob("*backup*")) == []
 
 
 def test_measured_pairs_are_taken_over_with_what_was_noted_of_them(path: Path) -> None:
