@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fingerprint.network import InputSpec, Model
-    from fingerprint.suspects import OnnxSuspect, Recorded, Suspect
+    from fingerprint.suspects import GraphSuspect, Recorded, Suspect
     from fingerprint.suspects.endpoints import Endpoint
     from registry import Registry
 
@@ -35,8 +35,8 @@ SuspectName = Annotated[
     typer.Argument(
         metavar="SUSPECT",
         help="Weights (.safetensors, or a PyTorch state_dict); an .onnx file (pip install "
-        "'nullprint[onnx]'); what was answered to pictures of 'fp probes export' (.csv, .json); or "
-        "an address that answers (https://...).",
+        "'nullprint[onnx]'); TorchScript or a .pt2, run in a sandbox; what was answered to "
+        "pictures of 'fp probes export' (.csv, .json); or an address that answers (https://...).",
     ),
 ]
 Against = Annotated[
@@ -133,6 +133,9 @@ def verify(
     An ONNX file is asked as it is, by ONNX Runtime in a process of its own; its weights are not
     compared.
 
+    TorchScript and programs of torch.export (.pt2) are code. They run in a process that can neither
+    write nor open a socket nor start a program, with limits on memory and time, or not at all.
+
     Where the files of both are at hand, their weights are compared too. That is a line of its own:
     no verdict, policy or exit code depends on it.
 
@@ -228,8 +231,8 @@ def _said(answers: Recorded) -> str:
     return f"answers: {facts['said']}; {facts['answered']} of {facts['pictures']} pictures"
 
 
-def _code_of(loaded: Model | OnnxSuspect) -> tuple[str, ...]:
-    """Returns the module that the suspect was built by; an ONNX file needs none."""
+def _code_of(loaded: Model | GraphSuspect) -> tuple[str, ...]:
+    """Returns the module that the suspect was built by; what runs elsewhere needs none."""
     architecture = getattr(loaded, "architecture", "")
     return (architecture.partition(":")[0],) if architecture else ()
 
@@ -245,7 +248,7 @@ def _kept(endpoint: Endpoint, journal: Path | None) -> Suspect:
 
 
 def _limited(
-    loaded: Model | OnnxSuspect, journal: Path | None, max_queries: int | None
+    loaded: Model | GraphSuspect, journal: Path | None, max_queries: int | None
 ) -> Model | Suspect:
     """Returns what runs here, asked through a journal where one or a budget is given."""
     if journal is None and max_queries is None:

@@ -36,7 +36,6 @@ class _Served:
 
     def __init__(self, threads: int) -> None:
         import torch
-        import torch.export.pt2_archive
 
         torch.set_num_threads(threads)
         self.network: Callable[..., Any] | None = None

@@ -77,7 +77,7 @@ def load_program(
     )
     with naming(network.file.path):
         try:
-            return ProgramSuspect.of(
+            suspect = ProgramSuspect.of(
                 network,
                 input_size=input_size,
                 mean=mean,
@@ -90,3 +90,7 @@ def load_program(
             )
         except EnvironmentFailure as error:
             raise UnsafeFile(f"running it failed: {error}") from error
+    if not sandbox:
+        line = "its code ran without a sandbox and could do whatever you can"
+        suspect.warnings = (*suspect.warnings, line)
+    return suspect
