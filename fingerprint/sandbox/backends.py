@@ -62,7 +62,7 @@ class Backend:
     Attributes:
         name: What a report calls it.
         kept: How the process is told that its files are kept away.
-        start: Starts Python with some arguments.
+        start: Starts Python with some arguments; raises OSError where that fails.
     """
 
     name: str
@@ -87,18 +87,24 @@ class _Sandlocked:
 
 
 def _by_sandlock(arguments: Sequence[str]) -> Child:
-    import sandlock
-    from sandlock.sandbox import StdioMode
-
-    confined = sandlock.Sandbox(
-        fs_readable=[*readable(), "/proc/self"],
-        clean_env=True,
-        env=_environment(),
-        no_coredump=True,
-    )
-    process = confined.popen(
-        _python(arguments), stdin=StdioMode.PIPED, stdout=StdioMode.PIPED, stderr=StdioMode.NULL
-    )
+    try:
+        import sandlock
+        from sandlock.sandbox import StdioMode
+    except ImportError as error:
+        raise OSError("not installed") from error
+    try:
+        confined = sandlock.Sandbox(
+            fs_readable=[*readable(), "/proc/self"],
+            clean_env=True,
+            env=_environment(),
+            no_coredump=True,
+        )
+        process = confined.popen(
+            _python(arguments), stdin=StdioMode.PIPED, stdout=StdioMode.PIPED, stderr=StdioMode.NULL
+        )
+    except Exception as error:
+        # It has errors of its own, and another release may be called otherwise: then it is no use.
+        raise OSError(f"does not start: {first_line(error)}") from error
     return _Sandlocked(process)
 
 
@@ -109,7 +115,7 @@ def _by_landlock(arguments: Sequence[str]) -> Child:
 def _by_namespaces(arguments: Sequence[str]) -> Child:
     wrapper = shutil.which("bwrap")
     if wrapper is None:
-        raise OSError("bubblewrap is not installed")
+        raise OSError("not installed")
     shown = [part for path in readable() if not path.startswith(("/proc", "/dev"))
              for part in ("--ro-bind", path, path)]  # fmt: skip
     held = ("--unshare-all", "--die-with-parent", "--new-session", "--chdir", "/")
@@ -169,9 +175,7 @@ def trouble(backend: Backend) -> str:
         return "needs Linux"
     try:
         child = backend.start(["-m", "fingerprint.sandbox.trial", backend.kept])
-    except ImportError:
-        return "not installed"
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         return first_line(error)
     watch = threading.Timer(_TRIAL_SECONDS, child.kill)
     watch.start()

@@ -70,7 +70,7 @@ class Confined:
         arguments = ["-m", module, backend.kept, str(memory or _memory()), str(threads)]
         try:
             self._child = backend.start(arguments)
-        except (OSError, RuntimeError) as error:
+        except OSError as error:
             raise EnvironmentFailure(f"the process for {runs} does not start: {error}") from error
         self.close = weakref.finalize(self, _close, self._child)
 

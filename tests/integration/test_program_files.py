@@ -16,7 +16,7 @@ from fingerprint.sandbox.backends import BACKENDS, trouble
 from registry import Registry
 from tests.support.digits import network
 from tests.support.extracted import SEED
-from tests.support.programs import exported, scripted
+from tests.support.programs import exported, traced
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,7 +44,7 @@ def test_copies_that_are_code_are_found_and_the_report_says_what_held_them(
     how = ("--arch", "fingerprint.lab.networks:cnn", "--input-size", "1,16,16")
     assert fp("register", weights, *how, "--from-scratch").exit_code == 0
 
-    script = scripted(network("cnn"), tmp_path / "app.pt")
+    script = traced(network("cnn"), tmp_path / "app.pt", 1, 16, 16)
     result = fp("verify", script, "--input-size", "1,16,16", "--forbid", "ours", "--json")
     assert result.exit_code == 1, result.output
     found = json.loads(result.stdout)
