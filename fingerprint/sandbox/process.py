@@ -132,7 +132,8 @@ class Confined:
             np.ascontiguousarray(values).data.cast("B"),
             most=count * MAX_VALUES * 4,
         )
-        if reply.get("shape") != [count, len(data) // (4 * count)] or len(data) % (4 * count):
+        width, rest = divmod(len(data), 4 * count)
+        if reply.get("shape") != [count, width] or rest or not width:
             raise EnvironmentFailure("its process sent something else than answers")
         return np.frombuffer(data, np.float32).reshape(count, -1).copy()
 

@@ -221,14 +221,13 @@ def _tried(network: Network, fed: Feeding, stated: str | int | None) -> tuple[st
     inputs = fed(to_inputs(sample_inputs(fed.spec, 2), fed.spec))
     try:
         outputs = network.outputs(_in_company(inputs[:1], fed))
-        field = chosen_output(outputs, stated)
+    except IncompatibleModel as error:
+        raise _not_taken(fed, error) from error
+    field = chosen_output(outputs, stated)
+    try:
         alone = np.concatenate([_asked(network, fed, field, inputs[i : i + 1]) for i in (0, 1)])
     except IncompatibleModel as error:
-        size = ",".join(map(str, fed.spec.shape))
-        raise IncompatibleModel(
-            f"the graph does not take an input of size {size}: {error}; set --input-size, --layout "
-            "or --output"
-        ) from error
+        raise _not_taken(fed, error) from error
     except ValueError as error:
         raise IncompatibleModel(
             f"the output '{clean(field)}' has another size for each input, such as a list of what "
@@ -244,6 +243,14 @@ def _tried(network: Network, fed: Feeding, stated: str | int | None) -> tuple[st
     kind = kind_of(alone, str(network.facts.get("made_by", {}).get(field, "")))
     return field, _Tried(
         output=OutputSpec(classes=classes, kind=kind), together=together, warnings=warnings
+    )
+
+
+def _not_taken(fed: Feeding, error: IncompatibleModel) -> IncompatibleModel:
+    size = ",".join(map(str, fed.spec.shape))
+    return IncompatibleModel(
+        f"the graph does not take an input of size {size}: {error}; set --input-size, --layout or "
+        "--output"
     )
 
 

@@ -129,7 +129,14 @@ def test_what_it_says_is_not_believed(process: Confined) -> None:
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
     inputs = np.zeros((2, 3), np.float32)
-    for shape, size in (([5, 2], 40), ([2, 10**30], 40), ("x", 40), ([], 40), ([2, 2], 15)):
+    for shape, size in (
+        ([5, 2], 40),
+        ([2, 10**30], 40),
+        ("x", 40),
+        ([], 40),
+        ([2, 2], 15),
+        ([2, 0], 0),
+    ):
         with pytest.raises(EnvironmentFailure, match="something else than answers"):
             process.ask({"sent": shape, "bytes": size}, inputs)
     assert process.ask({"sent": [2, 5], "bytes": 40}, inputs).shape == (2, 5)
