@@ -34,7 +34,7 @@ __all__ = ["BACKENDS", "HOLDS", "UNCONFINED", "Backend", "Child", "chosen", "tro
 HOLDS = "holds"
 """What a process on trial says if it is held."""
 
-_TRIAL_SECONDS = 30.0
+_TRIAL_SECONDS = 60.0
 _SAID = 200
 
 
