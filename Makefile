@@ -1,6 +1,5 @@
 # The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-servers, make lint,
-# make detection, make paper.
+# make test-sandbox, make test-servers, make lint, make detection, make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -26,7 +25,7 @@ PAPER_WORK ?= .paper/$(if $(DATA),images,digits)
 SERVERS_VENV ?= .venv-servers
 SERVERS := kserve litserve mlflow
 
-.PHONY: help demo test test-slow test-onnx test-servers lint format detection paper clean
+.PHONY: help demo test test-slow test-onnx test-sandbox test-servers lint format detection paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -35,6 +34,7 @@ help:
 	@echo "make test       the tests that take seconds"
 	@echo "make test-slow  the others"
 	@echo "make test-onnx  those that need the extra onnx, which it installs"
+	@echo "make test-sandbox  those of the sandbox, with the extra sandbox, which it installs"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make lint       style, types and import rules"
 	@echo "make detection  measure detection and error rates (DATA=DIR: for docs/detection.md, hours)"
@@ -63,6 +63,11 @@ test-slow: $(STAMP)
 test-onnx: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
 	$(BIN)/python -m pytest -m onnx
+
+# Backends that are not there are skipped; without the extra these are a part of make test.
+test-sandbox: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+	$(BIN)/python -m pytest tests/fingerprint/sandbox tests/fingerprint/programs
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
 test-servers: $(STAMP)

@@ -210,10 +210,11 @@ class Asking:
         from fingerprint.errors import UsageError
         from fingerprint.suspects.endpoints import make_adapter, parse_address
 
-        given = {**how.arguments, "input": graph.input}
+        given = {**how.arguments, "input": graph.input, "no_sandbox": graph.no_sandbox}
         if not is_address(url):
             raise UsageError(f"{clean(url)}: expected an address such as https://HOST/PATH")
-        files = [name for name in ("arch", "key", "follow_symlinks", "input") if given.get(name)]
+        for_files = ("arch", "key", "follow_symlinks", "input", "no_sandbox")
+        files = [name for name in for_files if given.get(name)]
         if files:
             option = f"--{files[0].replace('_', '-')}"
             raise UsageError(f"{option} is for files; an address is asked, not loaded")

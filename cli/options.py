@@ -106,15 +106,24 @@ LayoutOption = Annotated[
     Literal["nchw", "nhwc"] | None,
     typer.Option(
         "--layout",
-        help="Where an ONNX file or an address wants the channels; by default where it says so.",
+        help="Where an ONNX file, one that is code, or an address wants the channels; by default "
+        "where it says so.",
     ),
 ]
 ChannelsOption = Annotated[
     Literal["rgb", "bgr"] | None,
     typer.Option(
         "--channels",
-        help="In which order an ONNX file or an address wants them; --mean and --std stay in the "
-        "order R,G,B.",
+        help="In which order an ONNX file, one that is code, or an address wants them; --mean and "
+        "--std stay in the order R,G,B.",
+    ),
+]
+NoSandbox = Annotated[
+    bool,
+    typer.Option(
+        "--no-sandbox",
+        help="Run an ONNX file, or one that is code, with the rights you have. A file that is code "
+        "can then do whatever you can.",
     ),
 ]
 RegistryUrl = Annotated[
@@ -231,22 +240,33 @@ def model_options(
 
 @dataclass(frozen=True, kw_only=True)
 class GraphOptions:
-    """How an ONNX file or an address is to be fed, beyond what any model needs.
+    """How an ONNX file, one that is code, or an address is asked, beyond what any model needs.
 
     Attributes:
         input: Name of the input that is asked, of a file.
         layout: Where the channels are.
         channels: In which order they are.
+        no_sandbox: Whether a file runs without a sandbox.
     """
 
     input: str | None = None
     layout: Literal["nchw", "nhwc"] | None = None
     channels: Literal["rgb", "bgr"] | None = None
+    no_sandbox: bool = False
 
     @property
     def stated(self) -> dict[str, Any]:
         """What was given, by the name of the option."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        given = vars(self).items()
+        return {
+            name.replace("_", "-"): value for name, value in given if value not in (None, False)
+        }
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments for whatever loads such a file."""
+        fed = {"input": self.input, "layout": self.layout, "channels": self.channels}
+        return {**fed, "sandbox": False} if self.no_sandbox else fed
 
 
 def graph_options(
@@ -254,9 +274,10 @@ def graph_options(
     input: GraphInput = None,
     layout: LayoutOption = None,
     channels: ChannelsOption = None,
+    no_sandbox: NoSandbox = False,
 ) -> GraphOptions:
-    """Gathers the options of an ONNX file."""
-    return GraphOptions(input=input, layout=layout, channels=channels)
+    """Gathers the options of an ONNX file, and of one that is code."""
+    return GraphOptions(input=input, layout=layout, channels=channels, no_sandbox=no_sandbox)
 
 
 def output_options(*, json: Json = False, quiet: Quiet = False) -> Output:

@@ -120,6 +120,7 @@ def verification(result: Verification) -> RenderableType:
         parts.append(Text(f"ruled out unasked: {listed(result.not_asked, shown=10)}"))
     parts += _weights(result.weights)
     parts.append(_effort(result))
+    parts += _held(result)
     if result.candidates and result.candidates[0].margin is not None:
         parts.append(_margin(result.candidates[0]))
     return Group(*parts)
@@ -231,6 +232,15 @@ def _effort(result: Verification) -> Text:
     if result.candidates:
         line += f"; answers: {clean(result.candidates[0].answer_kind)}"
     return Text(line, style="dim")
+
+
+def _held(result: Verification) -> list[RenderableType]:
+    """Returns a line that says what held a suspect down that ran in a process of its own."""
+    backend = result.suspect.get("sandbox")
+    if backend is None:
+        return []
+    said = "ran without a sandbox" if backend == "none" else f"ran in a sandbox: {clean(backend)}"
+    return [Text(said, style="dim")]
 
 
 def _margin(best: Candidate) -> Text:

@@ -13,7 +13,7 @@ from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from fingerprint.network import Model
-    from fingerprint.suspects import OnnxSuspect
+    from fingerprint.suspects import GraphSuspect
     from registry import Registry
 
 __all__ = ["complete_name", "load", "load_answering", "load_source", "load_suspect"]
@@ -54,22 +54,29 @@ def load(path: Path, options: ModelOptions) -> Model:
     return load_model(path, **options.arguments)
 
 
-def load_suspect(path: Path, options: ModelOptions, graph: GraphOptions) -> Model | OnnxSuspect:
-    """Loads a suspect: a model, or an ONNX file, which is only asked.
+def load_suspect(path: Path, options: ModelOptions, graph: GraphOptions) -> Model | GraphSuspect:
+    """Loads a suspect: a model, or a file that is only asked, which is ONNX or code.
 
     Raises:
         UsageError: An option is given that says nothing of such a file.
     """
     path = _network(path, options)
-    if not _is_graph(path, graph):
+    code = _is_code(path)
+    if not code and not _is_graph(path, graph):
         return load(path, options)
     from fingerprint.errors import UsageError
-    from fingerprint.suspects import load_onnx
+    from fingerprint.suspects import load_onnx, load_program
 
     stated = _of_graph(options)
     if stated.pop("device") != "cpu":
-        raise UsageError("--device: ONNX files are asked on the CPU; leave the option out")
-    return load_onnx(path, **stated, **vars(graph))
+        raise UsageError(
+            "--device: ONNX files are asked on the CPU, and files that are code; leave the option "
+            "out"
+        )
+    if code:
+        stated.pop("follow_symlinks")
+        return load_program(path, **stated, **graph.arguments)
+    return load_onnx(path, **stated, **graph.arguments)
 
 
 def load_source(path: Path, options: ModelOptions, graph: GraphOptions) -> Model:
@@ -83,7 +90,7 @@ def load_source(path: Path, options: ModelOptions, graph: GraphOptions) -> Model
         return load(path, options)
     from fingerprint.suspects import load_onnx_model
 
-    return load_onnx_model(path, **_of_graph(options), **vars(graph))
+    return load_onnx_model(path, **_of_graph(options), **graph.arguments)
 
 
 def _network(path: Path, options: ModelOptions) -> Path:
@@ -92,6 +99,13 @@ def _network(path: Path, options: ModelOptions) -> Path:
 
     follow = bool(options.arguments.get("follow_symlinks"))
     return Path(network_file(str(path), follow_symlinks=follow))
+
+
+def _is_code(path: Path) -> bool:
+    """Whether a file is code that makes a network: TorchScript or an exported program."""
+    from fingerprint.formats.program_file import program_kind
+
+    return program_kind(str(path)) is not None
 
 
 def _is_graph(path: Path, graph: GraphOptions) -> bool:
@@ -103,19 +117,23 @@ def _is_graph(path: Path, graph: GraphOptions) -> bool:
     if graph.stated and not found:
         option = next(iter(graph.stated))
         raise UsageError(
-            f"--{option} is for ONNX files and addresses; expected {clean(path)} to be one"
+            f"--{option} is for ONNX files, files that are code and addresses; expected "
+            f"{clean(path)} to be one"
         )
     return found
 
 
 def _of_graph(options: ModelOptions) -> dict[str, Any]:
-    """Returns the options of a model that an ONNX file can have."""
+    """Returns the options of a model that an ONNX file, or one that is code, can have."""
     from fingerprint.errors import UsageError
 
     stated = dict(options.arguments)
     for option in ("arch", "key"):
         if stated.pop(option) is not None:
-            raise UsageError(f"--{option}: an ONNX file is a whole network; leave the option out")
+            raise UsageError(
+                f"--{option}: an ONNX file is a whole network, and so is one that is code; leave "
+                "the option out"
+            )
     return stated
 
 

@@ -21,7 +21,7 @@ from cli.options import GraphOptions, ModelOptions
 
 if TYPE_CHECKING:
     from fingerprint.network import InputSpec, Model
-    from fingerprint.suspects import OnnxSuspect, Suspect
+    from fingerprint.suspects import GraphSuspect, Suspect
     from fingerprint.suspects.endpoints import Endpoint
     from registry import Registry
 
@@ -45,7 +45,7 @@ class Reached:
         code: The module that it was built by, if by one.
     """
 
-    here: Model | OnnxSuspect | None = None
+    here: Model | GraphSuspect | None = None
     endpoint: Endpoint | None = None
     warnings: tuple[str, ...]
     code: tuple[str, ...] = ()
@@ -159,8 +159,8 @@ def _within(folder: Path, name: str) -> str:
     return os.path.abspath(folder / name)
 
 
-def _code_of(loaded: Model | OnnxSuspect) -> tuple[str, ...]:
-    """Returns the module that a file was built by; an ONNX file needs none."""
+def _code_of(loaded: Model | GraphSuspect) -> tuple[str, ...]:
+    """Returns the module that a file was built by; what runs elsewhere needs none."""
     architecture = getattr(loaded, "architecture", "")
     return (architecture.partition(":")[0],) if architecture else ()
 

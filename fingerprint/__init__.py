@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Suspect,
         load_onnx,
         load_onnx_model,
+        load_program,
     )
     from fingerprint.verdict import judge
     from fingerprint.verification import Candidate, Verification
@@ -73,6 +74,7 @@ __all__ = [
     "load_model",
     "load_onnx",
     "load_onnx_model",
+    "load_program",
     "questions_for",
     "verify",
 ]
@@ -95,6 +97,7 @@ _HOME = {
         "Suspect",
         "load_onnx",
         "load_onnx_model",
+        "load_program",
     ),
     "fingerprint.verdict": ("judge",),
     "fingerprint.verification": ("Candidate", "Verification"),

@@ -17,7 +17,7 @@ from fingerprint.errors import FingerprintError
 from fingerprint.evidence.resemblance import Panel, rank_models
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
-from fingerprint.suspects.onnx_graph import OnnxSuspect
+from fingerprint.suspects.graph import GraphSuspect
 from fingerprint.suspects.variants import variants
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _BETTER = 0.3
 
 
 def better_flags(
-    suspect: Model | OnnxSuspect, fingerprints: Mapping[str, Fingerprint]
+    suspect: Model | GraphSuspect, fingerprints: Mapping[str, Fingerprint]
 ) -> dict[str, str]:
     """Returns, by candidate, the flags under which the suspect resembles it and was not loaded.
 
@@ -56,8 +56,8 @@ def better_flags(
     inputs = some.panel[:_INPUTS]
     given = _values(suspect, inputs, panels)
     best: dict[str, tuple[float, str]] = {}
-    others: Iterator[tuple[str, Model | OnnxSuspect]] = (
-        suspect.variants() if isinstance(suspect, OnnxSuspect) else variants(suspect)
+    others: Iterator[tuple[str, Model | GraphSuspect]] = (
+        suspect.variants() if isinstance(suspect, GraphSuspect) else variants(suspect)
     )
     for flags, variant in others:
         for name, value in _values(variant, inputs, panels).items():
@@ -68,12 +68,12 @@ def better_flags(
 
 
 def _values(
-    suspect: Model | OnnxSuspect, inputs: NDArray[Any], panels: _Panels
+    suspect: Model | GraphSuspect, inputs: NDArray[Any], panels: _Panels
 ) -> dict[str, float]:
     """Returns the resemblance to each candidate; none where the answers say nothing."""
     try:
         asked = (
-            suspect.respond(inputs) if isinstance(suspect, OnnxSuspect) else run(suspect, inputs)
+            suspect.respond(inputs) if isinstance(suspect, GraphSuspect) else run(suspect, inputs)
         )
         panel = Panel.of(asked, suspect.output.kind)
     except FingerprintError:

@@ -27,8 +27,8 @@ from fingerprint.progress import Progress, silent
 from fingerprint.questions import picture_questions, questions_for
 from fingerprint.shelf import outlines_of
 from fingerprint.suspects.base import Suspect
+from fingerprint.suspects.graph import GraphSuspect
 from fingerprint.suspects.journal import Journal
-from fingerprint.suspects.onnx_graph import OnnxSuspect
 from fingerprint.suspects.pytorch import ModelSuspect
 from fingerprint.verdict import judge
 from fingerprint.verification import Verification
@@ -127,7 +127,7 @@ def verify(
     return replace(verification, warnings=lines, seconds=time.perf_counter() - began)
 
 
-def _at_hand(asked: Suspect) -> Model | OnnxSuspect | None:
+def _at_hand(asked: Suspect) -> Model | GraphSuspect | None:
     """Returns what runs here, so that it can be fed otherwise; None where nothing does.
 
     Behind a journal too, where one is kept or a budget given: a copy that was fed wrongly is no
@@ -135,7 +135,7 @@ def _at_hand(asked: Suspect) -> Model | OnnxSuspect | None:
     """
     if isinstance(asked, Journal) and (asked.path or asked.max_queries):
         asked = asked.suspect
-    if isinstance(asked, OnnxSuspect):
+    if isinstance(asked, GraphSuspect):
         return asked
     return asked.model if isinstance(asked, ModelSuspect) else None
 

@@ -32,8 +32,8 @@ SuspectName = Annotated[
     typer.Argument(
         metavar="SUSPECT",
         help="Weights (.safetensors, or a PyTorch state_dict); an .onnx file (pip install "
-        "'nullprint[onnx]'); what was answered to pictures of 'fp probes export' (.csv, .json); or "
-        "an address that answers (https://...).",
+        "'nullprint[onnx]'); TorchScript or a .pt2, run in a sandbox; what was answered to "
+        "pictures of 'fp probes export' (.csv, .json); or an address that answers (https://...).",
     ),
 ]
 Against = Annotated[
@@ -129,6 +129,9 @@ def verify(
 
     An ONNX file is asked as it is, by ONNX Runtime in a process of its own; its weights are not
     compared.
+
+    TorchScript and programs of torch.export (.pt2) are code. They run in a process that can neither
+    write nor open a socket nor start a program, with limits on memory and time, or not at all.
 
     Where the files of both are at hand, their weights are compared too. That is a line of its own:
     no verdict, policy or exit code depends on it.

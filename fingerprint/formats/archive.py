@@ -8,13 +8,14 @@ the reader that follows allocates what is declared and no more.
 from __future__ import annotations
 
 import io
+import mmap
 import re
 import zipfile
 
 from fingerprint.errors import MalformedFile, UnsafeFile
 from fingerprint.text import clean, listed
 
-__all__ = ["check_torch_archive"]
+__all__ = ["PROGRAMS", "check_directory", "check_torch_archive", "has_member"]
 
 MAX_DIRECTORY_BYTES = 2**24
 MAX_EXPANSION = 4
@@ -27,12 +28,20 @@ _LOCATOR_64 = b"PK\x06\x07"
 _MEMBER = re.compile(
     r"data\.pkl|data/[^/]+|version|byteorder|\.format_version|\.storage_alignment|\.data/[^/]+"
 )
+PROGRAMS = {
+    "torchscript": ("code/", "constants.pkl", "bytecode.pkl"),
+    "pt2": ("archive_format", "models/", "data/weights/", "data/aotinductor/",
+            "serialized_exported_"),
+}  # fmt: skip
+"""How names of members begin in the archives that are code."""
+
+_ASKED = "'fp verify' asks it in a sandbox, and where you trust it, save its weights: "
 _FOREIGN = (
-    (("code/", "constants.pkl", "bytecode.pkl"),
-     "a TorchScript archive, which holds code; where you trust it, save its weights: "
+    (PROGRAMS["torchscript"],
+     f"a TorchScript archive, which holds code; {_ASKED}"
      "torch.save(torch.jit.load(path).state_dict(), out)"),
-    (("archive_format", "models/", "data/weights/", "data/aotinductor/", "serialized_exported_"),
-     "an exported program (.pt2), which holds code; where you trust it, save its weights: "
+    (PROGRAMS["pt2"],
+     f"an exported program (.pt2), which holds code; {_ASKED}"
      "torch.save(torch.export.load(path).state_dict, out)"),
     (("model.weights.h5", "metadata.json", "saved_model.pb", "keras_metadata.pb"),
      "a Keras archive, whose layers torch does not have"),
@@ -56,7 +65,7 @@ def check_torch_archive(data: bytes, path: str) -> dict[str, int]:
         UnsafeFile: It expands too much, has unsafe member names, or holds code.
         MalformedFile: It is truncated, or not a torch checkpoint.
     """
-    _check_directory(data, path)
+    check_directory(data, path)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -77,8 +86,28 @@ def check_torch_archive(data: bytes, path: str) -> dict[str, int]:
     return {name: member.file_size for name, member in zip(inner, members, strict=True)}
 
 
-def _check_directory(data: bytes, path: str) -> None:
-    """Bounds the archive's table of contents before it is parsed into objects."""
+def has_member(names: list[str], marks: tuple[str, ...]) -> bool:
+    """Says whether a member's name begins with one of some marks, inside the folder or not."""
+    return any(name.startswith(marks) for name in (*_bare(names)[1], *names))
+
+
+def _bare(names: list[str]) -> tuple[str, list[str]]:
+    """Returns the archive's folder, and its members' names inside that."""
+    root = names[0].split("/")[0] + "/" if names else ""
+    return root, [name.removeprefix(root) for name in names]
+
+
+def check_directory(data: bytes | mmap.mmap, path: str) -> None:
+    """Bounds the archive's table of contents before it is parsed into objects.
+
+    Args:
+        data: The whole file.
+        path: Its name, for messages.
+
+    Raises:
+        UnsafeFile: The table is too large.
+        MalformedFile: There is none.
+    """
     end = len(data) - 22
     if end < 0 or data[end : end + 4] != _END:
         raise MalformedFile(f"{path}: truncated: the zip archive has no end; download it again")
@@ -102,10 +131,9 @@ def _check_member(member: zipfile.ZipInfo, path: str) -> None:
 
 def _check_layout(names: list[str], path: str) -> list[str]:
     """Checks that the members are those that ``torch.save`` writes; returns their bare names."""
-    root = names[0].split("/")[0] + "/" if names else ""
-    inner = [name.removeprefix(root) for name in names]
+    root, inner = _bare(names)
     for marks, kind in _FOREIGN:
-        if any(name.startswith(marks) for name in (*inner, *names)):
+        if has_member(names, marks):
             raise UnsafeFile(f"{path}: {kind}")
     if names and all(name.endswith(".npy") for name in names):
         raise MalformedFile(f"{path}: a NumPy archive; save a safetensors or torch state_dict")

@@ -13,12 +13,10 @@ from numpy.typing import NDArray
 
 from fingerprint.errors import IncompatibleModel, MalformedFile
 from fingerprint.graphs.reading import nodes
+from fingerprint.sandbox.rows import flat
 from fingerprint.text import clean, first_line
 
-__all__ = ["MAX_VALUES", "Session", "facts_of"]
-
-MAX_VALUES = 2**17
-"""Most values of one answer."""
+__all__ = ["Session", "facts_of"]
 
 _TYPES = {
     "tensor(float)": np.float32,
@@ -141,36 +139,19 @@ def _zeros(port: Any, count: int) -> NDArray[Any]:
 def _rows(answer: Any, count: int) -> NDArray[np.float32]:
     """Flattens what came to one row of numbers for each input."""
     if isinstance(answer, np.ndarray):
-        return _flat(answer, count)
+        return flat(answer, count)
     if isinstance(answer, dict):
-        return _flat(_listed(answer), count)
+        return flat(_listed(answer), count)
     if isinstance(answer, list) and all(isinstance(one, dict) for one in answer):
-        return _flat(np.stack([_listed(one) for one in answer]), count)
+        return flat(np.stack([_listed(one) for one in answer]), count)
     if isinstance(answer, list) and all(isinstance(one, np.ndarray) for one in answer):
-        return _flat(np.concatenate([one.reshape(-1) for one in answer] or [np.empty(0)]), count)
+        return flat(np.concatenate([one.reshape(-1) for one in answer] or [np.empty(0)]), count)
     raise IncompatibleModel(f"expected numbers, got {type(answer).__name__}")
 
 
 def _listed(one: dict[Any, Any]) -> NDArray[Any]:
     """Returns a map's values in the order of its keys."""
     return np.array([one[key] for key in sorted(one)])
-
-
-def _flat(values: NDArray[Any], count: int) -> NDArray[np.float32]:
-    if values.dtype.kind not in "fiu" or not values.size or values.size % count:
-        raise IncompatibleModel(
-            f"expected a row of numbers for each of {count} inputs, got {values.dtype} of shape "
-            f"{'x'.join(map(str, values.shape)) or 'a scalar'}"
-        )
-    if count > 1 and values.shape[:1] != (count,):
-        raise IncompatibleModel(
-            f"expected {count} answers to {count} inputs, got {'x'.join(map(str, values.shape))}"
-        )
-    if values.size > count * MAX_VALUES:
-        raise IncompatibleModel(
-            f"expected at most {MAX_VALUES} values an answer, got {values.size // count}"
-        )
-    return np.ascontiguousarray(values.reshape(count, -1), np.float32)
 
 
 def _said(error: Exception) -> str:

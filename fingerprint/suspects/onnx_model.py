@@ -65,6 +65,7 @@ def load_onnx_model(
     output: str | int | None = None,
     device: torch.device | str = "cpu",
     follow_symlinks: bool = False,
+    sandbox: bool = True,
 ) -> Model:
     """Loads an ONNX file as a model.
 
@@ -80,6 +81,7 @@ def load_onnx_model(
         output: Name or number of the output.
         device: Where to put the converted weights.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
+        sandbox: Whether ONNX Runtime is held down, where there is a sandbox on this machine.
 
     Returns:
         The model. Without gradients, its ``asked_only`` says why, and a warning too.
@@ -100,6 +102,7 @@ def load_onnx_model(
         input=input,
         output=output,
         follow_symlinks=follow_symlinks,
+        sandbox=sandbox,
         keep=True,
     )
     fed, reason = suspect.fed, ""

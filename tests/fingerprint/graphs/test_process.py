@@ -177,7 +177,7 @@ def endless() -> Any:
 
 def test_a_graph_that_never_ends_is_ended_and_says_so_from_then_on(tmp_path: Path) -> None:
     network = OnnxProcess(str(save(endless(), tmp_path / "endless.onnx")))
-    network.seconds = 0.5
+    network.process.seconds = 0.5
     for _ in range(2):
         with pytest.raises(EnvironmentFailure, match=r"took more than 0\.5 s"):
             network.ask("x", PICTURE, "y")
@@ -185,7 +185,7 @@ def test_a_graph_that_never_ends_is_ended_and_says_so_from_then_on(tmp_path: Pat
 
 def test_a_process_that_dies_costs_an_answer_and_no_more(tmp_path: Path) -> None:
     network = OnnxProcess(str(save(graph(), tmp_path / "plain.onnx")))
-    network._child.kill()
+    network.process.kill()
     for _ in range(2):
         with pytest.raises(EnvironmentFailure, match="signal 9"):
             network.ask("x", PICTURE, "y")

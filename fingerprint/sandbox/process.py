@@ -1,0 +1,163 @@
+"""This side of a process in a sandbox: asks it, ends it at a limit, and says how it died.
+
+::
+
+    process = Confined("fingerprint.graphs.child", runs="ONNX Runtime", backend=chosen(...))
+    reply, payload = process.request({"request": "ask", ...}, data, most=4 * values)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fingerprint.errors import (
+    EnvironmentFailure,
+    IncompatibleModel,
+    InputRefused,
+    MalformedFile,
+    UnsafeFile,
+)
+from fingerprint.sandbox.backends import Backend, Child, close
+from fingerprint.sandbox.rows import MAX_VALUES
+from fingerprint.sandbox.wire import receive, send
+from fingerprint.text import clean
+
+__all__ = ["Confined"]
+
+_MEMORY = 16 * 2**30
+"""Most memory the process may take; what the machine has, where that is less."""
+
+_LEAST_MEMORY = 4 * 2**30
+_SECONDS = 600.0
+"""Longest time for one request; a large network answers 16 pictures in a few seconds."""
+
+_SAID = 600
+_REFUSALS = (MalformedFile, UnsafeFile, IncompatibleModel)
+
+
+class Confined:
+    """One process that runs a module of ours on what a stranger wrote.
+
+    Args:
+        module: Ends in :func:`fingerprint.sandbox.serving.serve`.
+        runs: What it runs, for messages.
+        backend: How it is held down.
+        threads: How many may compute.
+        memory: How many bytes it may take beyond its libraries; by default 16 GiB, or what the
+            machine has.
+
+    Attributes:
+        backend: How it is held down.
+        seconds: How long it may take for one request before it is ended.
+
+    Raises:
+        EnvironmentFailure: It cannot be started.
+    """
+
+    def __init__(
+        self, module: str, *, runs: str, backend: Backend, threads: int, memory: int | None = None
+    ) -> None:
+        self.backend, self.seconds = backend, _SECONDS
+        self._runs, self._ended = runs, ""
+        arguments = ["-m", module, backend.kept, str(memory or _memory()), str(threads)]
+        try:
+            self._child = backend.start(arguments)
+        except OSError as error:
+            raise EnvironmentFailure(f"the process for {runs} does not start: {error}") from error
+        self.close = weakref.finalize(self, _close, self._child)
+
+    def kill(self) -> None:
+        """Ends it; whoever asks it from then on is told so."""
+        self._child.kill()
+
+    def request(
+        self, header: dict[str, Any], *payload: bytes | memoryview, most: int = 0
+    ) -> tuple[dict[str, Any], bytes]:
+        """Asks for something.
+
+        Args:
+            header: What, as plain JSON values.
+            *payload: What goes with it.
+            most: How many bytes may come back.
+
+        Returns:
+            A header and a payload. Whoever runs there may have written both.
+
+        Raises:
+            InputRefused: It does not take what it was given.
+            EnvironmentFailure: It ended, or was ended at a limit.
+        """
+        if self._ended:
+            raise EnvironmentFailure(self._ended)
+        child = self._child
+        watch = threading.Timer(self.seconds, child.kill)
+        watch.start()
+        try:
+            send(child.stdin, header, *payload)
+            reply, data = receive(child.stdout, most=most)
+        except (EOFError, OSError, ValueError) as error:
+            late = not watch.is_alive()
+            self._ended = self._death(late=late)
+            raise EnvironmentFailure(self._ended) from error
+        finally:
+            watch.cancel()
+        if "error" in reply:
+            kinds = {kind.__name__: kind for kind in _REFUSALS}
+            refusal = kinds.get(str(reply["error"]), InputRefused)
+            raise refusal(clean(reply.get("said", ""), _SAID))
+        return reply, data
+
+    def ask(self, header: dict[str, Any], values: NDArray[Any]) -> NDArray[np.float32]:
+        """Asks for answers to a batch: ``(N, ...)`` -> ``(N, values)``.
+
+        Args:
+            header: What to ask of it.
+            values: The batch.
+
+        Raises:
+            InputRefused: It does not take the batch, or its answers are no numbers.
+            EnvironmentFailure: It ended, or sent something else than answers.
+        """
+        count = len(values)
+        reply, data = self.request(
+            {"request": "ask", "dtype": values.dtype.str, "shape": values.shape, **header},
+            np.ascontiguousarray(values).data.cast("B"),
+            most=count * MAX_VALUES * 4,
+        )
+        width, rest = divmod(len(data), 4 * count)
+        if reply.get("shape") != [count, width] or rest or not width:
+            raise EnvironmentFailure("its process sent something else than answers")
+        return np.frombuffer(data, np.float32).reshape(count, -1).copy()
+
+    def _death(self, *, late: bool) -> str:
+        """Says how the process ended, and sees to it that it did."""
+        if late:
+            return f"{self._runs} took more than {self.seconds:g} s and was ended"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(1.0)
+        self._child.kill()
+        code = self._child.wait()
+        how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        return f"the process of {self._runs} ended {how} (too little memory, or a crash)"
+
+
+def _memory() -> int:
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):  # not known on this system
+        return _MEMORY
+    return max(_LEAST_MEMORY, min(_MEMORY, there))
+
+
+def _close(child: Child) -> None:
+    child.kill()
+    child.wait()
+    close(child)
