@@ -157,6 +157,7 @@ def _suspect(dossier: Dossier, name: str) -> Facts:
         ("Architecture", clean(facts.get("architecture") or "", 200)),
         ("Takes", _shape(facts.get("input"))),
         ("Answers with", _answers(facts.get("output"))),
+        ("Sandbox it ran in", clean(facts.get("sandbox") or "")),
         ("File SHA-256", clean(facts.get("file_sha256") or "not known")),
         ("Digest of its weights", clean(dossier.suspect_digest or "not known")),
     ]

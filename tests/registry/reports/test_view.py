@@ -111,6 +111,12 @@ def test_what_was_not_tested_is_said(dossier: Dossier) -> None:
         assert part in said
 
 
+def test_what_held_a_suspect_down_that_is_code_is_said(dossier: Dossier) -> None:
+    facts = {**dossier.verification.suspect, "sandbox": "landlock"}
+    assert ("Sandbox it ran in", "landlock") in viewed(dossier, suspect=facts).suspect
+    assert "Sandbox it ran in" not in dict(viewed(dossier).suspect)
+
+
 def test_error_rates_say_what_registered_models_vouch_for(dossier: Dossier) -> None:
     first = replace(dossier.verification.candidates[0], margin=0.5, margin_pairs=9)
     said = viewed(dossier, candidates=(first, *dossier.verification.candidates[1:])).error_rates
