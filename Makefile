@@ -1,5 +1,5 @@
 # The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-sandbox, make test-servers, make lint, make detection, make paper.
+# make test-sandbox, make test-servers, make test-browser, make lint, make detection, make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -25,7 +25,11 @@ PAPER_WORK ?= .paper/$(if $(DATA),images,digits)
 SERVERS_VENV ?= .venv-servers
 SERVERS := kserve litserve mlflow
 
-.PHONY: help demo test test-slow test-onnx test-sandbox test-servers lint format detection paper clean
+# What opens pages in a browser, Debian's chromium or else one that it fetches, and axe-core.
+BROWSER := playwright axe-playwright-python
+
+.PHONY: help demo test test-slow test-onnx test-sandbox test-servers test-browser lint format detection
+.PHONY: paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -36,6 +40,7 @@ help:
 	@echo "make test-onnx  those that need the extra onnx, which it installs"
 	@echo "make test-sandbox  those of the sandbox, with the extra sandbox, which it installs"
 	@echo "make test-servers  those that ask servers of others, which it installs"
+	@echo "make test-browser  those that open pages in a browser, which it installs"
 	@echo "make lint       style, types and import rules"
 	@echo "make detection  measure detection and error rates (DATA=DIR: for docs/detection.md, hours)"
 	@echo "make paper      the paper's tables and figures again (DATA=DIR: for docs/paper.md, an hour)"
@@ -55,7 +60,7 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not onnx and not servers"
+	$(BIN)/python -m pytest -m "not slow and not onnx and not servers and not browser"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -77,6 +82,14 @@ test-servers: $(STAMP)
 	else \
 		$(BIN)/python -m pytest -m servers; \
 	fi
+
+# Without a network there is no browser to install, and the tests say that they are skipped.
+test-browser: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(BROWSER) || true
+	command -v chromium || command -v google-chrome || \
+		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
+		$(BIN)/python -m playwright install chromium || true
+	$(BIN)/python -m pytest -m browser
 
 lint: $(STAMP)
 	$(BIN)/ruff check

@@ -20,6 +20,7 @@ from cli.commands.probes import app as probes_app
 from cli.commands.register import register
 from cli.commands.registry import app as registry_app
 from cli.commands.remove import remove
+from cli.commands.report import report
 from cli.commands.show import show
 from cli.commands.verify import verify
 from cli.commands.watch import app as watch_app
@@ -77,6 +78,7 @@ _COMMANDS = (
     (verify, "verify", "fp verify suspect.pt --arch timm:resnet18 --forbid ours"),
     (list_models, "list", "fp list --json"),
     (show, "show", "fp show ours"),
+    (report, "report", "fp report 17 -o report.html"),
     (lineage, "lineage", "fp lineage ours -o lineage.svg"),
     (remove, "remove", "fp remove ours --yes"),
     (diff, "diff", "fp diff ours.safetensors suspect.safetensors --arch timm:resnet18"),

@@ -30,12 +30,13 @@ _TALLEST = 120.0
 _FEWEST = 4
 
 
-def check(path: Path, option: str) -> None:
+def check(path: Path, option: str, suffixes: Sequence[str] = _SUFFIXES) -> None:
     """Sees to it that a picture can be drawn before any work is begun.
 
     Args:
         path: Where to.
         option: What it was given with, for messages.
+        suffixes: What the file's name may end in.
 
     Raises:
         typer.BadParameter: The file's name ends in nothing that can be drawn.
@@ -43,9 +44,9 @@ def check(path: Path, option: str) -> None:
     """
     from fingerprint.errors import EnvironmentFailure
 
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         raise typer.BadParameter(
-            f"{option}: expected a file that ends in {', '.join(_SUFFIXES)}, "
+            f"{option}: expected a file that ends in {', '.join(suffixes)}, "
             f"got '{clean(path.suffix)}'"
         )
     if importlib.util.find_spec("matplotlib") is None:

@@ -7,7 +7,6 @@ rounded for reading; ``--json`` has them in full.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -15,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fingerprint.readable import NONE, interval, number, p_value, when
 from fingerprint.text import clean, listed
 from fingerprint.verification import Candidate, Verification
 from fingerprint.weights.finding import WeightsFinding
@@ -44,21 +44,8 @@ _STYLES = {
     "independent": "cyan",
     "inconclusive": "magenta",
 }
-_NONE = "-"
 _SHOWN_PAIRS = 10
 _DIGEST = 16
-
-
-def number(value: float | None) -> str:
-    """Returns two decimals, two significant digits where those say more, or ``-``."""
-    if value is None:
-        return _NONE
-    return f"{value:.2f}" if 0.1 <= abs(value) < 100 else f"{value:.2g}"
-
-
-def p_value(value: float | None) -> str:
-    """Returns a p-value with two significant digits."""
-    return _NONE if value is None else f"{value:.2g}"
 
 
 def verdict(text: str) -> Text:
@@ -66,23 +53,8 @@ def verdict(text: str) -> Text:
     return Text(clean(text), style=_STYLES.get(text, ""))
 
 
-def when(text: str) -> str:
-    """Returns a time in UTC as people write it, such as ``2026-01-31 12:00``."""
-    try:
-        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M}"
-    except (OverflowError, ValueError):
-        return clean(text)
-
-
-def interval(value: float | None, ends: tuple[float, float] | None) -> str:
-    """Returns an estimate with its confidence interval, such as ``0.33 [0.27, 0.41]``."""
-    if ends is None:
-        return number(value)
-    return f"{number(value)} [{number(ends[0])}, {number(ends[1])}]"
-
-
 def _share(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.0%}"
+    return NONE if value is None else f"{value:.0%}"
 
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
@@ -291,7 +263,7 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
 def _parent(model: RegisteredModel) -> str:
     if model.parent is not None:
         return clean(model.parent)
-    return "none, trained from scratch" if model.from_scratch else _NONE
+    return "none, trained from scratch" if model.from_scratch else NONE
 
 
 def model_facts(model: RegisteredModel) -> RenderableType:
@@ -306,8 +278,8 @@ def model_facts(model: RegisteredModel) -> RenderableType:
         ("registered", f"{when(model.registered)} UTC"),
         *((("renewed", f"{when(model.renewed)} UTC"),) if model.renewed is not None else ()),
         *((("to be renewed", clean(model.renew, 300)),) if model.renew else ()),
-        ("file", clean(model.file_path, 500) if model.file_path is not None else _NONE),
-        ("file sha256", clean(model.file_sha256) if model.file_sha256 is not None else _NONE),
+        ("file", clean(model.file_path, 500) if model.file_path is not None else NONE),
+        ("file sha256", clean(model.file_sha256) if model.file_sha256 is not None else NONE),
         ("model digest", clean(model.model_digest)),
         ("commitment", clean(model.commitment)),
         ("input", _shape(model.input)),
@@ -318,7 +290,7 @@ def model_facts(model: RegisteredModel) -> RenderableType:
             "harm ratio on itself",
             f"median {number(ratio.get('median'))}, largest {number(ratio.get('max'))}",
         ),
-        ("screened against", ", ".join(map(clean, model.facts["screened_against"])) or _NONE),
+        ("screened against", ", ".join(map(clean, model.facts["screened_against"])) or NONE),
         ("seconds", number(model.seconds)),
         *(("warning", clean(line, 500)) for line in model.warnings),
     ]
@@ -332,9 +304,9 @@ def verifications_table(recorded: Sequence[RecordedVerification]) -> RenderableT
         (
             str(record.number),
             when(record.recorded),
-            clean(record.suspect_digest or _NONE)[:_DIGEST],
+            clean(record.suspect_digest or NONE)[:_DIGEST],
             _recorded(record),
-            clean(record.best) if record.best is not None else _NONE,
+            clean(record.best) if record.best is not None else NONE,
             str(record.queries),
         )
         for record in reversed(recorded)
@@ -368,13 +340,13 @@ def _shape(spec: Mapping[str, Any]) -> str:
 
 
 def _answers(spec: Mapping[str, Any]) -> str:
-    return f"{clean(spec.get('classes', _NONE))} {clean(spec.get('kind', ''))}"
+    return f"{clean(spec.get('classes', NONE))} {clean(spec.get('kind', ''))}"
 
 
 def _space(space: Mapping[str, Any]) -> str:
     dimension, rank = space.get("dimension"), space.get("rank")
     size = "dimension not computed" if dimension is None else f"{clean(dimension)} dimensions"
-    text = f"{clean(space.get('kind', ''))}: {size} of {clean(space.get('input_dimension', _NONE))}"
+    text = f"{clean(space.get('kind', ''))}: {size} of {clean(space.get('input_dimension', NONE))}"
     if rank is not None:
         text += f", rank {clean(rank)}"
     note = space.get("note")

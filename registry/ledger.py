@@ -290,6 +290,13 @@ class Books:
         """Returns the keys of the rows that the chain says a table has; reads none of them."""
         return self._rows.get(kind.__tablename__, {}).keys()
 
+    def changed_since(self, kind: type[Base], seq: int) -> frozenset[str]:
+        """Returns the keys of the rows of a table that an entry after this one speaks of."""
+        later = (entry for entry in self.entries if entry.seq > seq)
+        return frozenset(
+            key for entry in later for key in _changes(entry).get(kind.__tablename__, {})
+        )
+
     def rows(self, kind: type[Row], models: Collection[int] | None = None) -> list[Row]:
         """Reads rows and compares them with the chain, in the order of their keys.
 

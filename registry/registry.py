@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from fingerprint.suspects import Recorded
     from fingerprint.suspects.base import Suspect
     from fingerprint.verification import Verification
+    from registry.reports.dossier import Dossier
 
 __all__ = ["Registry"]
 
@@ -492,6 +493,21 @@ class Registry:
                 session, verification, suspect_digest=suspect_digest, seed=self.seed
             )
         return replace(verification, verification=number)
+
+    def dossier(self, verdict: int | Verification) -> Dossier:
+        """Returns what is known of a verdict, for a report.
+
+        Args:
+            verdict: The number of a recorded one; or one just given, recorded or not.
+
+        Raises:
+            UsageError: No verdict has this number.
+            RegistryCorrupt: A row it rests on is not what was recorded.
+        """
+        from registry.reports.dossier import gathered
+
+        with self._catalogue() as catalogue:
+            return gathered(catalogue, verdict, where=self.url)
 
     # Watching.
 

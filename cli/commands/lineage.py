@@ -44,9 +44,9 @@ def lineage(
     with session.open_registry(registry) as opened:
         found = opened.lineage(name)
     if output is not None:
-        from cli import lineage_plot
+        from registry.reports.family import family_figure
 
-        lineage_plot.draw(found, output)
+        plots.save(family_figure(found), output)
         screen.message(f"drew {output}")
     from cli.lineage_view import lineage as view
 

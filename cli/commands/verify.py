@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options, session
+from cli import report as reports
 from cli.bundles import bundled
 from cli.endpoints import AskingOptions, require_heard, silences
 from cli.errors import ExitCode
@@ -101,6 +102,13 @@ Data = Annotated[
     ),
 ]
 
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write the verdict as a page to this .html file, as 'fp report' does."
+    ),
+]
+
 
 @bundled
 def verify(
@@ -118,6 +126,7 @@ def verify(
     max_queries: MaxQueries = None,
     black_box: BlackBox = False,
     data: Data = None,
+    report: Report = None,
     registry: options.RegistryUrl = None,
 ) -> None:
     """Compare a suspect with the registered models and say whose it is.
@@ -142,6 +151,8 @@ def verify(
     Exit code 0: answered, and every --expect and --forbid holds; 1: one does not; 4:
     inconclusive; 5: an address that does not answer at all.
     """
+    if report is not None:
+        reports.check(report, "--report")
     with session.open_registry(registry) as opened:
         limits = session.require(opened, against or [])
         forbidden = session.require(opened, forbid or [])
@@ -179,12 +190,16 @@ def verify(
                 device=how.arguments.get("device", "cpu"),
                 progress=progress,
             )
-    result = replace(result, warnings=(*result.warnings, *silences(endpoint)))
+        result = replace(result, warnings=(*result.warnings, *silences(endpoint)))
+        dossier = None if report is None else opened.dossier(result)
     for warning in dict.fromkeys((*warnings, *result.warnings)):
         screen.warn(warning)
     from cli import render
 
     screen.data(result.to_dict(), render.verification(result))
+    if report is not None and dossier is not None:
+        reports.write(dossier, report)
+        screen.message(f"wrote {report}")
     judgement = judge(result, expect=expected, forbid=forbidden)
     for reason in judgement.reasons:
         screen.message(reason)

@@ -32,7 +32,9 @@ from registry import (
     Registry,
     UnknownModel,
 )
+from registry.ledger import Head
 from registry.registration import Options
+from registry.reports.dossier import Dossier, Standing
 from tests.support.fingerprints import make_fingerprint, make_model
 
 __all__ = ["HOSTILE", "FakeRegistry", "candidate", "facts", "install", "registered", "verification"]
@@ -148,6 +150,7 @@ class Script:
         changes: What else is so of each of them.
         result: What ``verify`` returns.
         lineage: What ``lineage`` returns.
+        recorded: What ``verifications`` returns.
         error: Raised by whatever does the work, in place of a result.
         calls: The calls that arrived, with their arguments.
     """
@@ -156,6 +159,7 @@ class Script:
     changes: dict[str, Any] = field(default_factory=dict)
     result: Verification = field(default_factory=lambda: verification(candidate()))
     lineage: Lineage = field(default_factory=lambda: Lineage(nodes=()))
+    recorded: list[RecordedVerification] = field(default_factory=list)
     error: BaseException | None = None
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
@@ -199,7 +203,7 @@ class FakeRegistry(Registry):
         return make_fingerprint(make_model())
 
     def verifications(self, name: str | None = None) -> list[RecordedVerification]:
-        return []
+        return self.script.recorded
 
     def pairs(self, name: str) -> tuple[Pair, ...]:
         ratio = {"test": "harm_ratio", "depth": "network", "answer_kind": "logits", "ratio": 0.93}
@@ -247,6 +251,16 @@ class FakeRegistry(Registry):
             progress=progress,
         )
         return self.script.result
+
+    def dossier(self, verdict: int | Verification) -> Dossier:
+        self.script.work("dossier", verdict=verdict)
+        return Dossier(
+            verification=self.script.result,
+            where="fake",
+            start="aa" * 32,
+            head=Head(2, "bb" * 32),
+            standings={one.name: Standing() for one in self.script.result.candidates},
+        )
 
     def remove(self, name: str) -> None:
         self.script.work("remove", name=name)

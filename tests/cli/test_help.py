@@ -15,6 +15,7 @@ COMMANDS = (
     "verify",
     "list",
     "show",
+    "report",
     "lineage",
     "remove",
     "diff",

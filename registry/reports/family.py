@@ -6,10 +6,8 @@ names, without a direction; those that contradict what was declared are red.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import plots
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
@@ -17,8 +15,10 @@ if TYPE_CHECKING:
 
     from registry.lineage import Edge, Lineage
 
-__all__ = ["draw"]
+__all__ = ["SUSPECT_COLOUR", "family_figure"]
 
+SUSPECT_COLOUR = "#a855f7"
+"""Seen on white as well as on black; the drawings of a report share it."""
 _MODEL = "#2166ac"
 _REFERENCE = "#d6841f"
 _LINK = "#4d9221"
@@ -35,23 +35,16 @@ _TALLEST = 120.0
 _NAME = 44  # longest name shown
 
 
-def draw(found: Lineage, path: Path) -> None:
-    """Draws a lineage to a file: all of it or nothing; a file that is there is replaced.
+def family_figure(found: Lineage, *, suspect: str = "") -> Any:
+    """Draws a lineage as a figure of matplotlib, in the colours of its settings.
 
     Args:
         found: The lineage.
-        path: Ends in .png, .svg or .pdf.
-
-    Raises:
-        EnvironmentFailure: The file cannot be written.
+        suspect: Name of the node that is no registered model but what a verdict speaks of.
     """
-    plots.save(_figure(found), path)
-
-
-def _figure(found: Lineage) -> Any:
     from matplotlib.figure import Figure
 
-    names = {node.name: plots.plain(clean(node.name, _NAME)) for node in found.nodes}
+    names = {node.name: clean(node.name, _NAME) for node in found.nodes}
     # Where arcs begin: behind the end of every name.
     rail = max(
         (_STEP * (n.generation + 0.5) + _CHARACTER * len(names[n.name]) for n in found.nodes),
@@ -75,9 +68,9 @@ def _figure(found: Lineage) -> Any:
         axes.spines[side].set_visible(False)
     _name_generations(axes, found)
     places = {node.name: (_STEP * node.generation, row) for row, node in enumerate(found.nodes)}
-    _draw_models(axes, found, names, size=min(8.0, 72 * height / rows * 0.6))
-    _draw_edges(axes, found, places, rail)
-    _explain(figure, height)
+    _draw_models(axes, found, names, size=min(8.0, 72 * height / rows * 0.6), suspect=suspect)
+    _draw_edges(axes, found, places, rail, suspect=suspect)
+    _explain(figure, height, suspect=suspect)
     return figure
 
 
@@ -90,19 +83,32 @@ def _name_generations(axes: Any, found: Lineage) -> None:
     axes.set_title("generation", fontsize=7, loc="left", pad=4)
 
 
-def _draw_models(axes: Any, found: Lineage, names: Mapping[str, str], *, size: float) -> None:
+def _draw_models(
+    axes: Any, found: Lineage, names: Mapping[str, str], *, size: float, suspect: str
+) -> None:
+    paper = axes.get_facecolor()
     for row, node in enumerate(found.nodes):
-        colour = _REFERENCE if node.role == "reference" else _MODEL
+        shape, colour = "o", _REFERENCE if node.role == "reference" else _MODEL
+        if node.name == suspect:
+            shape, colour = "D", SUSPECT_COLOUR
         # Trained from scratch is full: nothing came before it.
-        inside = colour if node.from_scratch else "white"
+        inside = colour if node.from_scratch or node.name == suspect else paper
         left = _STEP * node.generation
-        axes.plot(left, row, "o", color=colour, markerfacecolor=inside, markersize=size * 0.7)
-        text = axes.text(left + _STEP / 3, row, names[node.name], fontsize=size, va="center")
-        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+        axes.plot(left, row, shape, color=colour, markerfacecolor=inside, markersize=size * 0.7)
+        # Names are no mathematics, whatever dollars are in them.
+        text = axes.text(
+            left + _STEP / 3, row, names[node.name], fontsize=size, va="center", parse_math=False
+        )
+        text.set_bbox({"facecolor": paper, "edgecolor": "none", "pad": 0.5})
 
 
 def _draw_edges(
-    axes: Any, found: Lineage, places: Mapping[str, tuple[float, int]], rail: float
+    axes: Any,
+    found: Lineage,
+    places: Mapping[str, tuple[float, int]],
+    rail: float,
+    *,
+    suspect: str,
 ) -> None:
     family = {node.name: node.family for node in found.nodes}
     wrong = {frozenset((one.source, one.target)) for one in found.contradictions}
@@ -115,13 +121,15 @@ def _draw_edges(
     far = max((abs(one[1] - other[1]) for one, other in arcs), default=1)
     # A thin line leads from each name that has arcs to where they begin.
     for left, row in {end for ends in arcs for end in ends}:
-        axes.plot([left, rail], [row, row], color="#dddddd", linewidth=0.5, zorder=0)
+        axes.plot([left, rail], [row, row], color="#8a8a8a66", linewidth=0.5, zorder=0)
     for edge in found.edges:
         ends = frozenset((edge.source, edge.target))
+        of_suspect = SUSPECT_COLOUR if suspect in ends else None
+        wrongly = _WRONG if ends in wrong else None
         if edge.directed:
-            _draw_arrow(axes, places, edge, _WRONG if ends in wrong else _MODEL)
+            _draw_arrow(axes, places, edge, of_suspect or wrongly or _MODEL)
             continue
-        colour = _COPY if edge.kind == "copy" else _WRONG if ends in wrong else _LINK
+        colour = of_suspect or (_COPY if edge.kind == "copy" else wrongly or _LINK)
         rows = (places[edge.source][1], places[edge.target][1])
         reach = 0.9 * _ARCS * (0.25 + 0.75 * abs(rows[0] - rows[1]) / max(far, 1))
         _draw_arc(axes, rail, rows, reach, colour=colour, style=_style(edge))
@@ -166,7 +174,7 @@ def _style(edge: Edge) -> str:
     return "-" if edge.mutual else "--"
 
 
-def _explain(figure: Any, height: float) -> None:
+def _explain(figure: Any, height: float, *, suspect: str) -> None:
     from matplotlib.lines import Line2D
 
     lines = [
@@ -178,6 +186,9 @@ def _explain(figure: Any, height: float) -> None:
         Line2D([], [], color=_MODEL, marker="o", linestyle="", label="from scratch"),
         Line2D([], [], color=_REFERENCE, marker="o", linestyle="", label="reference"),
     ]
+    if suspect:
+        said = "what this verdict says of the suspect"
+        lines.append(Line2D([], [], color=SUSPECT_COLOUR, marker="D", markersize=4, label=said))
     top = 1 - 0.02 / (height + _ABOVE + _EDGE)
     figure.legend(
         handles=lines,
