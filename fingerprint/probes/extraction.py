@@ -25,6 +25,7 @@ from torch import Tensor
 from fingerprint.canonical import plain
 from fingerprint.distances import answer_distance, answer_size
 from fingerprint.errors import FingerprintError, NoInformation
+from fingerprint.harm import LEAST_PROBES
 from fingerprint.network.checks import check_informative, require_deterministic
 from fingerprint.network.depths import FEATURES, LOGITS, Depth, depths_of
 from fingerprint.network.logits import logits_of
@@ -57,7 +58,7 @@ _SOURCE_CEILING = 0.5
 _MOST_BASES = 24
 _ONE_DEPTH = 12
 """Fewer probes than this are all of one depth."""
-_LATE_SHARES = {"family": 1 / 3, "individual": 2 / 3}
+_LATE_SHARES = {"family": 1 / 6, "individual": 2 / 3}
 """Share of late probes. Those of a family show what was changed behind the early depth and find
 nobody whom early probes miss (``benchmarks.detection``); individual ones alone tell a child from a
 sibling, and a child's ratio scatters more than a sibling's."""
@@ -245,7 +246,8 @@ def _planned(
     depths = depths_of(model)
     linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
     early_ones = early_kinds(model, depths, spaces.space)
-    tried = pilot(model, early_ones, seed=seed, bases=bases, progress=progress)
+    end = depths[-2] if len(depths) > 1 and depths[-2].name == FEATURES else depths[-1]
+    tried = pilot(end, early_ones, seed=seed, bases=bases, progress=progress)
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = late_kind(depths, relatives, contrast)
     early = _full(tried.best, spaces, model, _linear_parts(others, linear), seed)
@@ -274,7 +276,7 @@ def _dealt(probes: int, kinds: Sequence[ProbeKind]) -> tuple[int, ...]:
     """Returns how many probes each kind gets."""
     if len(kinds) == 1:
         return (probes,)
-    late = int(probes * _LATE_SHARES[kinds[-1].speaks_for])
+    late = max(LEAST_PROBES, int(probes * _LATE_SHARES[kinds[-1].speaks_for]))
     return (probes - late, late)
 
 

@@ -5,6 +5,9 @@ that shares nothing reacts to a δ as to the same δ turned. How far apart the t
 depth and on the contrast that a probe starts from: too late, and what lies before has moved; too
 early, and there is no room for a δ at all. No rule by size holds for all networks, so the model is
 asked, with four probes for each choice and fewer passes than the fingerprint itself is given.
+
+What is compared is what reaches the last layer, where it can be told: a fine-tuned copy has a new
+one, and of a few classes' logits four probes would say little.
 """
 
 from __future__ import annotations
@@ -55,7 +58,7 @@ class Tried:
         depth: Name of the depth.
         share: Of a whole pass that a pass to it costs.
         contrast: Of their starts.
-        source: Geometric mean harm ratio on the model itself.
+        source: Geometric mean harm ratio on the model itself, at the end that is judged.
         kin: On a copy whose weights and statistics drifted.
         stranger: On a copy with fresh weights; the least of those asked.
         residual: Median relative residual.
@@ -143,7 +146,7 @@ def early_kinds(
 
 
 def pilot(
-    model: Model,
+    end: Depth,
     kinds: Sequence[ProbeKind],
     *,
     seed: str,
@@ -153,18 +156,18 @@ def pilot(
     """Solves a few probes of each kind and judges them on simulated kin and strangers.
 
     Args:
-        model: The source.
+        end: What is judged of the source: what its last layer reads, or its answers.
         kinds: What to compare.
         seed: Registry seed.
         bases: Public bases, shape ``(B, *input.shape)``; the first few are used.
         progress: Called as the work goes on.
     """
-    bases = bases[:_PROBES]
-    others = {"kin": drifted(model, seed), "stranger": stranger(model, seed)}
+    bases, model = bases[:_PROBES], end.model
+    others = {"kin": end.of(drifted(model, seed)), "stranger": end.of(stranger(model, seed))}
     tried: list[tuple[Tried, ProbeKind, NDArray[Any]]] = []
     for place, kind in enumerate(kinds):
         progress("choosing depths", place, len(kinds))
-        found = _tried(model, others, kind, seed=seed, bases=bases)
+        found = _tried(end, others, kind, seed=seed, bases=bases)
         if found is not None:
             tried.append((found[0], kind, found[1]))
     usable = [one for one in tried if one[0].usable]
@@ -173,19 +176,21 @@ def pilot(
     return Pilot(
         tried=tuple(one for one, _, _ in tried),
         best=best[1] if best else None,
-        turns=told_apart(model, bases, shown[2]) if shown else _every_turn(model),
+        turns=told_apart(end, bases, shown[2]) if shown else _every_turn(model),
         passes=sum(one.passes for one, _, _ in tried),
     )
 
 
-def told_apart(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> tuple[int, ...]:
+def told_apart(
+    model: Model | Depth, bases: NDArray[Any], harmless: NDArray[Any]
+) -> tuple[int, ...]:
     """Returns the turns that a model tells from δ itself, the best controls first.
 
     A network that was trained on mirrored pictures may ignore a mirrored δ as it ignores δ: that
     turn moves it much less than others do, and is no control.
 
     Args:
-        model: The source.
+        model: The source, or a depth of it.
         bases: Shape ``(B, *input.shape)``.
         harmless: A probe for each of them, the same shape.
 
@@ -201,13 +206,13 @@ def told_apart(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> tup
     return tuple(turn for turn in every if moves[turn] >= np.median(moves) + np.log(_WEAKER))
 
 
-def _every_turn(model: Model) -> tuple[int, ...]:
+def _every_turn(model: Model | Depth) -> tuple[int, ...]:
     return tuple(range(len(turns_of(model.input.shape))))
 
 
 def _tried(
-    model: Model,
-    others: dict[str, Model],
+    end: Depth,
+    others: dict[str, Depth],
     kind: ProbeKind,
     *,
     seed: str,
@@ -216,12 +221,12 @@ def _tried(
     """Judges one kind, and returns its probes; None where it cannot be solved for this model."""
     requests = [ProbeRequest(kind.name, base, 0) for base in range(len(bases))]
     try:
-        solved = Solver(model, seed=seed, bases=bases, kinds=(kind,)).solve(requests)
+        solved = Solver(end.model, seed=seed, bases=bases, kinds=(kind,)).solve(requests)
     except FingerprintError:
         # A depth may give no gradient, or nothing finite, for some base.
         return None
     harmless = np.stack([one.harmless for one in solved])
-    ratios = {"source": _ratio(model, bases, harmless)}
+    ratios = {"source": _ratio(end, bases, harmless)}
     for name, other in others.items():
         try:
             ratios[name] = _ratio(other, bases, harmless)
@@ -241,11 +246,11 @@ def _tried(
     return tried, harmless
 
 
-def _ratio(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> float:
+def _ratio(end: Depth, bases: NDArray[Any], harmless: NDArray[Any]) -> float:
     """Returns the geometric mean harm ratio, 1 where nothing moves."""
-    kinds = kinds_of(model.input.shape, _every_turn(model))
+    kinds = kinds_of(end.input.shape, _every_turn(end))
     turns = [turn for kind in kinds for turn in kind[:_TURNS]]
-    orbits = measure(model, bases, harmless, range(len(bases)), turns).orbits
+    orbits = measure(end, bases, harmless, range(len(bases)), turns).orbits
     ratios = orbits.ratios[orbits.moved]
     return float(np.exp(np.log(ratios).mean())) if len(ratios) else 1.0
 
