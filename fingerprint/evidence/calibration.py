@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fingerprint.probes.turns import APART_ABOVE, control_groups
+from fingerprint.probes.turns import control_groups, is_large
 
 if TYPE_CHECKING:
     from fingerprint.probes.probe import DepthFacts, Fingerprint
@@ -268,7 +268,7 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
     if depth not in known:
         return DEFAULT_MARGIN, INDEPENDENT_BOUND
     margin = MARGINS[known[depth]][answer_kind]
-    if known[depth] in ("linear", "early") and fingerprint.input.size > APART_ABOVE:
+    if known[depth] in ("linear", "early") and is_large(fingerprint.input.shape):
         both = len(control_groups(fingerprint.input.shape, fingerprint.turns)) > 1
         margin = min(margin, (_LARGE_MARGINS if both else _ONE_KIND)[answer_kind])
     if known[depth] in BOUNDS:

@@ -37,16 +37,22 @@ from fingerprint.precision import Precision
 from fingerprint.probes.bases import GRAINED, grained_leaves
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.keeping import Keeper
-from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
+from fingerprint.probes.kinds import (
+    FeatureProbes,
+    IndividualProbes,
+    LinearProbes,
+    ProbeKind,
+    SpeaksFor,
+)
 from fingerprint.probes.panel import panel_inputs
-from fingerprint.probes.pilot import CONTRASTS, Pilot, early_kinds, pilot
+from fingerprint.probes.pilot import CONTRASTS, Pilot, early_kinds, judged, pilot
 from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, ProbeRequest
 from fingerprint.probes.public import chosen_images
 from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
-from fingerprint.probes.turns import control_groups, kinds_of
+from fingerprint.probes.turns import control_groups, is_large, kinds_of
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with", "late_kind"]
@@ -58,10 +64,14 @@ _SOURCE_CEILING = 0.5
 _MOST_BASES = 24
 _ONE_DEPTH = 12
 """Fewer probes than this are all of one depth."""
-_LATE_SHARES = {"family": 1 / 6, "individual": 2 / 3}
+_LATE_SHARES: Mapping[SpeaksFor, float] = {"family": 1 / 3, "individual": 2 / 3}
 """Share of late probes. Those of a family show what was changed behind the early depth and find
 nobody whom early probes miss (``benchmarks.detection``); individual ones alone tell a child from a
 sibling, and a child's ratio scatters more than a sibling's."""
+_LATE_SHARES_LARGE: Mapping[SpeaksFor, float] = {"family": 1 / 6, "individual": 3 / 4}
+"""The same above 64 pixels, where each control group has half of the turns, so that it takes more
+probes to decide. Up to 64 pixels a sixth would do as well early, and leaves the late ones too few
+to tell strangers by (``benchmarks.detection``, settings half)."""
 _LEAST_TURNS = 2
 """Of each kind; of one alone, one more."""
 _PLANNED = 1e-6
@@ -246,8 +256,7 @@ def _planned(
     depths = depths_of(model)
     linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
     early_ones = early_kinds(model, depths, spaces.space)
-    end = depths[-2] if len(depths) > 1 and depths[-2].name == FEATURES else depths[-1]
-    tried = pilot(end, early_ones, seed=seed, bases=bases, progress=progress)
+    tried = pilot(judged(depths), early_ones, seed=seed, bases=bases, progress=progress)
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = late_kind(depths, relatives, contrast)
     early = _full(tried.best, spaces, model, _linear_parts(others, linear), seed)
@@ -255,7 +264,8 @@ def _planned(
     kinds = (late,) if early is None or early.name == late.name else (early, late)
     if settings.probes < _ONE_DEPTH:
         kinds = kinds[-1:] if relatives else kinds[:1]
-    counts = _dealt(settings.probes, kinds)
+    shares = _LATE_SHARES_LARGE if is_large(model.input.shape) else _LATE_SHARES
+    counts = _dealt(settings.probes, kinds, shares)
     return _Plan(
         model=model,
         settings=settings,
@@ -272,11 +282,13 @@ def _planned(
     )
 
 
-def _dealt(probes: int, kinds: Sequence[ProbeKind]) -> tuple[int, ...]:
+def _dealt(
+    probes: int, kinds: Sequence[ProbeKind], shares: Mapping[SpeaksFor, float]
+) -> tuple[int, ...]:
     """Returns how many probes each kind gets."""
     if len(kinds) == 1:
         return (probes,)
-    late = max(LEAST_PROBES, int(probes * _LATE_SHARES[kinds[-1].speaks_for]))
+    late = max(LEAST_PROBES, int(probes * shares[kinds[-1].speaks_for]))
     return (probes - late, late)
 
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["APART_ABOVE", "control_groups", "kinds_of", "turned", "turns_of"]
+__all__ = ["control_groups", "is_large", "kinds_of", "turned", "turns_of"]
 
-APART_ABOVE = 3 * 64 * 64
+_LARGE = 3 * 64 * 64
 """Input values above which turns of each kind are a group of their own."""
 
 Delta = NDArray[Any]
@@ -73,6 +73,11 @@ def turns_of(shape: tuple[int, ...]) -> tuple[Turn, ...]:
     return (*_SQUARE, *_PLANE) if shape[1] == shape[2] else _PLANE
 
 
+def is_large(shape: tuple[int, ...]) -> bool:
+    """Whether inputs are larger than 64 pixels, where turns of each kind are a control group."""
+    return math.prod(shape) > _LARGE
+
+
 def kinds_of(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """Returns turns apart by kind: those that exchange the axes, and those that keep them.
 
@@ -102,7 +107,7 @@ def control_groups(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[
     """
     order = list(turns)
     kinds = kinds_of(shape, turns)
-    apart = math.prod(shape) > APART_ABOVE and min(map(len, kinds), default=0) > 1
+    apart = is_large(shape) and min(map(len, kinds), default=0) > 1
     return tuple(tuple(map(order.index, kind)) for kind in (kinds if apart else (order,)))
 
 

@@ -245,7 +245,7 @@ def test_whoever_leaves_out_turns_of_one_kind_is_not_judged_by_the_others(
     kind: AnswerKind, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if apart:
-        monkeypatch.setattr("fingerprint.probes.turns.APART_ABOVE", BOTH.input.size - 1)
+        monkeypatch.setattr("fingerprint.probes.turns._LARGE", BOTH.input.size - 1)
     sizes = np.tile([1.0, 10.0, 10.0, 1.0, 1.0], (PROBES, 1))
     given = moved_by(sizes, kind)
     gone = {question_id(one) for one in OF_BOTH[:, 2:].reshape(-1, *BOTH.input.shape)}
@@ -277,7 +277,7 @@ def test_a_finding_on_large_inputs_says_what_holds_against_both_kinds_of_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever is moved less than by turns of one kind alone is not claimed."""
-    monkeypatch.setattr("fingerprint.probes.turns.APART_ABOVE", BOTH.input.size - 1)
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", BOTH.input.size - 1)
     one, other = beside_both(0.1, 0.9)[0], beside_both(0.9, 0.1)[0]
     for found in (one, other):
         assert found.statistic == pytest.approx(0.9, rel=0.1)
