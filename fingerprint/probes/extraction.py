@@ -53,7 +53,7 @@ from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
-from fingerprint.probes.turns import control_groups, is_large, kinds_of
+from fingerprint.probes.turns import control_groups, is_large, kinds_of, turns_of
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with", "late_kind"]
@@ -651,6 +651,12 @@ def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:
     close = sum(kept.distance < FLOOR for kept in drawn.kept if kept.probe.kind not in useless)
     if close:
         lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
+    shape = plan.model.input.shape
+    if len(kinds_of(shape, plan.turns)) < len(kinds_of(shape, range(len(turns_of(shape))))):
+        lines.append(
+            "the network takes some turns of a probe for the probe itself: all controls are of one "
+            "kind, and above 64 pixels margins are lower for it"
+        )
     return tuple(lines)
 
 

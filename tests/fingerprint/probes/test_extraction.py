@@ -244,6 +244,24 @@ def test_what_was_solved_before_an_interruption_is_not_solved_again(
     assert not kept.exists()
 
 
+# Large inputs.
+
+
+def test_of_large_inputs_five_sixths_are_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
+    fingerprint = extract(model_of("cnn"), seed=SEED)
+    kinds = [probe.kind for probe in fingerprint.probes]
+    assert [kinds.count(depth.name) for depth in fingerprint.depths] == [20, 4]
+    assert len(fingerprint.bases) == 20
+
+
+def test_controls_of_one_kind_alone_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fingerprint.probes.pilot.told_apart", lambda *_: (0, 1, 2, 3))
+    fingerprint = extract(model_of("cnn"), seed=SEED)
+    assert set(fingerprint.turns) <= {0, 1, 2, 3}
+    assert any("controls are of one kind" in line for line in fingerprint.warnings)
+
+
 # Screening.
 
 
