@@ -53,7 +53,7 @@ from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
-from fingerprint.probes.turns import control_groups, is_large, kinds_of, turns_of
+from fingerprint.probes.turns import are_mirrored, chosen_kinds, control_groups, is_large
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with", "late_kind"]
@@ -300,13 +300,15 @@ def _planned_turns(model: Model, turns: tuple[int, ...], probes: int) -> tuple[i
     ``(k + 1)ⁿ``. Each control group has to show it alone.
     """
     shape = model.input.shape
-    kinds = kinds_of(shape, turns)
+    kinds = chosen_kinds(shape, turns)
+    if are_mirrored(shape, kinds[0]):
+        return kinds[0]
     for count in range(_LEAST_TURNS + (len(kinds) == 1), max(map(len, kinds))):
         few = tuple(turn for kind in kinds for turn in kind[:count])
         least = min(map(len, control_groups(shape, few)))
         if (least + 1.0) ** -probes <= _PLANNED:
             return few
-    return turns
+    return tuple(turn for kind in kinds for turn in kind)
 
 
 def _bases(settings: ExtractionSettings, model: Model, seed: str, count: int) -> NDArray[Any]:
@@ -652,10 +654,10 @@ def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:
     if close:
         lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
     shape = plan.model.input.shape
-    if len(kinds_of(shape, plan.turns)) < len(kinds_of(shape, range(len(turns_of(shape))))):
+    if len(shape) == 3 and is_large(shape) and not are_mirrored(shape, plan.turns):
         lines.append(
-            "the network takes some turns of a probe for the probe itself: all controls are of one "
-            "kind, and above 64 pixels margins are lower for it"
+            "the network takes a mirrored probe for the probe itself: its controls are turned "
+            "instead, and margins are lower for it"
         )
     return tuple(lines)
 

@@ -27,7 +27,7 @@ from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import drifted, stranger
 from fingerprint.probes.solving import Solved, Solver
-from fingerprint.probes.turns import is_large, kinds_of, turns_of
+from fingerprint.probes.turns import chosen_kinds, is_large, turns_of
 from fingerprint.progress import Progress
 from fingerprint.spaces.subspace import Subspace
 
@@ -259,7 +259,7 @@ def _tried(
 
 def _ratio(end: Depth, bases: NDArray[Any], harmless: NDArray[Any]) -> float:
     """Returns the geometric mean harm ratio, 1 where nothing moves."""
-    kinds = kinds_of(end.input.shape, _every_turn(end))
+    kinds = chosen_kinds(end.input.shape, _every_turn(end))
     turns = [turn for kind in kinds for turn in kind[:_TURNS]]
     orbits = measure(end, bases, harmless, range(len(bases)), turns).orbits
     ratios = orbits.ratios[orbits.moved]
