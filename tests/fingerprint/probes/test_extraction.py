@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from fingerprint.probes.probe import Fingerprint
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.solving import Solver
 from fingerprint.probes.turns import control_groups
+from fingerprint.questions import question_id, questions_for
 from tests.fingerprint.probes.networks import Exits
 from tests.support.digits import digits, network
 from tests.support.extracted import SEED, SIZE, fingerprint_of, loaded, model_of
@@ -255,11 +257,22 @@ def test_of_large_inputs_five_sixths_are_early(monkeypatch: pytest.MonkeyPatch) 
     assert len(fingerprint.bases) == 20
 
 
-def test_controls_of_one_kind_alone_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fingerprint.probes.pilot.told_apart", lambda *_: (0, 1, 2, 3))
+@pytest.mark.parametrize(
+    ("told", "turns"),
+    [(range(10), (6, 7, 8, 9)), (range(6), (0, 1, 4, 5)), (range(8), (0, 1, 4, 5))],
+)
+def test_controls_of_large_inputs_are_mirrored_if_the_source_can_tell_them(
+    told: Sequence[int], turns: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
+    monkeypatch.setattr("fingerprint.probes.pilot.told_apart", lambda *_: tuple(told))
     fingerprint = extract(model_of("cnn"), seed=SEED)
-    assert set(fingerprint.turns) <= {0, 1, 2, 3}
-    assert any("controls are of one kind" in line for line in fingerprint.warnings)
+    assert fingerprint.turns == turns
+    said = any("takes a mirrored probe for the probe" in line for line in fingerprint.warnings)
+    assert said == (turns != (6, 7, 8, 9))
+    mirrored = fingerprint.bases[:2, ..., ::-1] if not said else fingerprint.bases[:0]
+    np.testing.assert_array_equal(fingerprint.mirrored_bases, mirrored)
+    assert {question_id(one) for one in mirrored} <= set(questions_for({"A": fingerprint}).ids)
 
 
 # Screening.
