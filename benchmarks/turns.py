@@ -5,7 +5,7 @@
 The early probes of each published network, as ``benchmarks.detection.large.measure`` registered it,
 and δ turned in every way that :mod:`fingerprint.probes.turns` knows, asked of the networks of the
 zoo. A line for each pair: the geometric mean harm ratio against turns that exchange the axes, that
-keep them, and that mirror left to right.
+keep them, and that keep them and stay on the grid of even rows and columns.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from fingerprint.probes.turns import kinds_of, turns_of
 __all__ = ["main", "ratios"]
 
 _EACH = 2
-"""Turns of a kind that are asked; of mirror images the four differ by where δ is alone."""
-_KINDS = ("exchange the axes", "keep them", "mirrored")
+"""Turns of a kind that are asked."""
+_KINDS = ("exchange the axes", "keep them", "stay on the grid")
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fingerprint.probes.turns import are_mirrored, control_groups, is_large
+from fingerprint.probes.turns import control_groups, is_large, on_the_grid
 
 if TYPE_CHECKING:
     from fingerprint.probes.probe import DepthFacts, Fingerprint
@@ -90,7 +90,7 @@ _BOTH_KINDS: Mapping[str, float] = {
     "top-k": 0.35,
     "labels": 0.35,
 }
-"""The same where controls are no mirror images but turned in both ways, each a group of its own."""
+"""The same where controls leave the grid, turned in both ways, each a group of its own."""
 _ONE_KIND: Mapping[str, float] = {
     "logits": 0.3,
     "probabilities": 0.3,
@@ -287,7 +287,7 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
 def _of_large(fingerprint: Fingerprint) -> Mapping[str, float]:
     """Returns the margins of large inputs, by what the controls are."""
     shape, turns = fingerprint.input.shape, fingerprint.turns
-    if are_mirrored(shape, turns):
+    if on_the_grid(shape, turns):
         return _LARGE_MARGINS
     return _BOTH_KINDS if len(control_groups(shape, turns)) > 1 else _ONE_KIND
 

@@ -47,8 +47,8 @@ Tests = list[OrbitTest] | list[float]
 TEST = "harm_ratio"
 
 _ALIKE = 0.05
-"""How far the answer to a mirrored picture may be from that to the picture, as a share of what
-mirrored probes do, to count as the same: networks trained on mirrored pictures stay far above."""
+"""How far the answer to a picture upside down may be from that to the picture, as a share of what
+the controls do, to count as the same."""
 
 
 def measured_orbits(fingerprint: Fingerprint, answers: Answers) -> Orbits:
@@ -82,7 +82,7 @@ def depth_findings(
     linearity = Panel.of(fingerprint.panel_answers, fingerprint.output.kind).linearity
     kinds = np.array([probe.kind for probe in fingerprint.probes])
     rows = np.array([probe.base for probe in fingerprint.probes])
-    blind = _takes_mirrored_for_it(fingerprint, answers, orbits)
+    blind = _takes_flipped_for_it(fingerprint, answers, orbits)
     findings: list[Finding] = []
     places: list[int] = []
     tests: list[Tests] = []
@@ -121,20 +121,22 @@ def depth_findings(
     return tuple(findings)
 
 
-def _takes_mirrored_for_it(fingerprint: Fingerprint, answers: Answers, orbits: Orbits) -> str:
-    """Says so where a suspect cannot tell mirrored controls from probes; empty if it can.
+def _takes_flipped_for_it(fingerprint: Fingerprint, answers: Answers, orbits: Orbits) -> str:
+    """Says so where a suspect cannot tell flipped controls from probes; empty if it can.
 
     Labels are left out: most pictures have one whichever way round they are.
     """
-    mirrored = answers.of(fingerprint.mirrored_bases)
-    if not len(mirrored) or answers.kind == "labels":
+    flipped = answers.of(fingerprint.flipped_bases)
+    if not len(flipped) or answers.kind == "labels":
         return ""
-    origin = answers.of(fingerprint.bases[: len(mirrored)])
-    apart = answer_distance(mirrored, origin, answers.kind, floor=answers.floor)
+    origin = answers.of(fingerprint.bases[: len(flipped)])
+    apart = answer_distance(flipped, origin, answers.kind, floor=answers.floor)
     moves = np.exp(orbits.of_turns[orbits.moved])
     if not (len(moves) and (apart <= _ALIKE * np.median(moves)).all()):
         return ""
-    return "it answers a picture and its mirror image alike, which probes are held against"
+    return (
+        "it answers a picture and the picture upside down alike, and so probes and their controls"
+    )
 
 
 def _on_source(fingerprint: Fingerprint, depth: str) -> float:

@@ -53,7 +53,7 @@ from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
-from fingerprint.probes.turns import are_mirrored, chosen_kinds, control_groups, is_large
+from fingerprint.probes.turns import chosen_kinds, control_groups, is_large, on_the_grid
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with", "late_kind"]
@@ -301,7 +301,7 @@ def _planned_turns(model: Model, turns: tuple[int, ...], probes: int) -> tuple[i
     """
     shape = model.input.shape
     kinds = chosen_kinds(shape, turns)
-    if are_mirrored(shape, kinds[0]):
+    if on_the_grid(shape, kinds[0]):
         return kinds[0]
     for count in range(_LEAST_TURNS + (len(kinds) == 1), max(map(len, kinds))):
         few = tuple(turn for kind in kinds for turn in kind[:count])
@@ -654,10 +654,10 @@ def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:
     if close:
         lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
     shape = plan.model.input.shape
-    if len(shape) == 3 and is_large(shape) and not are_mirrored(shape, plan.turns):
+    if len(shape) == 3 and is_large(shape) and not on_the_grid(shape, plan.turns):
         lines.append(
-            "the network takes a mirrored probe for the probe itself: its controls are turned "
-            "instead, and margins are lower for it"
+            "the network takes a probe upside down for the probe itself: it has other controls, "
+            "and margins are lower for them"
         )
     return tuple(lines)
 

@@ -13,7 +13,7 @@ from fingerprint.canonical import canonical, sha256_of
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.controls import symmetry_controls
 from fingerprint.probes.panel import panel_inputs
-from fingerprint.probes.turns import are_mirrored, turned
+from fingerprint.probes.turns import on_the_grid, turned
 
 __all__ = [
     "CURRENT",
@@ -288,14 +288,14 @@ class Fingerprint:
         return symmetry_controls(bases, [probe.symmetry for probe in self.probes])
 
     @property
-    def mirrored_bases(self) -> Images:
-        """Bases mirrored, where the controls are: two, to see whether a suspect can tell.
+    def flipped_bases(self) -> Images:
+        """Bases upside down, where the controls are: two, to see whether a suspect can tell.
 
-        Whoever answers a picture as its mirror image, because both are asked and averaged, is
-        moved by a probe as by its mirror image, a copy of the source too.
+        Whoever answers a picture as the picture upside down, because both are asked and averaged,
+        is moved by a probe as by the probe upside down, a copy of the source too.
         """
-        asked = 2 if are_mirrored(self.input.shape, self.turns) else 0
-        return np.ascontiguousarray(np.flip(self.bases[:asked], axis=-1))
+        asked = 2 if on_the_grid(self.input.shape, self.turns) else 0
+        return np.ascontiguousarray(np.flip(self.bases[:asked], axis=-2))
 
     @property
     def source_harm_ratio(self) -> dict[str, float | None]:

@@ -8,13 +8,13 @@ Some turns exchange the axes of a picture and some keep them, and a network that
 along one axis more than along the other tells the two kinds apart without knowing the source. So
 controls of small pictures are of both kinds.
 
-Of large pictures they are mirrored left to right, as they are and moved by half of a side. What is
-photographed is as often one way round as the other, and a network reacts to a pattern much as to
-its mirror image; to a pattern on its side or upside down it does not. So independent networks of
-224 pixels come nearer to a ratio of 1 (``benchmarks.turns``). The source takes δ mirrored a little
-for δ, which costs less than that gains. Fingerprints whose source cannot tell the two, and those
-made before, have turns of both kinds, each kind a control group of its own: a ratio counts by the
-one that makes it larger.
+Networks of large pictures begin by leaving out every other row and column. What a δ does depends on
+which of them it lies in; for many networks on the same ones, whoever it was solved for. So controls
+of large pictures stay on that grid: they are turned upside down about a row of it, where they were
+and moved by half of a side. Independent networks of 224 pixels come nearer to a ratio of 1 than
+beside other turns, kin hardly (``benchmarks.turns``). Fingerprints whose source takes such a
+control for δ, and those made before, have turns of both kinds, each kind a control group of its
+own: a ratio counts by the one that makes it larger.
 """
 
 from __future__ import annotations
@@ -27,19 +27,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "are_mirrored",
     "chosen_kinds",
     "control_groups",
     "is_large",
     "kinds_of",
+    "on_the_grid",
     "turned",
     "turns_of",
 ]
 
 _LARGE = 3 * 64 * 64
-"""Input values above which controls are mirrored, or turns of each kind a group of their own."""
-_LEAST_MIRRORED = 3
-"""Mirrored turns that make a control group; a single one is below δ by chance half of the time."""
+"""Input values above which controls stay on the grid, or turns of each kind are a group of their
+own."""
+_LEAST_ON_GRID = 3
+"""Turns on the grid that make a control group; a single one is below δ by chance half of the
+time."""
 
 Delta = NDArray[Any]
 Turn = Callable[[Delta], Delta]
@@ -57,18 +59,25 @@ _PLANE: tuple[Turn, ...] = (
 )
 
 
-def _mirrored(down: int, across: int) -> Turn:
-    """A mirror image moved by halves of the sides; what leaves at one edge enters at the other."""
+def _upside_down(down: int, across: int) -> Turn:
+    """Upside down about an even row, and moved by about halves of the sides, by an even number.
+
+    What leaves at one edge enters at the other.
+    """
 
     def turn(d: Delta) -> Delta:
-        moved = (down * d.shape[-2] // 2, across * d.shape[-1] // 2)
-        return np.roll(np.flip(d, axis=-1), moved, axis=(-2, -1))
+        height, width = d.shape[-2:]
+        # Flipping alone takes row 0 to the last one, which is odd where the height is even.
+        back = (height + 1) % 2
+        moved = (back + 2 * (down * height // 4), 2 * (across * width // 4))
+        return np.roll(np.flip(d, axis=-2), moved, axis=(-2, -1))
 
     return turn
 
 
-_MOVED: tuple[Turn, ...] = (_mirrored(0, 1), _mirrored(1, 0), _mirrored(1, 1))
-"""Follow on the mirror image that ends the others."""
+_ON_GRID: tuple[Turn, ...] = tuple(
+    _upside_down(down, across) for down in (0, 1) for across in (0, 1)
+)
 
 
 def _shifted(part: int, *, reverse: bool) -> Turn:
@@ -97,13 +106,13 @@ def turns_of(shape: tuple[int, ...]) -> tuple[Turn, ...]:
         shape: Of one input; axis 0 is the channel unless it is the only one.
 
     Returns:
-        Seven for square pictures, three for others, and three more where they are large; five for
+        Seven for square pictures, three for others, and four more where they are large; five for
         everything else.
     """
     if len(shape) != 3:
         return _LINE
     square = _SQUARE if shape[1] == shape[2] else ()
-    return (*square, *_PLANE, *(_MOVED if is_large(shape) else ()))
+    return (*square, *_PLANE, *(_ON_GRID if is_large(shape) else ()))
 
 
 def is_large(shape: tuple[int, ...]) -> bool:
@@ -120,41 +129,41 @@ def kinds_of(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[int, .
 
     Returns:
         The kinds that are not empty. Turns of inputs that are no square pictures are one; of large
-        pictures those that mirror left to right are one of their own.
+        pictures those that stay on the grid are one of their own.
     """
     square = len(shape) == 3 and shape[1] == shape[2]
     exchanging = tuple(turn for turn in turns if square and turn < len(_SQUARE))
-    mirrored = tuple(turn for turn in turns if _mirrors(shape, turn))
-    keeping = tuple(turn for turn in turns if turn not in (*exchanging, *mirrored))
-    return tuple(kind for kind in (exchanging, keeping, mirrored) if kind)
+    staying = tuple(turn for turn in turns if _stays(shape, turn))
+    keeping = tuple(turn for turn in turns if turn not in (*exchanging, *staying))
+    return tuple(kind for kind in (exchanging, keeping, staying) if kind)
 
 
-def _mirrors(shape: tuple[int, ...], turn: int) -> bool:
+def _stays(shape: tuple[int, ...], turn: int) -> bool:
     large = len(shape) == 3 and is_large(shape)
-    return large and turn >= len(turns_of(shape)) - len(_MOVED) - 1
+    return large and turn >= len(turns_of(shape)) - len(_ON_GRID)
 
 
-def are_mirrored(shape: tuple[int, ...], turns: Sequence[int]) -> bool:
-    """Whether turns are mirrored controls of large pictures.
+def on_the_grid(shape: tuple[int, ...], turns: Sequence[int]) -> bool:
+    """Whether turns are controls of large pictures that stay on the grid.
 
     Args:
         shape: Of one input.
         turns: Places in :func:`turns_of`.
     """
-    return len(turns) >= _LEAST_MIRRORED and all(_mirrors(shape, turn) for turn in turns)
+    return len(turns) >= _LEAST_ON_GRID and all(_stays(shape, turn) for turn in turns)
 
 
 def chosen_kinds(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Returns the kinds of turn that controls are taken from: mirrored ones alone if there are any.
+    """Returns the kinds of turn that controls are taken from: on the grid alone if they are enough.
 
     Args:
         shape: Of one input.
         turns: Those that the source can tell from δ, as places in :func:`turns_of`.
     """
     kinds = kinds_of(shape, turns)
-    mirrored = tuple(kind for kind in kinds if are_mirrored(shape, kind))
-    others = tuple(kind for kind in kinds if not any(_mirrors(shape, turn) for turn in kind))
-    return mirrored or others or kinds
+    staying = tuple(kind for kind in kinds if on_the_grid(shape, kind))
+    others = tuple(kind for kind in kinds if not any(_stays(shape, turn) for turn in kind))
+    return staying or others or kinds
 
 
 def control_groups(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[int, ...], ...]:
