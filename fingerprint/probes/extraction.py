@@ -70,9 +70,9 @@ _LATE_SHARES: Mapping[SpeaksFor, float] = {"family": 1 / 3, "individual": 2 / 3}
 nobody whom early probes miss (``benchmarks.detection``); individual ones alone tell a child from a
 sibling, and a child's ratio scatters more than a sibling's."""
 _LATE_SHARES_LARGE: Mapping[SpeaksFor, float] = {"family": 1 / 6, "individual": 3 / 4}
-"""The same above 64 pixels, where each control group has half of the turns, so that it takes more
-probes to decide. Up to 64 pixels a sixth would do as well early, and leaves the late ones too few
-to tell strangers by (``benchmarks.detection``, settings half)."""
+"""The same above 64 pixels, where fine-tunes with few classes scatter and it takes more probes to
+decide. Up to 64 pixels as many early ones claim no more, and leave the late ones too few to tell
+strangers by (``benchmarks.detection``, settings half)."""
 _LEAST_TURNS = 2
 """Of each kind; of one alone, one more."""
 _PLANNED = 1e-6

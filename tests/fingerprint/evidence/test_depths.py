@@ -161,12 +161,12 @@ def test_late_probes_speak_of_independence_only_where_no_early_ones_can(
 def test_early_margins_are_lower_where_strangers_of_224_pixels_were_seen_lower(
     kind: AnswerKind, usual: float, both_kinds: float, one_kind: float
 ) -> None:
-    """As usual beside mirror images, lowest beside turns that exchange the axes alone."""
+    """As usual beside turns on the grid, lowest beside turns that exchange the axes alone."""
     wide = replace(BOTH, input=replace(BOTH.input, shape=(3, 224, 224)))
     for made, early in (
         (DEEP, usual),
         (BOTH, usual),
-        (replace(wide, turns=(6, 7, 8, 9)), usual),
+        (replace(wide, turns=(7, 8, 9, 10)), usual),
         (wide, both_kinds),
         (replace(wide, turns=(0, 1, 2)), one_kind),
     ):
@@ -346,19 +346,19 @@ def test_labels_count_changes_and_have_no_interval() -> None:
 
 @pytest.mark.parametrize("kind", ["logits", "probabilities", "top-k", "labels"])
 @pytest.mark.parametrize("apart", [0.0, 0.02, 0.5])
-def test_whoever_answers_a_mirrored_picture_as_the_picture_gives_no_evidence(
+def test_whoever_answers_a_picture_as_upside_down_gives_no_evidence(
     kind: AnswerKind, apart: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A copy that averages over both is moved by mirrored probes as by probes: no stranger."""
+    """A copy that averages over both is moved by the controls as by the probes: no stranger."""
     monkeypatch.setattr("fingerprint.probes.turns._LARGE", BOTH.input.size - 1)
-    fingerprint = make_deep(make_model(classes=CLASSES), bases=BASES, panel=0, turns=(6, 7, 8, 9))
+    fingerprint = make_deep(make_model(classes=CLASSES), bases=BASES, panel=0, turns=(7, 8, 9, 10))
     logits = {question_id(base): ORIGIN[place] for place, base in enumerate(fingerprint.bases)}
     controls = fingerprint.controls.reshape(PROBES, 4, *fingerprint.input.shape)
     for place, probe in enumerate(fingerprint.probes):
         for member in (probe.harmless, *controls[place]):
             logits[question_id(member)] = ORIGIN[probe.base] + np.eye(CLASSES)[0]
-    for place, mirrored in enumerate(fingerprint.mirrored_bases):
-        logits[question_id(mirrored)] = ORIGIN[place] + apart * np.eye(CLASSES)[1]
+    for place, flipped in enumerate(fingerprint.flipped_bases):
+        logits[question_id(flipped)] = ORIGIN[place] + apart * np.eye(CLASSES)[1]
 
     def form(row: Sizes) -> Sizes:
         odds = np.exp(row - row.max())
@@ -371,5 +371,5 @@ def test_whoever_answers_a_mirrored_picture_as_the_picture_gives_no_evidence(
     )
     alike = apart < 0.1 and kind != "labels"
     for one in measured(given, fingerprint):
-        assert ("mirror image alike" in (one.missing or "")) == alike
+        assert ("upside down alike" in (one.missing or "")) == alike
         assert (one.p_value is None) == alike

@@ -259,20 +259,21 @@ def test_of_large_inputs_five_sixths_are_early(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("told", "turns"),
-    [(range(10), (6, 7, 8, 9)), (range(6), (0, 1, 4, 5)), (range(8), (0, 1, 4, 5))],
+    [(range(11), (7, 8, 9, 10)), (range(7), (0, 1, 4, 5)), (range(9), (0, 1, 4, 5))],
 )
-def test_controls_of_large_inputs_are_mirrored_if_the_source_can_tell_them(
+def test_controls_of_large_inputs_stay_on_the_grid_if_the_source_can_tell_them(
     told: Sequence[int], turns: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
     monkeypatch.setattr("fingerprint.probes.pilot.told_apart", lambda *_: tuple(told))
     fingerprint = extract(model_of("cnn"), seed=SEED)
     assert fingerprint.turns == turns
-    said = any("takes a mirrored probe for the probe" in line for line in fingerprint.warnings)
-    assert said == (turns != (6, 7, 8, 9))
-    mirrored = fingerprint.bases[:2, ..., ::-1] if not said else fingerprint.bases[:0]
-    np.testing.assert_array_equal(fingerprint.mirrored_bases, mirrored)
-    assert {question_id(one) for one in mirrored} <= set(questions_for({"A": fingerprint}).ids)
+    said = any("takes a probe upside down for the probe" in line for line in fingerprint.warnings)
+    assert said == (turns != (7, 8, 9, 10))
+    flipped = fingerprint.bases[:2, :, ::-1] if not said else fingerprint.bases[:0]
+    np.testing.assert_array_equal(fingerprint.flipped_bases, flipped)
+    asked = {question_id(np.ascontiguousarray(one)) for one in flipped}
+    assert asked <= set(questions_for({"A": fingerprint}).ids)
 
 
 # Screening.
