@@ -44,7 +44,7 @@ from fingerprint.network.depths import FEATURES, Depth, depths_of
 from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.probes.bases import dead_leaves, room_of, start_delta
 from fingerprint.probes.kinds import FeatureProbes
-from fingerprint.probes.pilot import early_kinds, pilot
+from fingerprint.probes.pilot import early_kinds, judged, pilot
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import drifted
 from fingerprint.progress import silent
@@ -332,7 +332,7 @@ def _depths(model: Model, bases: Any) -> Iterator[tuple[Depth, float]]:
     """Yields the early depth that a pilot chooses, and what the last layer reads."""
     depths = depths_of(model)
     kinds = early_kinds(model, depths, None)
-    best = pilot(model, kinds, seed=_SEED, bases=bases, progress=silent).best
+    best = pilot(judged(depths), kinds, seed=_SEED, bases=bases, progress=silent).best
     contrast = 16 / 255
     if isinstance(best, FeatureProbes):
         contrast = best.contrast

@@ -135,9 +135,10 @@ class Questions:
 
 
 def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
-    """Joins what fingerprints want to ask: bases, harmless inputs, and their turned controls.
+    """Joins what fingerprints want to ask: bases, harmless inputs, their turned controls.
 
-    One input of the panel, or a harmless one of the first fingerprint, is asked a second time.
+    Bases are asked upside down as well, where controls are. One input of the panel, or a harmless
+    one of the first fingerprint, is asked a second time.
 
     Args:
         fingerprints: By name, at least one, all of one input domain.
@@ -164,6 +165,7 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
             fingerprint.control_bases,
             fingerprint.harmless,
             fingerprint.controls,
+            fingerprint.flipped_bases,
             fingerprint.panel,
         ):
             for one in group:

@@ -38,7 +38,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from fingerprint.probes.turns import APART_ABOVE, control_groups
+from fingerprint.probes.turns import control_groups, is_large, on_the_grid
 
 if TYPE_CHECKING:
     from fingerprint.probes.probe import DepthFacts, Fingerprint
@@ -75,23 +75,31 @@ early 0.5 at most; of individual probes, less than that of any relative. Labels 
 they take the margin of the named classes. ``benchmarks.detection.calibrate`` prints them with the
 pairs they rest on."""
 _LARGE_MARGINS: Mapping[str, float] = {
-    "logits": 0.45,
-    "probabilities": 0.45,
-    "top-k": 0.35,
-    "labels": 0.35,
+    "logits": 0.5,
+    "probabilities": 0.5,
+    "top-k": 0.45,
+    "labels": 0.45,
 }
 """Margins of linear and early probes of large inputs, at most: the lowest ratio of any stranger
 among published networks of 224 pixels and what became of them, to the nearest multiple of 0.05
-(``benchmarks.detection.large``). Between 32 and 224 pixels nothing was tried."""
+(``benchmarks.detection.large``), and 0.5 (0.45) at most as at 32. Between 32 and 224 pixels nothing
+was tried."""
+_BOTH_KINDS: Mapping[str, float] = {
+    "logits": 0.4,
+    "probabilities": 0.4,
+    "top-k": 0.35,
+    "labels": 0.35,
+}
+"""The same where controls leave the grid, turned in both ways, each a group of its own."""
 _ONE_KIND: Mapping[str, float] = {
     "logits": 0.3,
     "probabilities": 0.3,
     "top-k": 0.25,
     "labels": 0.25,
 }
-"""The same where the controls are one group, by the same rule. A network pruned by 30 % in each
-layer came as near to another: it reacts to patterns along one axis more than along the other, and
-all controls exchanged the axes."""
+"""The same where they are turned in one way. A network pruned by 30 % in each layer came as near to
+another: it reacts to patterns along one axis more than along the other, and all controls exchanged
+the axes."""
 BOUNDS: Mapping[str, Mapping[str, float]] = {
     "linear": {"logits": 0.55, "probabilities": 0.55, "top-k": 0.55, "labels": 0.55},
     "early": {"logits": 0.5, "probabilities": 0.5, "top-k": 0.55, "labels": 0.55},
@@ -268,13 +276,20 @@ def _defaults(fingerprint: Fingerprint, depth: str, answer_kind: str) -> tuple[f
     if depth not in known:
         return DEFAULT_MARGIN, INDEPENDENT_BOUND
     margin = MARGINS[known[depth]][answer_kind]
-    if known[depth] in ("linear", "early") and fingerprint.input.size > APART_ABOVE:
-        both = len(control_groups(fingerprint.input.shape, fingerprint.turns)) > 1
-        margin = min(margin, (_LARGE_MARGINS if both else _ONE_KIND)[answer_kind])
+    if known[depth] in ("linear", "early") and is_large(fingerprint.input.shape):
+        margin = min(margin, _of_large(fingerprint)[answer_kind])
     if known[depth] in BOUNDS:
         return margin, BOUNDS[known[depth]][answer_kind]
     alone = known[depth] == "late" and not set(known.values()) & set(BOUNDS)
     return margin, INDEPENDENT_BOUND if alone else math.inf
+
+
+def _of_large(fingerprint: Fingerprint) -> Mapping[str, float]:
+    """Returns the margins of large inputs, by what the controls are."""
+    shape, turns = fingerprint.input.shape, fingerprint.turns
+    if on_the_grid(shape, turns):
+        return _LARGE_MARGINS
+    return _BOTH_KINDS if len(control_groups(shape, turns)) > 1 else _ONE_KIND
 
 
 def margin_from(

@@ -3,9 +3,8 @@
 A finding for each depth, and one statistic over all of them: what a candidate is claimed by is the
 smallest standardised sum, corrected for the others exactly.
 
-Of large pictures, turns that exchange the axes and turns that keep them are two control groups, and
-a finding says what holds against both: the larger ratio, the larger p-value, and an interval that
-spans both.
+Where turns that exchange the axes and turns that keep them are two control groups, a finding says
+what holds against both: the larger ratio, the larger p-value, and an interval that spans both.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fingerprint.distances import answer_distance
 from fingerprint.evidence.calibration import Calibration
 from fingerprint.evidence.finding import Finding, finite
 from fingerprint.evidence.orbits import (
@@ -45,6 +45,10 @@ Tests = list[OrbitTest] | list[float]
 """The tests of one depth, one for each control group."""
 
 TEST = "harm_ratio"
+
+_ALIKE = 0.05
+"""How far the answer to a picture upside down may be from that to the picture, as a share of what
+the controls do, to count as the same."""
 
 
 def measured_orbits(fingerprint: Fingerprint, answers: Answers) -> Orbits:
@@ -78,6 +82,7 @@ def depth_findings(
     linearity = Panel.of(fingerprint.panel_answers, fingerprint.output.kind).linearity
     kinds = np.array([probe.kind for probe in fingerprint.probes])
     rows = np.array([probe.base for probe in fingerprint.probes])
+    blind = _takes_flipped_for_it(fingerprint, answers, orbits)
     findings: list[Finding] = []
     places: list[int] = []
     tests: list[Tests] = []
@@ -103,8 +108,8 @@ def depth_findings(
                 "per_probe": _per_probe(rows, orbits, asked.anywhere, np.flatnonzero(own)),
             },
         )
-        if asked.missing:
-            finding = replace(finding, detail={**finding.detail, "missing": asked.missing})
+        if missing := asked.missing or blind:
+            finding = replace(finding, detail={**finding.detail, "missing": missing})
         else:
             finding, found = _with_labels(finding, asked) if labels else _with_ratio(finding, asked)
             places.append(len(findings))
@@ -114,6 +119,24 @@ def depth_findings(
     for place, joint in zip(places, _joint(tests), strict=True):
         findings[place] = replace(findings[place], joint_p=joint, least_p=least_joint(shapes))
     return tuple(findings)
+
+
+def _takes_flipped_for_it(fingerprint: Fingerprint, answers: Answers, orbits: Orbits) -> str:
+    """Says so where a suspect cannot tell flipped controls from probes; empty if it can.
+
+    Labels are left out: most pictures have one whichever way round they are.
+    """
+    flipped = answers.of(fingerprint.flipped_bases)
+    if not len(flipped) or answers.kind == "labels":
+        return ""
+    origin = answers.of(fingerprint.bases[: len(flipped)])
+    apart = answer_distance(flipped, origin, answers.kind, floor=answers.floor)
+    moves = np.exp(orbits.of_turns[orbits.moved])
+    if not (len(moves) and (apart <= _ALIKE * np.median(moves)).all()):
+        return ""
+    return (
+        "it answers a picture and the picture upside down alike, and so probes and their controls"
+    )
 
 
 def _on_source(fingerprint: Fingerprint, depth: str) -> float:

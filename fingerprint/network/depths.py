@@ -37,6 +37,7 @@ from fingerprint.network.inputs import sample_inputs
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import full_precision
+from fingerprint.network.spec import InputSpec
 from fingerprint.precision import differ
 from fingerprint.text import clean
 
@@ -128,6 +129,21 @@ class Depth:
                 f"{math.prod(value.shape[1:])}"
             )
         return rows
+
+    @property
+    def input(self) -> InputSpec:
+        """What its network takes."""
+        return self.model.input
+
+    @property
+    def device(self) -> torch.device:
+        """Where its network runs."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What its network computes in."""
+        return self.model.dtype
 
     def of(self, other: Model) -> Depth:
         """Returns the same place in another model of the same architecture.

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec
 
-__all__ = ["full_precision", "run", "to_inputs", "to_tensor"]
+__all__ = ["Asked", "full_precision", "run", "to_inputs", "to_tensor"]
 
 BATCH = 16
 
 
-def run(model: Model, inputs: NDArray[Any], *, batch: int = BATCH) -> NDArray[np.float32]:
+class Asked(Protocol):
+    """What can be run on inputs: a whole model, or one up to a depth of it."""
+
+    @property
+    def input(self) -> InputSpec:
+        """What it takes."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What it computes in."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Answers a batch: ``(N, *input.shape)`` in ``input.bounds`` -> ``(N, width)``."""
+
+
+def run(model: Asked, inputs: NDArray[Any], *, batch: int = BATCH) -> NDArray[np.float32]:
     """Answers inputs in evaluation mode, without gradients and without TensorFloat-32.
 
     Args:
-        model: The model.
+        model: The model, or a depth of it.
         inputs: Shape ``(N, *model.input.shape)``; uint8 for pixels, float32 otherwise.
         batch: Inputs a forward pass.
 
     Returns:
-        float32 answers of shape ``(N, classes)``.
+        float32 answers of shape ``(N, classes)``, or ``(N, width)`` of a depth.
     """
     rows: list[NDArray[np.float32]] = []
     with torch.no_grad(), full_precision():

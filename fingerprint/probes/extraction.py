@@ -3,8 +3,9 @@
     fingerprint = extract(model, seed="...")
 
 A pilot finds the early depth at which kin and strangers lie furthest apart; two thirds of the
-probes are solved there, the others in what the last layer reads. Where the model has relatives it
-is the other way round, and those solved late lie outside the relatives' harmless sets. Candidates
+probes are solved there, of large inputs more, the others in what the last layer reads. Where the
+model has relatives it is the other way round, and those solved late lie outside the relatives'
+harmless sets. Candidates
 start from committed draws, are rounded to inputs that can be sent, measured on the model itself and
 on the other registered models, and drawn again where they do not hold up.
 """
@@ -25,6 +26,7 @@ from torch import Tensor
 from fingerprint.canonical import plain
 from fingerprint.distances import answer_distance, answer_size
 from fingerprint.errors import FingerprintError, NoInformation
+from fingerprint.harm import LEAST_PROBES
 from fingerprint.network.checks import check_informative, require_deterministic
 from fingerprint.network.depths import FEATURES, LOGITS, Depth, depths_of
 from fingerprint.network.logits import logits_of
@@ -36,16 +38,22 @@ from fingerprint.precision import Precision
 from fingerprint.probes.bases import GRAINED, grained_leaves
 from fingerprint.probes.harmless_spaces import HarmlessSpaces, find_spaces, linear_operator_of
 from fingerprint.probes.keeping import Keeper
-from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
+from fingerprint.probes.kinds import (
+    FeatureProbes,
+    IndividualProbes,
+    LinearProbes,
+    ProbeKind,
+    SpeaksFor,
+)
 from fingerprint.probes.panel import panel_inputs
-from fingerprint.probes.pilot import CONTRASTS, Pilot, early_kinds, pilot
+from fingerprint.probes.pilot import CONTRASTS, Pilot, early_kinds, judged, pilot
 from fingerprint.probes.probe import DepthFacts, Fingerprint, Probe, ProbeRequest
 from fingerprint.probes.public import chosen_images
 from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
-from fingerprint.probes.turns import control_groups, kinds_of
+from fingerprint.probes.turns import chosen_kinds, control_groups, is_large, on_the_grid
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with", "late_kind"]
@@ -57,10 +65,14 @@ _SOURCE_CEILING = 0.5
 _MOST_BASES = 24
 _ONE_DEPTH = 12
 """Fewer probes than this are all of one depth."""
-_LATE_SHARES = {"family": 1 / 3, "individual": 2 / 3}
+_LATE_SHARES: Mapping[SpeaksFor, float] = {"family": 1 / 3, "individual": 2 / 3}
 """Share of late probes. Those of a family show what was changed behind the early depth and find
 nobody whom early probes miss (``benchmarks.detection``); individual ones alone tell a child from a
 sibling, and a child's ratio scatters more than a sibling's."""
+_LATE_SHARES_LARGE: Mapping[SpeaksFor, float] = {"family": 1 / 6, "individual": 3 / 4}
+"""The same above 64 pixels, where fine-tunes with few classes scatter and it takes more probes to
+decide. Up to 64 pixels as many early ones claim no more, and leave the late ones too few to tell
+strangers by (``benchmarks.detection``, settings half)."""
 _LEAST_TURNS = 2
 """Of each kind; of one alone, one more."""
 _PLANNED = 1e-6
@@ -245,7 +257,7 @@ def _planned(
     depths = depths_of(model)
     linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
     early_ones = early_kinds(model, depths, spaces.space)
-    tried = pilot(model, early_ones, seed=seed, bases=bases, progress=progress)
+    tried = pilot(judged(depths), early_ones, seed=seed, bases=bases, progress=progress)
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = late_kind(depths, relatives, contrast)
     early = _full(tried.best, spaces, model, _linear_parts(others, linear), seed)
@@ -253,7 +265,8 @@ def _planned(
     kinds = (late,) if early is None or early.name == late.name else (early, late)
     if settings.probes < _ONE_DEPTH:
         kinds = kinds[-1:] if relatives else kinds[:1]
-    counts = _dealt(settings.probes, kinds)
+    shares = _LATE_SHARES_LARGE if is_large(model.input.shape) else _LATE_SHARES
+    counts = _dealt(settings.probes, kinds, shares)
     return _Plan(
         model=model,
         settings=settings,
@@ -270,11 +283,13 @@ def _planned(
     )
 
 
-def _dealt(probes: int, kinds: Sequence[ProbeKind]) -> tuple[int, ...]:
+def _dealt(
+    probes: int, kinds: Sequence[ProbeKind], shares: Mapping[SpeaksFor, float]
+) -> tuple[int, ...]:
     """Returns how many probes each kind gets."""
     if len(kinds) == 1:
         return (probes,)
-    late = int(probes * _LATE_SHARES[kinds[-1].speaks_for])
+    late = max(LEAST_PROBES, int(probes * shares[kinds[-1].speaks_for]))
     return (probes - late, late)
 
 
@@ -285,13 +300,15 @@ def _planned_turns(model: Model, turns: tuple[int, ...], probes: int) -> tuple[i
     ``(k + 1)ⁿ``. Each control group has to show it alone.
     """
     shape = model.input.shape
-    kinds = kinds_of(shape, turns)
+    kinds = chosen_kinds(shape, turns)
+    if on_the_grid(shape, kinds[0]):
+        return kinds[0]
     for count in range(_LEAST_TURNS + (len(kinds) == 1), max(map(len, kinds))):
         few = tuple(turn for kind in kinds for turn in kind[:count])
         least = min(map(len, control_groups(shape, few)))
         if (least + 1.0) ** -probes <= _PLANNED:
             return few
-    return turns
+    return tuple(turn for kind in kinds for turn in kind)
 
 
 def _bases(settings: ExtractionSettings, model: Model, seed: str, count: int) -> NDArray[Any]:
@@ -636,6 +653,12 @@ def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:
     close = sum(kept.distance < FLOOR for kept in drawn.kept if kept.probe.kind not in useless)
     if close:
         lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
+    shape = plan.model.input.shape
+    if len(shape) == 3 and is_large(shape) and not on_the_grid(shape, plan.turns):
+        lines.append(
+            "the network takes a probe upside down for the probe itself: it has other controls, "
+            "and margins are lower for them"
+        )
     return tuple(lines)
 
 

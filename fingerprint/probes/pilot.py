@@ -5,6 +5,9 @@ that shares nothing reacts to a δ as to the same δ turned. How far apart the t
 depth and on the contrast that a probe starts from: too late, and what lies before has moved; too
 early, and there is no room for a δ at all. No rule by size holds for all networks, so the model is
 asked, with four probes for each choice and fewer passes than the fingerprint itself is given.
+
+Kin and strangers are compared where the caller says, in their answers or in what the last layer
+reads: a fine-tuned copy has a new one.
 """
 
 from __future__ import annotations
@@ -17,18 +20,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.errors import FingerprintError
-from fingerprint.network.depths import Depth
+from fingerprint.network.depths import FEATURES, Depth
 from fingerprint.network.model import Model
 from fingerprint.probes.kinds import FeatureProbes, LinearProbes, ProbeKind
 from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import drifted, stranger
 from fingerprint.probes.solving import Solved, Solver
-from fingerprint.probes.turns import kinds_of, turns_of
+from fingerprint.probes.turns import chosen_kinds, is_large, turns_of
 from fingerprint.progress import Progress
 from fingerprint.spaces.subspace import Subspace
 
-__all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "pilot", "told_apart"]
+__all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "judged", "pilot", "told_apart"]
 
 CONTRASTS = (16 / 255, 32 / 255)
 """Contrasts that are compared."""
@@ -55,7 +58,7 @@ class Tried:
         depth: Name of the depth.
         share: Of a whole pass that a pass to it costs.
         contrast: Of their starts.
-        source: Geometric mean harm ratio on the model itself.
+        source: Geometric mean harm ratio on the model itself, at the end that is judged.
         kin: On a copy whose weights and statistics drifted.
         stranger: On a copy with fresh weights; the least of those asked.
         residual: Median relative residual.
@@ -142,8 +145,19 @@ def early_kinds(
     return tuple(kinds)
 
 
+def judged(depths: Sequence[Depth]) -> Depth:
+    """Returns what the pilot looks at: what the last layer reads of large inputs, else the answers.
+
+    Four probes on a few classes' answers chose the depth of a fine-tune at 224 pixels by luck:
+    three registrations took three. Up to 64 pixels both choose equally well (settings half of
+    ``benchmarks.detection``), so what is measured there stays as it is.
+    """
+    read = [depth for depth in depths if depth.name == FEATURES]
+    return read[0] if read and is_large(depths[-1].input.shape) else depths[-1]
+
+
 def pilot(
-    model: Model,
+    end: Depth,
     kinds: Sequence[ProbeKind],
     *,
     seed: str,
@@ -153,18 +167,18 @@ def pilot(
     """Solves a few probes of each kind and judges them on simulated kin and strangers.
 
     Args:
-        model: The source.
+        end: What is judged of the source, as :func:`judged` says.
         kinds: What to compare.
         seed: Registry seed.
         bases: Public bases, shape ``(B, *input.shape)``; the first few are used.
         progress: Called as the work goes on.
     """
-    bases = bases[:_PROBES]
-    others = {"kin": drifted(model, seed), "stranger": stranger(model, seed)}
+    bases, model = bases[:_PROBES], end.model
+    others = {"kin": end.of(drifted(model, seed)), "stranger": end.of(stranger(model, seed))}
     tried: list[tuple[Tried, ProbeKind, NDArray[Any]]] = []
     for place, kind in enumerate(kinds):
         progress("choosing depths", place, len(kinds))
-        found = _tried(model, others, kind, seed=seed, bases=bases)
+        found = _tried(end, others, kind, seed=seed, bases=bases)
         if found is not None:
             tried.append((found[0], kind, found[1]))
     usable = [one for one in tried if one[0].usable]
@@ -173,19 +187,21 @@ def pilot(
     return Pilot(
         tried=tuple(one for one, _, _ in tried),
         best=best[1] if best else None,
-        turns=told_apart(model, bases, shown[2]) if shown else _every_turn(model),
+        turns=told_apart(end, bases, shown[2]) if shown else _every_turn(model),
         passes=sum(one.passes for one, _, _ in tried),
     )
 
 
-def told_apart(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> tuple[int, ...]:
+def told_apart(
+    model: Model | Depth, bases: NDArray[Any], harmless: NDArray[Any]
+) -> tuple[int, ...]:
     """Returns the turns that a model tells from δ itself, the best controls first.
 
     A network that was trained on mirrored pictures may ignore a mirrored δ as it ignores δ: that
     turn moves it much less than others do, and is no control.
 
     Args:
-        model: The source.
+        model: The source, or a depth of it.
         bases: Shape ``(B, *input.shape)``.
         harmless: A probe for each of them, the same shape.
 
@@ -201,13 +217,13 @@ def told_apart(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> tup
     return tuple(turn for turn in every if moves[turn] >= np.median(moves) + np.log(_WEAKER))
 
 
-def _every_turn(model: Model) -> tuple[int, ...]:
+def _every_turn(model: Model | Depth) -> tuple[int, ...]:
     return tuple(range(len(turns_of(model.input.shape))))
 
 
 def _tried(
-    model: Model,
-    others: dict[str, Model],
+    end: Depth,
+    others: dict[str, Depth],
     kind: ProbeKind,
     *,
     seed: str,
@@ -216,12 +232,12 @@ def _tried(
     """Judges one kind, and returns its probes; None where it cannot be solved for this model."""
     requests = [ProbeRequest(kind.name, base, 0) for base in range(len(bases))]
     try:
-        solved = Solver(model, seed=seed, bases=bases, kinds=(kind,)).solve(requests)
+        solved = Solver(end.model, seed=seed, bases=bases, kinds=(kind,)).solve(requests)
     except FingerprintError:
         # A depth may give no gradient, or nothing finite, for some base.
         return None
     harmless = np.stack([one.harmless for one in solved])
-    ratios = {"source": _ratio(model, bases, harmless)}
+    ratios = {"source": _ratio(end, bases, harmless)}
     for name, other in others.items():
         try:
             ratios[name] = _ratio(other, bases, harmless)
@@ -241,11 +257,11 @@ def _tried(
     return tried, harmless
 
 
-def _ratio(model: Model, bases: NDArray[Any], harmless: NDArray[Any]) -> float:
+def _ratio(end: Depth, bases: NDArray[Any], harmless: NDArray[Any]) -> float:
     """Returns the geometric mean harm ratio, 1 where nothing moves."""
-    kinds = kinds_of(model.input.shape, _every_turn(model))
+    kinds = chosen_kinds(end.input.shape, _every_turn(end))
     turns = [turn for kind in kinds for turn in kind[:_TURNS]]
-    orbits = measure(model, bases, harmless, range(len(bases)), turns).orbits
+    orbits = measure(end, bases, harmless, range(len(bases)), turns).orbits
     ratios = orbits.ratios[orbits.moved]
     return float(np.exp(np.log(ratios).mean())) if len(ratios) else 1.0
 

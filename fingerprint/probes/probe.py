@@ -13,7 +13,7 @@ from fingerprint.canonical import canonical, sha256_of
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.controls import symmetry_controls
 from fingerprint.probes.panel import panel_inputs
-from fingerprint.probes.turns import turned
+from fingerprint.probes.turns import on_the_grid, turned
 
 __all__ = [
     "CURRENT",
@@ -286,6 +286,16 @@ class Fingerprint:
         if self.turns:
             return bases
         return symmetry_controls(bases, [probe.symmetry for probe in self.probes])
+
+    @property
+    def flipped_bases(self) -> Images:
+        """Bases upside down, where the controls are: two, to see whether a suspect can tell.
+
+        Whoever answers a picture as the picture upside down, because both are asked and averaged,
+        is moved by a probe as by the probe upside down, a copy of the source too.
+        """
+        asked = 2 if on_the_grid(self.input.shape, self.turns) else 0
+        return np.ascontiguousarray(np.flip(self.bases[:asked], axis=-2))
 
     @property
     def source_harm_ratio(self) -> dict[str, float | None]:

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from fingerprint.harm import Orbits, orbits_of
+from fingerprint.network.depths import Depth
 from fingerprint.network.model import Model
 from fingerprint.network.run import run, to_tensor
 from fingerprint.network.spec import InputSpec
@@ -51,7 +52,7 @@ class Measured:
 
 
 def measure(
-    model: Model,
+    model: Model | Depth,
     bases: NDArray[Any],
     harmless: NDArray[Any],
     rows: Sequence[int],
@@ -60,7 +61,7 @@ def measure(
     """Measures what candidates and their turns do to a model.
 
     Args:
-        model: Whom to ask.
+        model: Whom to ask, or up to which depth of it; what a depth gives compares as logits do.
         bases: Public bases, shape ``(B, *input.shape)``.
         harmless: Candidates, shape ``(N, *input.shape)``.
         rows: Which base each of them has.
@@ -72,7 +73,8 @@ def measure(
     controls = turned(own, harmless, turns)
     given = run(model, controls.reshape(-1, *model.input.shape))
     control_answers = given.reshape(*controls.shape[:2], -1)
-    known = Precision.of(np.concatenate([origin, answers, given]), model.output.kind)
+    kind = model.output.kind if isinstance(model, Model) else "logits"
+    known = Precision.of(np.concatenate([origin, answers, given]), kind)
     return Measured(
         answers, control_answers, orbits_of(answers, origin, control_answers, known=known)
     )

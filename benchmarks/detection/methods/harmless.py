@@ -202,6 +202,7 @@ def asked(fingerprints: Mapping[str, Fingerprint], probes: int) -> dict[str, int
         "bases": [one.bases for one in parts.values()],
         "probes": [one.harmless for one in parts.values()],
         "turns": [one.controls for one in parts.values()],
+        "flipped": [one.flipped_bases for one in parts.values()],
     }
     found = {
         name: len({question_id(one) for inputs in arrays for one in inputs})

@@ -155,18 +155,19 @@ def test_late_probes_speak_of_independence_only_where_no_early_ones_can(
 
 
 @pytest.mark.parametrize(
-    ("kind", "small", "large", "one_kind"),
-    [("logits", 0.5, 0.45, 0.3), ("top-k", 0.45, 0.35, 0.25), ("labels", 0.45, 0.35, 0.25)],
+    ("kind", "usual", "both_kinds", "one_kind"),
+    [("logits", 0.5, 0.4, 0.3), ("top-k", 0.45, 0.35, 0.25), ("labels", 0.45, 0.35, 0.25)],
 )
 def test_early_margins_are_lower_where_strangers_of_224_pixels_were_seen_lower(
-    kind: AnswerKind, small: float, large: float, one_kind: float
+    kind: AnswerKind, usual: float, both_kinds: float, one_kind: float
 ) -> None:
-    """Lowest where the controls are turns that exchange the axes alone."""
+    """As usual beside turns on the grid, lowest beside turns that exchange the axes alone."""
     wide = replace(BOTH, input=replace(BOTH.input, shape=(3, 224, 224)))
     for made, early in (
-        (DEEP, small),
-        (BOTH, small),
-        (wide, large),
+        (DEEP, usual),
+        (BOTH, usual),
+        (replace(wide, turns=(7, 8, 9, 10)), usual),
+        (wide, both_kinds),
         (replace(wide, turns=(0, 1, 2)), one_kind),
     ):
         values = [
@@ -245,7 +246,7 @@ def test_whoever_leaves_out_turns_of_one_kind_is_not_judged_by_the_others(
     kind: AnswerKind, apart: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if apart:
-        monkeypatch.setattr("fingerprint.probes.turns.APART_ABOVE", BOTH.input.size - 1)
+        monkeypatch.setattr("fingerprint.probes.turns._LARGE", BOTH.input.size - 1)
     sizes = np.tile([1.0, 10.0, 10.0, 1.0, 1.0], (PROBES, 1))
     given = moved_by(sizes, kind)
     gone = {question_id(one) for one in OF_BOTH[:, 2:].reshape(-1, *BOTH.input.shape)}
@@ -277,7 +278,7 @@ def test_a_finding_on_large_inputs_says_what_holds_against_both_kinds_of_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whoever is moved less than by turns of one kind alone is not claimed."""
-    monkeypatch.setattr("fingerprint.probes.turns.APART_ABOVE", BOTH.input.size - 1)
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", BOTH.input.size - 1)
     one, other = beside_both(0.1, 0.9)[0], beside_both(0.9, 0.1)[0]
     for found in (one, other):
         assert found.statistic == pytest.approx(0.9, rel=0.1)
@@ -341,3 +342,34 @@ def test_labels_count_changes_and_have_no_interval() -> None:
     joint = over_separate_depths([early.p_value or 0.0, late.p_value or 0.0])
     assert [one.joint_p for one in (early, late)] == pytest.approx(joint)
     assert early.detail["exact"] is late.detail["exact"] is True
+
+
+@pytest.mark.parametrize("kind", ["logits", "probabilities", "top-k", "labels"])
+@pytest.mark.parametrize("apart", [0.0, 0.02, 0.5])
+def test_whoever_answers_a_picture_as_upside_down_gives_no_evidence(
+    kind: AnswerKind, apart: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that averages over both is moved by the controls as by the probes: no stranger."""
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", BOTH.input.size - 1)
+    fingerprint = make_deep(make_model(classes=CLASSES), bases=BASES, panel=0, turns=(7, 8, 9, 10))
+    logits = {question_id(base): ORIGIN[place] for place, base in enumerate(fingerprint.bases)}
+    controls = fingerprint.controls.reshape(PROBES, 4, *fingerprint.input.shape)
+    for place, probe in enumerate(fingerprint.probes):
+        for member in (probe.harmless, *controls[place]):
+            logits[question_id(member)] = ORIGIN[probe.base] + np.eye(CLASSES)[0]
+    for place, flipped in enumerate(fingerprint.flipped_bases):
+        logits[question_id(flipped)] = ORIGIN[place] + apart * np.eye(CLASSES)[1]
+
+    def form(row: Sizes) -> Sizes:
+        odds = np.exp(row - row.max())
+        return row if kind in ("logits", "labels") else odds / odds.sum()
+
+    given = Answers(
+        output=OutputSpec(classes=CLASSES, kind=kind),
+        values={asked: np.asarray(form(row), np.float32) for asked, row in logits.items()},
+        identity=Identity(),
+    )
+    alike = apart < 0.1 and kind != "labels"
+    for one in measured(given, fingerprint):
+        assert ("upside down alike" in (one.missing or "")) == alike
+        assert (one.p_value is None) == alike

@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from fingerprint.network.spec import InputSpec
 from fingerprint.probes.bases import ROOM, dead_leaves, grained_leaves, start_delta
-from fingerprint.probes.turns import control_groups, kinds_of, turned, turns_of
+from fingerprint.probes.turns import (
+    chosen_kinds,
+    control_groups,
+    kinds_of,
+    on_the_grid,
+    turned,
+    turns_of,
+)
 
 PIXELS = InputSpec(shape=(3, 20, 20), kind="pixels", bounds=(0.0, 1.0))
 
@@ -123,7 +130,8 @@ def test_starts_are_noise_of_the_size_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shape", "count"), [((3, 8, 8), 7), ((3, 8, 6), 3), ((64,), 5), ((2, 30), 5)]
+    ("shape", "count"),
+    [((3, 8, 8), 7), ((3, 8, 6), 3), ((64,), 5), ((2, 30), 5), ((3, 66, 66), 11), ((3, 66, 90), 7)],
 )
 def test_turns_keep_every_value_and_are_all_different(shape: tuple[int, ...], count: int) -> None:
     chance = np.random.default_rng(0)
@@ -155,6 +163,42 @@ def test_kinds_are_control_groups_of_their_own_above_64_pixels() -> None:
     assert control_groups((3, 65, 65), (5, 0, 4, 2)) == ((1, 3), (0, 2))
     assert control_groups((3, 65, 65), (5, 0, 4)) == ((0, 1, 2),), "one turn is no group"
     assert control_groups((3, 224, 200), (2, 0)) == ((0, 1),)
+
+
+@pytest.mark.parametrize("height", [66, 67])
+def test_controls_of_large_pictures_are_upside_down_on_the_grid_of_even_rows(height: int) -> None:
+    """The plain way: row r goes to ``centre - r`` with an even centre, and on by an even number."""
+    shape = (3, height, 82)
+    bases = np.full((1, *shape), 100, np.uint8)
+    delta = np.random.default_rng(0).integers(-40, 41, size=shape)
+    (found,) = turned(bases, (bases + delta).astype(np.uint8), chosen_kinds(shape, range(7))[0])
+    rows, columns = np.arange(height)[:, None], np.arange(82)
+    centre = height if height % 2 == 0 else height - 1
+    for one, (down, across) in zip(found, [(0, 0), (0, 40), (32, 0), (32, 40)], strict=True):
+        wanted = delta[:, (centre + down - rows) % height, (columns - across) % 82]
+        np.testing.assert_array_equal(one.astype(int) - 100, wanted)
+
+
+@pytest.mark.parametrize(
+    ("shape", "told", "chosen"),
+    [
+        ((3, 64, 64), range(7), ((0, 1, 2, 3), (4, 5, 6))),
+        ((3, 65, 65), range(11), ((7, 8, 9, 10),)),
+        ((3, 65, 65), (0, 4, 7, 9, 10), ((7, 9, 10),)),
+        ((3, 65, 65), (0, 1, 6, 7, 8), ((0, 1), (6,))),
+        ((3, 65, 65), (8,), ((8,),)),
+        ((3, 65, 90), range(7), ((3, 4, 5, 6),)),
+        ((20000,), range(5), ((0, 1, 2, 3, 4),)),
+    ],
+)
+def test_turns_on_the_grid_are_chosen_alone_where_there_are_enough(
+    shape: tuple[int, ...], told: Sequence[int], chosen: tuple[tuple[int, ...], ...]
+) -> None:
+    assert chosen_kinds(shape, told) == chosen
+    staying = len(shape) == 3 and len(chosen) == 1 and len(chosen[0]) > 2
+    assert on_the_grid(shape, chosen[0]) == staying
+    if staying:
+        assert control_groups(shape, chosen[0]) == (tuple(range(len(chosen[0]))),)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 6), (64,), (2, 30)])

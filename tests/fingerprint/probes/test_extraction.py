@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from fingerprint.probes.probe import Fingerprint
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.solving import Solver
 from fingerprint.probes.turns import control_groups
+from fingerprint.questions import question_id, questions_for
 from tests.fingerprint.probes.networks import Exits
 from tests.support.digits import digits, network
 from tests.support.extracted import SEED, SIZE, fingerprint_of, loaded, model_of
@@ -242,6 +244,36 @@ def test_what_was_solved_before_an_interruption_is_not_solved_again(
     assert len(solved) == 3, "the first depth was solved once"
     np.testing.assert_array_equal(again.harmless, whole.harmless)
     assert not kept.exists()
+
+
+# Large inputs.
+
+
+def test_of_large_inputs_five_sixths_are_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
+    fingerprint = extract(model_of("cnn"), seed=SEED)
+    kinds = [probe.kind for probe in fingerprint.probes]
+    assert [kinds.count(depth.name) for depth in fingerprint.depths] == [20, 4]
+    assert len(fingerprint.bases) == 20
+
+
+@pytest.mark.parametrize(
+    ("told", "turns"),
+    [(range(11), (7, 8, 9, 10)), (range(7), (0, 1, 4, 5)), (range(9), (0, 1, 4, 5))],
+)
+def test_controls_of_large_inputs_stay_on_the_grid_if_the_source_can_tell_them(
+    told: Sequence[int], turns: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
+    monkeypatch.setattr("fingerprint.probes.pilot.told_apart", lambda *_: tuple(told))
+    fingerprint = extract(model_of("cnn"), seed=SEED)
+    assert fingerprint.turns == turns
+    said = any("takes a probe upside down for the probe" in line for line in fingerprint.warnings)
+    assert said == (turns != (7, 8, 9, 10))
+    flipped = fingerprint.bases[:2, :, ::-1] if not said else fingerprint.bases[:0]
+    np.testing.assert_array_equal(fingerprint.flipped_bases, flipped)
+    asked = {question_id(np.ascontiguousarray(one)) for one in flipped}
+    assert asked <= set(questions_for({"A": fingerprint}).ids)
 
 
 # Screening.

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from fingerprint.errors import NoInformation
-from fingerprint.network.depths import Depth
+from fingerprint.network.depths import FEATURES, LOGITS, Depth, depths_of
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
 from fingerprint.probes.bases import dead_leaves
 from fingerprint.probes.harmless_spaces import find_spaces
 from fingerprint.probes.kinds import FeatureProbes, LinearProbes, ProbeKind
-from fingerprint.probes.pilot import CONTRASTS, Tried, early_kinds, pilot, told_apart
+from fingerprint.probes.pilot import CONTRASTS, Tried, early_kinds, judged, pilot, told_apart
 from fingerprint.progress import Progress, silent
 from fingerprint.solvers.solution import Solution
 from tests.support.extracted import model_of
@@ -99,7 +99,22 @@ BROKEN = Given("broken", fails)
 
 def piloted(*kinds: ProbeKind, count: int = 6) -> Any:
     bases = dead_leaves(model().input, "seed", count)
-    return pilot(model(), kinds, seed="seed", bases=bases, progress=silent)
+    end = depths_of(model())[-1]
+    return pilot(end, kinds, seed="seed", bases=bases, progress=silent)
+
+
+@pytest.mark.parametrize(("side", "name"), [(64, LOGITS), (65, FEATURES)])
+def test_of_large_inputs_what_the_last_layer_reads_is_judged(side: int, name: str) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(64, 5)
+    )
+    depths = depths_of(load_model(network, input_size=(3, side, side)))
+    assert judged(depths).name == name
+
+
+def test_a_network_of_large_inputs_without_such_a_layer_is_judged_by_its_answers() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 65), nn.Flatten())
+    assert judged(depths_of(load_model(network, input_size=(3, 65, 65)))).name == LOGITS
 
 
 def test_a_depth_that_only_kin_ignore_is_chosen() -> None:
