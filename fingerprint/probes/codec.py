@@ -36,6 +36,7 @@ from fingerprint.probes.probe import (
     SpaceFacts,
 )
 from fingerprint.probes.turns import turns_of
+from fingerprint.probes.twins import twin_count
 from fingerprint.text import clean
 
 __all__ = ["MAX_BLOB", "VERSION", "decode", "encode", "outline"]
@@ -78,6 +79,8 @@ def encode(fingerprint: Fingerprint) -> bytes:
         "panel_answers": fingerprint.panel_answers,
     }
     tensors |= {_LINEAR + key: value for key, value in fingerprint.linear_part.items()}
+    if len(fingerprint.twin_answers):
+        tensors["twin_answers"] = fingerprint.twin_answers
     contiguous = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
     metadata = {"fingerprint": canonical(_document(fingerprint))}
     return MAGIC + bytes([VERSION]) + save(contiguous, metadata=metadata)
@@ -271,6 +274,7 @@ def _fingerprint(
         turns=tuple(int(turn) for turn in document["turns"]) if version > 2 else (),
         relatives=tuple(map(str, document["relatives"])) if version > 2 else (),
         panel_answers=panel,
+        twin_answers=tensors.get("twin_answers", np.empty((0, 0), dtype=np.float32)),
     )
 
 
@@ -327,6 +331,9 @@ def _check(fingerprint: Fingerprint) -> None:
     if len(fingerprint.panel_answers):
         wide = (len(fingerprint.panel_answers), classes)
         expected.append(("panel answers", fingerprint.panel_answers, wide, np.float32))
+    if len(fingerprint.twin_answers):
+        wide = (twin_count(fingerprint.input), classes)
+        expected.append(("answers to twins", fingerprint.twin_answers, wide, np.float32))
     for name, array, wanted, kind in expected:
         if array.shape != wanted or array.dtype != kind or array.size == 0:
             raise MalformedFile(
