@@ -47,7 +47,7 @@ _COLOUR = (46, -18, -28)
 """A colour without luma, be that the weighted mean of the three or the plain one."""
 _QUALITY = 0.1
 """Steps of JPEG of quality 95, as a share of the table below; lower qualities have larger ones."""
-_STRENGTH, _ROUNDED = 0.35, 0.42
+_STRENGTH, _ROUNDED = 0.33, 0.42
 """Of a step: how strong faint detail is made, and what is certain to be rounded to nothing."""
 _COARSE = 40
 """Least entry of the table at whose frequencies faint detail is made."""
@@ -123,20 +123,26 @@ def _mosaics(pictures: Pixels) -> Pixels:
 
 def _faint(shape: tuple[int, ...], label: str) -> Change:
     """Detail of high frequencies, the same in all channels, that JPEG rounds to nothing."""
-    count, channels, height, width = shape
+    count, _, height, width = shape
     stock = _stock(label)
-    rows, columns = -(-height // _SQUARE), -(-width // _SQUARE)
+    rows, columns = height // _SQUARE, width // _SQUARE
     drawn = unit_noise(f"{label}|squares", count * rows * columns)
     chosen = np.minimum((drawn * len(stock)).astype(int), len(stock) - 1)
     squares = stock[chosen].reshape(count, rows, columns, _SQUARE, _SQUARE)
-    whole = squares.transpose(0, 1, 3, 2, 4).reshape(count, 1, rows * _SQUARE, columns * _SQUARE)
-    return np.repeat(whole[:, :, :height, :width], channels, axis=1)
+    # Squares that the edge cuts are left alone: JPEG fills them up with what it likes.
+    change = np.zeros(shape, np.int64)
+    change[:, :, : rows * _SQUARE, : columns * _SQUARE] = squares.transpose(0, 1, 3, 2, 4).reshape(
+        count, 1, rows * _SQUARE, columns * _SQUARE
+    )
+    return change
 
 
 def _stock(label: str) -> Change:
     """Draws squares of whole numbers that round to zero at each frequency, shape ``(S, 8, 8)``."""
     steps = np.maximum(1, np.round(_QUALITY * _STEPS))
-    strength = np.where(_STEPS >= _COARSE, _STRENGTH * steps, 0.0)
+    # Turned half round these are their own negatives, so that rounding keeps a mean of zero.
+    odd = np.add.outer(np.arange(_SQUARE), np.arange(_SQUARE)) % 2 == 1
+    strength = np.where(odd & (_STEPS >= _COARSE), _STRENGTH * steps, 0.0)
     signs = _signs((_DRAWN, _SQUARE, _SQUARE), label)
     squares = np.round(idctn(signs * strength, axes=(1, 2), norm="ortho"))
     # Rounding to whole numbers leaves something at every frequency; most draws leave too much.
