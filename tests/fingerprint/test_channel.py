@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,23 +14,24 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from fingerprint import Verification, extract, verify
+from fingerprint import Verification, extract, load_model, verify
 from fingerprint.channel import channel_count, channel_questions
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.probe import Fingerprint
-from fingerprint.suspects import Narrowed
+from fingerprint.questions import joined, questions_for
+from fingerprint.suspects import Narrowed, Recorded
 from fingerprint.suspects.base import Suspect
 from tests.support.digits import network
+from tests.support.endpoints import connected
+from tests.support.servers import Said, Seen, Server
 
 Change = Callable[[Image.Image], Image.Image]
 
 
 @cache
 def model(seed: int = 0) -> Model:
-    from fingerprint import load_model
-
     return load_model(network("cnn", seed), input_size=(1, 16, 16), mean=(0.5,), std=(0.5,))
 
 
@@ -154,3 +156,55 @@ def test_inputs_that_are_no_pictures_have_no_such_questions() -> None:
     )
     assert channel_questions({"ours": flat}) is None
     assert channel_count(spec) == 0
+
+
+def test_what_was_answered_by_hand_shows_how_pictures_were_shown() -> None:
+    questions = questions_for({"ours": fingerprint()})
+    further = channel_questions({"ours": fingerprint()})
+    assert further is not None
+    both = joined(questions, further)
+    assert len(set(both.ids)) == len(both.ids) == len(questions.ids) + len(further.ids)
+    verdicts = {}
+    for change in (as_sent, jpeg):
+        rows = Behind(model(1), change).answer(both.inputs)
+        answers = {asked: np.stack([row, row]) for asked, row in zip(both.ids, rows, strict=True)}
+        by_hand = Recorded(model().input, model().output, answers)
+        verdicts[change] = verify(by_hand, {"ours": fingerprint()})
+    assert verdicts[as_sent].verdict == "independent"
+    assert verdicts[jpeg].verdict == "inconclusive"
+    assert "JPEG" in verdicts[jpeg].reason
+
+
+@pytest.mark.parametrize(
+    ("seed", "sent", "between", "verdict", "word"),
+    [
+        (0, "png", as_sent, "same", ""),
+        (0, "png", cropped, "inconclusive", "cropping"),
+        (0, "jpeg", as_sent, "inconclusive", "JPEG"),
+        (1, "png", as_sent, "independent", ""),
+        (1, "png", cropped, "inconclusive", "cropping"),
+        (1, "tensor", as_sent, "inconclusive", "--as-sent"),
+    ],
+)
+def test_a_service_is_judged_by_what_reaches_its_model(
+    tmp_path: Path, seed: int, sent: str, between: Change, verdict: str, word: str
+) -> None:
+    """A tensor that reaches it whole may still be scaled as no model wants it."""
+
+    def answer(seen: Seen) -> Said:
+        if sent == "tensor":
+            values = np.frombuffer(seen.body, "<f4").reshape(16, 16)
+            picture = Image.fromarray(np.round(values * 255).astype(np.uint8))
+        else:
+            picture = Image.open(io.BytesIO(seen.body))
+        rows = Behind(model(seed), between).respond(np.asarray(picture)[None, None])
+        return Said(json={"scores": rows[0].tolist()})
+
+    template = tmp_path / "endpoint.toml"
+    template.write_text(f'[body]\nraw = "{sent}"\n[answer]\nscores = "$.scores"\n')
+    with Server(answer) as server:
+        known = InputSpec(shape=(1, 16, 16))
+        endpoint = connected(server.url, f"generic:{template}", known=known)
+        result = verify(endpoint, {"ours": fingerprint()})
+    assert result.verdict == verdict
+    assert word in result.reason
