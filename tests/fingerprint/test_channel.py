@@ -180,7 +180,7 @@ def test_what_was_answered_by_hand_shows_how_pictures_were_shown() -> None:
     [
         (0, "png", as_sent, "same", ""),
         (0, "png", cropped, "inconclusive", "cropping"),
-        (0, "jpeg", as_sent, "inconclusive", "JPEG"),
+        (1, "jpeg", as_sent, "inconclusive", "JPEG"),
         (1, "png", as_sent, "independent", ""),
         (1, "png", cropped, "inconclusive", "cropping"),
         (1, "tensor", as_sent, "inconclusive", "--as-sent"),

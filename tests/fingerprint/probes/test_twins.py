@@ -1,4 +1,4 @@
-"""Twins: a mosaic and its twin leave what takes their difference away as one and the same picture."""
+"""Twins: what takes their difference away leaves a mosaic and its twin one and the same picture."""
 
 from __future__ import annotations
 
