@@ -135,6 +135,25 @@ def _reactions(found: list[dict[str, Any]], side: int) -> str:
     return table(("channel", *_KINDS), lines)
 
 
+def _strangest(found: list[dict[str, Any]], side: int) -> str:
+    """Says how much fine detail moved copies that a change of size alone made strangers."""
+    shares = [
+        row["twins"]["fine"].get(row["source"], 0.0)
+        for row in found
+        if row["side"] == side
+        and row["what"] != "stranger"
+        and row["without"] == "independent"
+        and row["channel"].startswith(("resized", "blurred"))
+        and row["twins"] is not None
+    ]
+    if not shares:
+        return "No copy became a stranger by a change of size alone."
+    return (
+        f"Fine detail moved copies that a change of size alone made strangers ({len(shares)}) at most "
+        f"{max(shares):.2f} times as much as the model itself."
+    )
+
+
 def _spread(values: list[float]) -> str:
     return f"{values[0]:.2g} / {values[len(values) // 2]:.2g} / {values[-1]:.2g}"
 
@@ -144,7 +163,8 @@ def _page(document: Mapping[str, Any]) -> str:
     sides = sorted({row["side"] for row in found})
     parts = [
         f"### {side} pixels\n\n{_tables(found, side)}\n\n"
-        f"Reactions: least / middle / largest\n\n{_reactions(found, side)}"
+        f"Reactions: least / middle / largest\n\n{_reactions(found, side)}\n\n"
+        f"{_strangest(found, side)}"
         for side in sides
     ]
     return "\n\n".join(parts)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 __all__ = ["CHANNELS", "EATS"]
 
@@ -78,9 +78,11 @@ CHANNELS: Mapping[str, Callable[[Pixels], Pixels]] = {
     "centre crop 0.875": _each(_enlarged_and_cropped),
     "resized to 8/7 and back": _through(8 / 7),
     "resized to 25/28 and back": _through(25 / 28),
+    "resized to 3/4 and back": _through(3 / 4),
     "resized to 1/2 and back": _through(1 / 2),
+    "blurred by 0.7": _each(lambda picture: picture.filter(ImageFilter.GaussianBlur(0.7))),
 }
-"""By name; 224 pixels become 256, 200 and 112, 32 become 37, 29 and 16."""
+"""By name; 224 pixels become 256, 200, 168 and 112, 32 become 37, 29, 24 and 16."""
 
 EATS: Mapping[str, frozenset[str]] = {
     "JPEG 95": frozenset({"faint", "chroma"}),
@@ -90,6 +92,8 @@ EATS: Mapping[str, frozenset[str]] = {
     "chroma 4:2:0": frozenset({"chroma"}),
     "grey": frozenset({"colour", "chroma"}),
     "centre crop 0.875": frozenset({"border"}),
+    "resized to 3/4 and back": frozenset({"fine", "chroma"}),
     "resized to 1/2 and back": frozenset({"fine", "chroma"}),
+    "blurred by 0.7": frozenset({"fine", "chroma"}),
 }
 """What may be named as lost behind each; behind the others, nothing."""

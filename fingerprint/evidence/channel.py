@@ -38,16 +38,18 @@ __all__ = ["Channel", "channel_of"]
 FINE = "fine"
 _LIMITS: Mapping[str, tuple[float, float]] = {
     "faint": (0.0005, 0.0015),
-    "chroma": (0.005, 0.04),
+    "chroma": (0.005, 0.08),
     "colour": (0.005, 0.1),
     "border": (0.0005, 0.005),
     FINE: (0.003, 0.012),
 }
 """Reactions, as a share of what lies between the answers to two mosaics, up to which a kind is lost
-and from which on it is kept: the least and the most that ``benchmarks.channel`` saw, with room."""
+and from which on it is kept. ``benchmarks.channel`` shows what networks reach behind each channel and
+behind none; between the two nothing is said."""
 _AS_FINE = 0.5
-"""Share of a model's own reaction to fine detail from which on nothing weakens it that matters:
-copies behind less of it are no strangers yet (``benchmarks.channel``)."""
+"""Share of a model's own reaction to fine detail from which on a suspect is no copy of it behind a
+change of size that matters: of copies that were called independent behind one, none showed more than
+0.3 (``benchmarks.channel``)."""
 _LEAST_DIFFERENT = 16
 """How many times their precision answers to two mosaics must differ by to say anything."""
 _NAMES: Mapping[str, str] = {
@@ -66,7 +68,7 @@ class Channel:
 
     Attributes:
         reactions: By kind, how far the twins move its answers, as a share of the distance between
-            the answers to two mosaics; of the border, along the side where that is least.
+            the answers to two mosaics; of the border, along the side where that is most.
         lost: Kinds that do not reach the model.
         kept: Kinds that do.
         fine: By candidate, the reaction to fine detail as a share of the candidate's own; a
@@ -167,7 +169,7 @@ def channel_of(
     found = measured.of
     # An endpoint of few classes or decimals cannot be told from one that eats everything.
     lost = [kind for kind in kinds if max(found[kind], least) <= _LIMITS[kind][0]]
-    kept = [kind for kind in kinds if found[kind] >= max(_LIMITS[kind][1], 2 * least)]
+    kept = [kind for kind in kinds if measured.least[kind] >= max(_LIMITS[kind][1], 2 * least)]
     own = {
         name: _reactions(one.twin_answers, kinds, one.output.kind, None)
         for name, one in candidates.items()
@@ -184,11 +186,14 @@ class _Reactions:
     """How far twins move answers.
 
     Attributes:
-        of: By kind, as a share of ``apart``.
+        of: By kind, as a share of ``apart``; along the side of the border where that is most.
+        least: The same, along the side where that is least: some networks do not look at the last
+            row, and only a crop takes all sides.
         apart: Mean distance between the answers to two mosaics.
     """
 
     of: Mapping[str, float]
+    least: Mapping[str, float]
     apart: float
 
 
@@ -205,11 +210,10 @@ def _reactions(
         one: answer_distance(given, plain, kind, floor=floor) / apart
         for one, given in zip(kinds, twins, strict=True)
     }
-    return _Reactions({one: _typical(one, values) for one, values in moved.items()}, apart)
-
-
-def _typical(kind: str, moved: NDArray[np.float64]) -> float:
-    """Returns the median over pairs, of the border that of the side where it is least."""
-    if kind != "border":
-        return float(np.median(moved))
-    return float(moved.reshape(-1, SIDES).mean(axis=0).min())
+    typical = {one: float(np.median(values)) for one, values in moved.items()}
+    sides = moved["border"].reshape(-1, SIDES).mean(axis=0)
+    return _Reactions(
+        of={**typical, "border": float(sides.max())},
+        least={**typical, "border": float(sides.min())},
+        apart=apart,
+    )
