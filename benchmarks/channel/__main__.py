@@ -76,9 +76,13 @@ def _measure(options: argparse.Namespace, known: list[dict[str, Any]]) -> list[d
         for row in rows(folder, zoo, present, side, asked[side]):
             known.append(row)
             print(row["side"], row["suspect"], row["channel"], row["without"], row["with"])
-            text = json.dumps({"rows": known}, indent=1) + "\n"
-            write_whole(options.out, lambda stream, text=text: stream.write(text.encode()))
+            _keep(known, options.out)
     return known
+
+
+def _keep(known: list[dict[str, Any]], path: Path) -> None:
+    text = json.dumps({"rows": known}, indent=1) + "\n"
+    write_whole(path, lambda stream: stream.write(text.encode()))
 
 
 def _verdicts(found: list[dict[str, Any]], which: str) -> str:
@@ -149,8 +153,8 @@ def _strangest(found: list[dict[str, Any]], side: int) -> str:
     if not shares:
         return "No copy became a stranger by a change of size alone."
     return (
-        f"Fine detail moved copies that a change of size alone made strangers ({len(shares)}) at most "
-        f"{max(shares):.2f} times as much as the model itself."
+        f"Fine detail moved copies that a change of size alone made strangers ({len(shares)}) at "
+        f"most {max(shares):.2f} times as much as the model itself."
     )
 
 

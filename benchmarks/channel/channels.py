@@ -72,7 +72,7 @@ CHANNELS: Mapping[str, Callable[[Pixels], Pixels]] = {
     "JPEG 95, 4:4:4": _jpeg(95, 0),
     "JPEG 90": _jpeg(90),
     "JPEG 75": _jpeg(75),
-    "chroma 4:2:0": _subsampled,
+    "chroma 4:2:0": _each(_subsampled),
     "grey": _each(lambda picture: picture.convert("L").convert("RGB")),
     "BGR": lambda pictures: np.ascontiguousarray(pictures[:, ::-1]),
     "centre crop 0.875": _each(_enlarged_and_cropped),

@@ -44,12 +44,12 @@ _LIMITS: Mapping[str, tuple[float, float]] = {
     FINE: (0.003, 0.012),
 }
 """Reactions, as a share of what lies between the answers to two mosaics, up to which a kind is lost
-and from which on it is kept. ``benchmarks.channel`` shows what networks reach behind each channel and
-behind none; between the two nothing is said."""
+and from which on it is kept; between the two nothing is said. ``benchmarks.channel`` shows what
+networks reach behind each channel and behind none."""
 _AS_FINE = 0.5
 """Share of a model's own reaction to fine detail from which on a suspect is no copy of it behind a
-change of size that matters: of copies that were called independent behind one, none showed more than
-0.3 (``benchmarks.channel``)."""
+change of size that matters: of copies that were called independent behind one, none showed more
+than 0.3 (``benchmarks.channel``)."""
 _LEAST_DIFFERENT = 16
 """How many times their precision answers to two mosaics must differ by to say anything."""
 _NAMES: Mapping[str, str] = {
