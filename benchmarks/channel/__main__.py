@@ -119,7 +119,7 @@ def _tables(found: list[dict[str, Any]], side: int) -> str:
             if of:
                 lines.append((channel, _verdicts(of, "without"), _verdicts(of, "with"), _named(of)))
         heading = (title, "without twins", "with twins", "named right / wrong / asked")
-        parts.append(table(heading, lines))
+        parts += [table(heading, lines)] if lines else []
     return "\n\n".join(parts)
 
 
