@@ -39,7 +39,7 @@ FINE = "fine"
 _LIMITS: Mapping[str, tuple[float, float]] = {
     "faint": (0.0005, 0.0015),
     "chroma": (0.005, 0.08),
-    "colour": (0.005, 0.1),
+    "colour": (0.03, 0.1),
     "border": (0.0005, 0.005),
     FINE: (0.003, 0.012),
 }
@@ -50,6 +50,10 @@ _AS_FINE = 0.5
 """Share of a model's own reaction to fine detail from which on a suspect is no copy of it behind a
 change of size that matters: of copies that were called independent behind one, none showed more
 than 0.3 (``benchmarks.channel``)."""
+_GRADED = 8.0
+"""How many times as far as faint detail, of a thirtieth of its strength, fine detail must move a
+model's own answers for a weakened one to move them less. ImageNet's networks of 224 pixels are moved
+as far by either: a copy of one behind a change of size reacted to fine detail as the model did."""
 _LEAST_DIFFERENT = 16
 """How many times their precision answers to two mosaics must differ by to say anything."""
 _NAMES: Mapping[str, str] = {
@@ -73,6 +77,8 @@ class Channel:
         kept: Kinds that do.
         fine: By candidate, the reaction to fine detail as a share of the candidate's own; a
             candidate whose own is not known is left out.
+        blunt: Candidates that the faintest detail moves about as far as strong one, so that their
+            reaction does not show whether something weakens it.
         missing: Why nothing can be said; empty if something can.
         queries: How many inputs that took.
     """
@@ -81,6 +87,7 @@ class Channel:
     lost: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     fine: Mapping[str, float] = field(default_factory=dict)
+    blunt: tuple[str, ...] = ()
     missing: str = ""
     queries: int = 0
 
@@ -107,6 +114,11 @@ class Channel:
         kinds = [kind for kind in self.reactions if kind not in self.known]
         if kinds:
             return f"its answers do not show whether {listed(kinds)} reaches the model"
+        if name in self.blunt:
+            return (
+                f"the faintest detail moves {clean(name)} as far as any: whether pictures are "
+                "resized on the way cannot be seen"
+            )
         if name not in self.fine:
             return (
                 f"how much fine detail moves {clean(name)} is not known; renew it: 'fp register "
@@ -126,6 +138,7 @@ class Channel:
             "lost": list(self.lost),
             "kept": list(self.kept),
             "fine": dict(self.fine),
+            "blunt": list(self.blunt),
             "missing": self.missing,
             "queries": self.queries,
         }
@@ -138,6 +151,7 @@ class Channel:
             lost=tuple(map(str, values["lost"])),
             kept=tuple(map(str, values["kept"])),
             fine={str(name): float(value) for name, value in values["fine"].items()},
+            blunt=tuple(map(str, values["blunt"])),
             missing=str(values["missing"]),
             queries=int(values["queries"]),
         )
@@ -175,9 +189,14 @@ def channel_of(
         for name, one in candidates.items()
         if len(one.twin_answers) == len(given)
     }
-    fine = {name: found[FINE] / one.of[FINE] for name, one in own.items() if one and one.of[FINE]}
+    known = {name: one.of for name, one in own.items() if one is not None and one.of[FINE] > 0}
     return Channel(
-        reactions=found, lost=tuple(lost), kept=tuple(kept), fine=fine, queries=answers.queries
+        reactions=found,
+        lost=tuple(lost),
+        kept=tuple(kept),
+        fine={name: found[FINE] / of[FINE] for name, of in known.items()},
+        blunt=tuple(name for name, of in known.items() if of[FINE] < _GRADED * of["faint"]),
+        queries=answers.queries,
     )
 
 

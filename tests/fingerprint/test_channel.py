@@ -128,6 +128,16 @@ def test_a_suspect_that_reacts_less_to_detail_may_be_shown_less_of_it() -> None:
     assert "another network, or is shown resized pictures" in result.reason
 
 
+def test_a_model_that_the_faintest_detail_moves_as_far_shows_no_weakening() -> None:
+    plain, faint, border, fine = np.split(fingerprint().twin_answers, 4)
+    del faint
+    result = asked(1, as_sent, twin_answers=np.concatenate([plain, fine, border, fine]))
+    assert result.verdict == "inconclusive"
+    assert result.channel is not None
+    assert result.channel.blunt == ("ours",)
+    assert "the faintest detail moves ours as far as any" in result.reason
+
+
 def test_coarse_answers_tell_nothing_of_the_way() -> None:
     narrowed = Narrowed(Behind(model(1), jpeg), "probabilities", decimals=1)
     result = verify(narrowed, {"ours": fingerprint()})
