@@ -52,8 +52,8 @@ change of size that matters: of copies that were called independent behind one, 
 than 0.3 (``benchmarks.channel``)."""
 _GRADED = 8.0
 """How many times as far as faint detail, of a thirtieth of its strength, fine detail must move a
-model's own answers for a weakened one to move them less. ImageNet's networks of 224 pixels are moved
-as far by either: a copy of one behind a change of size reacted to fine detail as the model did."""
+model's own answers for a weakened one to move them less. Those of ImageNet at 224 pixels are moved
+as far by either: a copy of one reacted the same behind a change of size."""
 _LEAST_DIFFERENT = 16
 """How many times their precision answers to two mosaics must differ by to say anything."""
 _NAMES: Mapping[str, str] = {
