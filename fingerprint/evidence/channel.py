@@ -48,8 +48,8 @@ and from which on it is kept; between the two nothing is said. ``benchmarks.chan
 networks reach behind each channel and behind none."""
 _AS_FINE = 0.5
 """Share of a model's own reaction to fine detail from which on a suspect is no copy of it behind a
-change of size that matters: of copies that were called independent behind one, none showed more
-than 0.3 (``benchmarks.channel``)."""
+change of size that matters: of copies at 32 pixels that were called independent behind one, none
+showed more than 0.3 (``benchmarks.channel``)."""
 _GRADED = 8.0
 """How many times as far as faint detail, of a thirtieth of its strength, fine detail must move a
 model's own answers for a weakened one to move them less. Those of ImageNet at 224 pixels are moved
