@@ -181,11 +181,13 @@ class Asking:
         names: Sequence[str],
         max_queries: int | None,
         questions: Callable[[InputSpec], tuple[NDArray[Any], tuple[int, ...]]],
+        further: Callable[[InputSpec], int] = lambda spec: 0,
     ) -> Plan:
         """Says what an address would be asked; nothing is sent, and no name is looked up.
 
         Takes what :meth:`connect` takes, and refuses what can be refused without asking.
-        ``questions`` says of a kind of input what is asked, and how many inputs at a time.
+        ``questions`` says of a kind of input what is asked, and how many inputs at a time;
+        ``further`` how many more are asked where nobody is matched.
         """
         from fingerprint.suspects.endpoints import Description, Limits, encoded
 
@@ -200,6 +202,7 @@ class Asking:
             address=str(adapter.address),
             adapter=adapter.name,
             questions=sum(together) + _TRIALS,
+            further=further(form.spec),
             requests=sum(math.ceil(some / first.inputs) for some in together) + _TRIALS,
             request_inputs=first.inputs,
             request_bytes=len(first.body),
@@ -272,6 +275,7 @@ class Plan:
         address: Whom.
         adapter: In which protocol.
         questions: How many inputs at most, with the one that shows what answers look like.
+        further: How many more where it matches nobody, to see what reaches its model.
         requests: In how many requests.
         request_inputs: Inputs of one request.
         request_bytes: Size of its body, about.
@@ -281,6 +285,7 @@ class Plan:
     address: str
     adapter: str
     questions: int
+    further: int
     requests: int
     request_inputs: int
     request_bytes: int
@@ -294,13 +299,16 @@ class Plan:
         """Returns what people are shown."""
         from rich.text import Text
 
-        budget = ""
+        further = budget = ""
+        if self.further:
+            further = f",\nand {self.further} more if it matches nobody"
         if self.max_queries is not None and self.max_queries < self.questions:
             budget = f"\n--max-queries {self.max_queries} would end it before"
         return Text(
             f"{self.address} ({self.adapter}) would be asked at most {self.questions} inputs in "
             f"{self.requests} requests,\nof {self.request_inputs} inputs and about "
-            f"{self.request_bytes} bytes each; further tries come on top{budget}\nnothing was sent"
+            f"{self.request_bytes} bytes each{further}; further tries come on top{budget}\n"
+            "nothing was sent"
         )
 
 

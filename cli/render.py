@@ -20,6 +20,7 @@ from fingerprint.verification import Candidate, Verification
 from fingerprint.weights.finding import WeightsFinding
 
 if TYPE_CHECKING:
+    from fingerprint.evidence.channel import Channel
     from fingerprint.evidence.finding import Finding
     from registry import Pair, RecordedVerification, RegisteredModel
 
@@ -90,6 +91,7 @@ def verification(result: Verification) -> RenderableType:
         parts += _rare_labels(result.candidates)
     if result.not_asked:
         parts.append(Text(f"ruled out unasked: {listed(result.not_asked, shown=10)}"))
+    parts += _channel(result.channel)
     parts += _weights(result.weights)
     parts.append(_effort(result))
     parts += _held(result)
@@ -136,6 +138,17 @@ def _depths(candidates: Sequence[Candidate]) -> list[RenderableType]:
             shown = [f"{clean(one.depth)} {interval(one.statistic, one.interval)}" for one in harms]
             lines.append(Text(f"{clean(candidate.name)} by depth: {', '.join(shown)}", style="dim"))
     return lines
+
+
+def _channel(found: Channel | None) -> list[RenderableType]:
+    """Returns a line on what reaches the model of a suspect that is not at hand."""
+    if found is None:
+        return []
+    unknown = tuple(one for one in found.reactions if one not in found.known)
+    parts = (("reaches the model", found.kept), ("does not", found.lost), ("not known", unknown))
+    said = [f"{what}: {', '.join(map(clean, kinds))}" for what, kinds in parts if kinds]
+    line = "; ".join(said) or clean(found.missing)
+    return [Text(f"on the way: {line} ({found.queries} queries)", style="dim")]
 
 
 def _weights(findings: Sequence[WeightsFinding]) -> list[RenderableType]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +39,14 @@ from fingerprint.text import clean
 if TYPE_CHECKING:
     from fingerprint.probes.probe import Fingerprint, Outline
 
-__all__ = ["Questions", "panel_questions", "picture_questions", "question_id", "questions_for"]
+__all__ = [
+    "Questions",
+    "joined",
+    "panel_questions",
+    "picture_questions",
+    "question_id",
+    "questions_for",
+]
 
 _DOCUMENT, _INPUTS = "questions.json", "inputs.safetensors"
 _MAX_DOCUMENT = 2**28
@@ -178,6 +185,17 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
         ids=tuple(inputs),
         wanted=wanted,
         repeated=(question_id(next(iter((*first.panel[:1], *first.harmless[:1])))),),
+    )
+
+
+def joined(first: Questions, second: Questions) -> Questions:
+    """Returns what two ask of one domain, each input once; what is repeated is the first's."""
+    new = [place for place, asked in enumerate(second.ids) if asked not in set(first.ids)]
+    return replace(
+        first,
+        inputs=np.concatenate([first.inputs, second.inputs[new]]),
+        ids=(*first.ids, *(second.ids[place] for place in new)),
+        wanted={**first.wanted, **second.wanted},
     )
 
 

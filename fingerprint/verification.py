@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fingerprint.errors import MalformedFile
+from fingerprint.evidence.channel import Channel
 from fingerprint.evidence.finding import Finding, finite, interval_of, number_of, text_of
 from fingerprint.text import clean
 from fingerprint.weights.finding import WeightsFinding
@@ -153,6 +154,8 @@ class Verification:
         alpha: Accepted rate of false claims, over all compatible candidates together.
         candidates: Best first.
         not_asked: Compatible models that other evidence ruled out, so that they were not asked.
+        channel: What reaches the model of a suspect that is not at hand, of what it is asked; None
+            where that was not asked.
         weights: What the suspect's weights say, where they are at hand: each with its own
             verdict, which is no part of this one.
         warnings: One line each.
@@ -168,6 +171,7 @@ class Verification:
     alpha: float = 0.001
     candidates: tuple[Candidate, ...] = ()
     not_asked: tuple[str, ...] = ()
+    channel: Channel | None = None
     weights: tuple[WeightsFinding, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -183,7 +187,8 @@ class Verification:
         :class:`~fingerprint.weights.finding.WeightsFinding` for each candidate whose weights were
         to be compared: ``name``, ``verdict`` (same, shared, not_found, undecided or
         not_compared), ``reason``, ``p_value``, ``share``, ``units``, ``agree``, ``layers``,
-        ``of_layers``, ``rotated`` and ``detail``. All numbers of a candidate but
+        ``of_layers``, ``rotated`` and ``detail``; and ``channel``, null or what
+        :class:`~fingerprint.evidence.channel.Channel` holds. All numbers of a candidate but
         ``margin_pairs`` and ``margin_floor`` are null where there is no evidence.
         """
         return {
@@ -197,6 +202,7 @@ class Verification:
             "queries": self.queries,
             "candidates": [candidate.to_dict() for candidate in self.candidates],
             "not_asked": list(self.not_asked),
+            "channel": None if self.channel is None else self.channel.to_dict(),
             "weights": [finding.to_dict() for finding in self.weights],
             "warnings": list(self.warnings),
             "seconds": self.seconds,
@@ -214,6 +220,7 @@ class Verification:
             raise MalformedFile(
                 f"verification: expected a document of schema 1 or 2, got {clean(schema)}"
             )
+        channel = document.get("channel")
         try:
             return cls(
                 suspect=dict(document["suspect"]),
@@ -224,6 +231,7 @@ class Verification:
                 alpha=float(document.get("alpha", 0.001)),
                 candidates=tuple(Candidate.from_dict(one) for one in document["candidates"]),
                 not_asked=tuple(map(str, document.get("not_asked", ()))),
+                channel=None if channel is None else Channel.from_dict(channel),
                 weights=tuple(map(WeightsFinding.from_dict, document.get("weights", ()))),
                 warnings=tuple(map(str, document["warnings"])),
                 seconds=float(document.get("seconds", 0.0)),

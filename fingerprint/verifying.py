@@ -14,6 +14,7 @@ from functools import partial
 from torch import nn
 
 from fingerprint.answers import Answers, ask, ask_more
+from fingerprint.channel import ask_channel, through
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.evidence.calibration import Calibration
 from fingerprint.evidence.rare_labels import Pictures, RareLabels
@@ -94,7 +95,7 @@ def verify(
         first = narrowing.first
         following = None if first is None else narrowing.following
         questions = questions_for(narrowing.kept) if first is None else first
-        if pictures is not None:
+        if pictures is not None or asked.beyond:
             # A journal then keeps what is asked beyond these, too.
             questions = replace(questions, open=True)
         answers = ask(asked, questions, following=following, progress=progress)
@@ -118,7 +119,11 @@ def verify(
     if here is not None and verification.verdict in _UNCLEAR:
         flags = better_flags(here, compared)
         verification = judged(flags=flags) if flags else verification
-    verification = _doubted(verification, asked.doubt)
+    channel = None
+    if asked.beyond and compared and not answers.failure and verification.verdict in _UNCLEAR:
+        channel, flags = ask_channel(asked, answers, compared, progress=progress)
+        verification = judged(flags=flags) if flags else verification
+    verification = through(verification, channel, asked.doubt, asked.feeding_doubt)
     notes = (narrowing_note(ruled_out, answers.kind),) if ruled_out else ()
     lines = (*verification.warnings, *notes)
     if pictures is not None:
@@ -138,22 +143,6 @@ def _at_hand(asked: Suspect) -> Model | GraphSuspect | None:
     if isinstance(asked, GraphSuspect):
         return asked
     return asked.model if isinstance(asked, ModelSuspect) else None
-
-
-def _doubted(verification: Verification, doubt: str) -> Verification:
-    """Calls nobody independent where answers like a stranger's have another reason."""
-    if not doubt:
-        return verification
-    candidates = tuple(
-        replace(one, verdict="inconclusive", reason=f"{one.reason}; {doubt}")
-        if one.verdict == "independent"
-        else one
-        for one in verification.candidates
-    )
-    if verification.verdict == "independent":
-        reason = f"{verification.reason}; {doubt}"
-        verification = replace(verification, verdict="inconclusive", reason=reason)
-    return replace(verification, candidates=candidates)
 
 
 def _with_rare_labels(

@@ -40,11 +40,18 @@ def handed_out(catalogue: Catalogue, names: Sequence[str]) -> tuple[Handout, dic
         UnknownModel: A name is not registered.
         IncompatibleModel: They take different inputs.
     """
+    from fingerprint.channel import channel_questions
     from fingerprint.handout import Handout
-    from fingerprint.questions import questions_for
+    from fingerprint.questions import joined, questions_for
 
     rows = catalogue.named(names)
-    handout = Handout(questions_for(catalogue.fingerprints(rows)), secrets.token_hex(32))
+    fingerprints = catalogue.fingerprints(rows)
+    questions = questions_for(fingerprints)
+    # Whoever shows the pictures may change them unknowingly, and is not asked a second time.
+    further = channel_questions(fingerprints)
+    if further is not None:
+        questions = joined(questions, further)
+    handout = Handout(questions, secrets.token_hex(32))
     payload = {
         "export": handout.id,
         "models": {peer.name: peer.model.commitment for peer in catalogue.files(rows)},

@@ -161,8 +161,12 @@ def verify(
             # A policy is about evidence, so the model it names is compared in any case.
             limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
         if asking.dry_run:
+            from fingerprint.channel import channel_count
+
             questions = partial(_questions, opened, limits)
-            plan = asking.plan(suspect, how, graph, opened, limits, max_queries, questions)
+            plan = asking.plan(
+                suspect, how, graph, opened, limits, max_queries, questions, channel_count
+            )
             screen.data(plan.to_dict(), plan.view())
             return
         endpoint = None

@@ -47,7 +47,7 @@ MAX_BLOB = 2**30
 _MOST_PROBES = 1024
 """Probes with turns that are read; counting their swaps takes time by the square."""
 _MOST_PANEL = 4 * PANEL
-"""Answers to a panel that are read; comparing them takes memory by the cube."""
+"""Answers to a panel that are read; comparing them takes memory by the cube. As many to twins."""
 
 _LINEAR = "linear."
 _ROWS = {1: "per_probe", 2: "probes", 3: "probes"}
@@ -78,6 +78,8 @@ def encode(fingerprint: Fingerprint) -> bytes:
         "panel_answers": fingerprint.panel_answers,
     }
     tensors |= {_LINEAR + key: value for key, value in fingerprint.linear_part.items()}
+    if len(fingerprint.twin_answers):
+        tensors["twin_answers"] = fingerprint.twin_answers
     contiguous = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
     metadata = {"fingerprint": canonical(_document(fingerprint))}
     return MAGIC + bytes([VERSION]) + save(contiguous, metadata=metadata)
@@ -271,6 +273,7 @@ def _fingerprint(
         turns=tuple(int(turn) for turn in document["turns"]) if version > 2 else (),
         relatives=tuple(map(str, document["relatives"])) if version > 2 else (),
         panel_answers=panel,
+        twin_answers=tensors.get("twin_answers", np.empty((0, 0), dtype=np.float32)),
     )
 
 
@@ -327,6 +330,9 @@ def _check(fingerprint: Fingerprint) -> None:
     if len(fingerprint.panel_answers):
         wide = (len(fingerprint.panel_answers), classes)
         expected.append(("panel answers", fingerprint.panel_answers, wide, np.float32))
+    if len(fingerprint.twin_answers):
+        wide = (min(len(fingerprint.twin_answers), _MOST_PANEL), classes)
+        expected.append(("answers to twins", fingerprint.twin_answers, wide, np.float32))
     for name, array, wanted, kind in expected:
         if array.shape != wanted or array.dtype != kind or array.size == 0:
             raise MalformedFile(

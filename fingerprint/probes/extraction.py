@@ -54,6 +54,7 @@ from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
 from fingerprint.probes.turns import chosen_kinds, control_groups, is_large, on_the_grid
+from fingerprint.probes.twins import twin_inputs
 from fingerprint.progress import Progress, silent
 
 __all__ = ["extract", "extract_with", "late_kind"]
@@ -587,8 +588,14 @@ def _fingerprint(plan: _Plan, drawn: _Drawn, seconds: float) -> Fingerprint:
         ),
         turns=plan.turns,
         panel_answers=run(model, panel_inputs(model.input, plan.seed)),
+        twin_answers=_twin_answers(model, plan.seed),
         relatives=tuple(relative.digest for relative in plan.kin.models.values()),
     )
+
+
+def _twin_answers(model: Model, seed: str) -> NDArray[np.float32]:
+    twins = twin_inputs(model.input, seed)
+    return run(model, twins) if len(twins) else np.empty((0, 0), np.float32)
 
 
 def _cost(plan: _Plan, drawn: _Drawn, seconds: float) -> dict[str, float]:

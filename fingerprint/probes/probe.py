@@ -217,6 +217,8 @@ class Fingerprint:
         relatives: Weights digests of the relatives whose harmless sets individual probes lie
             outside of.
         panel_answers: The source's answers to the registry's panel, shape ``(P, classes)``.
+        twin_answers: The source's answers to the registry's twins, shape ``(T, classes)``; old ones
+            and those of inputs that are no pictures have none.
     """
 
     model_digest: str
@@ -241,6 +243,9 @@ class Fingerprint:
     turns: tuple[int, ...] = ()
     relatives: tuple[str, ...] = ()
     panel_answers: NDArray[np.float32] = field(
+        default_factory=lambda: np.empty((0, 0), dtype=np.float32)
+    )
+    twin_answers: NDArray[np.float32] = field(
         default_factory=lambda: np.empty((0, 0), dtype=np.float32)
     )
 

@@ -73,6 +73,16 @@ class Suspect(ABC):
         """Why answers like a stranger's do not make it one, one line; empty where they do."""
         return ""
 
+    @property
+    def feeding_doubt(self) -> str:
+        """What is left of the doubt where nothing is taken away from what it is asked, one line."""
+        return ""
+
+    @property
+    def beyond(self) -> bool:
+        """Whether something may change what it is asked before its model is shown it."""
+        return False
+
     def prepare(self, questions: Questions) -> None:
         """Is told what is going to be asked; by default that changes nothing."""
         del questions

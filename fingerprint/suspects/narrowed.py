@@ -72,6 +72,16 @@ class Narrowed(Suspect):
         """The other suspect's doubt."""
         return self.suspect.doubt
 
+    @property
+    def feeding_doubt(self) -> str:
+        """The other suspect's."""
+        return self.suspect.feeding_doubt
+
+    @property
+    def beyond(self) -> bool:
+        """The other suspect's."""
+        return self.suspect.beyond
+
     def sequence(self, count: int) -> Sequence[int]:
         """The other suspect's order."""
         return self.suspect.sequence(count)

@@ -129,6 +129,7 @@ def test_what_is_asked_is_what_the_dry_run_said(fp: Fp, ours: Server) -> None:
     assert ours.seen == []
     assert plan["address"] == ours.url + MODEL
     assert f"asked at most {plan['questions']} inputs" in text
+    assert f"and {plan['further']} more if it matches nobody" in text
     assert "--max-queries 9" in text
     assert "nothing was sent" in text
     assert fp(*arguments).exit_code == 0

@@ -38,6 +38,10 @@ _DOUBT = (
     "so would the very model behind a service that resizes, crops or normalises what it is sent; "
     "if it is known not to, and to be sent what it wants, say --as-sent"
 )
+_FEEDING_DOUBT = (
+    "so would the very model that wants its tensors scaled or normalised otherwise; if it is known "
+    "to be sent what it wants, say --as-sent"
+)
 _CHANNELS = (3, 1, 4)
 """How many there are, the likelier first."""
 _Sizes = tuple[int | None, ...]
@@ -156,6 +160,17 @@ class Endpoint(Suspect):
     def doubt(self) -> str:
         """A service may resize, crop or normalise, and its model then answers like a stranger."""
         return "" if self.as_sent else _DOUBT
+
+    @property
+    def feeding_doubt(self) -> str:
+        """Pictures are pictures; of tensors the endpoint does not say how they are made."""
+        pictures = self.adapter.takes_pictures or self.form.dtype == "uint8"
+        return "" if self.as_sent or pictures else _FEEDING_DOUBT
+
+    @property
+    def beyond(self) -> bool:
+        """Nobody sees what a service does."""
+        return True
 
     @property
     def unanswered(self) -> int:

@@ -197,6 +197,20 @@ def test_depths_turns_and_a_panel_are_read_back() -> None:
     assert again.controls.shape == (3 * len(DEEP.probes), *DEEP.input.shape)
 
 
+def test_answers_to_twins_are_read_back_and_others_refused() -> None:
+    plain = make_fingerprint(make_model(shape=(1, 16, 16)))
+    assert b"twin_answers" not in encode(plain)
+    assert len(decode(encode(plain)).twin_answers) == 0
+    answers = np.arange(32 * 5, dtype=np.float32).reshape(32, 5)
+    blob = encode(dataclasses.replace(plain, twin_answers=answers))
+    np.testing.assert_array_equal(decode(blob).twin_answers, answers)
+    assert encode(decode(blob)) == blob
+    many, nan = np.repeat(answers, 50, axis=0), np.full_like(answers, np.nan)
+    for other in (many, answers[:, 1:], answers.astype(np.float64), nan):
+        with pytest.raises(MalformedFile, match="answers to twins"):
+            decode(encode(dataclasses.replace(plain, twin_answers=other)))
+
+
 def test_a_fingerprint_of_answers_alone_is_read_back() -> None:
     bare = dataclasses.replace(DEEP, probes=(), depths=(), turns=(), relatives=())
     again = decode(encode(bare))
@@ -439,6 +453,7 @@ def test_every_field_is_stored(fingerprint: Fingerprint) -> None:
         turns=(2,),
         relatives=("parent",),
         panel_answers=answers,
+        twin_answers=answers,
     )
     again = decode(encode(whole))
     for field in dataclasses.fields(whole):
