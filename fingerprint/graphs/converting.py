@@ -41,6 +41,8 @@ def converted(data: bytes, *, batch: int | None) -> nn.Module:
             "the converter is not installed: pip install 'nullprint[onnx]'"
         ) from error
     model = parse(data)
+    _store_constants(model.graph)
+    _leave_out_defaults(model.graph)
     _name_once(model.graph)
     _write_shapes(model.graph, batch)
     try:
@@ -51,6 +53,32 @@ def converted(data: bytes, *, batch: int | None) -> nn.Module:
         # What it does not know, it says with whatever error comes first.
         raise IncompatibleModel(f"the converter does not take it: {first_line(error)}") from error
     return module.requires_grad_(False)
+
+
+def _store_constants(graph: Any) -> None:
+    """Makes tensors that nodes give initialisers, where the converter looks for weights.
+
+    Exporters of Paddle write every weight as a ``Constant``.
+    """
+    from onnx import numpy_helper
+
+    kept = []
+    for node in graph.node:
+        if node.op_type != "Constant" or node.attribute[0].name != "value":
+            kept.append(node)
+            continue
+        array = numpy_helper.to_array(node.attribute[0].t)
+        graph.initializer.append(numpy_helper.from_array(array, node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _leave_out_defaults(graph: Any) -> None:
+    """Drops from batch norms that they do not learn, which the converter does not know to say."""
+    for node in graph.node:
+        kept = [one for one in node.attribute if (one.name, one.i) != ("training_mode", 0)]
+        del node.attribute[:]
+        node.attribute.extend(kept)
 
 
 def _name_once(graph: Any) -> None:
@@ -79,9 +107,6 @@ def _write_shapes(graph: Any, batch: int | None) -> None:
     from onnx import helper, numpy_helper
 
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
-            constants[node.output[0]] = node.attribute[0].t
     for node in graph.node:
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue

@@ -14,6 +14,7 @@ that of the graph, never of the module.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,14 +107,14 @@ def load_onnx_model(
         keep=True,
     )
     fed, reason = suspect.fed, ""
-    warnings = suspect.warnings
+    lines = suspect.warnings
     try:
         module: nn.Module = _Converted(suspect)
         _check(module, suspect)
         module = module.to(device)
     except IncompatibleModel as error:
         module, reason = _Asked(suspect), str(error)
-        warnings = (*warnings, f"no gradients can be had of it: {reason}")
+        lines = (*lines, f"no gradients can be had of it: {reason}")
     picture = len(fed.spec.shape) == 3
     return Model(
         module=module.eval(),
@@ -129,7 +130,7 @@ def load_onnx_model(
             "output": suspect.field,
         },
         asked_only=reason,
-        warnings=warnings,
+        warnings=lines,
     )
 
 
@@ -155,7 +156,10 @@ class _Converted(nn.Module):
             x = x.flip(1)
         if self.fed.layout == "nhwc":
             x = x.movedim(1, -1)
-        answers = self.network(x * _BYTE if self.fed.dtype == np.uint8 else x)
+        with warnings.catch_warnings():
+            # The converter's operators warn of what it does not know, at whoever runs them.
+            warnings.simplefilter("ignore")
+            answers = self.network(x * _BYTE if self.fed.dtype == np.uint8 else x)
         answer: Tensor = answers[self.index] if isinstance(answers, list | tuple) else answers
         return answer.flatten(1) if answer.ndim > 2 else answer
 

@@ -66,6 +66,27 @@ def test_answers_and_gradients_are_those_of_the_network(
     check_alike(model, model_of(kind))
 
 
+def test_weights_may_be_constants_and_batch_norms_say_that_they_do_not_learn(
+    tmp_path: Path,
+) -> None:
+    """As Paddle's exporter writes them; see ``benchmarks.wild``."""
+    unfused = {"training": torch.onnx.TrainingMode.PRESERVE, "opset_version": 17}
+    file = export(network("cnn"), tmp_path / "a.onnx", **unfused)
+    model = onnx.load(file)
+    assert any(one.name == "training_mode" for node in model.graph.node for one in node.attribute)
+    constants = [
+        onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
+        for tensor in model.graph.initializer
+    ]
+    nodes = [*constants, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, file)
+    found = load_onnx_model(file)
+    assert found.asked_only == ""
+    check_alike(found, model_of("cnn"))
+
+
 def channels_last(x: Tensor) -> Tensor:
     return x.permute(0, 3, 1, 2)
 
