@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from fingerprint.errors import IncompatibleModel
-from fingerprint.graphs.reading import parse
+from fingerprint.graphs.reading import inner_graphs, nodes, parse
 from fingerprint.text import first_line
 
 __all__ = ["converted"]
@@ -41,6 +42,7 @@ def converted(data: bytes, *, batch: int | None) -> nn.Module:
             "the converter is not installed: pip install 'nullprint[onnx]'"
         ) from error
     model = parse(data)
+    _name_without_dots(model.graph)
     _store_constants(model.graph)
     _leave_out_defaults(model.graph)
     _name_once(model.graph)
@@ -53,6 +55,33 @@ def converted(data: bytes, *, batch: int | None) -> nn.Module:
         # What it does not know, it says with whatever error comes first.
         raise IncompatibleModel(f"the converter does not take it: {first_line(error)}") from error
     return module.requires_grad_(False)
+
+
+def _name_without_dots(graph: Any) -> None:
+    """Names values otherwise where a name has a dot: as a module's it would be read as a path.
+
+    The network ran, but nothing in it was found, so that only its answers were a depth.
+    """
+    names = {name for node in nodes(graph) for name in (*node.input, *node.output)}
+    names |= {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    plain = {name: name for name in names}
+    for name in sorted(name for name in names if "." in name):
+        other = name.replace(".", "_")
+        while other in names:
+            other += "_"
+        names.add(other)
+        plain[name] = other
+    _rename(graph, plain)
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+        for inner in inner_graphs(node):
+            _rename(inner, names)
 
 
 def _store_constants(graph: Any) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from fingerprint import extract, verify
 from fingerprint.errors import IncompatibleModel
+from fingerprint.network.depths import depths_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import run, to_tensor
 from fingerprint.suspects import load_onnx, load_onnx_model, onnx_model
@@ -85,6 +86,21 @@ def test_weights_may_be_constants_and_batch_norms_say_that_they_do_not_learn(
     found = load_onnx_model(file)
     assert found.asked_only == ""
     check_alike(found, model_of("cnn"))
+
+
+def test_its_depths_are_found_whatever_values_are_called(tmp_path: Path) -> None:
+    model = onnx.load(export(network("cnn"), tmp_path / "a.onnx"))
+    depths = len(depths_of(load_onnx_model(tmp_path / "a.onnx")))
+    for node in model.graph.node:
+        node.input[:] = [f"{name}.0" for name in node.input]
+        node.output[:] = [f"{name}.0" for name in node.output]
+    for one in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        one.name = f"{one.name}.0"
+    del model.graph.value_info[:]
+    onnx.save(model, tmp_path / "dotted.onnx")
+    dotted = load_onnx_model(tmp_path / "dotted.onnx")
+    assert dotted.asked_only == ""
+    assert len(depths_of(dotted)) == depths > 2
 
 
 def channels_last(x: Tensor) -> Tensor:

