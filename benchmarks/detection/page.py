@@ -60,7 +60,8 @@ def tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
 
 def power_tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
     """Returns those of the page for whoever plans a verification; see :func:`tables`."""
-    makers = {**_from(findings, power.TABLES), "decided": partial(decided, findings)}
+    makers: dict[str, Callable[[], str]] = {**_from(findings, power.TABLES)}
+    makers["decided"] = partial(decided, findings)
     if (large := folder / LARGE.name).exists():
         makers["224: decided"] = partial(decided, Findings(load(large)))
     return makers

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -29,8 +29,9 @@ from fingerprint.network.inputs import sample_inputs
 from fingerprint.network.model import Model
 from fingerprint.network.outputs import as_rows
 from fingerprint.network.run import to_inputs, to_tensor
+from fingerprint.suspects.graph import PortOptions
 from fingerprint.suspects.onnx_graph import OnnxSuspect, load_onnx
-from fingerprint.suspects.onnx_inputs import Channels, Feeding, Layout
+from fingerprint.suspects.onnx_inputs import Feeding
 from fingerprint.text import first_line
 
 __all__ = ["load_onnx_model"]
@@ -56,33 +57,19 @@ gradient makes it about 1."""
 def load_onnx_model(
     path: str | os.PathLike[str],
     *,
-    input_size: Sequence[int] | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    bounds: Sequence[float] | None = None,
-    layout: Layout | None = None,
-    channels: Channels | None = None,
-    input: str | None = None,
-    output: str | int | None = None,
     device: torch.device | str = "cpu",
     follow_symlinks: bool = False,
     sandbox: bool = True,
+    **options: Unpack[PortOptions],
 ) -> Model:
     """Loads an ONNX file as a model.
 
     Args:
-        path: See :func:`load_onnx`, as for all others.
-        input_size: Shape of one input.
-        mean: Per-channel mean.
-        std: Per-channel deviation.
-        bounds: Smallest and largest input value.
-        layout: Where the graph wants the channels.
-        channels: In which order.
-        input: Name of the input.
-        output: Name or number of the output.
+        path: The file; external data lie beside it.
         device: Where to put the converted weights.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         sandbox: Whether ONNX Runtime is held down, where there is a sandbox on this machine.
+        **options: See :class:`PortOptions`.
 
     Returns:
         The model. Without gradients, its ``asked_only`` says why, and a warning too.
@@ -93,18 +80,7 @@ def load_onnx_model(
         EnvironmentFailure: ONNX Runtime is not installed, or the file may not be read.
     """
     suspect = load_onnx(
-        path,
-        input_size=input_size,
-        mean=mean,
-        std=std,
-        bounds=bounds,
-        layout=layout,
-        channels=channels,
-        input=input,
-        output=output,
-        follow_symlinks=follow_symlinks,
-        sandbox=sandbox,
-        keep=True,
+        path, follow_symlinks=follow_symlinks, sandbox=sandbox, keep=True, **options
     )
     fed, reason = suspect.fed, ""
     lines = suspect.warnings

@@ -21,7 +21,16 @@ from fingerprint.network.run import run, to_tensor
 from fingerprint.suspects import load_onnx, load_onnx_model, onnx_model
 from tests.support.digits import digits, network
 from tests.support.extracted import SEED, loaded, model_of
-from tests.support.onnx_files import Rearranged, export, graph, onnx, save, value
+from tests.support.onnx_files import (
+    Rearranged,
+    bytes_inside,
+    channels_last,
+    export,
+    graph,
+    onnx,
+    save,
+    value,
+)
 
 pytestmark = pytest.mark.onnx
 pytest.importorskip("onnx2pytorch", reason="pip install 'nullprint[onnx]'")
@@ -101,14 +110,6 @@ def test_its_depths_are_found_whatever_values_are_called(tmp_path: Path) -> None
     dotted = load_onnx_model(tmp_path / "dotted.onnx")
     assert dotted.asked_only == ""
     assert len(depths_of(dotted)) == depths > 2
-
-
-def channels_last(x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2)
-
-
-def bytes_inside(x: Tensor) -> Tensor:
-    return x.float() / 255
 
 
 @pytest.mark.parametrize(
