@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with Registry(options.work / "registry.db") as registry:
         sources: list[dict[str, Any]] = []
         rows: list[dict[str, Any]] = []
-        for size in sorted({size for file in files for size in file.sizes}, key=math.prod):
+        sizes = {size for file in files for size in file.sizes}
+        for size in sorted(sizes, key=lambda size: (math.prod(size), size)):
             if options.largest is not None and max(size[1:], default=0) > options.largest:
                 continue
             sources += register(registry, files, size, options.work)
@@ -66,8 +67,8 @@ def _kept(
     registry: Registry, suspect: Suspected, networks: Sequence[str], work: Path
 ) -> list[dict[str, Any]]:
     """Asks a suspect, or reads what was said when it was asked before."""
-    file, change, size, *_ = suspect
-    parts = (file.name, change or "itself", "x".join(map(str, size)))
+    size = "x".join(map(str, suspect.size))
+    parts = (suspect.file.name, suspect.change or "itself", size)
     target = work / "answers" / f"{' '.join(parts).replace('/', '-')}.json"
     if target.exists():
         kept: list[dict[str, Any]] = json.loads(target.read_text(encoding="utf-8"))

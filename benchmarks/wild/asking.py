@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import progress
-from benchmarks.wild.copies import copies
+from benchmarks.wild.copies import change_of_answers, copies
 from benchmarks.wild.files import WildFile, alike, fetch
 from fingerprint import Verification, load_onnx, load_onnx_model
 from fingerprint.errors import FingerprintError
 from registry import Registry
 
-__all__ = ["ask", "fault", "register", "suspects"]
+__all__ = ["Suspected", "ask", "fault", "register", "suspects"]
 
 Size = tuple[int, ...]
 """Shape of one input."""
@@ -62,8 +63,25 @@ def _why(file: WildFile, warnings: Sequence[str]) -> str:
     return next(one.removeprefix(beginning) for one in warnings if one.startswith(beginning))
 
 
-Suspected = tuple[WildFile, str, Size, Path | None, str]
-"""The file it comes from, what was done to it, the size it is asked at, where it is, or why not."""
+@dataclass(frozen=True, kw_only=True)
+class Suspected:
+    """A file, or a copy of one.
+
+    Attributes:
+        file: What it is, or comes from.
+        size: At which it is asked.
+        original: Where the file is.
+        change: What was done to it; empty for the file itself.
+        path: Where that is; None if it could not be made.
+        reason: Why not.
+    """
+
+    file: WildFile
+    size: Size
+    original: Path
+    change: str = ""
+    path: Path | None
+    reason: str = ""
 
 
 def suspects(files: Sequence[WildFile], size: Size, work: Path) -> Iterator[Suspected]:
@@ -73,23 +91,29 @@ def suspects(files: Sequence[WildFile], size: Size, work: Path) -> Iterator[Susp
             continue
         path = fetch(file, work)
         if not file.registered or file.sizes[0] != size:
-            yield file, "", size, path, ""
+            yield Suspected(file=file, size=size, original=path, path=path)
             continue
         made = copies(
             path, work / "copies" / file.network, how=file.how, size=size, trained=file.trained
         )
         for change, copy, reason in made:
-            yield file, change, size, copy, reason
+            yield Suspected(
+                file=file, size=size, original=path, change=change, path=copy, reason=reason
+            )
 
 
 def ask(registry: Registry, suspect: Suspected, networks: Sequence[str]) -> list[Row]:
     """Verifies one suspect; returns one row for each registered network it was compared with."""
-    file, change, size, path, reason = suspect
+    file, change, size, path = suspect.file, suspect.change, suspect.size, suspect.path
     row: Row = {"suspect": file.name, "network": file.network, "change": change, "size": list(size)}
     if path is None:
-        return [{**row, "error": f"not made: {reason}"}]
+        return [{**row, "error": f"not made: {suspect.reason}"}]
     try:
-        found = registry.verify(load_onnx(path, **_fed(file, change), input_size=size))
+        loaded = load_onnx(path, **_fed(file, change), input_size=size)
+        if change:
+            original = load_onnx(suspect.original, **file.how, input_size=size)
+            row["off"] = change_of_answers(original, loaded)
+        found = registry.verify(loaded)
     except FingerprintError as error:
         return [{**row, "error": str(error).replace(str(path), path.name)}]
     asked = {"queries": found.queries, "seconds": round(found.seconds, 1)}

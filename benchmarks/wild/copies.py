@@ -27,15 +27,17 @@ from fingerprint import load_onnx, load_onnx_model
 from fingerprint.lab.data import Data, digits
 from fingerprint.lab.training import Settings, pixels, train
 from fingerprint.network.spec import AnswerKind, InputSpec
+from fingerprint.suspects import OnnxSuspect
 from fingerprint.text import first_line
 
-__all__ = ["copies"]
+__all__ = ["change_of_answers", "copies"]
 
 _PICTURES = 480
 """Digits that a copy learns from."""
 _FURTHER = Settings(epochs=1, lr=1e-3, optimizer="sgd", scheduled=False, batch=16)
 _CALIBRATED_ON = 32
 _OPSET = 17
+_SMALLEST = 1e-12
 
 
 def copies(
@@ -70,6 +72,27 @@ def copies(
         yield change, (None if reason else target), reason
 
 
+def change_of_answers(before: OnnxSuspect, after: OnnxSuspect) -> float:
+    """Returns how much a copy answers otherwise: relative difference on what ranges came from.
+
+    About 1 where hardly anything is left of what the network did, as some 8-bit copies are.
+    """
+    inputs = _some_inputs(before.input.shape, before.input.bounds)
+    first, second = (_asked(one, inputs) for one in (before, after))
+    if first.shape != second.shape:
+        return float("nan")
+    apart = np.linalg.norm(first - second, axis=1) / np.linalg.norm(first - first.mean(0), axis=1)
+    return float(np.median(apart))
+
+
+def _asked(suspect: OnnxSuspect, inputs: Tensor) -> NDArray[np.float64]:
+    """Returns answers as logits, however they are given."""
+    rows = suspect.respond_values(inputs).astype(np.float64)
+    if suspect.output.kind == "probabilities":
+        rows = np.log(np.maximum(rows, _SMALLEST))
+    return rows
+
+
 def _made(make: Callable[[Path], None], target: Path) -> str:
     """Writes a copy; returns why there is none."""
     written = target.with_suffix(".part")
@@ -86,18 +109,27 @@ def _made(make: Callable[[Path], None], target: Path) -> str:
 def _static(file: Path, fed: Mapping[str, Any], written: Path) -> None:
     from onnxruntime import quantization
 
-    ready = written.with_suffix(".prepared")
-    quantization.shape_inference.quant_pre_process(str(file), str(ready), skip_symbolic_shape=True)
-    ranges = _Ranges(file, fed)
-    quantization.quantize_static(str(ready), str(written), ranges)
+    ready = _prepared(file, written)
+    quantization.quantize_static(str(ready), str(written), _Ranges(file, fed))
     ready.unlink()
 
 
 def _dynamic(file: Path, written: Path) -> None:
     from onnxruntime import quantization
 
+    ready = _prepared(file, written)
     unsigned = quantization.QuantType.QUInt8  # there are no kernels for the signed ones
-    quantization.quantize_dynamic(str(file), str(written), weight_type=unsigned)
+    quantization.quantize_dynamic(str(ready), str(written), weight_type=unsigned)
+    ready.unlink()
+
+
+def _prepared(file: Path, written: Path) -> Path:
+    """Writes a file as the quantisers want it: shapes known, weights stored as such."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    ready = written.with_suffix(".prepared")
+    quant_pre_process(str(file), str(ready), skip_symbolic_shape=True)
+    return ready
 
 
 class _Ranges:
@@ -179,7 +211,7 @@ class _Pixels(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         answers: Tensor = self.network(self.spec.normalise(x))
-        return answers.clamp_min(1e-12).log() if self.kind == "probabilities" else answers
+        return answers.clamp_min(_SMALLEST).log() if self.kind == "probabilities" else answers
 
 
 def _train(network: nn.Module, spec: InputSpec, classes: int, *, kind: AnswerKind) -> None:

@@ -56,13 +56,25 @@ def _registered(rows: Sequence[Mapping[str, Any]]) -> str:
     return table(head, cells)
 
 
-_HEAD = ("suspect", "against", "verdict", "relation", "harm ratio", "p", "queries", "s", "fault")
+_HEAD = (
+    "suspect",
+    "answers off by",
+    "against",
+    "verdict",
+    "relation",
+    "harm ratio",
+    "p",
+    "queries",
+    "s",
+    "fault",
+)
 
 
 def _asked(rows: Sequence[Mapping[str, Any]], *truths: str) -> str:
     cells = [
         (
             _called(row),
+            decimal(row.get("off")),
             row["against"],
             row["verdict"],
             row.get("relation") or "-",
