@@ -134,10 +134,11 @@ def _said(found: Verification, network: str, change: str, networks: Sequence[str
             yield _judged(network, change, name, {"verdict": "ruled out"})
         elif name in compared:
             one = compared[name]
+            solved = any(finding.test == "harm_ratio" for finding in one.findings)
             numbers = {
                 "verdict": one.verdict,
                 "relation": one.relation,
-                "harm ratio": one.harm_ratio,
+                "harm ratio" if solved else "resemblance": one.harm_ratio,
                 "p": one.p_value,
                 "answers": one.answer_kind,
                 "reason": one.reason,
