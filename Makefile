@@ -1,5 +1,6 @@
 # The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-sandbox, make test-servers, make test-browser, make lint, make detection, make paper.
+# make test-aws, make test-sandbox, make test-servers, make test-browser, make lint, make detection,
+# make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
