@@ -1,5 +1,6 @@
 # The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-sandbox, make test-servers, make test-browser, make lint, make detection, make paper.
+# make test-aws, make test-sandbox, make test-servers, make test-browser, make lint, make detection,
+# make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -29,7 +30,7 @@ SERVERS := kserve litserve mlflow
 BROWSER := playwright axe-playwright-python
 
 .PHONY: help demo test test-slow test-onnx test-sandbox test-servers test-browser lint format detection
-.PHONY: paper clean
+.PHONY: test-aws paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -38,6 +39,7 @@ help:
 	@echo "make test       the tests that take seconds"
 	@echo "make test-slow  the others"
 	@echo "make test-onnx  those that need the extra onnx, which it installs"
+	@echo "make test-aws   those that need the extra aws, which it installs"
 	@echo "make test-sandbox  those of the sandbox, with the extra sandbox, which it installs"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
@@ -60,7 +62,7 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not onnx and not servers and not browser"
+	$(BIN)/python -m pytest -m "not slow and not onnx and not servers and not aws and not browser"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -68,6 +70,10 @@ test-slow: $(STAMP)
 test-onnx: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
 	$(BIN)/python -m pytest -m onnx
+
+test-aws: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[aws]'
+	$(BIN)/python -m pytest -m aws
 
 # Backends that are not there are skipped; without the extra these are a part of make test.
 test-sandbox: $(STAMP)

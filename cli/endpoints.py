@@ -40,7 +40,8 @@ AdapterName = Annotated[
         "--adapter",
         metavar="NAME",
         help="Of an address: oip (Open Inference Protocol v2), kserve-v1 (:predict), mlflow, "
-        "huggingface, or generic:FILE, a TOML file that says what is sent and where answers are.",
+        "huggingface, sagemaker, or generic:FILE, a TOML file that says what is sent and where "
+        "answers are.",
     ),
 ]
 TokenEnv = Annotated[
@@ -169,7 +170,8 @@ class Asking:
         secrets, labels = self._secrets(), self._labels()
         limits = Limits(**self.limits, max_queries=max_queries)
         reachable = reachable_at(adapter.address, allow_private=self.allow_private)
-        transport = Transport(adapter.address, reachable, limits, secrets=secrets)
+        sign = None if secrets else adapter.signature()
+        transport = Transport(adapter.address, reachable, limits, secrets=secrets, sign=sign)
         return connect(adapter, transport, flags, labels=labels, as_sent=self.as_sent)
 
     def plan(

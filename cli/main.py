@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -24,7 +23,8 @@ from cli.commands.report import report
 from cli.commands.show import show
 from cli.commands.verify import verify
 from cli.commands.watch import app as watch_app
-from cli.errors import ExitCode, FpGroup
+from cli.errors import FpGroup
+from cli.groups import require_command
 
 __all__ = ["app"]
 
@@ -59,9 +59,7 @@ def root(
     ] = False,
 ) -> None:
     """Recognise neural networks by perturbations that are harmless to one model only."""
-    if context.invoked_subcommand is None:
-        sys.stderr.write(context.get_help() + "\n")
-        raise typer.Exit(ExitCode.USAGE)
+    require_command(context)
 
 
 class _Command(TyperCommand):

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.detection import power
+from benchmarks.detection.decided import decided
 from benchmarks.detection.findings import Findings
 from benchmarks.detection.large.tables import large_tables
 from benchmarks.detection.metrics import Estimate
@@ -57,9 +58,13 @@ def tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
     return {**_from(findings, TABLES), **families, **large_tables(folder / LARGE.name)}
 
 
-def power_tables(findings: Findings) -> Makers:
-    """Returns those of the page for whoever plans a verification."""
-    return _from(findings, power.TABLES)
+def power_tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
+    """Returns those of the page for whoever plans a verification; see :func:`tables`."""
+    makers: dict[str, Callable[[], str]] = {**_from(findings, power.TABLES)}
+    makers["decided"] = partial(decided, findings)
+    if (large := folder / LARGE.name).exists():
+        makers["224: decided"] = partial(decided, Findings(load(large)))
+    return makers
 
 
 def _from(findings: Findings, makers: Mapping[str, Callable[[Findings], str]]) -> Makers:
@@ -73,7 +78,7 @@ def write_page(findings: Findings, out: Path, folder: Path = RESULTS.parent) -> 
     )
     changed += write_filled(
         out.with_name(power.PAGE_NAME),
-        power_tables(findings),
+        power_tables(findings, folder),
         title="How many queries a claim takes: tables",
     )
     write_plots(findings, out.parent / "detection")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +9,12 @@ import typer
 
 from cli import options, session
 from cli.bundles import bundled
-from cli.errors import ExitCode
+from cli.groups import command_group
 from fingerprint.text import clean
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Take probes out as pictures, for a suspect that only people can ask.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = command_group("Take probes out as pictures, for a suspect that only people can ask.")
 
 Names = Annotated[
     list[str],
@@ -33,14 +28,6 @@ Target = Annotated[
     Path,
     typer.Option("--output", "-o", metavar="DIR", help="Folder to make; it may not be there yet."),
 ]
-
-
-@app.callback()
-def root(context: typer.Context) -> None:
-    """Take probes out as pictures, for a suspect that only people can ask."""
-    if context.invoked_subcommand is None:
-        sys.stderr.write(context.get_help() + "\n")
-        raise typer.Exit(ExitCode.USAGE)
 
 
 @bundled

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,16 +11,13 @@ from cli import options, session
 from cli.bundles import bundled
 from cli.commands.show import Name
 from cli.errors import ExitCode
+from cli.groups import command_group
 from cli.progress import progress_bars
 from fingerprint.text import clean
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Check the registry, complete it, and take models to another one.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = command_group("Check the registry, complete it, and take models to another one.")
 
 Head = Annotated[
     str | None,
@@ -46,14 +42,6 @@ Source = Annotated[Path, typer.Argument(metavar="FILE", help="What another regis
 NewName = Annotated[
     str | None, typer.Option("--name", help="Name here; by default the one it had there.")
 ]
-
-
-@app.callback()
-def root(context: typer.Context) -> None:
-    """Check the registry, complete it, and take models to another one."""
-    if context.invoked_subcommand is None:
-        sys.stderr.write(context.get_help() + "\n")
-        raise typer.Exit(ExitCode.USAGE)
 
 
 @bundled

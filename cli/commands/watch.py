@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +12,7 @@ from cli import options, session
 from cli.bundles import bundled
 from cli.endpoints import AskingOptions
 from cli.errors import ExitCode
+from cli.groups import command_group
 from cli.output import Output
 from cli.targets import Target
 from cli.watching import Settings, TargetName, begin, seen
@@ -27,11 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    help="Notice when a file or a service no longer answers as it did.",
-    invoke_without_command=True,
-    rich_markup_mode=None,
-)
+app = command_group("Notice when a file or a service no longer answers as it did.")
 
 
 def _complete(context: typer.Context, incomplete: str) -> list[str]:
@@ -63,14 +59,6 @@ WatchFile = Annotated[
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-
-
-@app.callback()
-def root(context: typer.Context) -> None:
-    """Notice when a file or a service no longer answers as it did."""
-    if context.invoked_subcommand is None:
-        sys.stderr.write(context.get_help() + "\n")
-        raise typer.Exit(ExitCode.USAGE)
 
 
 @bundled

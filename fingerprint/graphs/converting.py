@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
 
 from fingerprint.errors import IncompatibleModel
-from fingerprint.graphs.reading import parse
+from fingerprint.graphs.reading import inner_graphs, nodes, parse
 from fingerprint.text import first_line
 
 __all__ = ["converted"]
@@ -41,6 +42,9 @@ def converted(data: bytes, *, batch: int | None) -> nn.Module:
             "the converter is not installed: pip install 'nullprint[onnx]'"
         ) from error
     model = parse(data)
+    _name_without_dots(model.graph)
+    _store_constants(model.graph)
+    _leave_out_defaults(model.graph)
     _name_once(model.graph)
     _write_shapes(model.graph, batch)
     try:
@@ -51,6 +55,59 @@ def converted(data: bytes, *, batch: int | None) -> nn.Module:
         # What it does not know, it says with whatever error comes first.
         raise IncompatibleModel(f"the converter does not take it: {first_line(error)}") from error
     return module.requires_grad_(False)
+
+
+def _name_without_dots(graph: Any) -> None:
+    """Names values otherwise where a name has a dot: as a module's it would be read as a path.
+
+    The network ran, but nothing in it was found, so that only its answers were a depth.
+    """
+    names = {name for node in nodes(graph) for name in (*node.input, *node.output)}
+    names |= {value.name for value in (*graph.input, *graph.output, *graph.initializer)}
+    plain = {name: name for name in names}
+    for name in sorted(name for name in names if "." in name):
+        other = name.replace(".", "_")
+        while other in names:
+            other += "_"
+        names.add(other)
+        plain[name] = other
+    _rename(graph, plain)
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    for value in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+        for inner in inner_graphs(node):
+            _rename(inner, names)
+
+
+def _store_constants(graph: Any) -> None:
+    """Makes tensors that nodes give initialisers, where the converter looks for weights.
+
+    Exporters of Paddle write every weight as a ``Constant``.
+    """
+    from onnx import numpy_helper
+
+    kept = []
+    for node in graph.node:
+        if node.op_type != "Constant" or node.attribute[0].name != "value":
+            kept.append(node)
+            continue
+        array = numpy_helper.to_array(node.attribute[0].t)
+        graph.initializer.append(numpy_helper.from_array(array, node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _leave_out_defaults(graph: Any) -> None:
+    """Drops from batch norms that they do not learn, which the converter does not know to say."""
+    for node in graph.node:
+        kept = [one for one in node.attribute if (one.name, one.i) != ("training_mode", 0)]
+        del node.attribute[:]
+        node.attribute.extend(kept)
 
 
 def _name_once(graph: Any) -> None:
@@ -79,9 +136,6 @@ def _write_shapes(graph: Any, batch: int | None) -> None:
     from onnx import helper, numpy_helper
 
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].HasField("t"):
-            constants[node.output[0]] = node.attribute[0].t
     for node in graph.node:
         if node.op_type != "Reshape" or node.input[1] not in constants:
             continue

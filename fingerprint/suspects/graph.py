@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from fingerprint.suspects.onnx_outputs import chosen_output, flattened, kind_of
 from fingerprint.suspects.variants import ways
 from fingerprint.text import clean, listed
 
-__all__ = ["GraphSuspect", "Network"]
+__all__ = ["GraphSuspect", "Network", "PortOptions"]
 
 _BATCH = 16
 _ROUNDING = 1e-4
@@ -64,6 +64,30 @@ class Network(Protocol):
 
     def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
         """Answers a batch for one of its inputs with one of its outputs: ``(N, values)``."""
+
+
+class PortOptions(TypedDict, total=False):
+    """What a caller may say of the inputs and outputs of a network.
+
+    Attributes:
+        input_size: Shape of one input in the order C,H,W, where the network leaves it open.
+        mean: Per-channel mean in the order R,G,B, for values in 0..1 or in 0..255.
+        std: Per-channel deviation, on the same scale.
+        bounds: Smallest and largest input value, for inputs that are not 8-bit images.
+        layout: Where the network wants the channels; None to find it from the sizes.
+        channels: In which order it wants them; None for RGB.
+        input: Name of the input to ask with, where there are several; the others get zeros.
+        output: Name or number of the output to answer with, where there are several.
+    """
+
+    input_size: Sequence[int] | None
+    mean: Sequence[float] | None
+    std: Sequence[float] | None
+    bounds: Sequence[float] | None
+    layout: Layout | None
+    channels: Channels | None
+    input: str | None
+    output: str | int | None
 
 
 class GraphSuspect(Suspect):
@@ -101,48 +125,29 @@ class GraphSuspect(Suspect):
         self.together, self.warnings = together, warnings
 
     @classmethod
-    def of(
-        cls,
-        network: Network,
-        *,
-        input_size: Sequence[int] | None,
-        mean: Sequence[float] | None,
-        std: Sequence[float] | None,
-        bounds: Sequence[float] | None,
-        layout: Layout | None,
-        channels: Channels | None,
-        input: str | None,
-        output: str | int | None,
-    ) -> Self:
+    def of(cls, network: Network, **options: Unpack[PortOptions]) -> Self:
         """Finds out how to ask a network.
 
         Args:
             network: The network, opened.
-            input_size: Shape of one input in the order C,H,W, where the network leaves it open.
-            mean: Per-channel mean in the order R,G,B, for values in 0..1 or in 0..255.
-            std: Per-channel deviation, on the same scale.
-            bounds: Smallest and largest input value, for inputs that are not 8-bit images.
-            layout: Where the network wants the channels; None to find it from the sizes.
-            channels: In which order it wants them; None for RGB.
-            input: Name of the input to ask with, where there are several; the others get zeros.
-            output: Name or number of the output to answer with, where there are several.
+            **options: See :class:`PortOptions`.
 
         Raises:
             UsageError: An option is wrong or has to be given.
             InputRefused: It cannot be asked.
             EnvironmentFailure: Its process ended.
         """
-        port, others = chosen_input(network.facts["inputs"], input)
+        port, others = chosen_input(network.facts["inputs"], options.get("input"))
         fed, guesses = feeding(
             port,
-            input_size=input_size,
-            mean=mean,
-            std=std,
-            bounds=bounds,
-            layout=layout,
-            channels=channels,
+            input_size=options.get("input_size"),
+            mean=options.get("mean"),
+            std=options.get("std"),
+            bounds=options.get("bounds"),
+            layout=options.get("layout"),
+            channels=options.get("channels"),
         )
-        field, tried = _tried(network, fed, output)
+        field, tried = _tried(network, fed, options.get("output"))
         return cls(
             network,
             fed,

@@ -13,14 +13,13 @@ Needs the extra ``onnx``. Nothing of the file is looked at by this process; see
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 
 from fingerprint.formats.naming import naming
 from fingerprint.graphs.process import OnnxProcess
-from fingerprint.suspects.graph import GraphSuspect
-from fingerprint.suspects.onnx_inputs import Channels, Layout
+from fingerprint.suspects.graph import GraphSuspect, PortOptions
 
 __all__ = ["OnnxSuspect", "load_onnx"]
 
@@ -35,33 +34,19 @@ class OnnxSuspect(GraphSuspect):
 def load_onnx(
     path: str | os.PathLike[str],
     *,
-    input_size: Sequence[int] | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    bounds: Sequence[float] | None = None,
-    layout: Layout | None = None,
-    channels: Channels | None = None,
-    input: str | None = None,
-    output: str | int | None = None,
     follow_symlinks: bool = False,
     sandbox: bool = True,
     keep: bool = False,
+    **options: Unpack[PortOptions],
 ) -> OnnxSuspect:
     """Opens an ONNX file and finds out how to ask it.
 
     Args:
         path: The file; external data lie beside it.
-        input_size: Shape of one input; see :meth:`GraphSuspect.of`, as for those up to ``output``.
-        mean: Per-channel mean.
-        std: Per-channel deviation.
-        bounds: Smallest and largest input value.
-        layout: Where the graph wants the channels.
-        channels: In which order.
-        input: Name of the input to ask with.
-        output: Name or number of the output to answer with.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         sandbox: Whether ONNX Runtime is held down, where there is a sandbox on this machine.
         keep: Whether the graph is to be converted too; see :class:`OnnxProcess`.
+        **options: See :class:`PortOptions`.
 
     Raises:
         UsageError: An option is wrong or has to be given, or there is no such file.
@@ -76,14 +61,4 @@ def load_onnx(
         keep=keep,
     )
     with naming(network.file.path):
-        return OnnxSuspect.of(
-            network,
-            input_size=input_size,
-            mean=mean,
-            std=std,
-            bounds=bounds,
-            layout=layout,
-            channels=channels,
-            input=input,
-            output=output,
-        )
+        return OnnxSuspect.of(network, **options)

@@ -14,8 +14,9 @@ that of the graph, never of the module.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+import warnings
+from collections.abc import Callable
+from typing import Any, Unpack
 
 import numpy as np
 import torch
@@ -28,8 +29,9 @@ from fingerprint.network.inputs import sample_inputs
 from fingerprint.network.model import Model
 from fingerprint.network.outputs import as_rows
 from fingerprint.network.run import to_inputs, to_tensor
+from fingerprint.suspects.graph import PortOptions
 from fingerprint.suspects.onnx_graph import OnnxSuspect, load_onnx
-from fingerprint.suspects.onnx_inputs import Channels, Feeding, Layout
+from fingerprint.suspects.onnx_inputs import Feeding
 from fingerprint.text import first_line
 
 __all__ = ["load_onnx_model"]
@@ -55,33 +57,19 @@ gradient makes it about 1."""
 def load_onnx_model(
     path: str | os.PathLike[str],
     *,
-    input_size: Sequence[int] | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    bounds: Sequence[float] | None = None,
-    layout: Layout | None = None,
-    channels: Channels | None = None,
-    input: str | None = None,
-    output: str | int | None = None,
     device: torch.device | str = "cpu",
     follow_symlinks: bool = False,
     sandbox: bool = True,
+    **options: Unpack[PortOptions],
 ) -> Model:
     """Loads an ONNX file as a model.
 
     Args:
-        path: See :func:`load_onnx`, as for all others.
-        input_size: Shape of one input.
-        mean: Per-channel mean.
-        std: Per-channel deviation.
-        bounds: Smallest and largest input value.
-        layout: Where the graph wants the channels.
-        channels: In which order.
-        input: Name of the input.
-        output: Name or number of the output.
+        path: The file; external data lie beside it.
         device: Where to put the converted weights.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         sandbox: Whether ONNX Runtime is held down, where there is a sandbox on this machine.
+        **options: See :class:`PortOptions`.
 
     Returns:
         The model. Without gradients, its ``asked_only`` says why, and a warning too.
@@ -92,28 +80,17 @@ def load_onnx_model(
         EnvironmentFailure: ONNX Runtime is not installed, or the file may not be read.
     """
     suspect = load_onnx(
-        path,
-        input_size=input_size,
-        mean=mean,
-        std=std,
-        bounds=bounds,
-        layout=layout,
-        channels=channels,
-        input=input,
-        output=output,
-        follow_symlinks=follow_symlinks,
-        sandbox=sandbox,
-        keep=True,
+        path, follow_symlinks=follow_symlinks, sandbox=sandbox, keep=True, **options
     )
     fed, reason = suspect.fed, ""
-    warnings = suspect.warnings
+    lines = suspect.warnings
     try:
         module: nn.Module = _Converted(suspect)
         _check(module, suspect)
         module = module.to(device)
     except IncompatibleModel as error:
         module, reason = _Asked(suspect), str(error)
-        warnings = (*warnings, f"no gradients can be had of it: {reason}")
+        lines = (*lines, f"no gradients can be had of it: {reason}")
     picture = len(fed.spec.shape) == 3
     return Model(
         module=module.eval(),
@@ -129,7 +106,7 @@ def load_onnx_model(
             "output": suspect.field,
         },
         asked_only=reason,
-        warnings=warnings,
+        warnings=lines,
     )
 
 
@@ -155,7 +132,10 @@ class _Converted(nn.Module):
             x = x.flip(1)
         if self.fed.layout == "nhwc":
             x = x.movedim(1, -1)
-        answers = self.network(x * _BYTE if self.fed.dtype == np.uint8 else x)
+        with warnings.catch_warnings():
+            # The converter's operators warn of what it does not know, at whoever runs them.
+            warnings.simplefilter("ignore")
+            answers = self.network(x * _BYTE if self.fed.dtype == np.uint8 else x)
         answer: Tensor = answers[self.index] if isinstance(answers, list | tuple) else answers
         return answer.flatten(1) if answer.ndim > 2 else answer
 

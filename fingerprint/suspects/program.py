@@ -13,15 +13,14 @@ weights: what its process says of them could be anything.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 
 from fingerprint.errors import EnvironmentFailure, UnsafeFile
 from fingerprint.formats.naming import naming
 from fingerprint.programs.process import ProgramProcess
-from fingerprint.suspects.graph import GraphSuspect
-from fingerprint.suspects.onnx_inputs import Channels, Layout
+from fingerprint.suspects.graph import GraphSuspect, PortOptions
 
 __all__ = ["ProgramSuspect", "load_program"]
 
@@ -38,30 +37,15 @@ class ProgramSuspect(GraphSuspect):
 def load_program(
     path: str | os.PathLike[str],
     *,
-    input_size: Sequence[int] | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    bounds: Sequence[float] | None = None,
-    layout: Layout | None = None,
-    channels: Channels | None = None,
-    input: str | None = None,
-    output: str | int | None = None,
     sandbox: bool = True,
+    **options: Unpack[PortOptions],
 ) -> ProgramSuspect:
     """Runs a file that is code and finds out how to ask it.
 
     Args:
         path: The file.
-        input_size: Shape of one input; see :meth:`GraphSuspect.of`, as for those up to ``output``.
-            TorchScript does not say it.
-        mean: Per-channel mean.
-        std: Per-channel deviation.
-        bounds: Smallest and largest input value.
-        layout: Where the network wants the channels.
-        channels: In which order.
-        input: Name of the input, of which there is one.
-        output: Name or number of the output to answer with.
         sandbox: False to run it without a sandbox, with all rights of whoever calls.
+        **options: See :class:`PortOptions`; TorchScript does not say the size of its input.
 
     Raises:
         UsageError: An option is wrong or has to be given, or there is no such file.
@@ -69,25 +53,16 @@ def load_program(
         InputRefused: The file is not accepted, or cannot be asked.
         EnvironmentFailure: The file may not be read.
     """
+    size = options.get("input_size")
     network = ProgramProcess(
         os.fsdecode(path),
         threads=torch.get_num_threads(),
-        dimensions=_PICTURE if input_size is None else len(input_size),
+        dimensions=_PICTURE if size is None else len(size),
         sandbox=sandbox,
     )
     with naming(network.file.path):
         try:
-            suspect = ProgramSuspect.of(
-                network,
-                input_size=input_size,
-                mean=mean,
-                std=std,
-                bounds=bounds,
-                layout=layout,
-                channels=channels,
-                input=input,
-                output=output,
-            )
+            suspect = ProgramSuspect.of(network, **options)
         except EnvironmentFailure as error:
             raise UnsafeFile(f"running it failed: {error}") from error
     if not sandbox:

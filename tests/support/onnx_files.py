@@ -24,7 +24,8 @@ from tests.support.digits import digits
 onnx = pytest.importorskip("onnx", reason="pip install 'nullprint[onnx]'")
 pytest.importorskip("onnxruntime", reason="pip install 'nullprint[onnx]'")
 
-__all__ = ["Rearranged", "export", "graph", "quantised", "save", "tensor", "value"]
+__all__ = ["Rearranged", "bytes_inside", "channels_last", "export", "graph", "quantised", "save"]
+__all__ += ["tensor", "value"]
 
 SIDE = 16
 WEIGHTS = np.random.default_rng(0).standard_normal((SIDE * SIDE, 10)).astype(np.float32)
@@ -126,6 +127,16 @@ class Rearranged(nn.Module):
         """Whatever comes of it."""
         answer = self.network(self.before(x) if self.before else x)
         return self.after(answer) if self.after else answer
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Takes pictures ``(N, H, W, C)`` to those that a network of torch takes."""
+    return x.permute(0, 3, 1, 2)
+
+
+def bytes_inside(x: Tensor) -> Tensor:
+    """Takes bytes to values in 0..1."""
+    return x.float() / 255
 
 
 def value(name: str, shape: Sequence[int | str | None] | None, kind: str = "FLOAT") -> Any:

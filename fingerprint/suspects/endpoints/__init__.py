@@ -17,6 +17,7 @@ from fingerprint.suspects.endpoints.huggingface import HuggingFace
 from fingerprint.suspects.endpoints.mlflow import Mlflow
 from fingerprint.suspects.endpoints.oip import OpenInference
 from fingerprint.suspects.endpoints.predict import Predict
+from fingerprint.suspects.endpoints.sagemaker import SageMaker
 from fingerprint.suspects.endpoints.transport import Limits, Transport
 from fingerprint.text import clean
 
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 _ADAPTERS: dict[str, type[Adapter]] = {
-    one.name: one for one in (OpenInference, Predict, Mlflow, HuggingFace)
+    one.name: one for one in (OpenInference, Predict, Mlflow, HuggingFace, SageMaker)
 }
 
 
@@ -45,7 +46,8 @@ def make_adapter(name: str, address: Address, *, output: str | int | None = None
     """Returns what speaks a protocol.
 
     Args:
-        name: ``oip``, ``kserve-v1``, ``mlflow``, ``huggingface``, or ``generic:FILE``.
+        name: ``oip``, ``kserve-v1``, ``mlflow``, ``huggingface``, ``sagemaker``, or
+            ``generic:FILE``.
         address: Where the model is.
         output: Which output to take, where there are several.
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from fingerprint.suspects.endpoints.address import Address
 from fingerprint.suspects.endpoints.form import Dtype, Form
-from fingerprint.suspects.endpoints.transport import Call, NoAnswer, Reply
+from fingerprint.suspects.endpoints.transport import Call, NoAnswer, Reply, Sign
 
 __all__ = [
     "DAMAGE",
@@ -123,6 +123,15 @@ class Adapter(ABC):
         Raises:
             NoAnswer: They are not there.
         """
+
+    def signature(self) -> Sign | None:
+        """Returns what signs its requests, where no token is given and the protocol wants it.
+
+        Raises:
+            UsageError: There is nothing to sign with.
+            EnvironmentFailure: What signs is not installed.
+        """
+        return None
 
     def facts(self) -> dict[str, Any]:
         """Plain JSON values that decide what is asked; nothing that the endpoint said."""

@@ -30,7 +30,7 @@ from fingerprint.errors import UsageError
 from fingerprint.suspects.endpoints.address import Address
 from fingerprint.suspects.endpoints.pacing import Pacer, retry_after
 
-__all__ = ["Call", "Limits", "NoAnswer", "Reply", "Transport"]
+__all__ = ["Call", "Limits", "NoAnswer", "Reply", "Sign", "Transport"]
 
 T = TypeVar("T")
 
@@ -109,6 +109,10 @@ class Reply:
     body: bytes
 
 
+Sign = Callable[[Call], Mapping[str, str]]
+"""Returns the headers that sign a call, made anew for each try."""
+
+
 class NoAnswer(Exception):
     """A request that brought no answer: one line, in our own words.
 
@@ -148,6 +152,7 @@ class Transport:
         reachable: IP addresses to connect to, already checked.
         limits: What bounds it.
         secrets: Headers of every request, such as the one with the token; never shown.
+        sign: Makes further headers for each request; never shown either.
         pacer: Decides when; by default made from the limits.
 
     Attributes:
@@ -163,11 +168,12 @@ class Transport:
         limits: Limits,
         *,
         secrets: Mapping[str, str] | None = None,
+        sign: Sign | None = None,
         pacer: Pacer | None = None,
     ) -> None:
         self.address, self.limits = address, limits
         self._reachable = list(reachable)
-        self._secrets = dict(secrets or {})
+        self._secrets, self._sign = dict(secrets or {}), sign
         self._pacer = pacer or Pacer(limits.rate)
         self._in_a_row = 0
         self.sent = self.unanswered = 0
@@ -295,6 +301,7 @@ class Transport:
             "Accept-Encoding": "identity",
             **call.headers,
             **self._secrets,
+            **(self._sign(call) if self._sign else {}),
             "Host": self.address.authority,
         }
         async with client.stream(

@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from benchmarks import pages
 from benchmarks.detection import page, power
+from benchmarks.detection.decided import decided
 from benchmarks.detection.findings import Findings
 from benchmarks.detection.power import extrapolated, probes_needed
 from benchmarks.detection.results import load, read
@@ -97,8 +98,21 @@ def test_costs_add_up() -> None:
 def test_the_committed_page_holds_the_tables_of_the_committed_results() -> None:
     committed = Findings(load(page.RESULTS))
     text = (ROOT / page.PAGE).with_name(power.PAGE_NAME).read_text(encoding="utf-8")
-    assert pages.filled(text, page.power_tables(committed)) == text
-    assert re.findall(r"<!-- table: (.+) -->", text) == list(power.TABLES)
+    tables = page.power_tables(committed)
+    assert pages.filled(text, tables) == text
+    assert re.findall(r"<!-- table: (.+) -->", text) == list(tables)
+    assert tables.keys() > power.TABLES.keys()
+
+
+def test_each_committed_pair_is_counted_once_as_a_known_kind_of_suspect() -> None:
+    for results in (load(page.RESULTS), load(page.LARGE)):
+        lines = [line.split(" | ") for line in decided(Findings(results)).splitlines()[2:]]
+        names = {line[0].removeprefix("| ") for line in lines}
+        assert not names & {pair.modification for pair in results.related()}
+        assert sum(int(line[1]) for line in lines) == sum(bool(p.verdicts) for p in results.pairs)
+        for line in lines:
+            for cell in line[2:]:
+                assert sum(map(int, re.findall(r"(\d+) [a-z]", cell))) == int(line[1])
 
 
 def test_the_page_quotes_only_numbers_of_its_tables() -> None:

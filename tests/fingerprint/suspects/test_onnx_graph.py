@@ -23,6 +23,8 @@ from tests.support.extracted import fingerprint_of, model_of
 from tests.support.onnx_files import (
     LINEAR,
     Rearranged,
+    bytes_inside,
+    channels_last,
     export,
     graph,
     onnx,
@@ -102,14 +104,6 @@ def test_half_precision_is_asked_in_half_precision(tmp_path: Path) -> None:
         suspect = load_onnx(save(half, tmp_path / f"half{keep}.onnx"))
         assert suspect.facts()["dtype"] == ("float32" if keep else "float16")
         np.testing.assert_allclose(suspect.respond(PICTURES), answers_of("cnn"), rtol=0.1, atol=0.1)
-
-
-def channels_last(x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2)
-
-
-def bytes_inside(x: Tensor) -> Tensor:
-    return x.float() / 255
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,22 @@ from torch import Tensor, nn
 
 from fingerprint import extract, verify
 from fingerprint.errors import IncompatibleModel
+from fingerprint.network.depths import depths_of
 from fingerprint.network.model import Model
 from fingerprint.network.run import run, to_tensor
 from fingerprint.suspects import load_onnx, load_onnx_model, onnx_model
 from tests.support.digits import digits, network
 from tests.support.extracted import SEED, loaded, model_of
-from tests.support.onnx_files import Rearranged, export, graph, onnx, save, value
+from tests.support.onnx_files import (
+    Rearranged,
+    bytes_inside,
+    channels_last,
+    export,
+    graph,
+    onnx,
+    save,
+    value,
+)
 
 pytestmark = pytest.mark.onnx
 pytest.importorskip("onnx2pytorch", reason="pip install 'nullprint[onnx]'")
@@ -66,12 +76,40 @@ def test_answers_and_gradients_are_those_of_the_network(
     check_alike(model, model_of(kind))
 
 
-def channels_last(x: Tensor) -> Tensor:
-    return x.permute(0, 3, 1, 2)
+def test_weights_may_be_constants_and_batch_norms_say_that_they_do_not_learn(
+    tmp_path: Path,
+) -> None:
+    """As Paddle's exporter writes them; see ``benchmarks.wild``."""
+    unfused = {"training": torch.onnx.TrainingMode.PRESERVE, "opset_version": 17}
+    file = export(network("cnn"), tmp_path / "a.onnx", **unfused)
+    model = onnx.load(file)
+    assert any(one.name == "training_mode" for node in model.graph.node for one in node.attribute)
+    constants = [
+        onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
+        for tensor in model.graph.initializer
+    ]
+    nodes = [*constants, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, file)
+    found = load_onnx_model(file)
+    assert found.asked_only == ""
+    check_alike(found, model_of("cnn"))
 
 
-def bytes_inside(x: Tensor) -> Tensor:
-    return x.float() / 255
+def test_its_depths_are_found_whatever_values_are_called(tmp_path: Path) -> None:
+    model = onnx.load(export(network("cnn"), tmp_path / "a.onnx"))
+    depths = len(depths_of(load_onnx_model(tmp_path / "a.onnx")))
+    for node in model.graph.node:
+        node.input[:] = [f"{name}.0" for name in node.input]
+        node.output[:] = [f"{name}.0" for name in node.output]
+    for one in (*model.graph.input, *model.graph.output, *model.graph.initializer):
+        one.name = f"{one.name}.0"
+    del model.graph.value_info[:]
+    onnx.save(model, tmp_path / "dotted.onnx")
+    dotted = load_onnx_model(tmp_path / "dotted.onnx")
+    assert dotted.asked_only == ""
+    assert len(depths_of(dotted)) == depths > 2
 
 
 @pytest.mark.parametrize(
