@@ -6,9 +6,9 @@ stands in the chain, in an entry before that of the verdict, and in the first li
 ::
 
     witness = Committing(grounds, alpha=0.001, pictures=None, write=...)
-    verify(suspect, fingerprints, witness=witness)
-    witness.commitment       # digest and place in the chain
-    witness.kept             # what was heard, so that the verdict can be judged again
+    verification = verify(suspect, fingerprints, witness=witness)
+    witness.stated(verification)   # with what was committed to, and where that stands
+    witness.kept                   # what was heard, so that the verdict can be judged again
 
 Budgets and limits are not part of it: what is left unasked for them is no evidence for anybody.
 """
