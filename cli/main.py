@@ -8,11 +8,13 @@ import typer
 from typer.core import TyperCommand
 
 from cli import process
+from cli.commands.attest import attest
 from cli.commands.decompose import decompose
 from cli.commands.demo import demo
 from cli.commands.diff import diff
 from cli.commands.hide import hide
 from cli.commands.inspect import inspect
+from cli.commands.keygen import keygen
 from cli.commands.lineage import lineage
 from cli.commands.list import list_models
 from cli.commands.probes import app as probes_app
@@ -22,6 +24,7 @@ from cli.commands.remove import remove
 from cli.commands.report import report
 from cli.commands.show import show
 from cli.commands.verify import verify
+from cli.commands.verify_attestation import verify_attestation
 from cli.commands.watch import app as watch_app
 from cli.errors import FpGroup
 from cli.groups import require_command
@@ -77,6 +80,13 @@ _COMMANDS = (
     (list_models, "list", "fp list --json"),
     (show, "show", "fp show ours"),
     (report, "report", "fp report 17 -o report.html"),
+    (keygen, "keygen", "fp keygen audit.key"),
+    (attest, "attest", "fp attest 12 --key audit.key -o suspect.intoto.jsonl"),
+    (
+        verify_attestation,
+        "verify-attestation",
+        "fp verify-attestation suspect.intoto.jsonl --key audit.key.pub",
+    ),
     (lineage, "lineage", "fp lineage ours -o lineage.svg"),
     (remove, "remove", "fp remove ours --yes"),
     (diff, "diff", "fp diff ours.safetensors suspect.safetensors --arch timm:resnet18"),

@@ -102,6 +102,10 @@ class Output:
         lines = [line.rstrip() for line in capture.get().splitlines()]
         _write(process.document(), "\n".join(lines) + "\n")
 
+    def text(self, text: str) -> None:
+        """Writes a result to stdout that is a document already."""
+        _write(process.document(), text)
+
     def message(self, text: str) -> None:
         """Writes one line to stderr, unless ``--quiet``."""
         if not self.quiet:

@@ -17,7 +17,22 @@ from fingerprint.text import clean
 if TYPE_CHECKING:
     from fingerprint.verification import Verification
 
-__all__ = ["Judgement", "judge"]
+__all__ = ["Check", "Judgement", "checks", "judge"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one question about a verification comes to, for reports that list them.
+
+    Attributes:
+        name: ``forbid NAME``, ``expect NAME``, or ``verdict`` where no policy was given.
+        code: ``OK`` where it holds, ``POLICY_FAILED`` or ``INCONCLUSIVE``.
+        reason: One line: why.
+    """
+
+    name: str
+    code: ExitCode
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,35 @@ def _judge_name(result: Verification, name: str, *, wanted: bool) -> Judgement:
         candidate.verdict, "independent of"
     )
     return Judgement(ExitCode.POLICY_FAILED, (f"{policy} {shown}: the suspect is {said} it",))
+
+
+def checks(
+    result: Verification, *, expect: Sequence[str] = (), forbid: Sequence[str] = ()
+) -> tuple[Check, ...]:
+    """Returns each policy with what it comes to; without any, whether there is a verdict.
+
+    Args:
+        result: The verification.
+        expect: As for :func:`judge`.
+        forbid: As for :func:`judge`.
+    """
+    found = []
+    for names, wanted in ((forbid, False), (expect, True)):
+        for name in names:
+            judgement = _judge_name(result, name, wanted=wanted)
+            reason = next(iter(judgement.reasons), f"{clean(name)}: {_said(result, name)}")
+            policy = "expect" if wanted else "forbid"
+            found.append(Check(f"{policy} {name}", judgement.code, reason))
+    if not found:
+        code = ExitCode.OK if _answered(result, named=False) else ExitCode.INCONCLUSIVE
+        found.append(Check("verdict", code, f"{result.verdict}: {clean(result.reason, 500)}"))
+    return tuple(found)
+
+
+def _said(result: Verification, name: str) -> str:
+    """Returns the verdict on one candidate, and why."""
+    one = next(one for one in result.candidates if one.name == name)
+    return f"{one.verdict}: {clean(one.reason, 500)}"
 
 
 def judge(

@@ -216,6 +216,10 @@ def _effort(result: Verification) -> Text:
     line = f"{result.queries} queries, {result.seconds:.1f} s"
     if result.candidates:
         line += f"; answers: {clean(result.candidates[0].answer_kind)}"
+    if result.verification is not None:
+        line += f"; recorded as verification {result.verification}"
+    if result.commitment is not None:
+        line += f"; criteria {clean(result.commitment.digest)[:_DIGEST]}"
     return Text(line, style="dim")
 
 

@@ -132,6 +132,11 @@ class Answers:
         Raises:
             EnvironmentFailure: It cannot be written.
         """
+        body = self.to_bytes()
+        write_whole(path, lambda stream: stream.write(body))
+
+    def to_bytes(self) -> bytes:
+        """Returns the answers as one safetensors file; equal answers give equal bytes."""
         classes = self.output.classes
         document = {
             "schema": 1,
@@ -146,10 +151,12 @@ class Answers:
         empty = np.empty((0, classes), np.float32)
         tensors = {
             "values": np.stack(list(self.values.values())) if self.values else empty,
-            "repeats": np.concatenate([empty, *self.repeats.values()]),
+            # In the order of the document's keys, which are sorted.
+            "repeats": np.concatenate(
+                [empty, *(self.repeats[one] for one in sorted(self.repeats))]
+            ),
         }
-        body = save(tensors, metadata={"answers": canonical(document)})
-        write_whole(path, lambda stream: stream.write(body))
+        return save(tensors, metadata={"answers": canonical(document)})
 
     @classmethod
     def read(cls, path: Path) -> Answers:
@@ -160,7 +167,19 @@ class Answers:
             MalformedFile: It holds something else, or was damaged.
             UnsafeFile: It is too large, or no file.
         """
-        data = read_file(str(path), max_bytes=_MAX_FILE).data
+        return cls.from_bytes(read_file(str(path), max_bytes=_MAX_FILE).data, clean(path))
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> Answers:
+        """Reads what :meth:`to_bytes` made, believing nothing of it.
+
+        Args:
+            data: The file.
+            where: What to call it in messages.
+
+        Raises:
+            MalformedFile: It is something else, or was damaged.
+        """
         try:
             tensors = load(data)
             length = int.from_bytes(data[:8], "little")
@@ -168,10 +187,10 @@ class Answers:
             answers, problems = _parsed(json.loads(header["__metadata__"]["answers"]), tensors)
         except (UsageError, *_DAMAGE) as error:
             raise MalformedFile(
-                f"{clean(path)}: expected answers, got damaged data ({clean(error)})"
+                f"{where}: expected answers, got damaged data ({clean(error)})"
             ) from error
         if problems:
-            raise MalformedFile(f"{clean(path)}: {problems[0]}")
+            raise MalformedFile(f"{where}: {problems[0]}")
         return answers
 
 

@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["judge", "weigh"]
+__all__ = ["TESTS", "judge", "weigh"]
 
-_TESTS: tuple[Test, ...] = (HarmRatio(), Resemblance(), Equality())
+TESTS: tuple[Test, ...] = (HarmRatio(), Resemblance(), Equality())
 _HARM = HarmRatio.name
 _ORDER = {"same": 0, "derived": 1, "inconclusive": 2, "independent": 3}
 _LEAST_POWER = 0.5
@@ -157,7 +157,7 @@ def judge(
         {
             name: [
                 finding
-                for test in _TESTS
+                for test in TESTS
                 for finding in test.measure(name, fingerprint, answers, calibration)
             ]
             for name, fingerprint in fingerprints.items()

@@ -12,7 +12,7 @@ from fingerprint.evidence.finding import Finding, finite, interval_of, number_of
 from fingerprint.text import clean
 from fingerprint.weights.finding import WeightsFinding
 
-__all__ = ["Candidate", "Relation", "Verdict", "Verification"]
+__all__ = ["Candidate", "Commitment", "Relation", "Verdict", "Verification"]
 
 Verdict = Literal["same", "derived", "independent", "inconclusive"]
 Relation = Literal["descends", "shares_origin"]
@@ -142,6 +142,36 @@ def _of_schema_1(values: Mapping[str, Any]) -> tuple[Finding, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Commitment:
+    """To what a verdict was going to rest on, made before anything was asked.
+
+    Attributes:
+        digest: SHA-256 over the criteria, in hex: who is compared, tests, margins, level, inputs.
+        entry: Where it stands in the registry's chain, ``SEQ:DIGEST``; None where the registry
+            could not be written.
+        begun_under: The digest under which a journal was begun that answers came from, where
+            that is another.
+    """
+
+    digest: str
+    entry: str | None = None
+    begun_under: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return dict(vars(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Commitment:
+        """Builds a commitment from :meth:`to_dict`'s values."""
+        return cls(
+            digest=str(values["digest"]),
+            entry=text_of(values["entry"]),
+            begun_under=text_of(values["begun_under"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verification:
     """The answer to "whose is it?".
 
@@ -160,6 +190,7 @@ class Verification:
             verdict, which is no part of this one.
         warnings: One line each.
         seconds: Wall-clock time.
+        commitment: To the criteria, where a registry made one before it asked.
         verification: Its number where it was recorded; None where it was not.
     """
 
@@ -175,12 +206,14 @@ class Verification:
     weights: tuple[WeightsFinding, ...] = ()
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
+    commitment: Commitment | None = None
     verification: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values, with the keys of the documented contract (schema 2).
 
-        Beyond the contract there are ``reason`` (of the verdict over all) and ``seconds``; of a
+        Beyond the contract there are ``reason`` (of the verdict over all), ``seconds`` and
+        ``commitment`` (``digest``, ``entry``, ``begun_under``; null where none was made); of a
         candidate ``margin_pairs``, ``margin_floor``, ``identical_weights`` and ``reference``; of
         a finding ``least_p_value`` (the least its probes could have given) and ``bound`` (above
         which its interval must lie for *independent*); and ``weights``, one of
@@ -206,6 +239,7 @@ class Verification:
             "weights": [finding.to_dict() for finding in self.weights],
             "warnings": list(self.warnings),
             "seconds": self.seconds,
+            "commitment": None if self.commitment is None else self.commitment.to_dict(),
         }
 
     @classmethod
@@ -221,6 +255,7 @@ class Verification:
                 f"verification: expected a document of schema 1 or 2, got {clean(schema)}"
             )
         channel = document.get("channel")
+        commitment = document.get("commitment")
         try:
             return cls(
                 suspect=dict(document["suspect"]),
@@ -235,6 +270,7 @@ class Verification:
                 weights=tuple(map(WeightsFinding.from_dict, document.get("weights", ()))),
                 warnings=tuple(map(str, document["warnings"])),
                 seconds=float(document.get("seconds", 0.0)),
+                commitment=None if commitment is None else Commitment.from_dict(commitment),
                 verification=document.get("verification"),
             )
         except (AttributeError, LookupError, TypeError, ValueError) as error:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -17,6 +18,7 @@ from fingerprint.answers import Answers, ask, ask_more
 from fingerprint.channel import ask_channel, through
 from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.evidence.calibration import Calibration
+from fingerprint.evidence.channel import Channel
 from fingerprint.evidence.rare_labels import Pictures, RareLabels
 from fingerprint.feeding import better_flags
 from fingerprint.kinship import Kinship
@@ -25,7 +27,7 @@ from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.progress import Progress, silent
-from fingerprint.questions import picture_questions, questions_for
+from fingerprint.questions import Questions, picture_questions, questions_for
 from fingerprint.shelf import outlines_of
 from fingerprint.suspects.base import Suspect
 from fingerprint.suspects.graph import GraphSuspect
@@ -34,10 +36,99 @@ from fingerprint.suspects.pytorch import ModelSuspect
 from fingerprint.verdict import judge
 from fingerprint.verification import Verification
 
-__all__ = ["verify"]
+__all__ = ["Heard", "Witness", "judge_again", "verify"]
 
 _UNCLEAR = ("independent", "inconclusive")
 """Verdicts that a copy gets as well, if it is fed otherwise than it wants to be."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Heard:
+    """Everything that a verdict takes from the suspect, so that it can be judged again.
+
+    Attributes:
+        answers: What came back.
+        ruled_out: Candidates that the panel ruled out, so that they were not asked.
+        flags: By candidate, how the suspect would have to be fed to resemble it.
+        doubt: Why answers like a stranger's do not make it one, empty where they do.
+        feeding_doubt: What is left of the doubt where nothing is taken away from inputs.
+        channel: What reaches its model of what it is asked; None where that was not asked.
+    """
+
+    answers: Answers
+    ruled_out: tuple[str, ...] = ()
+    flags: Mapping[str, str] = field(default_factory=dict)
+    doubt: str = ""
+    feeding_doubt: str = ""
+    channel: Channel | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """Returns all but the answers, as plain JSON values."""
+        return {
+            "ruled_out": list(self.ruled_out),
+            "flags": dict(self.flags),
+            "doubt": self.doubt,
+            "feeding_doubt": self.feeding_doubt,
+            "channel": None if self.channel is None else self.channel.to_dict(),
+        }
+
+    @classmethod
+    def from_facts(cls, answers: Answers, facts: Mapping[str, Any]) -> Heard:
+        """Builds what was heard from answers and :meth:`facts`; any error for anything else."""
+        channel = facts["channel"]
+        return cls(
+            answers=answers,
+            ruled_out=tuple(map(str, facts["ruled_out"])),
+            flags={str(name): str(flags) for name, flags in facts["flags"].items()},
+            doubt=str(facts["doubt"]),
+            feeding_doubt=str(facts["feeding_doubt"]),
+            channel=None if channel is None else Channel.from_dict(channel),
+        )
+
+
+class Witness(Protocol):
+    """Is told what is going to be asked before anything is, and then what was heard."""
+
+    def begins(self, questions: Questions) -> None:
+        """Is told what will be asked; what it raises is raised, and then nothing is asked."""
+
+    def has_heard(self, heard: Heard) -> None:
+        """Is told what came back."""
+
+
+def judge_again(
+    candidates: Mapping[str, Fingerprint],
+    heard: Heard,
+    *,
+    kinship: Kinship,
+    calibration: Calibration,
+    alpha: float,
+    compatible: Collection[str],
+) -> Verification:
+    """Judges what was heard of a suspect, as :func:`verify` does, asking nothing.
+
+    Args:
+        candidates: Fingerprints by name, of those that were not ruled out.
+        heard: What was heard.
+        kinship: What is declared of the models.
+        calibration: What is known of independent models.
+        alpha: Accepted rate of false claims of descent.
+        compatible: Every model that the suspect could be, asked or not.
+
+    Returns:
+        The verdict, without rare labels and without a time.
+    """
+    verification = judge(
+        candidates,
+        heard.answers,
+        kinship=kinship,
+        calibration=calibration,
+        alpha=alpha,
+        compatible=compatible,
+        not_asked=heard.ruled_out,
+        flags=heard.flags,
+    )
+    return through(verification, heard.channel, heard.doubt, heard.feeding_doubt)
 
 
 def verify(
@@ -51,6 +142,7 @@ def verify(
     always: Collection[str] | None = None,
     pictures: Pictures | None = None,
     progress: Progress = silent,
+    witness: Witness | None = None,
 ) -> Verification:
     """Compares a suspect with one or many fingerprints: makes questions, asks, and judges.
 
@@ -73,6 +165,7 @@ def verify(
         pictures: Pictures, and what registered models call them: the suspect is asked those of
             rare labels as well, and each candidate gets a finding that decides nothing.
         progress: Called as ``progress(stage, done, total)``.
+        witness: Told what is going to be asked, before anything is, and what was answered.
 
     Returns:
         The verdict with its findings, candidates best first. What does not match is a value,
@@ -98,6 +191,8 @@ def verify(
         if pictures is not None or asked.beyond:
             # A journal then keeps what is asked beyond these, too.
             questions = replace(questions, open=True)
+        if witness is not None:
+            witness.begins(questions)
         answers = ask(asked, questions, following=following, progress=progress)
         compared, ruled_out = narrowing.kept, narrowing.ruled_out
     else:
@@ -105,25 +200,30 @@ def verify(
             output=asked.output, values={}, identity=asked.identity, suspect=asked.facts()
         )
     judged = partial(
-        judge,
+        judge_again,
         compared,
-        answers,
         kinship=kinship or Kinship(),
         calibration=calibration or Calibration(),
         alpha=alpha,
         compatible=compatible,
-        not_asked=ruled_out,
     )
-    verification = judged()
+    heard = Heard(
+        answers=answers,
+        ruled_out=ruled_out,
+        doubt=asked.doubt,
+        feeding_doubt=asked.feeding_doubt,
+    )
+    verification = judged(heard)
     here = _at_hand(asked)
     if here is not None and verification.verdict in _UNCLEAR:
-        flags = better_flags(here, compared)
-        verification = judged(flags=flags) if flags else verification
-    channel = None
+        heard = replace(heard, flags=better_flags(here, compared))
+        verification = judged(heard) if heard.flags else verification
     if asked.beyond and compared and not answers.failure and verification.verdict in _UNCLEAR:
         channel, flags = ask_channel(asked, answers, compared, progress=progress)
-        verification = judged(flags=flags) if flags else verification
-    verification = through(verification, channel, asked.doubt, asked.feeding_doubt)
+        heard = replace(heard, channel=channel, flags=flags or heard.flags)
+        verification = judged(heard)
+    if witness is not None:
+        witness.has_heard(heard)
     notes = (narrowing_note(ruled_out, answers.kind),) if ruled_out else ()
     lines = (*verification.warnings, *notes)
     if pictures is not None:

@@ -29,12 +29,14 @@ from registry.errors import (
     RegistryUnavailable,
     UnknownModel,
     UnknownParent,
+    UnknownVerification,
     UnknownWatch,
     WatchTaken,
 )
 from registry.lineage import Contradiction, Edge, Lineage, Node
 from registry.registration import Result, Task, run
 from registry.registry import Registry
+from registry.rejudging import Proof, differences
 from registry.values import Export, Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
 from registry.watches import Watch, Watches, WatchSettings
 
@@ -51,6 +53,7 @@ __all__ = [
     "Node",
     "NotARegistry",
     "Pair",
+    "Proof",
     "RecordedVerification",
     "RegisteredModel",
     "Registry",
@@ -64,10 +67,12 @@ __all__ = [
     "Task",
     "UnknownModel",
     "UnknownParent",
+    "UnknownVerification",
     "UnknownWatch",
     "Watch",
     "WatchSettings",
     "WatchTaken",
     "Watches",
+    "differences",
     "run",
 ]

@@ -92,6 +92,12 @@ class Catalogue:
         """Returns the probes of models, by name."""
         return {peer.name: fingerprint for peer, fingerprint in self._probes(rows)}
 
+    def commitments(self, rows: Collection[ModelRow]) -> dict[str, str]:
+        """Returns by name what binds models' probes to them and to their seed."""
+        with self._settled():
+            facts = self.books.rows(FingerprintRow, [row.id for row in rows])
+        return {self._names[one.model_id]: one.commitment for one in facts}
+
     def each_outline(self, rows: Collection[ModelRow]) -> Iterator[tuple[str, Outline]]:
         """Yields by name what the panel needs of models, one after another."""
         return ((self._names[one.model_id], outline) for one, outline in self._outlined(rows))

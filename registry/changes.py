@@ -5,7 +5,7 @@ Every change writes its rows and its entry in the chain together, so neither exi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,9 @@ from registry.registration import Measured, Result
 from registry.renewal import renew
 from registry.tables import (
     AliasRow,
+    AnswersRow,
     Base,
+    CriteriaRow,
     FingerprintRow,
     ModelRow,
     PairRow,
@@ -39,10 +41,12 @@ from registry.values import RegisteredModel
 
 if TYPE_CHECKING:
     from fingerprint.verification import Verification
+    from registry.criteria import Kept
 
 REFERENCE = "reference"
 
 __all__ = [
+    "add_criteria",
     "add_model",
     "add_pairs",
     "add_verification",
@@ -340,10 +344,30 @@ def _pair_rows(session: Session, pairs: Iterable[Measured], new: int | None) -> 
     return rows
 
 
+def add_criteria(session: Session, digest: str, document: Mapping[str, Any], *, seed: str) -> str:
+    """Writes what a verdict is going to rest on, and returns where that stands in the chain.
+
+    The same criteria are kept once; each verdict has an entry of its own.
+    """
+    written = []
+    if session.get(CriteriaRow, digest) is None:
+        row = CriteriaRow(commitment=digest, document=dict(document), created=utc_now())
+        session.add(row)
+        written.append(row)
+    payload = {"commitment": digest, "suspect": document["suspect"]["identity"]}
+    entry = ledger.append(session, "commit", payload, seed=seed, written=written)
+    return str(ledger.Head(entry.seq, entry.computed_digest))
+
+
 def add_verification(
-    session: Session, verification: Verification, *, suspect_digest: str | None, seed: str
+    session: Session,
+    verification: Verification,
+    *,
+    suspect_digest: str | None,
+    heard: Kept | None,
+    seed: str,
 ) -> int:
-    """Writes a verdict with all its evidence, and returns its number."""
+    """Writes a verdict with all its evidence and what was heard, and returns its number."""
     row = VerificationRow(
         suspect_digest=suspect_digest,
         verdict=verification.verdict,
@@ -362,7 +386,13 @@ def add_verification(
         "verdict": row.verdict,
         "best": row.best,
     }
-    ledger.append(session, "verify", payload, seed=seed, written=[row])
+    written: list[Base] = [row]
+    if heard is not None:
+        answers = AnswersRow(verification_id=row.id, **vars(heard))
+        session.add(answers)
+        written.append(answers)
+        payload |= {"commitment": heard.commitment, "answers_sha256": sha256_of(heard.blob)}
+    ledger.append(session, "verify", payload, seed=seed, written=written)
     return row.id
 
 

@@ -18,6 +18,7 @@
     UsageError                                (exit 2)
     ├── UnknownModel               no registered model has this name
     │   └── UnknownParent          the declared parent is not registered
+    ├── UnknownVerification        no verdict of this number is recorded
     └── UnknownWatch               nothing is watched by this name
 
 Errors of SQLAlchemy and of the driver never leave the package: ``registry.session`` turns them
@@ -41,6 +42,7 @@ __all__ = [
     "RegistryUnavailable",
     "UnknownModel",
     "UnknownParent",
+    "UnknownVerification",
     "UnknownWatch",
     "WatchTaken",
 ]
@@ -173,3 +175,14 @@ class UnknownWatch(UsageError):
     def __init__(self, name: str) -> None:
         super().__init__(f"watch: nothing is watched as {name!r}; see 'fp watch show'")
         self.name = name
+
+
+class UnknownVerification(UsageError):
+    """No verdict of this number is recorded."""
+
+    def __init__(self, number: int, recorded: int) -> None:
+        super().__init__(
+            f"verification: none of the {recorded} recorded ones is number {number}; "
+            "'fp show NAME' lists those of a model"
+        )
+        self.number = number

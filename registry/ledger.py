@@ -36,6 +36,7 @@ __all__ = [
     "Books",
     "Entry",
     "Head",
+    "Row",
     "append",
     "broken",
     "key_of",

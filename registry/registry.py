@@ -14,7 +14,7 @@ back frozen; rows and sessions stay inside.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from fingerprint.progress import Progress, silent
 from registry import changes, ledger, pairs
 from registry.catalogue import Catalogue
 from registry.checking import damage
+from registry.criteria import Committing, Kept
 from registry.declaring import loading
 from registry.engine import locate
 from registry.errors import RegistryCorrupt, RegistryReadOnly
@@ -43,6 +44,7 @@ from registry.pictures import check_pictures, named_pictures
 from registry.planning import planned
 from registry.records import fingerprint_of, registered, verified
 from registry.registration import Options, Peer, Result, Task, measure_missing, run
+from registry.rejudging import Proof, judged_again, proof_of
 from registry.renewal import check_alone, reason_to_renew
 from registry.servers import shown
 from registry.session import reading, writing
@@ -438,7 +440,11 @@ class Registry:
             named = named_pictures(
                 peers, data, count=pictures, code=code, device=device, progress=progress
             )
-        verification = found.verification(alpha=alpha, progress=progress, pictures=named)
+        witness = Committing(found, alpha=alpha, pictures=named, write=self._commit)
+        verification = found.verification(
+            alpha=alpha, progress=progress, pictures=named, witness=witness
+        )
+        verification = witness.stated(verification)
         model = at_hand(found.suspect) if weights else None
         if model is not None:
             names, lines = chosen(verification, {*against, *always})
@@ -449,7 +455,7 @@ class Registry:
             )
         try:
             digest = found.suspect.identity.model_digest
-            return self.record(verification, suspect_digest=digest)
+            return self.record(verification, suspect_digest=digest, kept=witness.kept)
         except RegistryReadOnly:
             line = "the registry is read-only: nothing was recorded"
             return replace(verification, warnings=(*verification.warnings, line))
@@ -482,17 +488,50 @@ class Registry:
             raise NoEvidence(f"no registered model takes inputs {spec.domain}; register one first")
         return questions_for(fingerprints)
 
-    def record(self, verification: Verification, *, suspect_digest: str | None) -> Verification:
+    def record(
+        self,
+        verification: Verification,
+        *,
+        suspect_digest: str | None,
+        kept: Kept | None = None,
+    ) -> Verification:
         """Writes a verdict with its evidence and binds it into the chain.
+
+        Args:
+            verification: The verdict.
+            suspect_digest: Content digest of the suspect's weights; None where it is not known.
+            kept: What was heard of the suspect; without it the verdict cannot be judged again.
 
         Returns:
             The verification with its number.
         """
         with self._writing() as session:
             number = changes.add_verification(
-                session, verification, suspect_digest=suspect_digest, seed=self.seed
+                session, verification, suspect_digest=suspect_digest, heard=kept, seed=self.seed
             )
         return replace(verification, verification=number)
+
+    def proof(self, number: int) -> Proof:
+        """Returns a recorded verdict with what shows how it came about.
+
+        Raises:
+            UnknownVerification: There is none of this number.
+            NoEvidence: Its answers were not kept.
+            RegistryCorrupt: It is not what was recorded.
+        """
+        with self._books() as books:
+            return proof_of(books, number)
+
+    def judge_again(self, number: int) -> Verification:
+        """Judges a recorded verdict again, from the answers that were kept; asks nobody.
+
+        Raises:
+            UnknownVerification: There is none of this number.
+            NoEvidence: Its answers were not kept, or a candidate is gone or was renewed since.
+            RegistryCorrupt: Something it rests on is not what was recorded.
+        """
+        with self._catalogue() as catalogue:
+            return judged_again(catalogue, number)
 
     def dossier(self, verdict: int | Verification) -> Dossier:
         """Returns what is known of a verdict, for a report.
@@ -652,6 +691,16 @@ class Registry:
     def _kept(self) -> Path | None:
         """Where solved probes are kept until a registration is through: beside the file."""
         return None if self.path is None else self.path.with_name(f"{self.path.name}.solved")
+
+    def _commit(self, digest: str, document: Mapping[str, Any]) -> str | None:
+        """Writes criteria into the chain, and returns where; None where it cannot be written."""
+        if self.read_only:
+            return None
+        try:
+            with self._writing() as session:
+                return changes.add_criteria(session, digest, document, seed=self.seed)
+        except RegistryReadOnly:
+            return None
 
     def _reading(self) -> AbstractContextManager[Session]:
         return reading(self._engine, self._where)

@@ -19,7 +19,7 @@ __all__ = ["APPLICATION_ID", "HEAD", "REVISIONS", "State", "check_columns", "sta
 
 # "nulp": what the first migration marks the file with.
 APPLICATION_ID = 0x6E756C70
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 HEAD = REVISIONS[-1]
 
 State = Literal["new", "older", "current"]

@@ -15,8 +15,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 __all__ = [
     "AliasRow",
+    "AnswersRow",
     "Base",
     "ChainRow",
+    "CriteriaRow",
     "FingerprintRow",
     "ModelRow",
     "PairRow",
@@ -188,6 +190,35 @@ class WatchRunRow(Base):
     state: Mapped[str] = mapped_column(String(20))
     document: Mapped[Document]
     created: Mapped[str] = mapped_column(String(32))
+
+
+class CriteriaRow(Base):
+    """What a verdict was going to rest on, written down before anything was asked.
+
+    ``commitment`` is the hash of ``document``: see :mod:`registry.criteria`.
+    """
+
+    __tablename__ = "criteria"
+
+    commitment: Mapped[str] = mapped_column(String(64), primary_key=True)
+    document: Mapped[Document]
+    created: Mapped[str] = mapped_column(String(32))
+
+
+class AnswersRow(Base):
+    """What a suspect answered, so that a verdict can be judged again.
+
+    ``blob`` is ``Answers.to_bytes()``; ``facts`` what else the verdict took from the suspect.
+    """
+
+    __tablename__ = "answers"
+
+    verification_id: Mapped[int] = mapped_column(
+        ForeignKey("verifications.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    commitment: Mapped[str] = mapped_column(String(64))
+    facts: Mapped[Document]
+    blob: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class ChainRow(Base):

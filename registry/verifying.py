@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fingerprint.probes.probe import Fingerprint
     from fingerprint.suspects.base import Suspect
     from fingerprint.verification import Verification
+    from fingerprint.verifying import Witness
 
 __all__ = ["Grounds", "grounds"]
 
@@ -39,6 +40,7 @@ class Grounds:
     Attributes:
         suspect: Whom to ask.
         fingerprints: Of the models it is compared with, by name.
+        commitments: By name, what binds these fingerprints to their models and their seed.
         compatible: Every model it could be, compared with or not.
         kinship: What is declared of all models.
         calibration: What independent models did to the candidates' probes.
@@ -49,6 +51,7 @@ class Grounds:
 
     suspect: Suspect
     fingerprints: Mapping[str, Fingerprint]
+    commitments: Mapping[str, str]
     compatible: tuple[str, ...]
     kinship: Kinship
     calibration: Calibration
@@ -57,7 +60,12 @@ class Grounds:
     warnings: tuple[str, ...]
 
     def verification(
-        self, *, alpha: float, progress: Progress, pictures: Pictures | None = None
+        self,
+        *,
+        alpha: float,
+        progress: Progress,
+        pictures: Pictures | None = None,
+        witness: Witness | None = None,
     ) -> Verification:
         """Asks the suspect and judges its answers; see :meth:`Catalogue.shelf` for what is read."""
         import fingerprint as library
@@ -72,6 +80,7 @@ class Grounds:
             always=self.always,
             pictures=pictures,
             progress=progress,
+            witness=witness,
         )
         if not self.fingerprints:
             domain = self.suspect.input.domain
@@ -133,6 +142,7 @@ def grounds(
     return Grounds(
         suspect=asked,
         fingerprints=fingerprints,
+        commitments=catalogue.commitments(chosen),
         compatible=tuple(row.name for row in compatible),
         kinship=catalogue.kinship,
         calibration=Calibration(ratios=pairs.calibrating(measured, catalogue.kinship.families())),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -15,7 +15,8 @@ from cli import report as reports
 from cli.bundles import bundled
 from cli.endpoints import AskingOptions, require_heard, silences
 from cli.errors import ExitCode
-from cli.policy import judge
+from cli.output import Output
+from cli.policy import Judgement, checks, judge
 from cli.progress import progress_bars
 from cli.targets import Reached, Target, is_answers
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from fingerprint.network import InputSpec, Model
     from fingerprint.suspects import Recorded, Suspect
+    from fingerprint.verification import Verification
     from registry import Registry
 
 __all__ = ["verify"]
@@ -101,6 +103,14 @@ Data = Annotated[
         "mistakes, which decides nothing; wants eight other models and 240 pictures.",
     ),
 ]
+Form = Literal["table", "json", "sarif", "junit"]
+FormOption = Annotated[
+    Form | None,
+    typer.Option(
+        "--format",
+        help="A table for people; or a document on stdout: JSON, SARIF 2.1.0, JUnit XML.",
+    ),
+]
 
 Report = Annotated[
     Path | None,
@@ -126,6 +136,7 @@ def verify(
     max_queries: MaxQueries = None,
     black_box: BlackBox = False,
     data: Data = None,
+    form: FormOption = None,
     report: Report = None,
     registry: options.RegistryUrl = None,
 ) -> None:
@@ -151,6 +162,7 @@ def verify(
     Exit code 0: answered, and every --expect and --forbid holds; 1: one does not; 4:
     inconclusive; 5: an address that does not answer at all.
     """
+    screen = _screen(screen, form)
     if report is not None:
         reports.check(report, "--report")
     with session.open_registry(registry) as opened:
@@ -198,18 +210,50 @@ def verify(
         dossier = None if report is None else opened.dossier(result)
     for warning in dict.fromkeys((*warnings, *result.warnings)):
         screen.warn(warning)
-    from cli import render
+    judgement = judge(result, expect=expected, forbid=forbidden)
+    if form in ("sarif", "junit"):
+        screen.text(_document(form, result, judgement, suspect, expected, forbidden))
+    else:
+        from cli import render
 
-    screen.data(result.to_dict(), render.verification(result))
+        screen.data(result.to_dict(), render.verification(result))
     if report is not None and dossier is not None:
         reports.write(dossier, report)
         screen.message(f"wrote {report}")
-    judgement = judge(result, expect=expected, forbid=forbidden)
     for reason in judgement.reasons:
         screen.message(reason)
     if judgement.code is ExitCode.INCONCLUSIVE:
         require_heard(endpoint)
     raise typer.Exit(judgement.code)
+
+
+def _screen(screen: Output, form: Form | None) -> Output:
+    """Returns where to write; ``--format json`` is ``--json``, and other forms exclude it."""
+    from fingerprint.errors import UsageError
+
+    if screen.json and form not in (None, "json"):
+        raise UsageError(f"--json and --format {form}: expected one of them")
+    return replace(screen, json=form == "json" or screen.json)
+
+
+def _document(
+    form: Form,
+    result: Verification,
+    judgement: Judgement,
+    suspect: str,
+    expect: Sequence[str],
+    forbid: Sequence[str],
+) -> str:
+    """Returns a verdict as pipelines read it."""
+    found = checks(result, expect=expect, forbid=forbid)
+    if form == "junit":
+        from cli.formats.junit import junit
+
+        return junit(result, found, suspect)
+    from cli.formats.sarif import sarif
+    from registry.criteria import release
+
+    return sarif(result, found, suspect, code=judgement.code, version=release())
 
 
 def _questions(

@@ -6,7 +6,8 @@
     verify(suspect, fingerprints)     # ends early; what was answered is in the file
     verify(suspect, fingerprints)     # asks only what is missing
 
-The file is data: a line of JSON that says who was asked what, then one for each answer, and for
+The file is data: a line of JSON that says who was asked what, and to which criteria its caller was
+committed before, then one for each answer, and for
 each batch one that counts the queries that brought none, written through to the disk after each
 batch. A line that a crash cut short is dropped.
 """
@@ -51,6 +52,11 @@ class Journal(Suspect):
 
     Where the other fails for good or the budget is spent, what is known goes on being answered
     and the rest is not: rows of NaN, and :attr:`failure` says why.
+
+    Attributes:
+        commitment: To what a verdict is going to rest on, as hex; set before anything is asked, it
+            is kept in a new journal's first line.
+        begun_under: What that line says, once anything was asked; None where it says nothing.
 
     Args:
         suspect: Who answers.
@@ -98,6 +104,8 @@ class Journal(Suspect):
         self._lost = 0
         self._begun_at = suspect.queries
         self._failure = ""
+        self.commitment: str | None = None
+        self.begun_under: str | None = None
 
     @property
     def failure(self) -> str:
@@ -149,11 +157,13 @@ class Journal(Suspect):
             "questions": questions.digest,
             "suspect": sha256_of(canonical(_who(self.suspect))),
         }
-        line = canonical(header) + "\n"
         self._known.clear()
         self._lost = 0
         if _is_new(path):
+            said = {} if self.commitment is None else {"commitment": self.commitment}
+            line = canonical({**header, **said}) + "\n"
             write_whole(path, lambda stream: stream.write(line.encode()))
+            self.begun_under = self.commitment
         else:
             self._resume(path, header, None if questions.open else frozenset(questions.ids))
 
@@ -246,7 +256,7 @@ class Journal(Suspect):
         """
         data = read_file(str(path), max_bytes=_MAX_FILE).data
         first, *lines = data[: data.rfind(b"\n") + 1].splitlines() or [b""]
-        _check_header(path, first, header)
+        self.begun_under = _checked(path, first, header)
         for number, line in enumerate(lines, start=2):
             try:
                 entry = json.loads(line)
@@ -300,7 +310,8 @@ def _who(suspect: Suspect) -> dict[str, Any]:
     }
 
 
-def _check_header(path: Path, line: bytes, expected: dict[str, Any]) -> None:
+def _checked(path: Path, line: bytes, expected: dict[str, Any]) -> str | None:
+    """Returns the commitment of a first line; None where there is none."""
     try:
         header = json.loads(line)
         known = header["journal"], header["questions"], header["suspect"]
@@ -323,6 +334,8 @@ def _check_header(path: Path, line: bytes, expected: dict[str, Any]) -> None:
             f"{clean(path)}: expected a journal of these questions, got one of others (other "
             "models were registered or compared then); choose another file"
         )
+    said = header.get("commitment")
+    return None if said is None else clean(said)
 
 
 def _count(value: Any) -> int:

@@ -16,6 +16,9 @@ COMMANDS = (
     "list",
     "show",
     "report",
+    "keygen",
+    "attest",
+    "verify-attestation",
     "lineage",
     "remove",
     "diff",
@@ -171,7 +174,7 @@ def _completions(words: str) -> list[str]:
 
 
 def test_the_shell_completes_commands() -> None:
-    assert _completions("fp ver") == ["verify"]
+    assert _completions("fp ver") == ["verify", "verify-attestation"]
 
 
 def test_the_shell_completes_names_of_registered_models() -> None:

@@ -234,6 +234,20 @@ def test_answers_are_read_as_they_were_written(tmp_path: Path, empty: bool) -> N
             np.testing.assert_array_equal(found[asked], rows)
 
 
+def test_repeats_of_several_inputs_come_back_under_their_own_ids(tmp_path: Path) -> None:
+    first, second = QUESTIONS.ids[:2]
+    rows = {first: np.full((1, 5), 1, np.float32), second: np.full((2, 5), 2, np.float32)}
+    values = {asked: np.zeros(5, np.float32) for asked in rows}
+    for order in ((first, second), (second, first)):
+        repeats = {asked: rows[asked] for asked in order}
+        whole = Answers(output=OutputSpec(classes=5), values=values, repeats=repeats)
+        whole.write(tmp_path / "answers")
+        read = Answers.read(tmp_path / "answers")
+        assert {asked: again.tolist() for asked, again in read.repeats.items()} == {
+            asked: again.tolist() for asked, again in rows.items()
+        }
+
+
 def test_a_row_of_a_file_that_names_no_class_is_no_answer(tmp_path: Path) -> None:
     output = OutputSpec(classes=5, kind="top-k")
     rows = {name: np.eye(5, dtype=np.float32)[0] for name in QUESTIONS.ids}

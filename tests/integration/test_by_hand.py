@@ -125,7 +125,9 @@ def test_the_verdict_is_that_of_the_model_asked_directly(
     narrowed = Narrowed(ModelSuspect(SUSPECTS[suspect]()), shape, **options)
     direct = opened.verify(narrowed, against=["ours"])
     # The very numbers: in another batch the last decimal may come out differently.
-    given = ask(narrowed, questions_for({"ours": opened.fingerprint("ours")})).values
+    given = dict(ask(narrowed, questions_for({"ours": opened.fingerprint("ours")})).values)
+    twins = [one for one in shown.values() if question_id(one) not in given]
+    given |= zip(map(question_id, twins), narrowed.answer(np.stack(twins)), strict=True)
     rows = np.stack([given[question_id(one)] for one in shown.values()])
     path = tmp_path / "answers.csv"
     with path.open("w", newline="") as stream:

@@ -22,8 +22,10 @@ from fingerprint.watching import first_seen, observe, unheard
 from registry import Registry, RegistryCorrupt, WatchSettings
 from registry.ledger import BOUND, HEAD_KEY
 from registry.tables import (
+    AnswersRow,
     Base,
     ChainRow,
+    CriteriaRow,
     SettingRow,
     VerificationRow,
     WatchBaselineRow,
@@ -44,7 +46,8 @@ BOOLEAN = {
 }
 WATCHED = {kind.__tablename__ for kind in (WatchRow, WatchBaselineRow, WatchRunRow)}
 # A verdict reads everything but what was said before, and what is watched.
-UNREAD = {VerificationRow.__tablename__, *WATCHED}
+SAID = {one.__tablename__ for one in (VerificationRow, CriteriaRow, AnswersRow)}
+UNREAD = SAID | WATCHED
 # A look at what is watched reads that, and no model.
 UNWATCHED = set(Base.metadata.tables) - WATCHED - {"chain", SettingRow.__tablename__}
 
@@ -65,6 +68,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
         baseline = first_seen(watched, inputs)
         registry.watches.add("kept", baseline, target={"target": "a"}, settings=settings)
         registry.watches.record("kept", observe(baseline, watched, [0, 3], repeatable=True))
+        registry.verify(make_model(9))
         registry.check()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")

@@ -152,11 +152,11 @@ def test_verdicts_are_found_by_candidate_even_after_it_is_gone(family: Registry)
     family.check()
 
 
-@pytest.mark.parametrize(("count", "transactions"), [(2, 2), (12, 3), (24, 3)])
+@pytest.mark.parametrize(("count", "transactions"), [(2, 3), (12, 4), (24, 4)])
 def test_a_verification_takes_as_many_transactions_for_many_models_as_for_more(
     registry: Registry, count: int, transactions: int
 ) -> None:
-    """One that reads, of many one that reads the probes of few, and one that records."""
+    """One reads, one commits to the criteria, of many one reads the probes of few, one records."""
     for seed in range(count):
         put(registry, f"m{seed}", seed)
     opened: list[object] = []
@@ -170,6 +170,7 @@ def test_a_verification_takes_as_many_transactions_for_many_models_as_for_more(
     event.listen(registry._engine, "begin", opened.append)
     registry.verify(Noting())
     assert len(opened) == transactions
+    assert min(asked) == transactions - 1, "criteria are committed before anything is asked"
     assert max(asked) < transactions, "what is recorded is recorded after asking"
 
 

@@ -6,7 +6,7 @@ Run it once, before the next migration is written, and commit the file: a golden
 is made again by newer code proves nothing. It holds what each table can hold: a family of two,
 an alias, a measured pair, a removed model, a verdict, and the chain of it all.
 
-``registry-0001.db`` to ``registry-0003.db`` were made so. ``release-0002`` is more: a whole
+``registry-0001.db`` to ``registry-0004.db`` were made so. ``release-0002`` is more: a whole
 release's memory, with trained networks for digits (``networks_0002.py`` builds them), suspects,
 the registry, and each command with its exit code and its JSON document of schema 1.
 """
