@@ -199,10 +199,9 @@ def asked(fingerprints: Mapping[str, Fingerprint], probes: int) -> dict[str, int
     questions = questions_for(parts)
     groups = {
         "panel": [one.panel for one in parts.values()],
-        "bases": [one.bases for one in parts.values()],
+        "bases": [one for part in parts.values() for one in (part.bases, part.flipped_bases)],
         "probes": [one.harmless for one in parts.values()],
         "turns": [one.controls for one in parts.values()],
-        "flipped": [one.flipped_bases for one in parts.values()],
     }
     found = {
         name: len({question_id(one) for inputs in arrays for one in inputs})
