@@ -117,9 +117,9 @@ _UNMEASURED = 0.2
 the lowest ratio of any sibling in the settings half."""
 _SOURCE_AT_MOST = 1 / 3
 """Median ratio of a depth's probes on their own source above which they say nothing of
-*independent*: they were solved badly, and kin lie above any bound. A fine-tune of EfficientNet-Lite0
-was moved at 0.48 by its own early probes, and what was trained on from it at 1.17. Usual are 0.05 to
-0.25."""
+*independent*: they were solved badly, and kin lie above any bound. A fine-tune of
+EfficientNet-Lite0 was moved at 0.48 by its own early probes, and what was trained on from it at
+1.17. Usual is at most 0.25."""
 _LINEAR = 0.7
 """Linearity from which a margin shrinks, to nothing at 1."""
 LEAST_MARGIN = 0.1
