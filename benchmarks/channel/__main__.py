@@ -24,6 +24,8 @@ from benchmarks.detection.zoo import SMALL, members
 from benchmarks.markdown import table
 from fingerprint.files import write_whole
 
+__all__ = ["RESULTS", "main", "page"]
+
 RESULTS = Path(__file__).parent / "results.json"
 _TUNED = ("sgd lr 1e-2", "adamw lr 1e-3", "SGD 2e-3")
 """How fine-tunes of all layers were trained; each source has one of these."""
@@ -162,7 +164,8 @@ def _spread(values: list[float]) -> str:
     return f"{values[0]:.2g} / {values[len(values) // 2]:.2g} / {values[-1]:.2g}"
 
 
-def _page(document: Mapping[str, Any]) -> str:
+def page(document: Mapping[str, Any]) -> str:
+    """Returns the tables of ``docs/channel.md`` as Markdown, from what was measured."""
     found = document["rows"]
     sides = sorted({row["side"] for row in found})
     parts = [
@@ -184,7 +187,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     known = json.loads(options.out.read_text())["rows"] if options.out.exists() else []
-    print(_page({"rows": _measure(options, known)}))
+    print(page({"rows": _measure(options, known)}))
 
 
 if __name__ == "__main__":
