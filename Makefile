@@ -72,19 +72,20 @@ test-onnx: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
 	$(BIN)/python -m pytest -m onnx
 
+# In the next three, what cannot be installed is skipped, and the tests say so.
 test-aws: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[aws]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[aws]' || true
 	$(BIN)/python -m pytest -m aws
 
 # Backends that are not there are skipped; without the extra these are a part of make test.
 test-sandbox: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sandbox]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sandbox]' || true
 	$(BIN)/python -m pytest tests/fingerprint/sandbox tests/fingerprint/programs
 
 # Schemas and readers of others: SARIF, JUnit, CycloneDX, in-toto, DSSE.
 test-attest: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[attest]' \
-		'cyclonedx-python-lib[validation]' in-toto-attestation securesystemslib
+		'cyclonedx-python-lib[validation]' in-toto-attestation securesystemslib || true
 	$(BIN)/python -m pytest -m attest
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
