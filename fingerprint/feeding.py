@@ -18,7 +18,7 @@ from fingerprint.evidence.resemblance import Panel, rank_models
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.suspects.graph import GraphSuspect
-from fingerprint.suspects.variants import variants
+from fingerprint.suspects.variants import FLIPPED, variants
 
 if TYPE_CHECKING:
     from fingerprint.answers import Answers
@@ -35,8 +35,6 @@ _KIN = 0.7
 """Resemblance that no stranger of the benchmark came near."""
 _BETTER = 0.3
 """By how much it must exceed the resemblance under the flags given."""
-_FLIPPED = "channels in BGR order"
-"""What :func:`variants` calls it, too."""
 
 
 def better_flags(
@@ -90,7 +88,7 @@ def flipped_flags(
         _ranked(asked.of(inputs), asked.output.kind, panels)
         for asked, inputs in ((answers, plain), (flipped, turned))
     )
-    return _better(given, [(_FLIPPED, other)])
+    return _better(given, [(FLIPPED, other)])
 
 
 def _panels(fingerprints: Mapping[str, Fingerprint]) -> _Panels:

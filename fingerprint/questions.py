@@ -190,7 +190,8 @@ def questions_for(fingerprints: Mapping[str, Fingerprint]) -> Questions:
 
 def joined(first: Questions, second: Questions) -> Questions:
     """Returns what two ask of one domain, each input once; what is repeated is the first's."""
-    new = [place for place, asked in enumerate(second.ids) if asked not in set(first.ids)]
+    known = set(first.ids)
+    new = [place for place, asked in enumerate(second.ids) if asked not in known]
     return replace(
         first,
         inputs=np.concatenate([first.inputs, second.inputs[new]]),

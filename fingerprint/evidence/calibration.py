@@ -74,23 +74,17 @@ detection benchmark's settings half, to the nearest multiple of 0.05, in the exa
 early 0.5 at most; of individual probes, less than that of any relative. Labels have no interval;
 they take the margin of the named classes. ``benchmarks.detection.calibrate`` prints them with the
 pairs they rest on."""
-_LARGE_MARGINS: Mapping[str, float] = {
-    "logits": 0.5,
-    "probabilities": 0.5,
-    "top-k": 0.45,
-    "labels": 0.45,
-}
-"""Margins of linear and early probes of large inputs, at most: the lowest ratio of any stranger
-among published networks of 224 pixels and what became of them, to the nearest multiple of 0.05
-(``benchmarks.detection.large``), and 0.5 (0.45) at most as at 32. Between 32 and 224 pixels nothing
-was tried."""
 _BOTH_KINDS: Mapping[str, float] = {
     "logits": 0.4,
     "probabilities": 0.4,
     "top-k": 0.35,
     "labels": 0.35,
 }
-"""The same where controls leave the grid, turned in both ways, each a group of its own."""
+"""Margins of linear and early probes of large inputs, at most, where controls leave the grid,
+turned in both ways, each a group of its own: the lowest ratio of any stranger among published
+networks of 224 pixels and what became of them, to the nearest multiple of 0.05
+(``benchmarks.detection.large``). On the grid those of early probes hold, which lie below any
+stranger there. Between 32 and 224 pixels nothing was tried."""
 _ONE_KIND: Mapping[str, float] = {
     "logits": 0.3,
     "probabilities": 0.3,
@@ -293,7 +287,7 @@ def _of_large(fingerprint: Fingerprint) -> Mapping[str, float]:
     """Returns the margins of large inputs, by what the controls are."""
     shape, turns = fingerprint.input.shape, fingerprint.turns
     if on_the_grid(shape, turns):
-        return _LARGE_MARGINS
+        return MARGINS["early"]
     return _BOTH_KINDS if len(control_groups(shape, turns)) > 1 else _ONE_KIND
 
 

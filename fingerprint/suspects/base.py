@@ -20,7 +20,7 @@ from fingerprint.network.spec import InputSpec, OutputSpec
 if TYPE_CHECKING:
     from fingerprint.questions import Questions
 
-__all__ = ["Identity", "Suspect"]
+__all__ = ["Identity", "PassedOn", "Suspect"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +130,51 @@ class Suspect(ABC):
     def facts(self) -> dict[str, Any]:
         """Plain JSON values that say who was asked."""
         return {"input": self.input.to_dict(), "output": self.output.to_dict()}
+
+
+class PassedOn(Suspect):
+    """Passes on what another suspect says of itself; subclasses make something of its answers.
+
+    Args:
+        suspect: Who answers.
+        output: What is given in place of its answers; they themselves if omitted.
+    """
+
+    def __init__(self, suspect: Suspect, output: OutputSpec | None = None) -> None:
+        super().__init__(suspect.input, output or suspect.output, identity=suspect.identity)
+        self.suspect, self.batch = suspect, suspect.batch
+
+    @property
+    def failure(self) -> str:
+        """Why the other suspect answers no more."""
+        return self.suspect.failure
+
+    @property
+    def doubt(self) -> str:
+        """The other suspect's doubt."""
+        return self.suspect.doubt
+
+    @property
+    def feeding_doubt(self) -> str:
+        """The other suspect's."""
+        return self.suspect.feeding_doubt
+
+    @property
+    def beyond(self) -> bool:
+        """The other suspect's."""
+        return self.suspect.beyond
+
+    def prepare(self, questions: Questions) -> None:
+        """Tells the other suspect what is going to be asked."""
+        self.suspect.prepare(questions)
+
+    def sequence(self, count: int) -> Sequence[int]:
+        """The other suspect's order."""
+        return self.suspect.sequence(count)
+
+    def facts(self) -> dict[str, Any]:
+        """The other suspect's facts."""
+        return self.suspect.facts()
 
 
 def _sizes(rows: NDArray[np.float32]) -> str:

@@ -20,7 +20,6 @@ import os
 import stat
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ from fingerprint.errors import (
 from fingerprint.files import write_whole
 from fingerprint.formats.file_bytes import read_file
 from fingerprint.questions import Questions, question_id
-from fingerprint.suspects.base import Identity, Suspect
+from fingerprint.suspects.base import Identity, PassedOn, Suspect
 from fingerprint.text import clean, first_line
 
 __all__ = ["Journal"]
@@ -47,7 +46,7 @@ _MAX_FILE = 2**32
 _DAMAGE = (AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
-class Journal(Suspect):
+class Journal(PassedOn):
     """Passes on another suspect's answers, remembering them.
 
     Where the other fails for good or the budget is spent, what is known goes on being answered
@@ -95,8 +94,8 @@ class Journal(Suspect):
                 "journal: expected a suspect that says who it is, got one without an identity; "
                 "give it a label, such as the address it is asked at"
             )
-        super().__init__(suspect.input, suspect.output, identity=suspect.identity)
-        self.suspect, self.path = suspect, path
+        super().__init__(suspect)
+        self.path = path
         self.batch = suspect.batch if batch is None else batch
         self.retries, self.pause, self.max_queries = retries, pause, max_queries
         self._known: dict[str, list[NDArray[np.float32]]] = defaultdict(list)
@@ -110,30 +109,7 @@ class Journal(Suspect):
     @property
     def failure(self) -> str:
         """Why nothing more is asked, one line; empty while it is."""
-        return self._failure or self.suspect.failure
-
-    def facts(self) -> dict[str, Any]:
-        """The other suspect's facts."""
-        return self.suspect.facts()
-
-    @property
-    def doubt(self) -> str:
-        """The other suspect's doubt."""
-        return self.suspect.doubt
-
-    @property
-    def feeding_doubt(self) -> str:
-        """The other suspect's."""
-        return self.suspect.feeding_doubt
-
-    @property
-    def beyond(self) -> bool:
-        """The other suspect's."""
-        return self.suspect.beyond
-
-    def sequence(self, count: int) -> Sequence[int]:
-        """The other suspect's order."""
-        return self.suspect.sequence(count)
+        return self._failure or super().failure
 
     def prepare(self, questions: Questions) -> None:
         """Opens the journal, or begins it.
@@ -143,7 +119,7 @@ class Journal(Suspect):
             MalformedFile: It is no journal, or damaged.
             EnvironmentFailure: It cannot be read or written.
         """
-        self.suspect.prepare(questions)
+        super().prepare(questions)
         self._asked.clear()
         self._failure = ""
         self._begun_at = self.suspect.queries

@@ -10,8 +10,7 @@ that one can see what verification would make of that before an endpoint is ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +19,14 @@ from scipy.special import softmax
 from fingerprint.distances import top_k
 from fingerprint.errors import UsageError
 from fingerprint.network.spec import AnswerKind, OutputSpec
-from fingerprint.suspects.base import Suspect
-
-if TYPE_CHECKING:
-    from fingerprint.questions import Questions
+from fingerprint.suspects.base import PassedOn, Suspect
 
 __all__ = ["Narrowed"]
 
 _KINDS = ("logits", "probabilities", "top-k", "labels")
 
 
-class Narrowed(Suspect):
+class Narrowed(PassedOn):
     """Passes on another suspect's answers, cut down to a kind that says less.
 
     Args:
@@ -57,38 +53,8 @@ class Narrowed(Suspect):
             raise UsageError(f"k: expected at least 1 class, got {k}")
         if decimals is not None and decimals < 0:
             raise UsageError(f"decimals: expected 0 or more, got {decimals}")
-        output = OutputSpec(classes=suspect.output.classes, kind=kind)
-        super().__init__(suspect.input, output, identity=suspect.identity)
-        self.batch = suspect.batch
-        self.suspect, self.k, self.decimals = suspect, k, decimals
-
-    @property
-    def failure(self) -> str:
-        """Why the other suspect answers no more."""
-        return self.suspect.failure
-
-    @property
-    def doubt(self) -> str:
-        """The other suspect's doubt."""
-        return self.suspect.doubt
-
-    @property
-    def feeding_doubt(self) -> str:
-        """The other suspect's."""
-        return self.suspect.feeding_doubt
-
-    @property
-    def beyond(self) -> bool:
-        """The other suspect's."""
-        return self.suspect.beyond
-
-    def sequence(self, count: int) -> Sequence[int]:
-        """The other suspect's order."""
-        return self.suspect.sequence(count)
-
-    def prepare(self, questions: Questions) -> None:
-        """Tells the other suspect what is going to be asked."""
-        self.suspect.prepare(questions)
+        super().__init__(suspect, OutputSpec(classes=suspect.output.classes, kind=kind))
+        self.k, self.decimals = k, decimals
 
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """Answers a batch; see :meth:`Suspect.respond`. What was not answered stays NaN."""
@@ -115,4 +81,4 @@ class Narrowed(Suspect):
         shown: dict[str, Any] = {"decimals": self.decimals}
         if self.output.kind == "top-k":
             shown["k"] = self.k
-        return {**self.suspect.facts(), "output": self.output.to_dict(), "shown": shown}
+        return {**super().facts(), "output": self.output.to_dict(), "shown": shown}

@@ -22,7 +22,10 @@ from torch import Tensor, nn
 from fingerprint.network.model import Model
 from fingerprint.network.spec import InputSpec
 
-__all__ = ["variants", "ways"]
+__all__ = ["FLIPPED", "variants", "ways"]
+
+FLIPPED = "channels in BGR order"
+"""What is said of inputs whose channels are taken the other way round."""
 
 Values = tuple[float, ...]
 
@@ -83,7 +86,7 @@ def variants(model: Model) -> Iterator[tuple[str, Model]]:
     """
     for flags, spec, flipped in ways(model.input):
         module = _Flipped(model.module).eval() if flipped else model.module
-        stated = ["channels in BGR order"] * flipped + [flags] * bool(flags)
+        stated = [FLIPPED] * flipped + [flags] * bool(flags)
         yield " and ".join(stated), replace(model, input=spec, module=module)
 
 

@@ -125,7 +125,22 @@ def renew(folder: Path) -> dict[str, object]:
     with Registry(path) as registry:
         task = registry.plan(MODELS[0], again="first")
         made = make_fingerprint(MODELS[0], seed=registry.seed, probes=7)
-    result, append = finished(task, MODELS[0], made), ledger.append
+    result = finished(task, MODELS[0], made)
+    return killed_around_the_entry(
+        path,
+        lambda: Registry(path).commit(result),
+        lambda registry: registry.model("first").probes,
+    )
+
+
+def killed_around_the_entry(
+    path: Path, write: Callable[[], object], read: Callable[[Registry], object]
+) -> dict[str, object]:
+    """Lets processes write, killed before and after the entry in the chain; returns what is read.
+
+    The last one is not killed.
+    """
+    append = ledger.append
     found: dict[str, object] = {}
     for moment in ("before", "after", "never"):
 
@@ -138,11 +153,11 @@ def renew(folder: Path) -> dict[str, object]:
         child = os.fork()
         if child == 0:
             ledger.append = dying
-            die_with(lambda: Registry(path).commit(result))
+            die_with(write)
         os.waitpid(child, 0)
         with Registry(path) as registry:
             registry.check()
-            found[moment] = registry.model("first").probes
+            found[moment] = read(registry)
     return found
 
 
@@ -160,27 +175,14 @@ def watching(folder: Path) -> dict[str, list[str]]:
     return {"runs": together([partial(look, folder / "watched.db", 5)] * 8)}
 
 
-def killed_watching(folder: Path) -> dict[str, int]:
+def killed_watching(folder: Path) -> dict[str, object]:
     """Kills processes that record a run, before and after its entry in the chain."""
-    path, append = folder / "watched.db", ledger.append
-    found: dict[str, int] = {}
-    for moment in ("before", "after", "never"):
-
-        def dying(*arguments: Any, moment: str = moment, **named: Any) -> Any:
-            entry = append(*arguments, **named) if moment != "before" else None
-            if moment != "never":
-                os.kill(os.getpid(), signal.SIGKILL)
-            return entry
-
-        child = os.fork()
-        if child == 0:
-            ledger.append = dying
-            die_with(partial(look, path))
-        os.waitpid(child, 0)
-        with Registry(path) as registry:
-            registry.check()
-            found[moment] = len(registry.watches.get("prod").runs)
-    return found
+    path = folder / "watched.db"
+    return killed_around_the_entry(
+        path,
+        partial(look, path),
+        lambda registry: len(registry.watches.get("prod").runs),
+    )
 
 
 def die_with(job: Callable[[], object]) -> NoReturn:
