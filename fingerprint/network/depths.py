@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,22 +102,48 @@ class Depth:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Runs the network up to here."""
+        return self.with_earlier(x, ())[-1]
+
+    def with_earlier(self, x: Tensor, earlier: Sequence[Depth]) -> tuple[Tensor, ...]:
+        """Runs the network up to here, and returns what it gave at earlier depths on the way.
+
+        Args:
+            x: Shape ``(N, *input.shape)``.
+            earlier: Depths of the same model that every pass comes by before this one.
+
+        Returns:
+            Rows of each of them, then those of this depth.
+        """
         if self.place is None:
-            return logits_of(self.model)(x)
-        seen: list[Any] = []
+            assert not earlier, "the answers are solved for alone"
+            return (logits_of(self.model)(x),)
+        seen: dict[int, Any] = {}
+
+        def note(number: int, value: Any) -> None:
+            # The next layer may write over it.
+            seen[number] = value.clone() if isinstance(value, Tensor) else value
 
         def stop(value: Any) -> None:
-            seen.append(value)
+            seen[len(earlier)] = value
             raise _Reached
 
         try:
-            with _at(self.place, self.model.module, stop):
+            with ExitStack() as watched:
+                for number, depth in enumerate(earlier):
+                    assert depth.place is not None
+                    act = partial(note, number)
+                    watched.enter_context(_at(depth.place, self.model.module, act))
+                watched.enter_context(_at(self.place, self.model.module, stop))
                 self.model(x)
         except (_Reached, IncompatibleModel):
             # Code that passes on whatever ends it passes on this end as an error of its own.
-            if not seen:
+            if len(earlier) not in seen:
                 raise
-        value = seen[0] if seen else None
+        places = enumerate((*earlier, self))
+        return tuple(depth._rows(x, seen.get(number)) for number, depth in places)
+
+    def _rows(self, x: Tensor, value: Any) -> Tensor:
+        """Returns what was seen here, a row for each input."""
         if not isinstance(value, Tensor) or value.shape[:1] != x.shape[:1]:
             raise NoInformation(
                 f"depth '{clean(self.name)}': expected one row for each input, got none or others"

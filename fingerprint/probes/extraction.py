@@ -175,12 +175,19 @@ def extract_with(
 def _decides(plan: _Plan) -> list[str]:
     """Says what decides the probes beside the model, its bases and the seed."""
     decides = [f"{kind.name} {kind.contrast} {kind.networks}" for kind in plan.kinds]
+    decides += [f"quiet at {name}" for name in _earlier(plan)]
     decides += [relative.digest for relative in plan.kin.models.values()]
     if any(isinstance(kind, LinearProbes) for kind in plan.kinds):
         # Their starts are moved out of what the others ignore.
         decides += [other.digest for other in plan.screen.models.values()]
         decides += plan.screen.linear
     return decides
+
+
+def _earlier(plan: _Plan) -> list[str]:
+    """Names the depths on the way at which early probes are harmless as well."""
+    features = [kind for kind in plan.kinds if isinstance(kind, FeatureProbes)]
+    return [depth.name for kind in features for depth in kind.earlier]
 
 
 def _asked_only(model: Model, seed: str, began: float) -> Fingerprint:
@@ -261,7 +268,7 @@ def _planned(
     tried = pilot(judged(depths), early_ones, seed=seed, bases=bases, progress=progress)
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = late_kind(depths, relatives, contrast)
-    early = _full(tried.best, spaces, model, _linear_parts(others, linear), seed)
+    early = _full(tried.best, depths, spaces, _linear_parts(others, linear), seed)
     # A shallow network's early depth may be what its last layer reads.
     kinds = (late,) if early is None or early.name == late.name else (early, late)
     if settings.probes < _ONE_DEPTH:
@@ -358,18 +365,30 @@ def _view(depth: Depth, relative: Model) -> Callable[[Tensor], Tensor]:
 
 def _full(
     best: ProbeKind | None,
+    depths: Sequence[Depth],
     spaces: HarmlessSpaces,
-    model: Model,
     others: Sequence[LinearOperator],
     seed: str,
 ) -> ProbeKind | None:
     """Returns the kind that the pilot chose, with all that it may cost."""
     if isinstance(best, FeatureProbes):
-        copies = copies_of(best.depth, seed)
-        return FeatureProbes(best.depth, contrast=best.contrast, copies=copies)
+        copies, earlier = copies_of(best.depth, seed), _before(best.depth, depths)
+        return FeatureProbes(best.depth, contrast=best.contrast, copies=copies, earlier=earlier)
     if isinstance(best, LinearProbes) and spaces.space is not None:
-        return LinearProbes(spaces.space, model.input, contrast=best.contrast, others=others)
+        input = depths[-1].input
+        return LinearProbes(spaces.space, input, contrast=best.contrast, others=others)
     return None
+
+
+def _before(chosen: Depth, depths: Sequence[Depth]) -> tuple[Depth, ...]:
+    """Returns the depth before the chosen one, of large inputs.
+
+    The parent and the siblings of a fine-tune of 224 pixels come to a third of what they come to
+    without it, and strangers to as much (``benchmarks.early_probes``).
+    """
+    if not is_large(chosen.input.shape):
+        return ()
+    return tuple(depths[: depths.index(chosen)][-1:])
 
 
 def _linear_parts(
@@ -627,6 +646,7 @@ def _parameters(plan: _Plan) -> dict[str, Any]:
             "screening_floor": FLOOR,
             "solved_against": plan.solved_against,
             "networks_in_the_solve": {kind.name: kind.networks for kind in plan.kinds},
+            "harmless_earlier_too": _earlier(plan),
         }
     )
     return parameters

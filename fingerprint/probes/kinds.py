@@ -84,10 +84,12 @@ class FeatureProbes(ProbeKind):
 
     Fine-tuning moves what lies before as well, and a δ that rests on weights cancelling each other
     exactly does not survive it. One solve for the network and for simulated copies of it looks for
-    a δ that does.
+    a δ that does; so does one for an earlier depth as well, behind which fewer layers cancel. Each
+    network and depth counts by how far the start moves it.
 
     Args:
         depth: Where.
+        earlier: Depths on the way there, which the δ shall be harmless at as well.
         contrast: Of the starts, as a share of the input's range.
         passes: Passes at most for each probe, through the network and its copies together.
         copies: The same place in simulated copies, which the δ shall be harmless for as well.
@@ -100,8 +102,10 @@ class FeatureProbes(ProbeKind):
         contrast: float,
         passes: int = PASSES,
         copies: Sequence[Callable[[Tensor], Tensor]] = (),
+        earlier: Sequence[Depth] = (),
     ) -> None:
         self.depth, self.passes, self.copies = depth, passes, tuple(copies)
+        self.earlier = tuple(earlier)
         self.networks = 1 + len(self.copies)
         self.name, self.width, self.share = depth.name, depth.width, depth.share
         self.contrast = contrast
@@ -116,8 +120,14 @@ class FeatureProbes(ProbeKind):
         def stacked(x: Tensor) -> Tensor:
             return torch.cat([network(x) for network in networks], dim=1)
 
+        def balanced(x: Tensor) -> list[Tensor]:
+            own = self.depth.with_earlier(x, self.earlier)
+            return [*own, *(copy(x) for copy in self.copies)]
+
         with full_precision(), torch.no_grad():
             objective = Objective(stacked, base, box)
+            if self.earlier:
+                objective = _Balanced(balanced, base, box)
             return _solved(objective, start, passes, share, progress)
 
 
@@ -164,7 +174,64 @@ class IndividualProbes(ProbeKind):
             return _solved(objective, start, self.passes, self.share, progress)
 
 
-class _Apart(Objective):
+class _InUnits(Objective):
+    """Counts the answers of several networks or depths in units of their own.
+
+    Args:
+        network: Gives all of them, side by side.
+        base: Bases, shape ``(B, *shape)``.
+        bounds: Smallest and largest value of each coordinate.
+        aim: What to solve for, in those units, shape ``(B, m)``.
+        origin: Answers that are 0, the same shape.
+        unit: The units, the same shape.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], Tensor],
+        base: Tensor,
+        bounds: tuple[Tensor, Tensor],
+        *,
+        aim: Tensor,
+        origin: Tensor,
+        unit: Tensor,
+    ) -> None:
+        self._origin, self._unit = origin, unit
+        super().__init__(network, base, bounds, aim=aim)
+
+    def _relative(self, answers: Tensor, rows: Tensor | None) -> Tensor:
+        origin, unit = self._origin, self._unit
+        if rows is not None:
+            origin, unit = origin[rows], unit[rows]
+        return super()._relative((answers - origin) / unit, rows)
+
+
+class _Balanced(_InUnits):
+    """Asks for the answers to the base, of several networks or depths that count alike.
+
+    What each answers to the base is its unit; else the one with the largest numbers would decide.
+    """
+
+    def __init__(
+        self,
+        networks: Callable[[Tensor], Sequence[Tensor]],
+        base: Tensor,
+        bounds: tuple[Tensor, Tensor],
+    ) -> None:
+        answers = networks(base)
+        aim = torch.cat(list(answers), 1)
+        unit = torch.cat([_scale(rows).expand_as(rows) for rows in answers], 1)
+        super().__init__(
+            lambda x: torch.cat(list(networks(x)), 1),
+            base,
+            bounds,
+            aim=aim / unit,
+            origin=torch.zeros_like(aim),
+            unit=unit,
+        )
+
+
+class _Apart(_InUnits):
     """Asks networks to answer as to the base, and others as to the start.
 
     How far each has moved from its answer to the base counts by how far the start moves it.
@@ -194,18 +261,15 @@ class _Apart(Objective):
         units = [_scale(move).expand_as(move) for move in moves]
         for place in range(len(own)):
             moves[place] = torch.zeros_like(moves[place])
-        self._origin, self._unit = torch.cat(origins, 1), torch.cat(units, 1)
-
-        def stacked(x: Tensor) -> Tensor:
-            return torch.cat([centred(network(x)) for network in networks], 1)
-
-        super().__init__(stacked, base, bounds, aim=torch.cat(moves, 1) / self._unit)
-
-    def _relative(self, answers: Tensor, rows: Tensor | None) -> Tensor:
-        origin, unit = self._origin, self._unit
-        if rows is not None:
-            origin, unit = origin[rows], unit[rows]
-        return super()._relative((answers - origin) / unit, rows)
+        unit = torch.cat(units, 1)
+        super().__init__(
+            lambda x: torch.cat([centred(network(x)) for network in networks], 1),
+            base,
+            bounds,
+            aim=torch.cat(moves, 1) / unit,
+            origin=torch.cat(origins, 1),
+            unit=unit,
+        )
 
 
 class LinearProbes(ProbeKind):
