@@ -1,11 +1,12 @@
-"""What grain on the bases and simulated copies in the solve are worth, at 224 pixels.
+"""What grain on the bases, simulated copies and an earlier depth in the solve are worth, at 224.
 
     python -m benchmarks.early_probes --work DIR    # of 'benchmarks.families --large'
 
-Probes at one early depth of EfficientNet-Lite0, and of its fine-tune A, solved in four ways: on
-plain dead leaves or grained ones, for the source alone or for two drifted copies of it as well, all
-for the same number of passes. A line for each: the geometric mean harm ratio of every suspect, and
-how much single probes scatter (standard deviation of the logarithm).
+Probes at one early depth of EfficientNet-Lite0, and of its fine-tune A, solved in four ways, each
+with one thing more than the one before: on plain dead leaves, on grained ones, for two drifted
+copies of the source as well, and for the depth before as well; all for the same number of passes. A
+line for each: the geometric mean harm ratio of every suspect, and how much single probes scatter
+(standard deviation of the logarithm).
 """
 
 from __future__ import annotations
@@ -34,14 +35,15 @@ __all__ = ["main", "ratios"]
 
 _DEPTH = "_blocks.1"
 _CONTRAST = 16 / 255
-_TURNS = (0, 1, 2)
+_TURNS = (7, 8, 9, 10)
+"""Those of large pictures that stay on the grid."""
 _CIFAR = {
     "A": "lite0, A",
     "A pruned 30 %": "lite0, A, pruned",
     "B, SGD 1e-2": "lite0, B",
     "C, SGD 2e-3": "lite0, C",
 }
-_BASES = {"plain": dead_leaves, "grained": grained_leaves}
+_WAYS = ("plain leaves", "grained leaves", "copies too", "earlier too")
 
 
 def main() -> None:
@@ -54,15 +56,21 @@ def main() -> None:
     suspects = _suspects(options.work)
     rows = []
     for source in ("Lite0", "A"):
-        depth = next(one for one in depths_of(suspects[source]) if one.name == _DEPTH)
-        for bases, drawn_from in _BASES.items():
-            for copies in ((), copies_of(depth, options.seed)):
-                drawn = drawn_from(depth.model.input, options.seed, options.probes)
-                kind = FeatureProbes(depth, contrast=_CONTRAST, copies=copies)
-                found = ratios(kind, depth.model, suspects.values(), drawn, options.seed)
-                rows.append([source, bases, str(len(copies)), *found])
+        depths = depths_of(suspects[source])
+        place = next(place for place, one in enumerate(depths) if one.name == _DEPTH)
+        for number, way in enumerate(_WAYS):
+            drawn_from = grained_leaves if number else dead_leaves
+            drawn = drawn_from(suspects[source].input, options.seed, options.probes)
+            kind = FeatureProbes(
+                depths[place],
+                contrast=_CONTRAST,
+                copies=copies_of(depths[place], options.seed) if number > 1 else (),
+                earlier=depths[place - 1 : place] if number > 2 else (),
+            )
+            found = ratios(kind, suspects[source], suspects.values(), drawn, options.seed)
+            rows.append([source, way, *found])
     print(f"{options.probes} probes, seed {options.seed}; measured on {machine()}\n")
-    print(table(["source", "bases", "copies", *suspects], rows))
+    print(table(["source", "solved on or for", *suspects], rows))
 
 
 def _suspects(work: Path) -> dict[str, Model]:

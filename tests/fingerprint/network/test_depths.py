@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fingerprint.errors import IncompatibleModel, NoInformation
-from fingerprint.network.depths import Depth, depths_of
+from fingerprint.network.depths import Depth, Place, depths_of
 from fingerprint.network.features import penultimate
 from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
@@ -448,3 +448,34 @@ def test_rows_of_another_width_are_no_information() -> None:
     features = named(loaded(chain(1)), "features")
     with pytest.raises(NoInformation, match="expected 64 numbers for each input, got 32"):
         features.of(loaded(module))(images())
+
+
+def test_earlier_depths_are_seen_on_the_way() -> None:
+    model = loaded(residual())
+    depths = depths_of(model)
+    x = images()
+    together = depths[-2].with_earlier(x, depths[:2])
+    assert len(depths) > 3
+    for depth, rows in zip((*depths[:2], depths[-2]), together, strict=True):
+        assert torch.equal(rows, depth(x))
+
+
+def test_what_a_later_layer_writes_over_is_seen_as_it_was() -> None:
+    module = residual()
+    model = loaded(module)
+    last = depths_of(model)[-2]
+    x = images()
+    with torch.no_grad():
+        given = module[0](x)
+    # The next layer is a ReLU in place, which sets a part of this to zero.
+    stem = Depth("0", given[0].numel(), 0.1, model, Place("0"))
+    assert float(given.min()) < 0
+    assert torch.equal(last.with_earlier(x, (stem,))[0], given.flatten(1))
+
+
+def test_an_earlier_depth_that_no_pass_comes_by_is_an_error() -> None:
+    model = loaded(residual())
+    first, last = depths_of(model)[0], depths_of(model)[-2]
+    unseen = replace(first, place=Place("0", call=2))
+    with pytest.raises(NoInformation, match="got none"):
+        last.with_earlier(images(), (unseen,))

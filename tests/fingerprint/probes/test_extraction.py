@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from fingerprint.errors import NoInformation, UsageError
 from fingerprint.lab.modifications import fine_tuned, pruned
 from fingerprint.lab.networks import mlp
+from fingerprint.network.depths import depths_of
 from fingerprint.network.loading import load_model
 from fingerprint.probes.bases import ROOM, grained_leaves
 from fingerprint.probes.extraction import extract, extract_with
+from fingerprint.probes.kinds import FeatureProbes
 from fingerprint.probes.panel import PANEL
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.probes.settings import ExtractionSettings
@@ -255,6 +257,23 @@ def test_of_large_inputs_five_sixths_are_early(monkeypatch: pytest.MonkeyPatch) 
     kinds = [probe.kind for probe in fingerprint.probes]
     assert [kinds.count(depth.name) for depth in fingerprint.depths] == [20, 4]
     assert len(fingerprint.bases) == 20
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_early_probes_of_large_inputs_are_harmless_at_the_depth_before_as_well(
+    large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of("cnn")
+    depths = depths_of(model)
+    second = FeatureProbes(depths[1], contrast=32 / 255, passes=20)
+    monkeypatch.setattr("fingerprint.probes.extraction.early_kinds", lambda *_: (second,))
+    monkeypatch.setattr("fingerprint.probes.extraction.depths_of", lambda _: depths)
+    monkeypatch.setattr("fingerprint.probes.pilot.Tried.usable", True)
+    if large:
+        monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
+    fingerprint = extract(model, seed=SEED, probes=12)
+    assert fingerprint.depths[0].name == depths[1].name
+    assert fingerprint.parameters["harmless_earlier_too"] == [depths[0].name] * large
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,31 @@ def test_probes_solved_for_copies_as_well_are_harmless_for_all_of_them() -> None
         assert (moved(one, base, robust.point) < moved(one, base, alone.point)).all()
 
 
+def test_probes_solved_for_an_earlier_depth_as_well_are_harmless_at_both() -> None:
+    before, depth = depths_of(OURS)[0], depth_of(OURS, FEATURES)
+    kinds = (
+        FeatureProbes(depth, contrast=0.2, passes=300, earlier=earlier)
+        for earlier in ((), [before])
+    )
+    (base, start, alone), (_, _, both) = (solved(kind) for kind in kinds)
+    for place in (before, depth):
+        assert (moved(place, base, both.point) < 0.5 * moved(place, base, start)).all()
+    assert (moved(before, base, both.point) < moved(before, base, alone.point)).all()
+
+
+def test_numbers_that_are_larger_at_one_depth_do_not_decide() -> None:
+    depth = depth_of(OURS, FEATURES)
+    larger = copy.deepcopy(OURS.module)
+    scaled = depth.of(load_model(larger, input_size=SIZE))
+    hundred = [lambda x: 100 * scaled(x)]
+    kinds = (
+        FeatureProbes(depth, contrast=0.2, passes=60, copies=copies, earlier=depths_of(OURS)[:1])
+        for copies in ([scaled], hundred)
+    )
+    points = [solved(kind)[2].point for kind in kinds]
+    torch.testing.assert_close(points[0], points[1], atol=2e-2, rtol=0)
+
+
 def test_copies_share_the_work_that_one_network_may_cost() -> None:
     depth = depth_of(OURS, FEATURES)
     kind = FeatureProbes(depth, contrast=0.2, passes=9, copies=copies_of(depth, SEED))
