@@ -18,7 +18,7 @@ __all__ = ["NEEDED", "mlflow_server"]
 INTERPRETER = os.environ.get("FP_TEST_SERVERS", "")
 """Of an environment that has MLflow as a whole; here there is only its client."""
 
-NEEDED = "needs MLflow and a server of it: 'make test-mlflow' installs them"
+NEEDED = "needs MLflow and a server of it: 'make test-pipelines' installs them"
 STARTS_WITHIN = 180.0
 
 

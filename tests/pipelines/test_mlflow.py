@@ -30,7 +30,7 @@ OPTIONS = ("--arch", "fingerprint.lab.networks:cnn", "--input-size", "1,16,16")
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mlflow_gate.py"
 
 pytestmark = [
-    pytest.mark.mlflow,
+    pytest.mark.pipelines,
     pytest.mark.skipif(
         not INTERPRETER or importlib.util.find_spec("mlflow") is None, reason=NEEDED
     ),
