@@ -179,7 +179,7 @@ def test_a_copy_of_what_is_forbidden_fails_with_a_result_to_show(folder: Path) -
     assert done.code == 1, done.err
     assert done.outputs == {"exit-code": "1", "sarif": "nullprint.sarif"}
     (found,) = json.loads((folder / "nullprint.sarif").read_text())["runs"]
-    assert [one["level"] for one in found["results"]] == ["error"]
+    assert "error" in [one["level"] for one in found["results"]]
     # What cannot be asked leaves no result, not even an empty one.
     (folder / "nullprint.sarif").unlink()
     done = run(steps()[1], folder, suspect="none.safetensors", **given)
