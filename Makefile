@@ -110,7 +110,7 @@ test-browser: $(STAMP)
 test-pipelines: $(STAMP)
 	$(PYTHON) -m venv $(SERVERS_VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mlflow]' \
-		check-jsonschema || true
+		check-jsonschema pandas || true
 	if $(SERVERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check mlflow; then \
 		FP_TEST_SERVERS=$(abspath $(SERVERS_VENV))/bin/python $(BIN)/python -m pytest -m pipelines; \
 	else \

@@ -74,10 +74,15 @@ def fetched(uri: str, *, folder: Path | None = None) -> Iterator[Fetched]:
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
             made = Path(tempfile.mkdtemp(prefix="mlflow-", dir=folder))
+            cleaning.callback(shutil.rmtree, made, ignore_errors=True)
+            # Verdicts keep the path of what was asked: it ends in the URI.
+            there = made.joinpath(*str(pinned).split("/"))
+            there = there.parent if pinned.run_id else there
+            there.mkdir(parents=True)
         except OSError as error:
-            raise EnvironmentFailure(f"{clean(folder)}: {error.strerror}") from error
-        cleaning.callback(shutil.rmtree, made, ignore_errors=True)
-        path = server.download(pinned, made)
+            where = clean(folder or tempfile.gettempdir())
+            raise EnvironmentFailure(f"{where}: {error.strerror}") from error
+        path = server.download(pinned, there)
         yield Fetched(uri=pinned, path=str(path), keep=cleaning.pop_all)
 
 

@@ -58,7 +58,7 @@ class ModelUri:
             UsageError: It is none, or of a kind that changes what it means by itself, as stages do.
         """
         found = next((form.fullmatch(text) for form in _FORMS if form.fullmatch(text)), None)
-        if found is None or {"", ".", ".."} & set(found.groupdict().get("path", "x").split("/")):
+        if found is None or {"", ".", ".."} & set(text.partition(":/")[2].split("/")):
             raise UsageError(
                 f"{clean(text)}: expected models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-ID "
                 "or runs:/RUN/PATH"

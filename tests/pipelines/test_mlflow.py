@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -23,7 +24,6 @@ from fingerprint.sandbox.backends import BACKENDS, trouble
 from registry import Registry
 from tests.pipelines.server import INTERPRETER, NEEDED, mlflow_server
 from tests.support.digits import network
-from tests.support.programs import exported
 
 HOW = {"arch": "fingerprint.lab.networks:cnn", "input_size": (1, 16, 16)}
 OPTIONS = ("--arch", "fingerprint.lab.networks:cnn", "--input-size", "1,16,16")
@@ -48,16 +48,13 @@ class Store:
         self.run = self.client.create_run("0").info.run_id
         self.client.create_registered_model("cats")
 
-    def version(self, what: nn.Module | dict[str, Any], kind: str = "model.pth") -> str:
+    def version(self, what: nn.Module | dict[str, Any]) -> str:
         """Saves a network as MLflow has one of torch, and returns the URI of its version."""
         saved = self.folder / f"saved-{len(list(self.folder.iterdir()))}"
         (saved / "data").mkdir(parents=True)
         flavors = {"pytorch": {"model_data": "data"}, "python_function": {"loader_module": "x"}}
         (saved / "MLmodel").write_text(yaml.safe_dump({"flavors": flavors}))
-        if kind == "model.pt2":
-            exported(what, saved / "data" / kind, 1, 16, 16)
-        else:
-            torch.save(what, saved / "data" / kind)
+        torch.save(what, saved / "data" / "model.pth")
         self.client.log_artifacts(self.run, str(saved), saved.name)
         source = f"runs:/{self.run}/{saved.name}"
         made = self.client.create_model_version("cats", source, self.run)
@@ -183,12 +180,25 @@ def test_without_evidence_nothing_passes(store: Store, audit: Path, stranger: st
 
 
 @pytest.mark.skipif(all(map(trouble, BACKENDS)), reason="no sandbox holds on this machine")
-def test_a_version_that_is_code_is_asked_in_the_sandbox(store: Store, audit: Path) -> None:
-    program = store.version(network("cnn"), "model.pt2")
+def test_what_mlflow_itself_saves_of_a_network_is_asked_in_the_sandbox(
+    store: Store, audit: Path
+) -> None:
+    pytest.importorskip("pandas", reason=NEEDED)
+    from mlflow.pytorch import log_model
+
+    logged = log_model(
+        network("cnn"),
+        name="cats",
+        input_example=np.zeros((2, 1, 16, 16), np.float32),
+        registered_model_name="cats",
+        pip_requirements=[],
+    )
+    program = f"models:/cats/{logged.registered_model_version}"
     with Registry(audit) as registry:
         gated = gate(registry, program, alias="code", forbid=["cats-1"])
     assert (gated.outcome, gated.verification.verdict) == ("failed", "same")
     assert gated.verification.suspect["sandbox"]
+    assert gated.verification.suspect["file"].endswith(f"/{program}/data/model.pt2")
     assert store.tags(program)["digest"].startswith("sha256:")
     assert store.alias("code") is None
 

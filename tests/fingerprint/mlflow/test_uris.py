@@ -37,6 +37,7 @@ def test_what_a_uri_names_is_read_and_written_back(text: str, label: str) -> Non
         "models:/cats/latest",
         "models:/cats/3/data",
         "models:/cats@a@b",
+        "models:/../3",
         "models:/cats/3?x=1",
         "models:/cats\x1b[2J/3",
         "models://profile@databricks/cats/3",
