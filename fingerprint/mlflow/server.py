@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fingerprint.errors import EnvironmentFailure, UnsafeFile, UsageError
+from fingerprint.errors import EnvironmentFailure, FingerprintError, UnsafeFile, UsageError
 from fingerprint.mlflow.uris import ModelUri
 from fingerprint.text import clean
 
@@ -171,6 +171,8 @@ def _answering(uri: ModelUri) -> Iterator[None]:
 
     try:
         yield
+    except (FingerprintError, MemoryError):
+        raise
     except MlflowException as error:
         code = clean(error.error_code, 40)
         if code in _CALLERS:
@@ -185,6 +187,16 @@ def _answering(uri: ModelUri) -> Iterator[None]:
         # Those of requests are of this kind, and have words of the server in them.
         why = os.strerror(error.errno) if error.errno else type(error).__name__
         raise EnvironmentFailure(f"{_shown(uri)}: cannot be fetched from MLflow: {why}") from error
+    except ImportError as error:
+        raise EnvironmentFailure(
+            f"{_shown(uri)}: its files are in a store whose client is not installed; pip install "
+            f"{clean(error.name, 40)}"
+        ) from error
+    except Exception as error:
+        # Stores are plugins, and each has errors of its own.
+        raise EnvironmentFailure(
+            f"{_shown(uri)}: cannot be fetched from MLflow: {type(error).__name__}"
+        ) from error
 
 
 def _shown(uri: ModelUri) -> str:

@@ -292,6 +292,26 @@ def test_what_the_server_lists_is_bounded(
         pass
 
 
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [
+        (ModuleNotFoundError("no boto3", name="boto3"), "pip install boto3"),
+        (ValueError("the token is hunter2"), "cannot be fetched from MLflow: ValueError"),
+        (ConnectionError(104, "reset"), "Connection reset by peer"),
+    ],
+)
+def test_whatever_a_store_raises_is_one_line_without_its_words(
+    store: Store, ours: str, raised: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(uri: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("fingerprint.mlflow.server._sizes", fail)
+    with pytest.raises(EnvironmentFailure, match=said) as caught, fetched(ours):
+        pass
+    assert "hunter2" not in str(caught.value)
+
+
 @pytest.fixture
 def step() -> ModuleType:
     spec = importlib.util.spec_from_file_location("mlflow_gate", EXAMPLE)
