@@ -1,6 +1,6 @@
 # The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-aws, make test-sandbox, make test-attest, make test-servers, make test-browser, make lint,
-# make detection, make paper.
+# make test-aws, make test-sandbox, make test-attest, make test-servers, make test-browser,
+# make test-pipelines, make lint, make detection, make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -30,7 +30,7 @@ SERVERS := kserve litserve mlflow
 BROWSER := playwright axe-playwright-python
 
 .PHONY: help demo test test-slow test-onnx test-sandbox test-servers test-browser lint format detection
-.PHONY: test-attest test-aws paper clean
+.PHONY: test-attest test-aws test-pipelines paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -44,6 +44,7 @@ help:
 	@echo "make test-attest  those that hold documents to the schemas and readers of others"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
+	@echo "make test-pipelines  those of MLflow, GitHub's action and containers, whose tools it installs"
 	@echo "make lint       style, types and import rules"
 	@echo "make detection  measure detection and error rates (DATA=DIR: for docs/detection.md, hours)"
 	@echo "make paper      the paper's tables and figures again (DATA=DIR: for docs/paper.md, an hour)"
@@ -63,7 +64,7 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser"
+	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser and not pipelines"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -104,6 +105,17 @@ test-browser: $(STAMP)
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
 		$(BIN)/python -m playwright install chromium || true
 	$(BIN)/python -m pytest -m browser
+
+# A server of MLflow in the environment of the servers; its client, and schemas of GitHub, in ours.
+test-pipelines: $(STAMP)
+	$(PYTHON) -m venv $(SERVERS_VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mlflow]' \
+		check-jsonschema pandas || true
+	if $(SERVERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check mlflow; then \
+		FP_TEST_SERVERS=$(abspath $(SERVERS_VENV))/bin/python $(BIN)/python -m pytest -m pipelines; \
+	else \
+		$(BIN)/python -m pytest -m pipelines; \
+	fi
 
 lint: $(STAMP)
 	$(BIN)/ruff check

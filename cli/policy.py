@@ -1,9 +1,4 @@
-"""Whether a verification satisfies what its caller expects or forbids.
-
-No evidence is never a pass: where nothing can be concluded about a model that a policy names,
-the answer is inconclusive, not yes. Neither passes nor fails who merely shares an origin with a
-model: a sibling of it does as well.
-"""
+"""What policies (:mod:`fingerprint.policy`) mean on the command line: a code, and lines."""
 
 from __future__ import annotations
 
@@ -12,12 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.errors import ExitCode
+from fingerprint import policy
+from fingerprint.policy import Outcome
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
     from fingerprint.verification import Verification
 
 __all__ = ["Check", "Judgement", "checks", "judge"]
+
+_CODES = {
+    Outcome.PASSED: ExitCode.OK,
+    Outcome.FAILED: ExitCode.POLICY_FAILED,
+    Outcome.INCONCLUSIVE: ExitCode.INCONCLUSIVE,
+}
 
 
 @dataclass(frozen=True)
@@ -48,32 +51,6 @@ class Judgement:
     reasons: tuple[str, ...] = ()
 
 
-def _judge_name(result: Verification, name: str, *, wanted: bool) -> Judgement:
-    """Judges one policy about one model."""
-    candidate = next((one for one in result.candidates if one.name == name), None)
-    policy, shown = "--expect" if wanted else "--forbid", clean(name)
-    if candidate is not None and candidate.identical_weights and not wanted:
-        said = "the suspect has its very weights"
-        return Judgement(ExitCode.POLICY_FAILED, (f"{policy} {shown}: {said}",))
-    if candidate is None or candidate.verdict == "inconclusive":
-        reason = f"{policy} {shown}: nothing can be concluded about this model"
-        return Judgement(ExitCode.INCONCLUSIVE, (reason,))
-    if candidate.relation == "shares_origin":
-        reason = (
-            f"{policy} {shown}: the suspect shares an origin with it, which does not say that it "
-            f"descends from it; if {shown} has no parent, say so by registering its weights once "
-            f"more, as then: 'fp register MODEL --name {shown} --from-scratch'; if it has one, "
-            "answers do not tell its descendants from its siblings"
-        )
-        return Judgement(ExitCode.INCONCLUSIVE, (reason,))
-    if (candidate.verdict != "independent") is wanted:
-        return Judgement(ExitCode.OK)
-    said = {"same": "the same as", "derived": "derived from"}.get(
-        candidate.verdict, "independent of"
-    )
-    return Judgement(ExitCode.POLICY_FAILED, (f"{policy} {shown}: the suspect is {said} it",))
-
-
 def checks(
     result: Verification, *, expect: Sequence[str] = (), forbid: Sequence[str] = ()
 ) -> tuple[Check, ...]:
@@ -84,23 +61,13 @@ def checks(
         expect: As for :func:`judge`.
         forbid: As for :func:`judge`.
     """
-    found = []
-    for names, wanted in ((forbid, False), (expect, True)):
-        for name in names:
-            judgement = _judge_name(result, name, wanted=wanted)
-            reason = next(iter(judgement.reasons), f"{clean(name)}: {_said(result, name)}")
-            policy = "expect" if wanted else "forbid"
-            found.append(Check(f"{policy} {name}", judgement.code, reason))
-    if not found:
-        code = ExitCode.OK if _answered(result, named=False) else ExitCode.INCONCLUSIVE
-        found.append(Check("verdict", code, f"{result.verdict}: {clean(result.reason, 500)}"))
-    return tuple(found)
-
-
-def _said(result: Verification, name: str) -> str:
-    """Returns the verdict on one candidate, and why."""
-    one = next(one for one in result.candidates if one.name == name)
-    return f"{one.verdict}: {clean(one.reason, 500)}"
+    judged = policy.judge(result, expect=expect, forbid=forbid)
+    if not judged.checks:
+        reason = f"{result.verdict}: {clean(result.reason, 500)}"
+        return (Check("verdict", _CODES[judged.outcome], reason),)
+    return tuple(
+        Check(f"{one.policy} {one.name}", _CODES[one.outcome], _line(one)) for one in judged.checks
+    )
 
 
 def judge(
@@ -108,32 +75,18 @@ def judge(
 ) -> Judgement:
     """Judges a verification by the policies of the command line.
 
-    A policy that failed outweighs one that could not be decided.
-
     Args:
         result: The verification.
         expect: The suspect must be each of these models or derived from it.
         forbid: The suspect must be none of these models, nor derived from one.
     """
-    judgements = [_judge_name(result, name, wanted=False) for name in forbid]
-    judgements += [_judge_name(result, name, wanted=True) for name in expect]
-    if not _answered(result, named=bool(judgements)):
-        judgements.append(Judgement(ExitCode.INCONCLUSIVE))
-    reasons = tuple(reason for judgement in judgements for reason in judgement.reasons)
-    codes = {judgement.code for judgement in judgements}
-    for code in (ExitCode.POLICY_FAILED, ExitCode.INCONCLUSIVE):
-        if code in codes:
-            return Judgement(code, reasons)
-    return Judgement(ExitCode.OK)
+    judged = policy.judge(result, expect=expect, forbid=forbid)
+    unmet = (one for one in judged.checks if one.outcome is not Outcome.PASSED)
+    return Judgement(_CODES[judged.outcome], tuple(map(_line, unmet)))
 
 
-def _answered(result: Verification, *, named: bool) -> bool:
-    """Whether the question has an answer; policies ask of the models they name, not of all.
-
-    Public references explain; that a suspect derives from one is no answer that is lacking.
-    """
-    if not result.candidates:
-        return False
-    ours = [candidate for candidate in result.candidates if not candidate.reference]
-    clear = all(candidate.verdict == "independent" for candidate in ours)
-    return result.verdict != "inconclusive" or (named and clear)
+def _line(check: policy.Check) -> str:
+    shown = clean(check.name)
+    if check.outcome is Outcome.PASSED:
+        return f"{shown}: {check.reason}"
+    return f"--{check.policy} {shown}: {check.reason}"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from cli.options import GraphOptions, ModelOptions
+from cli.output import Output
+from fingerprint.mlflow.uris import is_model_uri
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
+    from fingerprint.mlflow import Fetched
     from fingerprint.network import Model
     from fingerprint.suspects import GraphSuspect
     from registry import Registry
 
-__all__ = ["complete_name", "load", "load_answering", "load_source", "load_suspect"]
+__all__ = ["at_hand", "complete_name", "load", "load_answering", "load_source", "load_suspect"]
 __all__ += ["open_registry", "require"]
 
 
@@ -36,6 +41,32 @@ def open_registry(url: str | None, *, writing: bool = False) -> Registry:
     if writing:
         opened.require_writable()
     return opened
+
+
+@contextmanager
+def at_hand(name: str, screen: Output, *, kept: bool = False) -> Iterator[Fetched | None]:
+    """Fetches what a URI of MLflow names, for as long as it is needed; None for anything else.
+
+    Args:
+        name: A path, an address or a URI.
+        screen: Told what was fetched.
+        kept: Whether it is to be registered, which keeps its files where they are found again.
+
+    Raises:
+        FingerprintError: See :func:`fingerprint.mlflow.fetched`.
+    """
+    if not is_model_uri(name):
+        yield None
+        return
+    # Its client says on stderr how far it is, and tells its makers what it was used for.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from fingerprint.mlflow import fetched
+    from fingerprint.mlflow.fetching import kept_models
+
+    with fetched(name, folder=kept_models() if kept else None) as found:
+        screen.message(f"fetched {clean(found.uri)} from MLflow")
+        yield found
 
 
 def load_answering(path: Path, options: ModelOptions) -> Model:
@@ -94,7 +125,7 @@ def load_source(path: Path, options: ModelOptions, graph: GraphOptions) -> Model
 
 
 def _network(path: Path, options: ModelOptions) -> Path:
-    """Returns the ONNX file that a folder of MLflow stands for; any other path as it is."""
+    """Returns the ONNX file, or the one that is code, that a folder of MLflow stands for."""
     from fingerprint.formats.folder import network_file
 
     follow = bool(options.arguments.get("follow_symlinks"))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cli import session
 from cli.endpoints import Asking, is_address
 from cli.options import GraphOptions, ModelOptions
+from fingerprint.mlflow.uris import is_model_uri
 
 if TYPE_CHECKING:
     from fingerprint.network import InputSpec, Model
@@ -167,4 +168,5 @@ def _code_of(loaded: Model | GraphSuspect) -> tuple[str, ...]:
 
 def is_answers(name: str) -> bool:
     """Whether a suspect is a file of answers, which cannot be asked anything else."""
-    return not is_address(name) and Path(name).suffix.lower() in _ANSWERS
+    elsewhere = is_address(name) or is_model_uri(name)
+    return not elsewhere and Path(name).suffix.lower() in _ANSWERS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,8 +62,9 @@ Weights = Annotated[
     Path | None,
     typer.Argument(
         metavar="[FILE]",
-        help="Weights: .safetensors, or a PyTorch state_dict; or an .onnx file (pip install "
-        "'nullprint[onnx]').",
+        help="Weights: .safetensors, or a PyTorch state_dict; an .onnx file (pip install "
+        "'nullprint[onnx]'); or models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/PATH of "
+        "MLflow (pip install 'nullprint[mlflow]').",
         readable=False,
         show_default=False,
     ),
@@ -164,8 +166,13 @@ def register(
     if from_scratch and parent is not None:
         raise typer.BadParameter("expected --parent or --from-scratch, got both; leave one out")
     _check_again(again, model, how, graph, stated=bool(name or reference))
-    with session.open_registry(registry, writing=True) as opened:
+    with ExitStack() as held:
+        opened = held.enter_context(session.open_registry(registry, writing=True))
         session.require(opened, [one for one in (parent, again) if one is not None])
+        found = held.enter_context(session.at_hand(str(model or ""), screen, kept=True))
+        if found is not None:
+            model = Path(found.path)
+            name = found.uri.label if name is None and again is None else name
         loaded = _loaded(opened, again, model, how, graph)
         images = _images(data, loaded.input)
         with progress_bars(screen) as progress:
@@ -181,6 +188,8 @@ def register(
                 answers_only=answers_only or bool(loaded.asked_only),
                 progress=progress,
             )
+        if found is not None and Path(registered.file_path or "").is_relative_to(found.path):
+            found.keep()
     for warning in registered.warnings:
         screen.warn(warning)
     if again is not None:

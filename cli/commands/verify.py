@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,7 +37,9 @@ SuspectName = Annotated[
         metavar="SUSPECT",
         help="Weights (.safetensors, or a PyTorch state_dict); an .onnx file (pip install "
         "'nullprint[onnx]'); TorchScript or a .pt2, run in a sandbox; what was answered to "
-        "pictures of 'fp probes export' (.csv, .json); or an address that answers (https://...).",
+        "pictures of 'fp probes export' (.csv, .json); an address that answers (https://...); or "
+        "models:/NAME/VERSION, models:/NAME@ALIAS or runs:/RUN/PATH of MLflow (pip install "
+        "'nullprint[mlflow]').",
     ),
 ]
 Against = Annotated[
@@ -165,7 +168,8 @@ def verify(
     screen = _screen(screen, form)
     if report is not None:
         reports.check(report, "--report")
-    with session.open_registry(registry) as opened:
+    with ExitStack() as held:
+        opened = held.enter_context(session.open_registry(registry))
         limits = session.require(opened, against or [])
         forbidden = session.require(opened, forbid or [])
         expected = session.require(opened, [expect] if expect is not None else [])
@@ -190,7 +194,9 @@ def verify(
             warnings = tuple(asked.facts()["notes"])
             screen.message(_said(asked))
         else:
-            reached = Target(suspect, how, graph, asking).reach(opened, limits, max_queries)
+            found = held.enter_context(session.at_hand(suspect, screen))
+            target = Target(found.path if found else suspect, how, graph, asking)
+            reached = target.reach(opened, limits, max_queries)
             endpoint, warnings, code = reached.endpoint, reached.warnings, reached.code
             asked = _kept(reached, journal, max_queries)
         given = _pictures(data, asked.input)

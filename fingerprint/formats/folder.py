@@ -26,6 +26,7 @@ from fingerprint.formats.file_bytes import read_file
 from fingerprint.formats.hub_cache import is_blob, snapshot
 from fingerprint.formats.mlflow_folder import IMAGE_PROCESSOR, MLMODEL, read_mlmodel
 from fingerprint.formats.naming import shown_path
+from fingerprint.formats.program_file import program_kind
 from fingerprint.formats.shards import INDEX, Shard, read_index
 from fingerprint.text import listed
 
@@ -96,7 +97,10 @@ def locate(path: str, *, follow_symlinks: bool = False) -> Place:
 
 
 def network_file(path: str, *, follow_symlinks: bool = False) -> str:
-    """Returns the ONNX file in a folder that MLflow saved one to; any other path as it is.
+    """Returns the file that is no weights in a folder of MLflow; any other path as it is.
+
+    That is an ONNX file, or one that is code: TorchScript, or what MLflow now saves a network of
+    torch as, a program of ``torch.export``.
 
     Raises:
         InputRefused: The folder's description, or where it leads, is refused as by :func:`locate`.
@@ -104,6 +108,11 @@ def network_file(path: str, *, follow_symlinks: bool = False) -> str:
     if not _is_folder(path) or not os.path.lexists(os.path.join(path, MLMODEL)):
         return path
     saved = read_mlmodel(inside(path, MLMODEL, follow_symlinks, []))
+    named = os.path.join(path, saved.network)
+    files = [named, *(os.path.join(named, file) for file in _OF_PYTORCH)]
+    if saved.flavor == "pytorch" and any(map(os.path.isfile, files)):
+        found = locate(path, follow_symlinks=follow_symlinks).path
+        return path if program_kind(found) is None else found
     return locate(path, follow_symlinks=follow_symlinks).path if saved.flavor == "onnx" else path
 
 

@@ -77,6 +77,15 @@ def test_an_exported_program_is_refused_with_its_way_out(folder: Path) -> None:
     with pytest.raises(UnsafeFile, match=r"exported program.*torch\.export\.load\(path\)") as told:
         read_weights(str(folder))
     assert "mlflow" not in str(told.value)
+    assert network_file(str(folder)) == str(folder / "data" / "model.pt2")
+
+
+def test_code_that_lies_elsewhere_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    saved(folder, pytorch=PYTORCH)
+    torch.jit.trace(small().eval(), torch.zeros(2, 3, 8, 8)).save(tmp_path / "elsewhere")
+    (folder / "data" / "model.pth").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnsafeFile, match="--follow-symlinks"):
+        network_file(str(folder))
 
 
 def test_a_torchscript_archive_is_refused(folder: Path) -> None:
@@ -84,6 +93,7 @@ def test_a_torchscript_archive_is_refused(folder: Path) -> None:
     torch.jit.trace(small().eval(), torch.zeros(2, 3, 8, 8)).save(folder / "data" / "model.pth")
     with pytest.raises(UnsafeFile, match="TorchScript"):
         read_weights(str(folder))
+    assert network_file(str(folder)) == str(folder / "data" / "model.pth")
 
 
 def test_a_transformers_folder_is_that_of_the_hub_inside(folder: Path) -> None:
@@ -116,6 +126,8 @@ def test_other_paths_stand_for_themselves(folder: Path) -> None:
     saved(folder, pytorch=PYTORCH)
     for path in (folder, folder / "data", folder / "MLmodel", folder / "nothing"):
         assert network_file(str(path)) == str(path)
+    torch.save(small().state_dict(), folder / "data" / "model.pth")
+    assert network_file(str(folder)) == str(folder)
 
 
 @pytest.mark.parametrize("flavor", ["sklearn", "tensorflow", "xgboost", "keras", "evil\x85\x1b[2J"])
