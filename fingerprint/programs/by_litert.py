@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.errors import IncompatibleModel, UnsafeFile
+from fingerprint.errors import IncompatibleModel, MalformedFile, UnsafeFile
 from fingerprint.programs.serving import FLOAT, Served, described
 from fingerprint.sandbox.serving import serve
 from fingerprint.text import clean, first_line
@@ -41,10 +41,10 @@ class _LiteRt(Served):
             said = first_line(error)
             if _CUSTOM in said or _UNSUPPORTED in said:
                 raise UnsafeFile(
-                    f"expected operators of TensorFlow Lite, got others, which are code and are "
-                    f"not run ({clean(said)}); convert the network without them"
+                    "expected operators of TensorFlow Lite, got others, which are code and are not "
+                    f"run ({clean(said)}); convert the network without them"
                 ) from error
-            raise
+            raise MalformedFile(f"TensorFlow Lite does not take it: {clean(said)}") from error
         return [
             {
                 "name": one["name"],

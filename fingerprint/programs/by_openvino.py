@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fingerprint.errors import IncompatibleModel
-from fingerprint.programs.serving import Served, described
+from fingerprint.errors import IncompatibleModel, MalformedFile, UnsafeFile
+from fingerprint.programs.serving import Served, described, last_line
 from fingerprint.sandbox.serving import serve
+from fingerprint.text import clean
+
+_CUSTOM = "from unsupported opset"
 
 
 class _OpenVino(Served):
@@ -27,10 +30,13 @@ class _OpenVino(Served):
         self._network: Any = None
 
     def load(self, kind: str, data: bytes, beside: bytes) -> Sequence[Mapping[str, Any]]:
-        model = self._core.read_model(model=data, weights=beside)
         # Otherwise it computes in half precision or bfloat16 where the processor has it.
         how = {"INFERENCE_NUM_THREADS": self.threads, "INFERENCE_PRECISION_HINT": "f32"}
-        self._network = self._core.compile_model(model, "CPU", how)
+        try:
+            model = self._core.read_model(model=data, weights=beside)
+            self._network = self._core.compile_model(model, "CPU", how)
+        except RuntimeError as error:
+            raise _refusal(clean(last_line(error), 200)) from error
         return [
             {
                 "name": _called(port, place),
@@ -51,6 +57,15 @@ class _OpenVino(Served):
             _called(port, place): np.array(given[port])
             for place, port in enumerate(self._network.outputs)
         }
+
+
+def _refusal(said: str) -> MalformedFile | UnsafeFile:
+    if _CUSTOM in said:
+        return UnsafeFile(
+            f"expected operators of OpenVINO, got others, which are code and are not run ({said}); "
+            "convert the network without them"
+        )
+    return MalformedFile(f"OpenVINO does not take it: {said}")
 
 
 def _called(port: Any, place: int) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fingerprint.errors import IncompatibleModel
 from fingerprint.sandbox.rows import flat
 
-__all__ = ["FLOAT", "Served", "described"]
+__all__ = ["FLOAT", "Served", "described", "last_line"]
 
 FLOAT = "tensor(float)"
 _TYPES = {
@@ -100,13 +100,13 @@ class Served(ABC):
         try:
             given = self.run(values.copy())
         except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-            raise IncompatibleModel(_last_line(error)) from error
+            raise IncompatibleModel(last_line(error)) from error
         if not given:
             raise IncompatibleModel("expected tensors, the network gives none")
         return given
 
 
-def _last_line(error: Exception) -> str:
-    """Returns the end of an error: TorchScript puts a trace of the network's code in front."""
+def last_line(error: Exception) -> str:
+    """Returns the end of an error: some put traces of the network's code, or of theirs, in front."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

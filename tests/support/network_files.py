@@ -20,6 +20,7 @@ from fingerprint.lab.networks import Cnn
 
 __all__ = ["keras_layers", "keras_network", "openvino_file", "tflite_file"]
 
+os.environ["KERAS_BACKEND"] = "torch"  # read when Keras is imported, which fails without TensorFlow
 SIZE = 16
 Array = NDArray[Any]
 
@@ -71,7 +72,6 @@ def keras_network(network: Cnn, path: Path, *more: Any) -> Path:
         path: Where to.
         more: Layers that come after its own.
     """
-    os.environ["KERAS_BACKEND"] = "torch"
     import keras
 
     model = keras.Sequential([*keras_layers(network), *more])
