@@ -26,6 +26,7 @@ from fingerprint.formats.file_bytes import read_file
 from fingerprint.formats.hub_cache import is_blob, snapshot
 from fingerprint.formats.mlflow_folder import IMAGE_PROCESSOR, MLMODEL, read_mlmodel
 from fingerprint.formats.naming import shown_path
+from fingerprint.formats.program_file import program_kind
 from fingerprint.formats.shards import INDEX, Shard, read_index
 from fingerprint.text import listed
 
@@ -96,7 +97,9 @@ def locate(path: str, *, follow_symlinks: bool = False) -> Place:
 
 
 def network_file(path: str, *, follow_symlinks: bool = False) -> str:
-    """Returns the ONNX file in a folder that MLflow saved one to; any other path as it is.
+    """Returns the network in a folder of MLflow's that others run; any other path as it is.
+
+    Such a network is an ONNX file, or with the flavor pytorch one that is code.
 
     Raises:
         InputRefused: The folder's description, or where it leads, is refused as by :func:`locate`.
@@ -104,7 +107,15 @@ def network_file(path: str, *, follow_symlinks: bool = False) -> str:
     if not _is_folder(path) or not os.path.lexists(os.path.join(path, MLMODEL)):
         return path
     saved = read_mlmodel(inside(path, MLMODEL, follow_symlinks, []))
-    return locate(path, follow_symlinks=follow_symlinks).path if saved.flavor == "onnx" else path
+    if saved.flavor == "transformers":
+        return path
+    try:
+        found = locate(path, follow_symlinks=follow_symlinks)
+    except FingerprintError:
+        if saved.flavor == "onnx":
+            raise
+        return path  # whoever reads its weights is going to say what is wrong
+    return found.path if saved.flavor == "onnx" or program_kind(found.weights) else path
 
 
 def _of_hub(path: str, follow_symlinks: bool) -> Place:

@@ -41,6 +41,7 @@ class OnnxProcess:
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         memory: How many bytes the process may take; see :class:`Confined`.
         sandbox: Whether it runs in a sandbox, where there is one on this machine.
+        time_limit: How many seconds it may take for all it is asked; None for no limit.
         keep: Whether :attr:`content` is going to be asked for.
 
     Attributes:
@@ -63,6 +64,7 @@ class OnnxProcess:
         follow_symlinks: bool = False,
         memory: int | None = None,
         sandbox: bool = True,
+        time_limit: float | None = None,
         keep: bool = False,
     ) -> None:
         content = read_file(path, max_bytes=MAX_BYTES)
@@ -76,6 +78,7 @@ class OnnxProcess:
             backend=chosen(required=False, wanted=sandbox),
             threads=threads,
             memory=memory,
+            time_limit=time_limit,
         )
         with naming(content.path):
             try:

@@ -33,8 +33,8 @@ _CODE = ("Lambda", "__lambda__", "TorchModuleWrapper", "TFSMLayer", "JaxLayer", 
 class _Keras(Served):
     def __init__(self, threads: int) -> None:
         os.environ["KERAS_BACKEND"] = "torch"  # read when Keras is imported
-        # Keras imports these where they are installed, for what is not needed here; one of them does
-        # not start where it cannot write, the others take as long as all the rest.
+        # Keras imports these where they are installed, for what is not needed here. One of them
+        # does not start where it cannot write, the others take as long as all the rest.
         sys.modules.update(dict.fromkeys(_LEFT_OUT))  # type: ignore[arg-type]
         import keras
         import torch

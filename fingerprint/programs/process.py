@@ -38,7 +38,6 @@ from fingerprint.text import clean
 __all__ = ["ProgramProcess"]
 
 
-
 @dataclass(frozen=True)
 class _Runtime:
     """What runs files of a kind.
@@ -78,6 +77,7 @@ class ProgramProcess:
         memory: How many bytes the process may take; see :class:`Confined`.
         dimensions: How many an input has, for files that do not say.
         sandbox: False to run it without one, with the rights of whoever calls.
+        time_limit: How many seconds it may take for all it is asked; None for no limit.
 
     Attributes:
         file: The file that was read.
@@ -100,6 +100,7 @@ class ProgramProcess:
         memory: int | None = None,
         dimensions: int = 3,
         sandbox: bool = True,
+        time_limit: float | None = None,
     ) -> None:
         kind = program_kind(path)
         content = read_file(path)
@@ -116,6 +117,7 @@ class ProgramProcess:
                 backend=chosen(required=True, wanted=sandbox),
                 threads=threads,
                 memory=memory,
+                time_limit=time_limit,
             )
             try:
                 self.facts = self._opened(kind, content, beside, dimensions)

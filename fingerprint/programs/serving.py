@@ -107,6 +107,6 @@ class Served(ABC):
 
 
 def last_line(error: Exception) -> str:
-    """Returns the end of an error: some put traces of the network's code, or of theirs, in front."""
+    """Returns the end of an error: some libraries put a trace of code in front."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

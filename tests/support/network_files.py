@@ -1,8 +1,8 @@
 """The lab's convolutional network as TensorFlow Lite, Keras and OpenVINO write it.
 
-Each needs the library of its extra; what these libraries expect is written out here, since their own
-converters need TensorFlow, or as much as it does. Pictures are taken with their channels last, but
-for OpenVINO.
+Each needs the library of its extra. What these libraries expect is written out here, since their
+own converters need TensorFlow, or as much as it does. Pictures are taken with their channels last,
+but for OpenVINO.
 """
 
 from __future__ import annotations

@@ -144,6 +144,17 @@ def test_torchscript_that_never_ends_is_ended(tmp_path: Path) -> None:
             network.outputs(np.zeros((1, *SHAPE), np.float32))
 
 
+@needs_sandbox
+def test_one_that_takes_too_long_for_all_it_is_asked_is_ended(
+    small: nn.Module, tmp_path: Path
+) -> None:
+    network = ProgramProcess(str(scripted(small, tmp_path / "s.pt")), time_limit=1e6)
+    network.outputs(np.zeros((1, *SHAPE), np.float32))
+    network.process.time_limit = 0.01  # which it has taken
+    with pytest.raises(EnvironmentFailure, match=r"0\.01 s for all it was asked.*--time-limit"):
+        network.outputs(np.zeros((1, *SHAPE), np.float32))
+
+
 PAYLOADS = {
     "writes": ("open({out!r}, 'w').write('x')", "Operation not permitted"),
     "opens a socket": ("__import__('socket').socket().connect(('127.0.0.1', 9))", "not permitted"),
