@@ -114,19 +114,23 @@ class OnnxProcess:
         outputs: list[dict[str, Any]] = self.facts["outputs"]
         return outputs
 
-    def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+    def ask(
+        self, name: str, values: NDArray[Any], output: str, *, pool: bool = False
+    ) -> NDArray[np.float32]:
         """Answers a batch: ``(N, ...)`` as the input takes it -> ``(N, values)``.
 
         Args:
             name: The input; all others get zeros.
             values: What it gets.
             output: Which output to answer with.
+            pool: Whether that has another size for each input; see
+                :func:`fingerprint.sandbox.rows.pooled`.
 
         Raises:
             IncompatibleModel: It does not run on these inputs, or its answers are no numbers.
             EnvironmentFailure: Its process ended.
         """
-        return self.process.ask({"input": name, "output": output}, values)
+        return self.process.ask({"input": name, "output": output, "pool": pool}, values)
 
 
 def _require_runtime(path: str) -> None:

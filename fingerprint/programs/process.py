@@ -154,20 +154,24 @@ class ProgramProcess:
         reply, _ = self.process.request(header, np.ascontiguousarray(values).data.cast("B"))
         return _ports(reply.get("outputs"))
 
-    def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+    def ask(
+        self, name: str, values: NDArray[Any], output: str, *, pool: bool = False
+    ) -> NDArray[np.float32]:
         """Answers a batch: ``(N, ...)`` as the input takes it -> ``(N, values)``.
 
         Args:
             name: The input; there is only one.
             values: What it gets.
             output: Which output to answer with.
+            pool: Whether that has another size for each input; see
+                :func:`fingerprint.sandbox.rows.pooled`.
 
         Raises:
             InputRefused: It does not run on these inputs, or its answers are no numbers.
             EnvironmentFailure: Its process ended, or sent something else.
         """
         del name
-        return self.process.ask({"output": output}, values)
+        return self.process.ask({"output": output, "pool": pool}, values)
 
 
 def _require(runtime: _Runtime, kind: str, path: str) -> None:

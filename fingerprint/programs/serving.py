@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.errors import IncompatibleModel
-from fingerprint.sandbox.rows import flat
+from fingerprint.sandbox.rows import flat, pooled
 
 __all__ = ["FLOAT", "Served", "described", "last_line"]
 
@@ -92,7 +92,8 @@ class Served(ABC):
 
     def ask(self, header: dict[str, Any], payload: bytes) -> tuple[dict[str, Any], bytes]:
         """Answers a batch with one of its outputs."""
-        rows = flat(self._given(header, payload)[header["output"]], header["shape"][0])
+        answer, count = self._given(header, payload)[header["output"]], header["shape"][0]
+        rows = pooled([answer], count) if header["pool"] else flat(answer, count)
         return {"shape": rows.shape}, rows.tobytes()
 
     def _given(self, header: dict[str, Any], payload: bytes) -> Mapping[str, NDArray[Any]]:

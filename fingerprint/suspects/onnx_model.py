@@ -127,6 +127,8 @@ class _Converted(nn.Module):
     def __init__(self, suspect: OnnxSuspect) -> None:
         super().__init__()
         facts = suspect.network.facts
+        if suspect.pool:
+            raise IncompatibleModel("its output has another size for each input")
         if len(facts["inputs"]) != 1:
             raise IncompatibleModel("the graph takes several inputs")
         self.network = converted(suspect.network.content, batch=suspect.fed.batch)

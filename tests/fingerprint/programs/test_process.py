@@ -107,6 +107,22 @@ def test_of_several_outputs_the_one_with_scores_is_found(tmp_path: Path) -> None
     np.testing.assert_allclose(suspect.answer(PIXELS), expected, atol=1e-5)
 
 
+class Finds(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bright = x[x > 0.5]
+        return torch.stack([bright, 2 * bright], dim=1)
+
+
+@needs_sandbox
+def test_a_list_of_another_size_for_each_input_answers_with_statistics(tmp_path: Path) -> None:
+    suspect = load_program(scripted(Finds(), tmp_path / "s.pt"), input_size=SHAPE)
+    counts = (PIXELS > 127.5).reshape(len(PIXELS), -1).sum(axis=1)
+    found = suspect.answer(PIXELS)
+    np.testing.assert_array_equal(found[:, 0], counts)
+    np.testing.assert_allclose(found[:, 2::2], 2 * found[:, 1::2], rtol=1e-5)
+    assert suspect.facts()["graph"]["pooled"] is True
+
+
 @needs_sandbox
 def test_a_network_in_half_precision_gets_such_inputs(tmp_path: Path) -> None:
     module = Small().eval().bfloat16()
