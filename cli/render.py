@@ -229,7 +229,7 @@ def _held(result: Verification) -> list[RenderableType]:
     if backend is None:
         return []
     said = "ran without a sandbox" if backend == "none" else f"ran in a sandbox: {clean(backend)}"
-    lines = [Text(said, style="dim")]
+    lines: list[RenderableType] = [Text(said, style="dim")]
     if (result.suspect.get("graph") or {}).get("pooled"):
         lines.append(Text("answered with statistics of what it found in a picture", style="dim"))
     return lines

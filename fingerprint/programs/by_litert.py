@@ -74,7 +74,8 @@ def _on_its_scale(values: NDArray[Any], port: Mapping[str, Any]) -> NDArray[Any]
     scale, zero = port["quantization"]
     if port["dtype"] != np.int8 or not scale:
         return values
-    return np.clip(np.rint(values / scale + zero), -128, 127).astype(np.int8)
+    whole: NDArray[Any] = np.clip(np.rint(values / scale + zero), -128, 127).astype(np.int8)
+    return whole
 
 
 def _as_numbers(values: NDArray[Any], port: Mapping[str, Any]) -> NDArray[Any]:
@@ -82,7 +83,8 @@ def _as_numbers(values: NDArray[Any], port: Mapping[str, Any]) -> NDArray[Any]:
     scale, zero = port["quantization"]
     if values.dtype.kind not in "iu" or not scale:
         return values
-    return ((values.astype(np.float32) - zero) * scale).astype(np.float32)
+    numbers: NDArray[Any] = (values.astype(np.float32) - zero) * np.float32(scale)
+    return numbers
 
 
 if __name__ == "__main__":

@@ -59,11 +59,12 @@ def pooled(parts: Sequence[NDArray[Any]], count: int) -> NDArray[np.float32]:
     if not set(kinds) <= set("fiu"):
         raise IncompatibleModel("expected lists of numbers, got something else")
     widths = {part.shape[-1] if part.ndim > 1 else 1 for part in parts}
-    width = widths.pop() if len(widths) == 1 else 1
+    width = max(widths) if len(widths) == 1 else 1
+    width = max(width, 1)  # lists of nothing
     if 1 + 2 * width > MAX_VALUES:
         raise IncompatibleModel(f"expected lists of at most {MAX_VALUES} values, got {width}")
     found = np.concatenate([np.empty(0, np.float32), *(part.reshape(-1) for part in parts)])
-    rows = found.astype(np.float64).reshape(-1, max(width, 1))
+    rows = found.astype(np.float64).reshape(-1, width)
     statistics = (rows.mean(axis=0), rows.max(axis=0)) if len(rows) else np.zeros((2, width))
     row = np.concatenate([[len(rows)], *statistics])
     return np.repeat(row[None], count, axis=0).astype(np.float32)

@@ -301,7 +301,7 @@ def _varies(network: Network, fed: Feeding, port: Mapping[str, Any], inputs: NDA
         inputs = np.concatenate([inputs, drawn])
     try:
         counts = {
-            int(_asked(network, fed, port["name"], inputs[i : i + 1], pool=True)[0, 0])
+            float(_asked(network, fed, port["name"], inputs[i : i + 1], pool=True)[0, 0])
             for i in range(len(inputs))
         }
     except IncompatibleModel:
