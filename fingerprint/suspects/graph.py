@@ -257,16 +257,7 @@ def _tried(network: Network, fed: Feeding, stated: str | int | None) -> tuple[st
     field = chosen_output(outputs, stated)
     port = next(one for one in outputs if one["name"] == field)
     pool = _varies(network, fed, port, inputs)
-    try:
-        alone = np.concatenate(
-            [_asked(network, fed, field, inputs[i : i + 1], pool=pool) for i in (0, 1)]
-        )
-    except IncompatibleModel as error:
-        raise _not_taken(fed, error) from error
-    except ValueError as error:
-        raise IncompatibleModel(
-            f"the output '{clean(field)}' has another form for each input; choose another --output"
-        ) from error
+    alone = _alone(network, fed, field, inputs, pool=pool)
     if pool:
         return field, _Tried(
             output=OutputSpec(classes=alone.shape[1], kind="logits"),
@@ -287,6 +278,23 @@ def _tried(network: Network, fed: Feeding, stated: str | int | None) -> tuple[st
         pool=False,
         warnings=warnings,
     )
+
+
+def _alone(
+    network: Network, fed: Feeding, field: str, inputs: NDArray[Any], *, pool: bool
+) -> NDArray[np.float32]:
+    """Asks inputs one by one: ``(N, values)``."""
+    try:
+        rows = [
+            _asked(network, fed, field, inputs[i : i + 1], pool=pool) for i in range(len(inputs))
+        ]
+    except IncompatibleModel as error:
+        raise _not_taken(fed, error) from error
+    if len({row.shape for row in rows}) > 1:
+        raise IncompatibleModel(
+            f"the output '{clean(field)}' has another form for each input; choose another --output"
+        )
+    return np.concatenate(rows)
 
 
 def _varies(network: Network, fed: Feeding, port: Mapping[str, Any], inputs: NDArray[Any]) -> bool:
