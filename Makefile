@@ -1,6 +1,4 @@
-# The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-aws, make test-sandbox, make test-attest, make test-servers, make test-browser,
-# make test-pipelines, make lint, make detection, make paper.
+# The words of this project: make help says them.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -29,8 +27,10 @@ SERVERS := kserve litserve mlflow
 # What opens pages in a browser, Debian's chromium or else one that it fetches, and axe-core.
 BROWSER := playwright axe-playwright-python
 
-.PHONY: help demo test test-slow test-onnx test-sandbox test-servers test-browser lint format detection
-.PHONY: test-attest test-aws test-pipelines paper clean
+# Tests that need an extra, a server or a browser: marks of pytest, each a step that installs it.
+APART := attest aws browser formats onnx pipelines servers
+
+.PHONY: help demo test test-slow test-sandbox $(APART:%=test-%) lint format detection paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -41,6 +41,7 @@ help:
 	@echo "make test-onnx  those that need the extra onnx, which it installs"
 	@echo "make test-aws   those that need the extra aws, which it installs"
 	@echo "make test-sandbox  those of the sandbox, with the extra sandbox, which it installs"
+	@echo "make test-formats  those that need the extras keras, openvino and tflite, which it installs"
 	@echo "make test-attest  those that hold documents to the schemas and readers of others"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
@@ -64,7 +65,7 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser and not pipelines"
+	$(BIN)/python -m pytest -m "not slow$(foreach mark,$(APART), and not $(mark))"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -73,7 +74,7 @@ test-onnx: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
 	$(BIN)/python -m pytest -m onnx
 
-# In the next three, what cannot be installed is skipped, and the tests say so.
+# In the next four, what cannot be installed is skipped, and the tests say so.
 test-aws: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[aws]' || true
 	$(BIN)/python -m pytest -m aws
@@ -82,6 +83,13 @@ test-aws: $(STAMP)
 test-sandbox: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sandbox]' || true
 	$(BIN)/python -m pytest tests/fingerprint/sandbox tests/fingerprint/programs
+
+# One that cannot be installed does not keep the others away.
+test-formats: $(STAMP)
+	for extra in tflite openvino keras; do \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$$extra]" || true; \
+	done
+	$(BIN)/python -m pytest -m formats
 
 # Schemas and readers of others: SARIF, JUnit, CycloneDX, in-toto, DSSE.
 test-attest: $(STAMP)

@@ -215,10 +215,10 @@ class Asking:
         from fingerprint.errors import UsageError
         from fingerprint.suspects.endpoints import make_adapter, parse_address
 
-        given = {**how.arguments, "input": graph.input, "no_sandbox": graph.no_sandbox}
+        given = {**how.arguments, **vars(graph)}
         if not is_address(url):
             raise UsageError(f"{clean(url)}: expected an address such as https://HOST/PATH")
-        for_files = ("arch", "key", "follow_symlinks", "input", "no_sandbox")
+        for_files = ("arch", "key", "follow_symlinks", "input", "no_sandbox", "time_limit")
         files = [name for name in for_files if given.get(name)]
         if files:
             option = f"--{files[0].replace('_', '-')}"

@@ -126,6 +126,16 @@ NoSandbox = Annotated[
         "can then do whatever you can.",
     ),
 ]
+TimeLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--time-limit",
+        metavar="SECONDS",
+        min=1,
+        help="Longest time that a file that runs in a process of its own may take for all it is "
+        "asked; by default two hours for 'fp verify'.",
+    ),
+]
 RegistryUrl = Annotated[
     str | None,
     typer.Option(
@@ -247,12 +257,14 @@ class GraphOptions:
         layout: Where the channels are.
         channels: In which order they are.
         no_sandbox: Whether a file runs without a sandbox.
+        time_limit: How many seconds it may take; None for what is usual.
     """
 
     input: str | None = None
     layout: Literal["nchw", "nhwc"] | None = None
     channels: Literal["rgb", "bgr"] | None = None
     no_sandbox: bool = False
+    time_limit: int | None = None
 
     @property
     def stated(self) -> dict[str, Any]:
@@ -265,8 +277,13 @@ class GraphOptions:
     @property
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments for whatever loads such a file."""
-        fed = {"input": self.input, "layout": self.layout, "channels": self.channels}
-        return {**fed, "sandbox": False} if self.no_sandbox else fed
+        names = ("input", "layout", "channels")
+        arguments: dict[str, Any] = {name: getattr(self, name) for name in names}
+        if self.no_sandbox:
+            arguments["sandbox"] = False
+        if self.time_limit is not None:
+            arguments["time_limit"] = self.time_limit
+        return arguments
 
 
 def graph_options(
@@ -275,9 +292,16 @@ def graph_options(
     layout: LayoutOption = None,
     channels: ChannelsOption = None,
     no_sandbox: NoSandbox = False,
+    time_limit: TimeLimit = None,
 ) -> GraphOptions:
     """Gathers the options of an ONNX file, and of one that is code."""
-    return GraphOptions(input=input, layout=layout, channels=channels, no_sandbox=no_sandbox)
+    return GraphOptions(
+        input=input,
+        layout=layout,
+        channels=channels,
+        no_sandbox=no_sandbox,
+        time_limit=time_limit,
+    )
 
 
 def output_options(*, json: Json = False, quiet: Quiet = False) -> Output:

@@ -224,12 +224,15 @@ def _effort(result: Verification) -> Text:
 
 
 def _held(result: Verification) -> list[RenderableType]:
-    """Returns a line that says what held a suspect down that ran in a process of its own."""
+    """Returns lines on a suspect that ran in a process of its own: what held it, what answered."""
     backend = result.suspect.get("sandbox")
     if backend is None:
         return []
     said = "ran without a sandbox" if backend == "none" else f"ran in a sandbox: {clean(backend)}"
-    return [Text(said, style="dim")]
+    lines: list[RenderableType] = [Text(said, style="dim")]
+    if (result.suspect.get("graph") or {}).get("pooled"):
+        lines.append(Text("answered with statistics of what it found in a picture", style="dim"))
+    return lines
 
 
 def _margin(best: Candidate) -> Text:

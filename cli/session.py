@@ -86,7 +86,7 @@ def load(path: Path, options: ModelOptions) -> Model:
 
 
 def load_suspect(path: Path, options: ModelOptions, graph: GraphOptions) -> Model | GraphSuspect:
-    """Loads a suspect: a model, or a file that is only asked, which is ONNX or code.
+    """Loads a suspect: a model, or a file that is only asked: ONNX, code, or another library's.
 
     Raises:
         UsageError: An option is given that says nothing of such a file.
@@ -133,7 +133,7 @@ def _network(path: Path, options: ModelOptions) -> Path:
 
 
 def _is_code(path: Path) -> bool:
-    """Whether a file is code that makes a network: TorchScript or an exported program."""
+    """Whether a file is run by others, in a sandbox: one that is code, or of another library."""
     from fingerprint.formats.program_file import program_kind
 
     return program_kind(str(path)) is not None

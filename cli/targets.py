@@ -149,7 +149,9 @@ class Target:
         return cls(
             name=values["target"],
             how=ModelOptions(arguments=how),
-            graph=GraphOptions(**values["graph"]),
+            graph=GraphOptions(
+                **{name.replace("-", "_"): value for name, value in values["graph"].items()}
+            ),
             asking=Asking(
                 **{**values["asking"], "labels": None if labels is None else Path(labels)}
             ),

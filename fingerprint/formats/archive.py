@@ -32,6 +32,7 @@ PROGRAMS = {
     "torchscript": ("code/", "constants.pkl", "bytecode.pkl"),
     "pt2": ("archive_format", "models/", "data/weights/", "data/aotinductor/",
             "serialized_exported_"),
+    "keras": ("model.weights.",),
 }  # fmt: skip
 """How names of members begin in the archives that are code."""
 
@@ -43,8 +44,10 @@ _FOREIGN = (
     (PROGRAMS["pt2"],
      f"an exported program (.pt2), which holds code; {_ASKED}"
      "torch.save(torch.export.load(path).state_dict, out)"),
-    (("model.weights.h5", "metadata.json", "saved_model.pb", "keras_metadata.pb"),
-     "a Keras archive, whose layers torch does not have"),
+    (PROGRAMS["keras"],
+     "a Keras network, whose layers torch does not have; 'fp verify' asks it in a sandbox"),
+    (("metadata.json", "saved_model.pb", "keras_metadata.pb"),
+     "a TensorFlow or Keras archive, whose layers torch does not have"),
     (("Manifest.json", "com.apple.CoreML", "Data/com.apple.CoreML"), "a Core ML package"),
     (("MAR-INF/",), "a TorchServe archive; unpack it and name the weights file in it"),
     (("META-INF/", "[Content_Types].xml"), "a Java archive or an office document"),

@@ -57,7 +57,8 @@ class FileFacts:
         sha256: Digest of the very bytes that were loaded, in hex; of several shards that of their
             digests, see :mod:`fingerprint.formats.shards`.
         size: Bytes, of all shards together.
-        format: ``safetensors``, ``torch`` or ``onnx``.
+        format: ``safetensors``, ``torch``, ``onnx``, or one of
+            :data:`fingerprint.formats.program_file.KINDS`.
     """
 
     path: str

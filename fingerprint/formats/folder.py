@@ -97,10 +97,9 @@ def locate(path: str, *, follow_symlinks: bool = False) -> Place:
 
 
 def network_file(path: str, *, follow_symlinks: bool = False) -> str:
-    """Returns the file that is no weights in a folder of MLflow; any other path as it is.
+    """Returns the network in a folder of MLflow's that others run; any other path as it is.
 
-    That is an ONNX file, or one that is code: TorchScript, or what MLflow now saves a network of
-    torch as, a program of ``torch.export``.
+    Such a network is an ONNX file, or with the flavor pytorch one that is code.
 
     Raises:
         InputRefused: The folder's description, or where it leads, is refused as by :func:`locate`.
@@ -108,12 +107,15 @@ def network_file(path: str, *, follow_symlinks: bool = False) -> str:
     if not _is_folder(path) or not os.path.lexists(os.path.join(path, MLMODEL)):
         return path
     saved = read_mlmodel(inside(path, MLMODEL, follow_symlinks, []))
-    named = os.path.join(path, saved.network)
-    files = [named, *(os.path.join(named, file) for file in _OF_PYTORCH)]
-    if saved.flavor == "pytorch" and any(map(os.path.isfile, files)):
-        found = locate(path, follow_symlinks=follow_symlinks).path
-        return path if program_kind(found) is None else found
-    return locate(path, follow_symlinks=follow_symlinks).path if saved.flavor == "onnx" else path
+    if saved.flavor == "transformers":
+        return path
+    try:
+        found = locate(path, follow_symlinks=follow_symlinks)
+    except FingerprintError:
+        if saved.flavor == "onnx":
+            raise
+        return path  # whoever reads its weights is going to say what is wrong
+    return found.path if saved.flavor == "onnx" or program_kind(found.weights) else path
 
 
 def _of_hub(path: str, follow_symlinks: bool) -> Place:

@@ -10,10 +10,15 @@ import re
 
 from fingerprint.text import clean
 
-__all__ = ["ONNX", "foreign_kind"]
+__all__ = ["HDF5", "ONNX", "OPENVINO", "TFLITE", "foreign_kind"]
 
 ONNX = "an ONNX network"
 """The kind of a file that is no weights file, but a network; see :mod:`fingerprint.suspects`."""
+
+HDF5 = "an HDF5 file (Keras)"
+OPENVINO = "an OpenVINO network (.xml)"
+TFLITE = "a TensorFlow Lite network"
+"""Kinds of files that are run by others; see :mod:`fingerprint.programs`."""
 
 _HEAD = 1024
 _SHOWN = 60
@@ -26,12 +31,12 @@ _MAGIC = (
     (0, b"\x04\x22\x4d\x18", "an lz4 stream (not expanded)"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive (not unpacked)"),
     (0, b"Rar!\x1a\x07", "a RAR archive (not unpacked)"),
-    (0, b"\x89HDF\r\n", "an HDF5 file (Keras)"),
+    (0, b"\x89HDF\r\n", HDF5),
     (0, b"\x93NUMPY", "a NumPy array"),
     (0, b"GGUF", "a GGUF file"),
     (0, b"lmgg", "a GGML file"),
     (0, b"tjgg", "a GGML file"),
-    (4, b"TFL3", "a TensorFlow Lite network"),
+    (4, b"TFL3", TFLITE),
     (4, b"ET12", "an ExecuTorch program (.pte)"),
     (4, b"ET13", "an ExecuTorch program (.pte)"),
     (4, b"ORTM", "an ONNX Runtime network (.ort)"),
@@ -93,7 +98,7 @@ def _text_kind(data: bytes) -> str | None:
         return "an HTML page (the download failed, or asks to log in)"
     if begin.startswith(("<?xml", "<error", "<")):
         if "<net " in begin:
-            return "an OpenVINO network (.xml)"
+            return OPENVINO
         return f"an XML document, such as a server's error ({_shown(text)})"
     if begin.startswith(("{", "[")):
         return _json_kind(data, text)

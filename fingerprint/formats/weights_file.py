@@ -23,7 +23,7 @@ from fingerprint.formats.checkpoint_file import (
 )
 from fingerprint.formats.file_bytes import FileBytes, FileFacts, read_file, read_head
 from fingerprint.formats.folder import Place, locate
-from fingerprint.formats.foreign import ONNX, foreign_kind
+from fingerprint.formats.foreign import HDF5, ONNX, OPENVINO, TFLITE, foreign_kind
 from fingerprint.formats.naming import naming, shown_path
 from fingerprint.formats.safetensors_file import (
     check_header,
@@ -37,7 +37,11 @@ from fingerprint.formats.unwrap import Entry, chosen, entries
 __all__ = ["WeightsFile", "is_onnx", "read_weights"]
 
 _WAY_OUT = "expected weights: a state_dict saved as safetensors or with torch.save"
-_ASKED = "it has no state_dict; 'fp register' and 'fp verify' take it as it is"
+_RUN = "it has no state_dict; 'fp verify' asks it in a sandbox, and it cannot be registered"
+_WAYS_OUT = {
+    ONNX: "it has no state_dict; 'fp register' and 'fp verify' take it as it is",
+    **dict.fromkeys((HDF5, OPENVINO, TFLITE), _RUN),
+}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -138,7 +142,7 @@ def _parse(content: FileBytes) -> tuple[Any, str]:
         return read_safetensors(data, path), "safetensors"
     kind = foreign_kind(data)
     if kind is not None and not _is_pickle_in_text(data):
-        raise MalformedFile(f"{path}: {kind}; {_ASKED if kind == ONNX else _WAY_OUT}")
+        raise MalformedFile(f"{path}: {kind}; {_WAYS_OUT.get(kind, _WAY_OUT)}")
     if looks_like_pickle(data):
         refuse_pickle(data, path)
     # The rest is damaged or foreign; the check of the safetensors header says what is wrong.

@@ -60,7 +60,7 @@ class _Served:
         import numpy as np
 
         values = np.frombuffer(payload, header["dtype"]).reshape(header["shape"])
-        rows = self.session.ask(header["input"], values, header["output"])
+        rows = self.session.ask(header["input"], values, header["output"], pool=header["pool"])
         return {"shape": rows.shape}, rows.tobytes()
 
 

@@ -41,6 +41,7 @@ class OnnxProcess:
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         memory: How many bytes the process may take; see :class:`Confined`.
         sandbox: Whether it runs in a sandbox, where there is one on this machine.
+        time_limit: How many seconds it may take for all it is asked; None for no limit.
         keep: Whether :attr:`content` is going to be asked for.
 
     Attributes:
@@ -63,6 +64,7 @@ class OnnxProcess:
         follow_symlinks: bool = False,
         memory: int | None = None,
         sandbox: bool = True,
+        time_limit: float | None = None,
         keep: bool = False,
     ) -> None:
         content = read_file(path, max_bytes=MAX_BYTES)
@@ -76,6 +78,7 @@ class OnnxProcess:
             backend=chosen(required=False, wanted=sandbox),
             threads=threads,
             memory=memory,
+            time_limit=time_limit,
         )
         with naming(content.path):
             try:
@@ -111,19 +114,23 @@ class OnnxProcess:
         outputs: list[dict[str, Any]] = self.facts["outputs"]
         return outputs
 
-    def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+    def ask(
+        self, name: str, values: NDArray[Any], output: str, *, pool: bool = False
+    ) -> NDArray[np.float32]:
         """Answers a batch: ``(N, ...)`` as the input takes it -> ``(N, values)``.
 
         Args:
             name: The input; all others get zeros.
             values: What it gets.
             output: Which output to answer with.
+            pool: Whether that has another size for each input; see
+                :func:`fingerprint.sandbox.rows.pooled`.
 
         Raises:
             IncompatibleModel: It does not run on these inputs, or its answers are no numbers.
             EnvironmentFailure: Its process ended.
         """
-        return self.process.ask({"input": name, "output": output}, values)
+        return self.process.ask({"input": name, "output": output, "pool": pool}, values)
 
 
 def _require_runtime(path: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fingerprint.errors import IncompatibleModel, MalformedFile
 from fingerprint.graphs.reading import nodes
-from fingerprint.sandbox.rows import flat
+from fingerprint.sandbox.rows import flat, pooled
 from fingerprint.text import clean, first_line
 
 __all__ = ["Session", "facts_of"]
@@ -97,13 +97,16 @@ class Session:
             for side, every in ports.items()
         }
 
-    def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
+    def ask(
+        self, name: str, values: NDArray[Any], output: str, *, pool: bool
+    ) -> NDArray[np.float32]:
         """Answers a batch: ``(N, ...)`` as the input takes it -> ``(N, values)``.
 
         Args:
             name: The input; all others get zeros.
             values: What it gets.
             output: Which output to answer with.
+            pool: Whether that has another size for each input; see :func:`pooled`.
 
         Raises:
             IncompatibleModel: It does not run on these inputs, or its answers are no numbers.
@@ -116,7 +119,7 @@ class Session:
         except Exception as error:
             # It has an error class for each of its status codes.
             raise IncompatibleModel(_said(error)) from error
-        return _rows(answer, len(values))
+        return pooled(_parts(answer), len(values)) if pool else _rows(answer, len(values))
 
 
 def _sizes(port: Any) -> list[int | None] | None:
@@ -147,6 +150,12 @@ def _rows(answer: Any, count: int) -> NDArray[np.float32]:
     if isinstance(answer, list) and all(isinstance(one, np.ndarray) for one in answer):
         return flat(np.concatenate([one.reshape(-1) for one in answer] or [np.empty(0)]), count)
     raise IncompatibleModel(f"expected numbers, got {type(answer).__name__}")
+
+
+def _parts(answer: Any) -> list[NDArray[Any]]:
+    """Returns the arrays of what came, of any size."""
+    parts = answer if isinstance(answer, list) else [answer]
+    return [_listed(one) if isinstance(one, dict) else np.asarray(one) for one in parts]
 
 
 def _listed(one: dict[Any, Any]) -> NDArray[Any]:

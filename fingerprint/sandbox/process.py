@@ -9,9 +9,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import subprocess
 import threading
+import time
 import weakref
 from typing import Any
 
@@ -30,7 +32,7 @@ from fingerprint.sandbox.rows import MAX_VALUES
 from fingerprint.sandbox.wire import receive, send
 from fingerprint.text import clean
 
-__all__ = ["Confined"]
+__all__ = ["TIME_LIMIT", "Confined"]
 
 _MEMORY = 16 * 2**30
 """Most memory the process may take; what the machine has, where that is less."""
@@ -38,6 +40,10 @@ _MEMORY = 16 * 2**30
 _LEAST_MEMORY = 4 * 2**30
 _SECONDS = 600.0
 """Longest time for one request; a large network answers 16 pictures in a few seconds."""
+
+TIME_LIMIT = 7200.0
+"""Longest time for all requests of one verification, in seconds: a file that takes a little less
+than the limit of each would otherwise keep whoever asks it for days."""
 
 _SAID = 600
 _REFUSALS = (MalformedFile, UnsafeFile, IncompatibleModel)
@@ -53,19 +59,29 @@ class Confined:
         threads: How many may compute.
         memory: How many bytes it may take beyond its libraries; by default 16 GiB, or what the
             machine has.
+        time_limit: How many seconds it may take for all requests together; None for no limit.
 
     Attributes:
         backend: How it is held down.
         seconds: How long it may take for one request before it is ended.
+        time_limit: How long for all of them; None for no limit.
 
     Raises:
         EnvironmentFailure: It cannot be started.
     """
 
     def __init__(
-        self, module: str, *, runs: str, backend: Backend, threads: int, memory: int | None = None
+        self,
+        module: str,
+        *,
+        runs: str,
+        backend: Backend,
+        threads: int,
+        memory: int | None = None,
+        time_limit: float | None = None,
     ) -> None:
         self.backend, self.seconds = backend, _SECONDS
+        self.time_limit, self._spent = time_limit, 0.0
         self._runs, self._ended = runs, ""
         arguments = ["-m", module, backend.kept, str(memory or _memory()), str(threads)]
         try:
@@ -97,18 +113,18 @@ class Confined:
         """
         if self._ended:
             raise EnvironmentFailure(self._ended)
-        child = self._child
-        watch = threading.Timer(self.seconds, child.kill)
+        child, begun = self._child, time.monotonic()
+        watch = threading.Timer(min(self.seconds, self._left), child.kill)
         watch.start()
         try:
             send(child.stdin, header, *payload)
             reply, data = receive(child.stdout, most=most)
         except (EOFError, OSError, ValueError) as error:
-            late = not watch.is_alive()
-            self._ended = self._death(late=late)
+            self._ended = self._death(late=not watch.is_alive())
             raise EnvironmentFailure(self._ended) from error
         finally:
             watch.cancel()
+            self._spent += time.monotonic() - begun
         if "error" in reply:
             kinds = {kind.__name__: kind for kind in _REFUSALS}
             refusal = kinds.get(str(reply["error"]), InputRefused)
@@ -137,8 +153,18 @@ class Confined:
             raise EnvironmentFailure("its process sent something else than answers")
         return np.frombuffer(data, np.float32).reshape(count, -1).copy()
 
+    @property
+    def _left(self) -> float:
+        """How many seconds it still may take."""
+        return math.inf if self.time_limit is None else max(0.0, self.time_limit - self._spent)
+
     def _death(self, *, late: bool) -> str:
         """Says how the process ended, and sees to it that it did."""
+        if late and self._left < self.seconds:
+            return (
+                f"{self._runs} took more than {self.time_limit:g} s for all it was asked and was "
+                "ended; give it more with --time-limit"
+            )
         if late:
             return f"{self._runs} took more than {self.seconds:g} s and was ended"
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -7,7 +7,7 @@ are told so, and that a few inputs show what they give.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypedDict, Unpack
 
@@ -23,6 +23,7 @@ from fingerprint.network.outputs import SINGLE, as_rows
 from fingerprint.network.run import to_inputs
 from fingerprint.network.spec import OutputSpec
 from fingerprint.precision import differ
+from fingerprint.probes.bases import dead_leaves
 from fingerprint.sandbox.process import Confined
 from fingerprint.suspects.base import Identity, Suspect
 from fingerprint.suspects.onnx_inputs import (
@@ -33,13 +34,15 @@ from fingerprint.suspects.onnx_inputs import (
     fed_otherwise,
     feeding,
 )
-from fingerprint.suspects.onnx_outputs import chosen_output, flattened, kind_of
+from fingerprint.suspects.onnx_outputs import chosen_output, flattened, kind_of, pooled
 from fingerprint.suspects.variants import ways
 from fingerprint.text import clean, listed
 
 __all__ = ["GraphSuspect", "Network", "PortOptions"]
 
 _BATCH = 16
+_TRIAL, _DRAWN = "trial", 6
+"""Seed and number of the pictures on which an output of open size is tried."""
 _ROUNDING = 1e-4
 """Share of the largest answer by which kernels for one and for several inputs may differ."""
 
@@ -62,8 +65,13 @@ class Network(Protocol):
     def outputs(self, values: NDArray[Any]) -> list[dict[str, Any]]:
         """What it gives for an input: each a name, a type and sizes."""
 
-    def ask(self, name: str, values: NDArray[Any], output: str) -> NDArray[np.float32]:
-        """Answers a batch for one of its inputs with one of its outputs: ``(N, values)``."""
+    def ask(
+        self, name: str, values: NDArray[Any], output: str, *, pool: bool = False
+    ) -> NDArray[np.float32]:
+        """Answers a batch for one of its inputs with one of its outputs: ``(N, values)``.
+
+        ``pool`` makes statistics of an output that has another size for each input.
+        """
 
 
 class PortOptions(TypedDict, total=False):
@@ -99,6 +107,7 @@ class GraphSuspect(Suspect):
         field: Which of its outputs answers.
         output: What that gives.
         together: How many inputs it is asked at once; 1 where an answer depends on the others.
+        pool: Whether its output has another size for each input, and statistics of it answer.
         warnings: One line for each assumption that was made.
     """
 
@@ -113,6 +122,7 @@ class GraphSuspect(Suspect):
         output: OutputSpec,
         *,
         together: int,
+        pool: bool = False,
         warnings: tuple[str, ...] = (),
     ) -> None:
         identity = Identity(
@@ -122,7 +132,7 @@ class GraphSuspect(Suspect):
         )
         super().__init__(fed.spec, output, identity=identity)
         self.network, self.fed, self.field = network, fed, field
-        self.together, self.warnings = together, warnings
+        self.together, self.pool, self.warnings = together, pool, warnings
 
     @classmethod
     def of(cls, network: Network, **options: Unpack[PortOptions]) -> Self:
@@ -154,6 +164,7 @@ class GraphSuspect(Suspect):
             field,
             tried.output,
             together=tried.together,
+            pool=tried.pool,
             warnings=(*others, *guesses, *tried.warnings),
         )
 
@@ -167,7 +178,13 @@ class GraphSuspect(Suspect):
 
     def _answered(self, prepared: NDArray[Any]) -> NDArray[np.float32]:
         parts = [
-            _asked(self.network, self.fed, self.field, prepared[begin : begin + self.together])
+            _asked(
+                self.network,
+                self.fed,
+                self.field,
+                prepared[begin : begin + self.together],
+                pool=self.pool,
+            )
             for begin in range(0, len(prepared), self.together)
         ]
         widths = {part.shape[1] for part in parts}
@@ -184,7 +201,14 @@ class GraphSuspect(Suspect):
             if self.fed.dtype == np.uint8 and spec != self.input:
                 continue  # the graph normalises by itself
             fed = fed_otherwise(self.fed, spec, flipped=flipped)
-            other = type(self)(self.network, fed, self.field, self.output, together=self.together)
+            other = type(self)(
+                self.network,
+                fed,
+                self.field,
+                self.output,
+                together=self.together,
+                pool=self.pool,
+            )
             yield " ".join([f"--channels {fed.channels}"] * flipped + [flags] * bool(flags)), other
 
     def facts(self) -> dict[str, Any]:
@@ -202,6 +226,7 @@ class GraphSuspect(Suspect):
             "graph": {
                 **self.fed.to_dict(),
                 "together": self.together,
+                "pooled": self.pool,
                 "opset": self.network.facts.get("opset"),
                 "runtime": self.network.facts.get("runtime"),
             },
@@ -214,6 +239,7 @@ class _Tried:
 
     output: OutputSpec
     together: int
+    pool: bool
     warnings: tuple[str, ...]
 
 
@@ -229,17 +255,17 @@ def _tried(network: Network, fed: Feeding, stated: str | int | None) -> tuple[st
     except IncompatibleModel as error:
         raise _not_taken(fed, error) from error
     field = chosen_output(outputs, stated)
-    try:
-        alone = np.concatenate([_asked(network, fed, field, inputs[i : i + 1]) for i in (0, 1)])
-    except IncompatibleModel as error:
-        raise _not_taken(fed, error) from error
-    except ValueError as error:
-        raise IncompatibleModel(
-            f"the output '{clean(field)}' has another size for each input, such as a list of what "
-            "was found; choose another --output"
-        ) from error
-    together, warnings = _together(network, fed, field, inputs, alone)
     port = next(one for one in outputs if one["name"] == field)
+    pool = _varies(network, fed, port, inputs)
+    alone = _alone(network, fed, field, inputs, pool=pool)
+    if pool:
+        return field, _Tried(
+            output=OutputSpec(classes=alone.shape[1], kind="logits"),
+            together=1,
+            pool=True,
+            warnings=(pooled(port, alone.shape[1]),),
+        )
+    together, warnings = _together(network, fed, field, inputs, alone)
     if alone.shape[1] == 1:
         warnings = (*warnings, SINGLE)
     elif len(port["shape"] or ()) != 2:
@@ -247,8 +273,48 @@ def _tried(network: Network, fed: Feeding, stated: str | int | None) -> tuple[st
     classes = as_rows(torch.from_numpy(alone)).shape[1]
     kind = kind_of(alone, str(network.facts.get("made_by", {}).get(field, "")))
     return field, _Tried(
-        output=OutputSpec(classes=classes, kind=kind), together=together, warnings=warnings
+        output=OutputSpec(classes=classes, kind=kind),
+        together=together,
+        pool=False,
+        warnings=warnings,
     )
+
+
+def _alone(
+    network: Network, fed: Feeding, field: str, inputs: NDArray[Any], *, pool: bool
+) -> NDArray[np.float32]:
+    """Asks inputs one by one: ``(N, values)``."""
+    try:
+        rows = [
+            _asked(network, fed, field, inputs[i : i + 1], pool=pool) for i in range(len(inputs))
+        ]
+    except IncompatibleModel as error:
+        raise _not_taken(fed, error) from error
+    if len({row.shape for row in rows}) > 1:
+        raise IncompatibleModel(
+            f"the output '{clean(field)}' has another form for each input; choose another --output"
+        )
+    return np.concatenate(rows)
+
+
+def _varies(network: Network, fed: Feeding, port: Mapping[str, Any], inputs: NDArray[Any]) -> bool:
+    """Whether an output has another size for each input, or none for some.
+
+    One that leaves its size open, or is no tensor, is tried on pictures such as it is going to be
+    asked, since a network may find the same in all noise: nothing.
+    """
+    sizes = port["shape"]
+    if sizes is None or None in sizes[1:]:
+        drawn = fed(dead_leaves(fed.spec, _TRIAL, _DRAWN))
+        inputs = np.concatenate([inputs, drawn])
+    try:
+        counts = {
+            float(_asked(network, fed, port["name"], inputs[i : i + 1], pool=True)[0, 0])
+            for i in range(len(inputs))
+        }
+    except IncompatibleModel:
+        return False  # what is wrong with it shows when it is asked
+    return len(counts) > 1 or 0 in counts
 
 
 def _not_taken(fed: Feeding, error: IncompatibleModel) -> IncompatibleModel:
@@ -297,10 +363,10 @@ def _differ(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
 
 
 def _asked(
-    network: Network, fed: Feeding, field: str, prepared: NDArray[Any]
+    network: Network, fed: Feeding, field: str, prepared: NDArray[Any], *, pool: bool = False
 ) -> NDArray[np.float32]:
     """Answers prepared inputs at once; one that needs company gets its own: ``(N, values)``."""
-    return network.ask(fed.name, _in_company(prepared, fed), field)[: len(prepared)]
+    return network.ask(fed.name, _in_company(prepared, fed), field, pool=pool)[: len(prepared)]
 
 
 def _in_company(prepared: NDArray[Any], fed: Feeding) -> NDArray[Any]:

@@ -19,6 +19,7 @@ import torch
 
 from fingerprint.formats.naming import naming
 from fingerprint.graphs.process import OnnxProcess
+from fingerprint.sandbox.process import TIME_LIMIT
 from fingerprint.suspects.graph import GraphSuspect, PortOptions
 
 __all__ = ["OnnxSuspect", "load_onnx"]
@@ -36,6 +37,7 @@ def load_onnx(
     *,
     follow_symlinks: bool = False,
     sandbox: bool = True,
+    time_limit: float | None = TIME_LIMIT,
     keep: bool = False,
     **options: Unpack[PortOptions],
 ) -> OnnxSuspect:
@@ -45,6 +47,7 @@ def load_onnx(
         path: The file; external data lie beside it.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         sandbox: Whether ONNX Runtime is held down, where there is a sandbox on this machine.
+        time_limit: How many seconds it may take for all it is asked; None for no limit.
         keep: Whether the graph is to be converted too; see :class:`OnnxProcess`.
         **options: See :class:`PortOptions`.
 
@@ -58,6 +61,7 @@ def load_onnx(
         threads=torch.get_num_threads(),
         follow_symlinks=follow_symlinks,
         sandbox=sandbox,
+        time_limit=time_limit,
         keep=keep,
     )
     with naming(network.file.path):

@@ -60,6 +60,7 @@ def load_onnx_model(
     device: torch.device | str = "cpu",
     follow_symlinks: bool = False,
     sandbox: bool = True,
+    time_limit: float | None = None,
     **options: Unpack[PortOptions],
 ) -> Model:
     """Loads an ONNX file as a model.
@@ -69,6 +70,7 @@ def load_onnx_model(
         device: Where to put the converted weights.
         follow_symlinks: Whether links may lead to external data outside of the file's folder.
         sandbox: Whether ONNX Runtime is held down, where there is a sandbox on this machine.
+        time_limit: How many seconds ONNX Runtime may take for all it is asked; None for no limit.
         **options: See :class:`PortOptions`.
 
     Returns:
@@ -80,7 +82,12 @@ def load_onnx_model(
         EnvironmentFailure: ONNX Runtime is not installed, or the file may not be read.
     """
     suspect = load_onnx(
-        path, follow_symlinks=follow_symlinks, sandbox=sandbox, keep=True, **options
+        path,
+        follow_symlinks=follow_symlinks,
+        sandbox=sandbox,
+        time_limit=time_limit,
+        keep=True,
+        **options,
     )
     fed, reason = suspect.fed, ""
     lines = suspect.warnings
@@ -120,6 +127,8 @@ class _Converted(nn.Module):
     def __init__(self, suspect: OnnxSuspect) -> None:
         super().__init__()
         facts = suspect.network.facts
+        if suspect.pool:
+            raise IncompatibleModel("its output has another size for each input")
         if len(facts["inputs"]) != 1:
             raise IncompatibleModel("the graph takes several inputs")
         self.network = converted(suspect.network.content, batch=suspect.fed.batch)

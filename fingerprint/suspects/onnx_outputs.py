@@ -13,7 +13,7 @@ from fingerprint.network.outputs import LOGITS
 from fingerprint.network.spec import AnswerKind
 from fingerprint.text import clean, listed
 
-__all__ = ["chosen_output", "flattened", "kind_of"]
+__all__ = ["chosen_output", "flattened", "kind_of", "pooled"]
 
 _SCORES = (*LOGITS, "probabilities", "output_probability")
 """What outputs are called that hold class scores."""
@@ -93,4 +93,13 @@ def flattened(port: Mapping[str, Any], values: int) -> str:
     return (
         f"the output '{clean(port['name'])}' is no row of class scores but {what}: its {values} "
         "values are compared one by one"
+    )
+
+
+def pooled(port: Mapping[str, Any], values: int) -> str:
+    """Returns what is said of an output that has another size for each input."""
+    return (
+        f"the output '{clean(port['name'])}' has another size for each input, such as a list of "
+        "what was found: it answers with how many there are, and the mean and the largest of each "
+        f"of their {values // 2} values"
     )

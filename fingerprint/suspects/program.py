@@ -1,4 +1,4 @@
-"""A file that is code as a suspect: TorchScript, or a program of ``torch.export`` (``.pt2``).
+"""A file that is run elsewhere as a suspect: code, or the network of another library.
 
 ::
 
@@ -6,8 +6,9 @@
     suspect.facts()["sandbox"]          # what held it down
     verify(suspect, fingerprints)
 
-Loading such a file runs it, which happens in a process in a sandbox or not at all. It names no
-weights: what its process says of them could be anything.
+Loading such a file may run what it brings, and what reads it is native code; this happens in a
+process in a sandbox or not at all. It names no weights: what its process says of them could be
+anything.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import torch
 from fingerprint.errors import EnvironmentFailure, UnsafeFile
 from fingerprint.formats.naming import naming
 from fingerprint.programs.process import ProgramProcess
+from fingerprint.sandbox.process import TIME_LIMIT
 from fingerprint.suspects.graph import GraphSuspect, PortOptions
 
 __all__ = ["ProgramSuspect", "load_program"]
@@ -38,6 +40,7 @@ def load_program(
     path: str | os.PathLike[str],
     *,
     sandbox: bool = True,
+    time_limit: float | None = TIME_LIMIT,
     **options: Unpack[PortOptions],
 ) -> ProgramSuspect:
     """Runs a file that is code and finds out how to ask it.
@@ -45,13 +48,14 @@ def load_program(
     Args:
         path: The file.
         sandbox: False to run it without a sandbox, with all rights of whoever calls.
+        time_limit: How many seconds it may take for all it is asked; None for no limit.
         **options: See :class:`PortOptions`; TorchScript does not say the size of its input.
 
     Raises:
         UsageError: An option is wrong or has to be given, or there is no such file.
         UnsafeFile: There is no sandbox on this machine, or it died of a limit.
         InputRefused: The file is not accepted, or cannot be asked.
-        EnvironmentFailure: The file may not be read.
+        EnvironmentFailure: The file may not be read, or what runs it is not installed.
     """
     size = options.get("input_size")
     network = ProgramProcess(
@@ -59,6 +63,7 @@ def load_program(
         threads=torch.get_num_threads(),
         dimensions=_PICTURE if size is None else len(size),
         sandbox=sandbox,
+        time_limit=time_limit,
     )
     with naming(network.file.path):
         try:

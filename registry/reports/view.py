@@ -156,7 +156,7 @@ def _suspect(dossier: Dossier, name: str) -> Facts:
         ("File", clean(facts["file"], 500) if facts.get("file") else ""),
         ("Architecture", clean(facts.get("architecture") or "", 200)),
         ("Takes", _shape(facts.get("input"))),
-        ("Answers with", _answers(facts.get("output"))),
+        ("Answers with", _answers(facts.get("output")) + _pooled(facts.get("graph"))),
         ("Sandbox it ran in", clean(facts.get("sandbox") or "")),
         ("File SHA-256", clean(facts.get("file_sha256") or "not known")),
         ("Digest of its weights", clean(dossier.suspect_digest or "not known")),
@@ -174,6 +174,11 @@ def _answers(spec: object) -> str:
     if not isinstance(spec, dict):
         return ""
     return f"{clean(spec.get('classes', NONE))} {clean(spec.get('kind', ''))}"
+
+
+def _pooled(graph: object) -> str:
+    statistics = isinstance(graph, dict) and graph.get("pooled") is True
+    return ": statistics of what it found in a picture" if statistics else ""
 
 
 def _queries(dossier: Dossier, asked: Asked | None) -> Facts:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fingerprint.errors import UnsafeFile
+from fingerprint.errors import MalformedFile, UnsafeFile
 from fingerprint.formats.weights_file import read_weights
 from tests.support.fingerprints import make_model
 
@@ -27,9 +28,20 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("how", [[], ["--no-sandbox"]])
+@pytest.mark.parametrize(
+    ("how", "more"),
+    [
+        ([], {}),
+        (["--no-sandbox"], {"sandbox": False}),
+        (["--time-limit", "60"], {"time_limit": 60}),
+    ],
+)
 def test_it_reaches_its_loader_and_without_a_sandbox_only_where_that_is_said(
-    fp: Any, file: Path, how: list[str], monkeypatch: pytest.MonkeyPatch
+    fp: Any,
+    file: Path,
+    how: list[str],
+    more: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[dict[str, Any]] = []
 
@@ -41,8 +53,8 @@ def test_it_reaches_its_loader_and_without_a_sandbox_only_where_that_is_said(
     options = "--output 3 --layout nhwc --channels bgr --mean 127.5 --input-size 3,8,8"
     assert fp("verify", str(file), *options.split(), *how).exit_code == 0
     (found,) = asked
-    assert found.pop("sandbox", True) is not bool(how)
     assert found == {
+        **more,
         "path": file,
         "input": None,
         "output": 3,
@@ -94,7 +106,25 @@ def test_where_no_sandbox_holds_it_is_refused_in_one_line(
 @pytest.mark.parametrize(
     "suspect", ["suspect.pt", "https://models.example/v2/models/m"], ids=["weights", "an address"]
 )
-def test_the_option_is_for_such_files_alone(fp: Any, suspect: str) -> None:
-    result = fp("verify", suspect, "--no-sandbox", *["--adapter=oip"] * ("https" in suspect))
+@pytest.mark.parametrize("option", ["--no-sandbox", "--time-limit=60"])
+def test_the_option_is_for_such_files_alone(fp: Any, suspect: str, option: str) -> None:
+    result = fp("verify", suspect, option, *["--adapter=oip"] * ("https" in suspect))
     assert result.exit_code == 2
-    assert "--no-sandbox is for" in result.stderr
+    assert f"{option.partition('=')[0]} is for" in result.stderr
+
+
+def test_other_libraries_files_are_told_by_their_content_and_what_they_need_is_named(
+    fp: Any, script: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ai_edge_litert" else known(name)
+    )
+    path = tmp_path / "app.bin"
+    path.write_bytes(b"\x1c\0\0\0TFL3" + bytes(64))
+    result = fp("verify", str(path))
+    assert (result.exit_code, result.stderr.count("\n")) == (5, 1)
+    assert "pip install 'nullprint[tflite]'" in result.stderr
+    assert script.named("verify") == []
+    with pytest.raises(MalformedFile, match="'fp verify' asks it in a sandbox, and it cannot be"):
+        read_weights(str(path))

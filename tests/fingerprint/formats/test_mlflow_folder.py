@@ -122,6 +122,23 @@ def test_an_onnx_folder_stands_for_its_network(folder: Path) -> None:
         network_file(str(folder))
 
 
+def test_a_network_that_is_code_is_what_its_folder_stands_for(folder: Path) -> None:
+    saved(folder, pytorch=PYTORCH)
+    script = folder / "data" / "model.pth"
+    torch.jit.trace(small().eval(), torch.zeros(2, 3, 8, 8)).save(script)
+    assert network_file(str(folder)) == str(script)
+    with zipfile.ZipFile(folder / "data" / "model.pt2", "w") as archive:
+        archive.writestr("model/archive_format", "pt2")
+    assert network_file(str(folder)) == str(script)  # as for whoever reads weights
+    script.rename(folder.parent / "model.pth")
+    assert network_file(str(folder)) == str(folder / "data" / "model.pt2")
+    script.symlink_to(folder.parent / "model.pth")
+    assert network_file(str(folder)) == str(folder)
+    with pytest.raises(UnsafeFile, match="--follow-symlinks"):
+        read_weights(str(folder))
+    assert network_file(str(folder), follow_symlinks=True) == str(script)
+
+
 def test_other_paths_stand_for_themselves(folder: Path) -> None:
     saved(folder, pytorch=PYTORCH)
     for path in (folder, folder / "data", folder / "MLmodel", folder / "nothing"):

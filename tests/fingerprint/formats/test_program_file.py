@@ -27,7 +27,8 @@ def archive(path: Path, *names: str) -> Path:
         (("m/data/weights/weight_0", "m/byteorder"), "pt2"),
         (("serialized_exported_program.json", "version"), "pt2"),
         (("m/data.pkl", "m/data/0", "m/version"), None),
-        (("model.weights.h5", "metadata.json"), None),
+        (("metadata.json", "config.json", "model.weights.h5"), "keras"),
+        (("saved_model.pb", "metadata.json"), None),
         ((), None),
     ],
 )
@@ -35,6 +36,21 @@ def test_the_kind_is_told_by_names(
     names: tuple[str, ...], kind: str | None, tmp_path: Path
 ) -> None:
     assert program_kind(str(archive(tmp_path / "any", *names))) == kind
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"\x1c\0\0\0TFL3" + bytes(64), "tflite"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(64), "keras-h5"),
+        (b'<?xml version="1.0"?>\n<net name="x" version="11">', "openvino"),
+        (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', None),
+        (b"", None),
+    ],
+)
+def test_the_kind_is_told_by_the_first_bytes(data: bytes, kind: str | None, tmp_path: Path) -> None:
+    (tmp_path / "any.bin").write_bytes(data)
+    assert program_kind(str(tmp_path / "any.bin")) == kind
 
 
 def test_weights_are_no_code_whatever_they_are_called(tmp_path: Path) -> None:

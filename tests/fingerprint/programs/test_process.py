@@ -107,6 +107,22 @@ def test_of_several_outputs_the_one_with_scores_is_found(tmp_path: Path) -> None
     np.testing.assert_allclose(suspect.answer(PIXELS), expected, atol=1e-5)
 
 
+class Finds(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        bright = x[x > 0.5]
+        return torch.stack([bright, 2 * bright], dim=1)
+
+
+@needs_sandbox
+def test_a_list_of_another_size_for_each_input_answers_with_statistics(tmp_path: Path) -> None:
+    suspect = load_program(scripted(Finds(), tmp_path / "s.pt"), input_size=SHAPE)
+    counts = (PIXELS > 127.5).reshape(len(PIXELS), -1).sum(axis=1)
+    found = suspect.answer(PIXELS)
+    np.testing.assert_array_equal(found[:, 0], counts)
+    np.testing.assert_allclose(found[:, 2::2], 2 * found[:, 1::2], rtol=1e-5)
+    assert suspect.facts()["graph"]["pooled"] is True
+
+
 @needs_sandbox
 def test_a_network_in_half_precision_gets_such_inputs(tmp_path: Path) -> None:
     module = Small().eval().bfloat16()
@@ -142,6 +158,17 @@ def test_torchscript_that_never_ends_is_ended(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(EnvironmentFailure, match=r"TorchScript archive took more than 0\.5 s"):
             network.outputs(np.zeros((1, *SHAPE), np.float32))
+
+
+@needs_sandbox
+def test_one_that_takes_too_long_for_all_it_is_asked_is_ended(
+    small: nn.Module, tmp_path: Path
+) -> None:
+    network = ProgramProcess(str(scripted(small, tmp_path / "s.pt")), time_limit=1e6)
+    network.outputs(np.zeros((1, *SHAPE), np.float32))
+    network.process.time_limit = 0.01  # which it has taken
+    with pytest.raises(EnvironmentFailure, match=r"0\.01 s for all it was asked.*--time-limit"):
+        network.outputs(np.zeros((1, *SHAPE), np.float32))
 
 
 PAYLOADS = {

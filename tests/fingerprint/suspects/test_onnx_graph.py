@@ -17,7 +17,7 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.feeding import better_flags
 from fingerprint.network.run import run
 from fingerprint.questions import questions_for
-from fingerprint.suspects import Journal, load_onnx
+from fingerprint.suspects import Journal, load_onnx, load_onnx_model
 from tests.support.digits import digits, network
 from tests.support.extracted import fingerprint_of, model_of
 from tests.support.onnx_files import (
@@ -189,6 +189,39 @@ def test_answers_of_no_fixed_size_are_refused(tmp_path: Path) -> None:
     model = graph(*found, outputs=[value("y", [2, None])])
     with pytest.raises(IncompatibleModel, match="another --output"):
         load_onnx(save(model, tmp_path / "a.onnx")).respond(PICTURES)
+
+
+def test_lists_of_another_size_for_each_input_answer_with_statistics_of_them(
+    tmp_path: Path,
+) -> None:
+    model = graph(
+        ("Reshape", ["x", "column"], ["f"]),
+        ("Mul", ["f", "f"], ["square"]),
+        ("Concat", ["f", "square"], ["all"], {"axis": 1}),
+        ("Reshape", ["x", "flat"], ["values"]),
+        ("Greater", ["values", "half"], ["bright"]),
+        ("Compress", ["all", "bright"], ["found"], {"axis": 0}),
+        inputs=[value("x", [1, 1, 16, 16])],
+        outputs=[value("found", [None, 2])],
+        initialisers=[
+            tensor("column", np.array([-1, 1])),
+            tensor("flat", np.array([-1])),
+            tensor("half", np.float32(0.5)),
+        ],
+    )
+    file = save(model, tmp_path / "a.onnx")
+    suspect = load_onnx(file)
+    assert any("how many there are, and the mean" in line for line in suspect.warnings)
+    assert suspect.facts()["graph"]["pooled"] is True
+    black = np.zeros_like(PICTURES[:1])
+    found = suspect.answer(np.concatenate([PICTURES, black]))
+    for picture, row in zip(PICTURES, found, strict=False):
+        bright = (picture / 255)[picture > 127.5]
+        means = bright.mean(), (bright**2).mean()
+        expected = (len(bright), *means, bright.max(), bright.max() ** 2)
+        np.testing.assert_allclose(row, expected, rtol=1e-5)
+    assert not found[-1].any()
+    assert "another size for each input" in load_onnx_model(file).asked_only
 
 
 def test_an_answer_of_too_many_values_is_refused(tmp_path: Path) -> None:
