@@ -1,6 +1,6 @@
 # The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-aws, make test-sandbox, make test-attest, make test-servers, make test-browser, make lint,
-# make detection, make paper.
+# make test-aws, make test-sandbox, make test-attest, make test-postgresql, make test-servers,
+# make test-browser, make lint, make detection, make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -26,11 +26,14 @@ PAPER_WORK ?= .paper/$(if $(DATA),images,digits)
 SERVERS_VENV ?= .venv-servers
 SERVERS := kserve litserve mlflow
 
+# Where a PostgreSQL server is unpacked if none is installed.
+POSTGRESQL := .postgresql
+
 # What opens pages in a browser, Debian's chromium or else one that it fetches, and axe-core.
 BROWSER := playwright axe-playwright-python
 
 .PHONY: help demo test test-slow test-onnx test-sandbox test-servers test-browser lint format detection
-.PHONY: test-attest test-aws paper clean
+.PHONY: test-attest test-aws test-postgresql paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -42,6 +45,7 @@ help:
 	@echo "make test-aws   those that need the extra aws, which it installs"
 	@echo "make test-sandbox  those of the sandbox, with the extra sandbox, which it installs"
 	@echo "make test-attest  those that hold documents to the schemas and readers of others"
+	@echo "make test-postgresql  those of registries, on a PostgreSQL server that it starts"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
 	@echo "make lint       style, types and import rules"
@@ -63,10 +67,10 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser"
+	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser and not postgresql"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not postgresql"
 
 test-onnx: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
@@ -87,6 +91,13 @@ test-attest: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[attest]' \
 		'cyclonedx-python-lib[validation]' in-toto-attestation securesystemslib || true
 	$(BIN)/python -m pytest -m attest
+
+# Debian's server, as it is installed or else unpacked into a folder, which needs no rights. Where it
+# cannot be had, the tests say that they are skipped.
+test-postgresql: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgresql]' || true
+	ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null || scripts/unpack_postgresql $(POSTGRESQL) || true
+	$(BIN)/python -m pytest -m postgresql
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
 test-servers: $(STAMP)
@@ -127,5 +138,5 @@ paper: $(STAMP)
 	$(BIN)/python -m benchmarks.paper --work $(PAPER_WORK) $(if $(DATA),--data $(DATA))
 
 clean:
-	rm -rf $(VENV) $(SERVERS_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(SERVERS_VENV) $(POSTGRESQL) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache
