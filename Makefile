@@ -24,11 +24,14 @@ PAPER_WORK ?= .paper/$(if $(DATA),images,digits)
 SERVERS_VENV ?= .venv-servers
 SERVERS := kserve litserve mlflow
 
+# Where a PostgreSQL server is unpacked if none is installed.
+POSTGRESQL := .postgresql
+
 # What opens pages in a browser, Debian's chromium or else one that it fetches, and axe-core.
 BROWSER := playwright axe-playwright-python
 
 # Tests that need an extra, a server or a browser: marks of pytest, each a step that installs it.
-APART := attest aws browser formats onnx pipelines servers
+APART := attest aws browser formats onnx pipelines postgresql servers
 
 .PHONY: help demo test test-slow test-sandbox $(APART:%=test-%) lint format detection paper clean
 .DEFAULT_GOAL := help
@@ -43,6 +46,7 @@ help:
 	@echo "make test-sandbox  those of the sandbox, with the extra sandbox, which it installs"
 	@echo "make test-formats  those that need the extras keras, openvino and tflite, which it installs"
 	@echo "make test-attest  those that hold documents to the schemas and readers of others"
+	@echo "make test-postgresql  those of registries, on a PostgreSQL server that it starts"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
 	@echo "make test-pipelines  those of MLflow, GitHub's action and containers, whose tools it installs"
@@ -68,7 +72,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow$(foreach mark,$(APART), and not $(mark))"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not postgresql"
 
 test-onnx: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
@@ -96,6 +100,13 @@ test-attest: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[attest]' \
 		'cyclonedx-python-lib[validation]' in-toto-attestation securesystemslib || true
 	$(BIN)/python -m pytest -m attest
+
+# Debian's server, as it is installed or else unpacked into a folder, which needs no rights. Where it
+# cannot be had, the tests say that they are skipped.
+test-postgresql: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgresql]' || true
+	ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null || scripts/unpack_postgresql $(POSTGRESQL) || true
+	$(BIN)/python -m pytest -m postgresql
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
 test-servers: $(STAMP)
@@ -147,5 +158,5 @@ paper: $(STAMP)
 	$(BIN)/python -m benchmarks.paper --work $(PAPER_WORK) $(if $(DATA),--data $(DATA))
 
 clean:
-	rm -rf $(VENV) $(SERVERS_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(SERVERS_VENV) $(POSTGRESQL) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache

@@ -9,7 +9,7 @@
         registry.register(load_model("resnet20.safetensors"), name="resnet20")
         verification = registry.verify(load_model("suspect.safetensors"))
 
-A registry is one SQLite file, or another database given by its SQLAlchemy URL. ``Registry`` is
+A registry is one SQLite file, or a PostgreSQL database given by its SQLAlchemy URL. ``Registry`` is
 all a caller needs; the values it returns are frozen, and its errors are those of
 ``registry.errors``.
 """
@@ -34,10 +34,19 @@ from registry.errors import (
     WatchTaken,
 )
 from registry.lineage import Contradiction, Edge, Lineage, Node
+from registry.opening import upgrade_registry
 from registry.registration import Result, Task, run
 from registry.registry import Registry
 from registry.rejudging import Proof, differences
-from registry.values import Export, Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
+from registry.values import (
+    Export,
+    Mended,
+    MissingPair,
+    Pair,
+    RecordedVerification,
+    RegisteredModel,
+    Relocated,
+)
 from registry.watches import Watch, Watches, WatchSettings
 
 __all__ = [
@@ -63,6 +72,7 @@ __all__ = [
     "RegistryReadOnly",
     "RegistryTooNew",
     "RegistryUnavailable",
+    "Relocated",
     "Result",
     "Task",
     "UnknownModel",
@@ -75,4 +85,5 @@ __all__ = [
     "Watches",
     "differences",
     "run",
+    "upgrade_registry",
 ]

@@ -56,6 +56,7 @@ __all__ = [
     "commit",
     "forget",
     "parent_of",
+    "relocate",
     "role_here",
     "row_named",
     "same_model",
@@ -394,6 +395,15 @@ def add_verification(
         payload |= {"commitment": heard.commitment, "answers_sha256": sha256_of(heard.blob)}
     ledger.append(session, "verify", payload, seed=seed, written=written)
     return row.id
+
+
+def relocate(session: Session, moved: Mapping[str, str], *, seed: str) -> None:
+    """Writes where the files of models lie now, by name; not of those that are gone by now."""
+    rows = list(session.scalars(select(ModelRow).where(ModelRow.name.in_(list(moved)))))
+    for row in rows:
+        row.file_path = moved[row.name]
+    payload = {"names": [row.name for row in rows]}
+    ledger.append(session, "relocate", payload, seed=seed, written=rows)
 
 
 def forget(session: Session, name: str, *, seed: str) -> None:

@@ -1,7 +1,7 @@
 """Where a registry is, and how a connection to it behaves.
 
 A registry is one SQLite file, given by path or as ``sqlite:///PATH`` (``sqlite://`` for one in
-memory), or another database, given by its SQLAlchemy URL. ``locate`` settles which,
+memory), or a PostgreSQL database, given by its SQLAlchemy URL. ``locate`` settles which,
 ``connect_to`` returns an engine; connections to SQLite are durable, enforce foreign keys,
 distrust the schema, and leave transactions to us. A file that may not be written, or that lies
 where nothing may be, is opened for reading only.
@@ -50,8 +50,8 @@ class Location:
     """Where a registry is.
 
     Attributes:
-        path: The SQLite file; None for a registry in memory or in another database.
-        server: The URL of another database; its text holds the password.
+        path: The SQLite file; None for a registry in memory or on a server.
+        server: The URL of a PostgreSQL database; its text holds the password.
     """
 
     path: Path | None
@@ -86,7 +86,7 @@ def locate(given: str | os.PathLike[str] | None) -> Location:
 
     Args:
         given: A path, a ``sqlite:///PATH`` URL, ``sqlite://`` for memory, the SQLAlchemy URL of
-            another database, or None for the default file in the user's data folder.
+            a PostgreSQL database, or None for the default file in the user's data folder.
 
     Raises:
         UsageError: An unknown kind of database, a URL that does not parse, or an empty text.
@@ -126,7 +126,9 @@ def connect_to(location: Location) -> Engine:
     none keeps the file open while networks run.
     """
     if location.server is not None:
-        return servers.connect_to_server(location.server, json_serializer=canonical)
+        return servers.connect_to_server(
+            location.server, json_serializer=canonical, json_deserializer=_read_document
+        )
     in_memory = location.path is None
     options: dict[str, Any] = {}
     if location.read_only and location.path is not None:

@@ -59,9 +59,10 @@ class RegistryUnavailable(RegistryError):
 class RegistryReadOnly(RegistryUnavailable):
     """The registry can be read, but not written."""
 
-    def __init__(self, where: str, reason: str = "it is read-only") -> None:
+    def __init__(self, where: str, reason: str | None = None) -> None:
         super().__init__(
-            f"registry {where}: {reason}; make it writable, or give another one with --registry"
+            f"registry {where}: {reason or 'it is read-only'}; make it writable, or give another "
+            "one with --registry"
         )
 
 

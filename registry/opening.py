@@ -2,23 +2,26 @@
 
 Whoever comes first holds the write lock while it creates or upgrades; everyone else waits, looks
 again, and finds the work done. On a server there is nothing to lock before the tables are there: of
-two creators the database lets one win, and the other looks again.
+two creators the database lets one win, and the other looks again. An old registry on a server is
+only upgraded where that is asked for: others may be at work with the older program.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from registry.engine import WRITE, Location, connect_to, for_writing
+from registry.engine import WRITE, Location, connect_to, for_writing, locate
 from registry.errors import NotARegistry, RegistryError, RegistryReadOnly, RegistryUnavailable
 from registry.schema import HEAD, State, check_columns, has_sqlite_header, state_of
+from registry.servers import hold_write_lock
 from registry.session import ours
 
-__all__ = ["open_registry"]
+__all__ = ["open_registry", "upgrade_registry"]
 
 
 def open_registry(location: Location) -> Engine:
@@ -26,8 +29,34 @@ def open_registry(location: Location) -> Engine:
 
     Raises:
         RegistryError: It cannot be opened, is not a registry, or is too new; or it is on a
-            server and has an older schema, which is only upgraded by hand.
+            server and has an older schema, which is only upgraded by :func:`upgrade_registry`.
     """
+    return _opened(location, upgrade=False)[0]
+
+
+def upgrade_registry(url: str | os.PathLike[str] | None = None) -> str | None:
+    """Brings a registry of an older release up to date: all of it, or nothing.
+
+    A file is also upgraded whenever it is opened, after it was copied beside itself. One on a
+    server is upgraded here alone, while nobody writes; who may do what stays as it was.
+
+    Args:
+        url: Where it is, as ``Registry`` takes it.
+
+    Returns:
+        The schema it had until now; None if it was up to date.
+
+    Raises:
+        UsageError: The URL is of another kind.
+        RegistryError: As of ``Registry``; or only the registry's owner may do this.
+    """
+    engine, before = _opened(locate(url), upgrade=True)
+    engine.dispose()
+    return before
+
+
+def _opened(location: Location, *, upgrade: bool) -> tuple[Engine, str | None]:
+    """Returns an engine, and the older schema that the registry had until now."""
     where = str(location)
     with ours(where):
         _check_file(location)
@@ -37,7 +66,10 @@ def open_registry(location: Location) -> Engine:
             if state == "current":
                 check_columns(connection, where)
         if location.server is not None:
-            _create_on_server(engine, where, state, revision)
+            if state == "older" and upgrade:
+                revision = _upgrade_on_server(engine, where)
+            else:
+                _create_on_server(engine, where, state, revision)
         elif state != "current":
             if location.read_only:
                 found = f"expected schema {HEAD}, found {revision or 'none'}, and it is read-only"
@@ -45,7 +77,7 @@ def open_registry(location: Location) -> Engine:
             _bring_up_to_date(engine, location)
         if location.path is not None and not location.read_only:
             _use_write_ahead_log(engine)
-    return engine
+    return engine, revision if state == "older" else None
 
 
 def _check_file(location: Location) -> None:
@@ -96,7 +128,7 @@ def _create_on_server(engine: Engine, where: str, state: State, revision: str | 
     if state == "older":
         raise RegistryError(
             f"registry {where}: expected schema {HEAD}, found {revision}; back the database up, "
-            "then run `alembic -x registry=URL upgrade head` in the source tree of nullprint"
+            "then run 'fp registry upgrade'"
         )
     if state == "current":
         return
@@ -111,6 +143,24 @@ def _create_on_server(engine: Engine, where: str, state: State, revision: str | 
         with engine.connect() as connection:
             if state_of(connection, where)[0] != "current":
                 raise
+
+
+def _upgrade_on_server(engine: Engine, where: str) -> str | None:
+    """Upgrades all of it or nothing, while nobody writes; returns the schema it had."""
+    from registry.roles import allow, allowed
+    from registry.upgrade import migrate
+
+    with for_writing(engine).begin() as connection:
+        hold_write_lock(connection, where)
+        state, revision = state_of(connection, where)
+        if state == "current":
+            return None  # Somebody else was faster.
+        roles = allowed(connection)
+        migrate(connection, where)
+        check_columns(connection, where)
+        for role, may in roles.items():
+            allow(connection, role, may)
+    return revision
 
 
 def _use_write_ahead_log(engine: Engine) -> None:

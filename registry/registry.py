@@ -1,4 +1,4 @@
-"""The registry: what is known of an audit team's models, in one file.
+"""The registry: what is known of an audit team's models, in one file or one database.
 
 ::
 
@@ -36,7 +36,7 @@ from registry.engine import locate
 from registry.errors import RegistryCorrupt, RegistryReadOnly
 from registry.exports import ACTION as EXPORTED
 from registry.exports import exported, handed_back, handed_out
-from registry.ledger import Books, parts
+from registry.ledger import Books, Head, parts
 from registry.lineage import Lineage, lineage_of
 from registry.names import checked_name, default_name
 from registry.opening import open_registry
@@ -45,8 +45,10 @@ from registry.planning import planned
 from registry.records import fingerprint_of, registered, verified
 from registry.registration import Options, Peer, Result, Task, measure_missing, run
 from registry.rejudging import Proof, judged_again, proof_of
+from registry.relocating import search
 from registry.renewal import check_alone, reason_to_renew
-from registry.servers import shown
+from registry.roles import May, grant
+from registry.servers import shown, shut
 from registry.session import reading, writing
 from registry.tables import (
     AliasRow,
@@ -58,7 +60,15 @@ from registry.tables import (
     VerificationRow,
 )
 from registry.undeclared import undeclared
-from registry.values import Export, Mended, MissingPair, Pair, RecordedVerification, RegisteredModel
+from registry.values import (
+    Export,
+    Mended,
+    MissingPair,
+    Pair,
+    RecordedVerification,
+    RegisteredModel,
+    Relocated,
+)
 from registry.verifying import grounds
 from registry.watches import Watches
 from registry.weights import at_hand, chosen, findings
@@ -83,20 +93,21 @@ class Registry:
     """A registry, opened; created or upgraded first where that is needed.
 
     Attributes:
-        path: Its SQLite file; None for one in memory or in another database.
+        path: Its SQLite file; None for one in memory or on a server.
         url: Its SQLAlchemy URL, without the password and the options it was given with.
         seed: Hex text all its public probes derive from, drawn once when it was created.
-        read_only: Whether it is a file that may be read and not written: verdicts are given and
-            not recorded, and nothing is registered.
+        read_only: Whether it may be read and not written: verdicts are given and not recorded,
+            and nothing is registered.
 
     Args:
-        url: A path, ``sqlite:///PATH`` or ``sqlite://`` (in memory), or any SQLAlchemy URL whose
-            driver is installed; by default a file in the user's data folder.
+        url: A path, ``sqlite:///PATH`` or ``sqlite://`` (in memory), or the SQLAlchemy URL of a
+            PostgreSQL database; by default a file in the user's data folder.
 
     Raises:
         UsageError: The URL is of another kind.
         RegistryError: It cannot be opened, is no registry, or is too new; or its driver is
-            not installed.
+            not installed; or it is on a server and has an older schema, which
+            :func:`registry.upgrade_registry` brings up to date.
     """
 
     def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
@@ -105,9 +116,12 @@ class Registry:
         self._engine = open_registry(location)
         self.path: Path | None = location.path
         self.url: str = shown(location.url)
-        self.read_only: bool = location.read_only
+        self._shut: str | None = None
         with self._reading() as session:
             seed = session.get(SettingRow, "seed")
+            if location.server is not None:
+                self._shut = shut(session.connection())
+        self.read_only: bool = location.read_only or self._shut is not None
         if seed is None:
             raise RegistryCorrupt(self._where, ("settings seed: missing",))
         self.seed: str = seed.value
@@ -137,7 +151,7 @@ class Registry:
             RegistryReadOnly: It cannot be changed.
         """
         if self.read_only:
-            raise RegistryReadOnly(self._where)
+            raise RegistryReadOnly(self._where, self._shut)
 
     # What is there.
 
@@ -595,6 +609,64 @@ class Registry:
         """
         with self._catalogue() as catalogue:
             return handed_back(catalogue, Path(source))
+
+    # For a team.
+
+    def copy(self, url: str | os.PathLike[str]) -> Head:
+        """Copies all of it, as of this moment, to a file or a database where nothing is yet.
+
+        Args:
+            url: The new place, as ``Registry`` takes it.
+
+        Returns:
+            Where the chain of both ends.
+
+        Raises:
+            UsageError: Something is there.
+            RegistryCorrupt: A row is not what the chain says; then nothing is left there.
+        """
+        from registry.copying import copy_to
+
+        with self._books() as books:
+            books.settle()
+            copy_to(locate(url), books, self.seed)
+            return books.head
+
+    def grant(self, role: str, may: May) -> None:
+        """Lets a role of the server read this registry, or register too, or neither.
+
+        Args:
+            role: A role, of one person or of many.
+            may: What it may do from now on.
+
+        Raises:
+            UsageError: It is a file, there is no such role, or the role owns the registry.
+            RegistryUnavailable: Only its owner may do this.
+        """
+        with self._writing() as session:
+            grant(session.connection(), role, may, self._where)
+
+    def relocate(self, folder: str | os.PathLike[str], *, progress: Progress = silent) -> Relocated:
+        """Finds the files of models again that are no longer where they were registered from.
+
+        A file is what it was if its SHA-256 is; where it lies now is kept for everybody.
+
+        Args:
+            folder: Where to search, with all that is below.
+            progress: Told how many were looked for.
+
+        Raises:
+            UsageError: There is no such folder.
+            RegistryCorrupt: A model is not what was registered.
+        """
+        self.require_writable()
+        with self._catalogue() as catalogue:
+            models = [peer.model for peer in catalogue.files(catalogue.rows)]
+        found = search(models, Path(folder), progress)
+        if found.moved:
+            with self._writing() as session:
+                changes.relocate(session, found.moved, seed=self.seed)
+        return found
 
     # The chain.
 

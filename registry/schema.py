@@ -109,10 +109,12 @@ def check_columns(connection: Connection, where: str) -> None:
     Raises:
         NotARegistry: A table is missing, or has other or generated columns.
     """
-    inspector = inspect(connection)
-    present = set(inspector.get_table_names())
+    # All at once: on a server each look is a way there and back.
+    present = {
+        table: found for (_, table), found in inspect(connection).get_multi_columns().items()
+    }
     for name, expected in Base.metadata.tables.items():
-        columns = inspector.get_columns(name) if name in present else []
+        columns = present.get(name, [])
         found = {entry["name"] for entry in columns if "computed" not in entry}
         if found != set(expected.columns.keys()) or len(found) != len(columns):
             raise NotARegistry(

@@ -1,18 +1,19 @@
-"""Registries that are not SQLite files: any database SQLAlchemy knows, by its URL.
+"""Registries in PostgreSQL: for a team, where several machines write.
 
 Its administrator is trusted, as the author of a SQLite file is not; so the tables are compared
 with ours, but triggers and the like are not searched for. Writers take turns by locking one row
 of the settings, and a chain that forks would break its keys besides. Readers see one state
-throughout. It is tried on PostgreSQL, which makes tables inside a transaction.
+throughout.
 
-No backup can be made from here, so an older schema is refused and never upgraded unasked.
+No backup can be made from here, so an older schema is refused until somebody asks for the upgrade.
+Who may do what is the server's to say: see :mod:`registry.roles`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import URL, create_engine, text, update
+from sqlalchemy import URL, Connection, create_engine, select, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
@@ -22,7 +23,7 @@ from fingerprint.errors import UsageError
 from registry.errors import RegistryCorrupt, RegistryError
 from registry.tables import SettingRow
 
-__all__ = ["READ", "WRITE", "checked", "connect_to_server", "hold_write_lock", "shown"]
+__all__ = ["READ", "WRITE", "checked", "connect_to_server", "hold_write_lock", "shown", "shut"]
 
 # A reader must not see half of what others commit meanwhile. A writer must see all of what was
 # committed before it got the lock, and nothing can change while it holds it.
@@ -35,6 +36,8 @@ _PACKAGES = {
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
 }
+_READ_ONLY = text("SELECT current_setting('transaction_read_only') = 'on'")
+_MAY_APPEND = text("SELECT has_table_privilege('chain', 'INSERT')")
 
 
 def shown(url: URL) -> str:
@@ -50,14 +53,20 @@ def checked(url: URL) -> URL:
     """Returns the URL of a database that a registry can be kept in, as far as it tells.
 
     Raises:
-        UsageError: SQLAlchemy does not know its kind, or it is not what its author meant.
+        UsageError: It is no PostgreSQL, its driver is unknown, or it is not what its author meant.
     """
+    if url.get_backend_name() != "postgresql":
+        # Nobody has run it elsewhere, and a registry is no place to be the first.
+        raise UsageError(
+            f"registry: expected a path or the URL of a PostgreSQL database, got one of "
+            f"{url.drivername}; give a path, or postgresql+psycopg://USER@HOST/DATABASE"
+        )
     try:
         dialect = url.get_dialect()
     except ArgumentError:
         raise UsageError(
-            f"registry: expected a path or the URL of a database SQLAlchemy knows, got one of "
-            f"{url.drivername}; install the package that brings its dialect, or give a path"
+            f"registry: expected a driver SQLAlchemy knows, got {url.drivername}; "
+            "write postgresql+psycopg://"
         ) from None
     if getattr(dialect, "is_async", False):
         raise UsageError(
@@ -74,7 +83,6 @@ def connect_to_server(url: URL, **options: Any) -> Engine:
 
     Raises:
         RegistryError: The database's driver is not installed.
-        UsageError: The database cannot keep JSON documents, or does not know the URL's options.
     """
     try:
         return create_engine(url, poolclass=NullPool, hide_parameters=True, **options)
@@ -85,25 +93,24 @@ def connect_to_server(url: URL, **options: Any) -> Engine:
             f"registry {shown(url)}: expected the driver {module}, found none that can be loaded; "
             f"pip install '{package}'"
         ) from error
-    except TypeError:
-        # Its text would repeat the options.
-        raise UsageError(
-            f"registry {shown(url)}: expected a database with JSON documents, got "
-            f"{url.drivername}, which has none here; choose another"
-        ) from None
 
 
-def hold_write_lock(session: Session, where: str) -> None:
+def hold_write_lock(transaction: Session | Connection, where: str) -> None:
     """Waits until no other writer is left, and keeps others waiting until the transaction ends.
 
     Raises:
         RegistryCorrupt: The row that is locked is missing.
     """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS:d}"))
-    # An update that changes nothing locks its row everywhere; SELECT FOR UPDATE is not known to
-    # every database, and silently left out there.
-    touched = update(SettingRow).where(SettingRow.key == "seed").values(value=SettingRow.value)
-    result: Any = session.execute(touched.execution_options(synchronize_session=False))
-    if result.rowcount != 1:
+    transaction.execute(text(f"SET LOCAL lock_timeout = {LOCK_TIMEOUT_MS:d}"))
+    row = select(SettingRow.key).where(SettingRow.key == "seed").with_for_update()
+    if transaction.execute(row).first() is None:
         raise RegistryCorrupt(where, ("settings seed: missing",))
+
+
+def shut(connection: Connection) -> str | None:
+    """Returns why a registry on a server can only be read; None where it can be written."""
+    if connection.execute(_READ_ONLY).scalar_one():
+        return "the server only lets it be read"
+    if not connection.execute(_MAY_APPEND).scalar_one():
+        return "its owner lets you read it only"
+    return None

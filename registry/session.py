@@ -107,8 +107,13 @@ def translated(error: Exception, where: str) -> RegistryError:
             f"registry {where}: {_UNAVAILABLE[code]} ({reason}); "
             "make it writable, or give another one with --registry"
         )
+    if state == _NO_PRIVILEGE:
+        return RegistryUnavailable(
+            f"registry {where}: the server does not let you ({reason}); its owner may do it, or "
+            "let you with 'fp registry grant'"
+        )
     foreign = not isinstance(cause, sqlite3.Error)
-    if state == _NO_PRIVILEGE or (foreign and isinstance(error, OperationalError)):
+    if foreign and isinstance(error, OperationalError):
         return RegistryUnavailable(
             f"registry {where}: the database cannot be used ({reason}); "
             "make it reachable and writable, or give another one with --registry"

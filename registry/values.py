@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = ["Export", "Mended", "MissingPair", "Pair", "RecordedVerification", "RegisteredModel"]
+__all__ += ["Relocated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,6 +184,25 @@ class Mended:
             "left": self.left,
             "reasons": list(self.reasons),
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relocated:
+    """What a search for files came to.
+
+    Attributes:
+        moved: By the name of the model, where its file lies now.
+        there: Models whose file is where it was.
+        missing: Models whose file was not found.
+    """
+
+    moved: dict[str, str] = field(default_factory=dict)
+    there: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain JSON values."""
+        return {"moved": self.moved, "there": list(self.there), "missing": list(self.missing)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
-"""``fp registry``: look after the registry itself, and take models to another one."""
+"""``fp registry``: look after the registry itself, share it, and take models to another one."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -17,7 +17,7 @@ from fingerprint.text import clean
 
 __all__ = ["app"]
 
-app = command_group("Check the registry, complete it, and take models to another one.")
+app = command_group("Check the registry, complete it, share it, and take models elsewhere.")
 
 Head = Annotated[
     str | None,
@@ -41,6 +41,18 @@ Target = Annotated[
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="What another registry exported.")]
 NewName = Annotated[
     str | None, typer.Option("--name", help="Name here; by default the one it had there.")
+]
+
+Role = Annotated[str, typer.Argument(metavar="ROLE", help="A role of the PostgreSQL server.")]
+Allowed = Annotated[
+    Literal["read", "register", "nothing"],
+    typer.Option("--may", help="read: list and verify. register: all but removing."),
+]
+Place = Annotated[
+    str, typer.Argument(metavar="URL", help="A file that is not there, or an empty database.")
+]
+Folder = Annotated[
+    Path, typer.Argument(metavar="DIR", help="Where to search, with all that is below.")
 ]
 
 
@@ -147,10 +159,89 @@ def import_model(
     screen.data({"schema": 2, **model.to_dict()}, render.model_facts(model))
 
 
+@bundled
+def upgrade(screen: options.Screen, *, registry: options.RegistryUrl = None) -> None:
+    """Bring a registry of an older release up to date: all of it, or nothing.
+
+    A file is upgraded whenever it is opened, and its old state kept beside it. One on a server is
+    upgraded by this command alone: back it up first (docs/team.md).
+    """
+    from registry import upgrade_registry
+    from registry.schema import HEAD
+
+    before = upgrade_registry(registry)
+    if before is None:
+        screen.message(f"nothing to do: the registry has schema {HEAD}")
+    else:
+        screen.message(f"upgraded from schema {before} to {HEAD}")
+    if screen.json:
+        screen.data({"schema": 2, "from": before or HEAD, "to": HEAD})
+
+
+@bundled
+def copy(target: Place, screen: options.Screen, *, registry: options.RegistryUrl = None) -> None:
+    """Copy the whole registry, as of this moment, to a new file or an empty database.
+
+    A backup while others write, or the way of a team from a file to a server. The chain is copied
+    with it, so 'fp registry check --head' tells of a copy as of the registry itself.
+    """
+    from rich.text import Text
+
+    with session.open_registry(registry) as opened:
+        found = str(opened.copy(target))
+    screen.data({"schema": 2, "head": found}, Text(found))
+
+
+@bundled
+def grant(
+    role: Role, screen: options.Screen, *, may: Allowed, registry: options.RegistryUrl = None
+) -> None:
+    """Say what a role of the server may do to this registry: its owner may.
+
+    A reader lists, shows and verifies, and nothing is recorded of it. A registrar also registers
+    and records; it removes nothing, and cannot change what stands in the chain.
+    """
+    with session.open_registry(registry, writing=True) as opened:
+        opened.grant(role, may)
+    screen.message(f"{clean(role)} may {may} from now on")
+    if screen.json:
+        screen.data({"schema": 2, "role": role, "may": may})
+
+
+@bundled
+def relocate(
+    folder: Folder, screen: options.Screen, *, registry: options.RegistryUrl = None
+) -> None:
+    """Find the files of registered models again, on another machine or after a move.
+
+    Files are told by their SHA-256, whatever they are called now. The registry keeps one place for
+    each, so a team's files are best at the same place for everybody.
+    """
+    from rich.text import Text
+
+    with (
+        session.open_registry(registry, writing=True) as opened,
+        progress_bars(screen) as progress,
+    ):
+        found = opened.relocate(folder, progress=progress)
+    for name in found.missing:
+        screen.warn(f"{clean(name)}: its file is not in {clean(folder)}")
+    screen.message(
+        f"{len(found.moved)} found, {len(found.there)} where they were, "
+        f"{len(found.missing)} missing"
+    )
+    lines = [Text(f"{clean(name)}  {clean(path, 500)}") for name, path in found.moved.items()]
+    screen.data({"schema": 2, **found.to_dict()}, *lines)
+
+
 for command, verb, example in (
     (check, "check", "fp registry check --head 12:82aeb0d9..."),
     (head, "head", "fp registry head > head.txt"),
     (mend, "mend", "fp registry mend --limit 100"),
+    (relocate, "relocate", "fp registry relocate /mnt/models"),
+    (copy, "copy", "fp registry copy backup.db"),
+    (upgrade, "upgrade", "fp registry upgrade --registry postgresql+psycopg://host/audit"),
+    (grant, "grant", "fp registry grant alice --may register"),
     (export, "export", "fp registry export ours -o ours.model"),
     (import_model, "import", "fp registry import ours.model --name theirs"),
 ):

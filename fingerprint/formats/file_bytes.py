@@ -24,7 +24,7 @@ from fingerprint.errors import (
 )
 from fingerprint.formats.naming import shown_path
 
-__all__ = ["MAX_FILE_BYTES", "FileBytes", "FileFacts", "read_file", "read_head"]
+__all__ = ["MAX_FILE_BYTES", "FileBytes", "FileFacts", "open_regular", "read_file", "read_head"]
 
 MAX_FILE_BYTES = 16 * 2**30
 """Largest weights file that is read into memory."""
@@ -123,6 +123,23 @@ def read_head(path: str, size: int = 1024) -> bytes:
         return b""
     finally:
         os.close(descriptor)
+
+
+def open_regular(path: str) -> int:
+    """Opens a regular file and returns its descriptor, to be closed by the caller.
+
+    Raises:
+        UsageError: There is no such file.
+        EnvironmentFailure: It may not be read.
+        UnsafeFile: It is not a regular file.
+    """
+    descriptor = _open(path, follow_symlink=True)
+    try:
+        _require_regular(path, os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _open(path: str, *, follow_symlink: bool) -> int:

@@ -24,7 +24,7 @@ from fingerprint.formats.naming import shown_path
 from fingerprint.formats.safetensors_file import MAX_HEADER_BYTES, read_safetensors, unique
 from fingerprint.text import clean, first_line, listed
 
-__all__ = ["INDEX", "Shard", "read_index", "read_shards"]
+__all__ = ["INDEX", "Shard", "line_of", "read_index", "read_shards"]
 
 INDEX = ".safetensors.index.json"
 """How the name of an index ends."""
@@ -112,10 +112,15 @@ def read_shards(index: str, shards: Sequence[Shard]) -> tuple[dict[str, Tensor],
         held = read_safetensors(content.data, shown_path(shard.path))
         _require_same(index, shard, held.keys(), shards)
         tensors |= held
-        digest.update(f"{content.sha256}  {shard.name}\n".encode())
+        digest.update(line_of(content.sha256, shard.name))
         size += len(content.data)
     path = os.path.abspath(index)
     return tensors, FileFacts(path=path, sha256=digest.hexdigest(), size=size, format="safetensors")
+
+
+def line_of(sha256: str, name: str) -> bytes:
+    """Returns what stands for a shard in the digest of all, as ``sha256sum`` would write it."""
+    return f"{sha256}  {name}\n".encode()
 
 
 def _require_size(index: str, shards: Sequence[Shard]) -> None:

@@ -2,55 +2,100 @@
 
 from __future__ import annotations
 
-import shutil
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import DataError, DBAPIError
 
 from fingerprint.evidence.finding import Finding
 from fingerprint.network.model import Model
 from fingerprint.verification import Candidate, Verification
 from registry import RegisteredModel, Registry
 from registry.registration import Measured, Result, finished
+from tests.registry.places import Databases, Files, Place, Places, execute
 from tests.support.fingerprints import make_fingerprint, make_model
+from tests.support.postgresql import Server, running
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """A file that is not there yet."""
     return tmp_path / "registry.db"
 
 
 @pytest.fixture(scope="session")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that ``registry`` and ``family`` begin as: made once, and copied for each test."""
-    folder = tmp_path_factory.mktemp("registries")
-    Registry(folder / "empty.db").close()
-    with Registry(folder / "family.db") as registry:
+def server() -> Iterator[Server]:
+    """A PostgreSQL server of the tests' own."""
+    pytest.importorskip("psycopg", reason="needs the extra postgresql")
+    with running() as started:
+        yield started
+
+
+@pytest.fixture(
+    scope="session",
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)],
+)
+def places(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """Where registries are kept: what asks for this, or for a registry, runs on either kind."""
+    if request.param == "sqlite":
+        return Files(str(tmp_path_factory.mktemp("registries")))
+    server: Server = request.getfixturevalue("server")
+    return Databases(server.url("postgres"))
+
+
+sqlite_only = pytest.mark.parametrize("places", ["sqlite"], indirect=True)
+"""For what only a file can go through."""
+postgresql_only = pytest.mark.parametrize(
+    "places", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True
+)
+"""For what only a server can."""
+
+
+@pytest.fixture
+def place(places: Places) -> Iterator[Place]:
+    """A place where nothing is yet."""
+    made = places.empty()
+    yield made
+    places.discard(made)
+
+
+@pytest.fixture(scope="session")
+def made(places: Places) -> dict[str, Place]:
+    """What ``registry`` and ``family`` begin as: made once, and copied for each test."""
+    found = {name: places.at(name) for name in ("empty", "family")}
+    Registry(found["empty"]).close()
+    with Registry(found["family"]) as registry:
         put(registry, "source", 0)
         put(registry, "derived", 1, parent="source")
         put(registry, "other", 2)
-    return folder
+    return found
 
 
 @pytest.fixture
-def registry(path: Path, made: Path) -> Iterator[Registry]:
+def registry(places: Places, made: dict[str, Place]) -> Iterator[Registry]:
     """An empty registry."""
-    shutil.copy(made / "empty.db", path)
-    with Registry(path) as opened:
-        yield opened
+    yield from _opened(places, made["empty"])
 
 
 @pytest.fixture
-def family(path: Path, made: Path) -> Iterator[Registry]:
+def family(places: Places, made: dict[str, Place]) -> Iterator[Registry]:
     """A registry with ``source``, its child ``derived`` and the stranger ``other``."""
-    shutil.copy(made / "family.db", path)
-    with Registry(path) as opened:
+    yield from _opened(places, made["family"])
+
+
+def _opened(places: Places, source: Place) -> Iterator[Registry]:
+    copy = places.copy(source)
+    with Registry(copy) as opened:
         yield opened
+    places.discard(copy)
+
+
+def place_of(registry: Registry) -> Place:
+    """Returns what opens this registry again."""
+    return registry.path or registry._engine.url.render_as_string(hide_password=False)
 
 
 def result_of(
@@ -112,14 +157,23 @@ def ratios(*values: float | None) -> tuple[dict[str, Any], ...]:
     )
 
 
-def tamper(path: Path | None, *statements: str) -> None:
-    """Changes a registry behind its back."""
-    assert path is not None
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA foreign_keys = OFF")
-        for statement in statements:
-            connection.execute(statement)
-        connection.commit()
+TOO_DEEP = "54001"
+
+
+def tamper(where: Registry | Place, *statements: str) -> bool:
+    """Changes a registry behind its back.
+
+    Returns:
+        Whether that could be done: a server keeps values of another type out of a column, and
+        documents that are too deep for it.
+    """
+    try:
+        execute(place_of(where) if isinstance(where, Registry) else where, *statements)
+    except DBAPIError as error:
+        if not isinstance(error, DataError) and getattr(error.orig, "sqlstate", "") != TOO_DEEP:
+            raise
+        return False
+    return True
 
 
 def verdict() -> Verification:

@@ -1,6 +1,7 @@
 """Processes that use one registry at once, or are killed while they do.
 
-Run as ``python -m tests.registry.crowd TASK FOLDER``; prints one JSON document. A script of
+Run as ``python -m tests.registry.crowd TASK ADDRESS PREFIX``, the last two those of places where
+registries can be kept; prints one JSON document. A script of
 its own, because children are forked from it: the libraries are imported once, and the test
 process with its threads is never forked. Children do not compute: torch's threads do not survive a
 fork either.
@@ -16,13 +17,13 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NoReturn
 
 from fingerprint.watching import Observation
 from registry import Registry, RegistryError, ledger
 from registry.registration import finished
 from tests.registry.conftest import result_of
+from tests.registry.places import Place, Places, places_at
 from tests.support.fingerprints import make_fingerprint, make_model
 
 MODELS = [make_model(seed, path=f"/models/{seed}.safetensors") for seed in range(8)]
@@ -56,14 +57,16 @@ def together(jobs: list[Callable[[], None]]) -> list[str]:
     return outcomes
 
 
-def store(path: Path | str, name: str, seed: int = 0) -> None:
-    with Registry(path) as registry:
+def store(place: Place, name: str, seed: int = 0) -> None:
+    with Registry(place) as registry:
         registry.commit(result_of(registry, name, MODELS[seed]))
 
 
-def registering(different: Path | str, same: Path | str, twice: Path | str) -> dict[str, list[str]]:
-    """Lets eight processes register models: each its own, all one name, and all the same one."""
+def crowd(places: Places) -> dict[str, list[str]]:
+    """Lets eight processes do the same thing at once, in four ways."""
+    new, different, same, twice = map(places.at, ("new", "different", "same", "twice"))
     return {
+        "create": together([lambda: Registry(new).close()] * 8),
         "different": together(
             [partial(store, different, f"model {seed}", seed) for seed in range(8)]
         ),
@@ -72,24 +75,7 @@ def registering(different: Path | str, same: Path | str, twice: Path | str) -> d
     }
 
 
-def crowd(folder: Path) -> dict[str, list[str]]:
-    """Lets eight processes do the same thing at once, in four ways."""
-    return {
-        "create": together([lambda: Registry(folder / "new.db").close()] * 8),
-        **registering(folder / "different.db", folder / "same.db", folder / "twice.db"),
-    }
-
-
-def server(_: Path) -> dict[str, list[str]]:
-    """Lets eight processes create, fill and share the registry of ``FP_TEST_DATABASE_URL``."""
-    url = os.environ["FP_TEST_DATABASE_URL"]
-    return {
-        "create": together([lambda: Registry(url).close()] * 8),
-        **registering(url, url, url),
-    }
-
-
-def kill(folder: Path) -> dict[str, object]:
+def kill(places: Places) -> dict[str, object]:
     """Kills a process at a random moment of storing a model, fifty times.
 
     Every third time it is the creation of the registry that is killed. The moments close in on
@@ -97,13 +83,13 @@ def kill(folder: Path) -> dict[str, object]:
     came too late.
     """
     moments = random.Random(0)
-    path = folder / "killed.db"
-    store(path, "first")
+    old = places.at("killed")
+    store(old, "first")
     latest = {True: 0.1, False: 0.05}
     stored, wrong = 0, []
     for index in range(1, 51):
         new = index % 3 == 0
-        target, name = folder / f"killed {index}.db" if new else path, f"model {index}"
+        target, name = places.at(f"killed {index}") if new else old, f"model {index}"
         child = os.fork()
         if child == 0:
             die_with(partial(store, target, name, index % 8))
@@ -118,23 +104,23 @@ def kill(folder: Path) -> dict[str, object]:
     return {"stored": stored, "wrong": wrong}
 
 
-def renew(folder: Path) -> dict[str, object]:
+def renew(places: Places) -> dict[str, object]:
     """Kills a process that renews a fingerprint, before and after its entry in the chain."""
-    path = folder / "renewed.db"
-    store(path, "first")
-    with Registry(path) as registry:
+    place = places.at("renewed")
+    store(place, "first")
+    with Registry(place) as registry:
         task = registry.plan(MODELS[0], again="first")
         made = make_fingerprint(MODELS[0], seed=registry.seed, probes=7)
     result = finished(task, MODELS[0], made)
     return killed_around_the_entry(
-        path,
-        lambda: Registry(path).commit(result),
+        place,
+        lambda: Registry(place).commit(result),
         lambda registry: registry.model("first").probes,
     )
 
 
 def killed_around_the_entry(
-    path: Path, write: Callable[[], object], read: Callable[[Registry], object]
+    place: Place, write: Callable[[], object], read: Callable[[Registry], object]
 ) -> dict[str, object]:
     """Lets processes write, killed before and after the entry in the chain; returns what is read.
 
@@ -155,7 +141,7 @@ def killed_around_the_entry(
             ledger.append = dying
             die_with(write)
         os.waitpid(child, 0)
-        with Registry(path) as registry:
+        with Registry(place) as registry:
             registry.check()
             found[moment] = read(registry)
     return found
@@ -164,23 +150,23 @@ def killed_around_the_entry(
 SEEN = Observation(asked=4, scores=((0, 0.0), (3, 0.0)), queries=4)
 
 
-def look(path: Path, times: int = 1) -> None:
+def look(place: Place, times: int = 1) -> None:
     for _ in range(times):
-        with Registry(path) as registry:
+        with Registry(place) as registry:
             registry.watches.record("prod", SEEN)
 
 
-def watching(folder: Path) -> dict[str, list[str]]:
+def watching(places: Places) -> dict[str, list[str]]:
     """Lets eight processes look at one watched target, five times each."""
-    return {"runs": together([partial(look, folder / "watched.db", 5)] * 8)}
+    return {"runs": together([partial(look, places.at("watched"), 5)] * 8)}
 
 
-def killed_watching(folder: Path) -> dict[str, object]:
+def killed_watching(places: Places) -> dict[str, object]:
     """Kills processes that record a run, before and after its entry in the chain."""
-    path = folder / "watched.db"
+    place = places.at("watched")
     return killed_around_the_entry(
-        path,
-        partial(look, path),
+        place,
+        partial(look, place),
         lambda registry: len(registry.watches.get("prod").runs),
     )
 
@@ -195,10 +181,10 @@ def die_with(job: Callable[[], object]) -> NoReturn:
         os._exit(status)
 
 
-def after_kill(path: Path, name: str, wrong: list[str]) -> bool:
+def after_kill(place: Place, name: str, wrong: list[str]) -> bool:
     """Opens the registry as the next user would; returns whether the model is there."""
     try:
-        with Registry(path) as registry:
+        with Registry(place) as registry:
             registry.check()
             there = name in [model.name for model in registry.models()]
             if there and len(registry.fingerprint(name).probes) != registry.model(name).probes:
@@ -218,12 +204,11 @@ def prepare() -> None:
 
 if __name__ == "__main__":
     prepare()
-    works: dict[str, Callable[[Path], object]] = {
+    works: dict[str, Callable[[Places], object]] = {
         "crowd": crowd,
         "kill": kill,
         "killed_watching": killed_watching,
         "renew": renew,
-        "server": server,
         "watching": watching,
     }
-    print(json.dumps(works[sys.argv[1]](Path(sys.argv[2]))))
+    print(json.dumps(works[sys.argv[1]](places_at(*sys.argv[2:]))))

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from sqlalchemy import select, update
 
 from fingerprint.errors import EnvironmentFailure, IncompatibleModel, InputRefused, UsageError
 from fingerprint.suspects import ModelSuspect
 from registry import Registry, RegistryCorrupt, RegistryReadOnly, UnknownModel, ledger
-from tests.registry.conftest import put, result_of
+from registry.tables import ChainRow
+from tests.registry.conftest import place_of, put, result_of
+from tests.registry.places import unguarded
 from tests.support.fingerprints import make_model
 
 
@@ -137,9 +140,7 @@ def test_a_model_that_was_not_exported_is_not_decided_on(
     assert other.verdict == "inconclusive"
 
 
-def test_what_cannot_be_exported_leaves_no_trace(
-    family: Registry, tmp_path: Path, path: Path
-) -> None:
+def test_what_cannot_be_exported_leaves_no_trace(family: Registry, tmp_path: Path) -> None:
     family.commit(result_of(family, "wide", make_model(5, shape=(3, 6, 6))))
     head = family.head()
     (tmp_path / "there").mkdir()
@@ -190,19 +191,15 @@ def test_an_export_without_a_table_is_damage(
 
 
 def test_a_name_that_stands_for_another_picture_shows(
-    family: Registry, export: Path, tmp_path: Path, path: Path
+    family: Registry, export: Path, tmp_path: Path
 ) -> None:
-    import sqlite3
-    from contextlib import closing
-
     answers = answer(export, 0, tmp_path / "a.csv")
-    with closing(sqlite3.connect(path)) as connection, connection:
-        query = "SELECT seq, payload FROM chain WHERE action = 'hand out'"
-        ((seq, text),) = connection.execute(query).fetchall()
-        payload: dict[str, Any] = json.loads(text)
+    with unguarded(place_of(family)) as connection:
+        query = select(ChainRow.seq, ChainRow.payload).where(ChainRow.action == "hand out")
+        ((seq, payload),) = connection.execute(query).all()
         first, second, *_ = payload["pictures"]
         swapped = {first: payload["pictures"][second], second: payload["pictures"][first]}
         payload["pictures"] |= swapped
-        connection.execute("UPDATE chain SET payload = ? WHERE seq = ?", (json.dumps(payload), seq))
+        connection.execute(update(ChainRow).where(ChainRow.seq == seq).values(payload=payload))
     with pytest.raises(RegistryCorrupt, match="does not hash"):
         family.read_answers(answers)

@@ -7,6 +7,7 @@ import pytest
 from fingerprint.errors import UsageError
 from registry import Registry
 from registry.engine import connect_to, locate
+from tests.registry.conftest import sqlite_only
 
 
 def test_a_bare_path_and_its_url_are_the_same_place(tmp_path: Path) -> None:
@@ -59,6 +60,8 @@ def test_a_registry_in_memory_has_no_path() -> None:
         "http://user:secret@host/db",
         "postgresql://user:secret@host:port/db",
         "http://host/registry.db",
+        "mysql+pymysql://user:secret@host/db",
+        "postgresql+nothing://user:secret@host/db",
         "sqlite:///file:x?uri=true",
         "sqlite://host/x.db",
         "sqlite+aiosqlite:///x.db",
@@ -72,6 +75,7 @@ def test_other_urls_are_refused_in_one_line_without_their_password(url: str) -> 
     assert "secret" not in str(refusal.value)
 
 
+@sqlite_only
 def test_connections_are_durable_and_distrust_the_schema(registry: Registry) -> None:
     expected = {
         "journal_mode": "wal",

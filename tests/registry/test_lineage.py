@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,10 +227,10 @@ def test_an_alias_names_its_model(registry: Registry) -> None:
     assert [node.name for node in registry.lineage("second name").nodes] == ["a"]
 
 
-def test_pairs_that_were_changed_from_outside_are_refused(registry: Registry, path: Path) -> None:
+def test_pairs_that_were_changed_from_outside_are_refused(registry: Registry) -> None:
     put(registry, "a", 0)
     put(registry, "b", 1, asked={"a": 0.95})
-    tamper(path, "UPDATE pairs SET verdict = 'derived'")
+    tamper(registry, "UPDATE pairs SET verdict = 'derived'")
     with pytest.raises(RegistryCorrupt):
         registry.lineage()
 

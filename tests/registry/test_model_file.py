@@ -19,16 +19,17 @@ from fingerprint.errors import EnvironmentFailure, InputRefused, MalformedFile, 
 from fingerprint.probes.codec import decode, encode
 from registry import NameTaken, Registry
 from registry.model_file import MAGIC
-from tests.registry.conftest import put
+from tests.registry.conftest import place_of, put
+from tests.registry.places import Place
 from tests.registry.test_registration import QUICK, saved
 from tests.support.fingerprints import make_model
 
 
 @pytest.fixture(scope="module")
-def exported(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(made: dict[str, Place], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exported")
     Registry(folder / "elsewhere.db").close()
-    with Registry(made / "family.db") as family:
+    with Registry(made["family"]) as family:
         family.export_model("derived", folder / "derived.model")
     return folder
 
@@ -242,19 +243,19 @@ def test_the_command_line_takes_a_model_there_and_back(family: Registry, tmp_pat
         return CliRunner().invoke(app, ["registry", *words, *options], prog_name="fp")
 
     file, other = str(tmp_path / "source.model"), tmp_path / "other.db"
-    exported = fp(family.path, "export", "source", "-o", file)
+    exported = fp(place_of(family), "export", "source", "-o", file)
     assert (exported.exit_code, json.loads(exported.stdout)["name"]) == (0, "source")
     assert "holds the secret seed" in exported.stderr
     imported = json.loads(fp(other, "import", file, "--name", "theirs").stdout)
     assert (imported["schema"], imported["name"]) == (2, "theirs")
     assert imported["model_digest"] == make_model(0).digest
-    assert imported["origin"]["head"] == json.loads(fp(family.path, "head").stdout)["head"]
+    assert imported["origin"]["head"] == json.loads(fp(place_of(family), "head").stdout)["head"]
     (tmp_path / "bad.model").write_bytes(b"PK")
     assert fp(other, "import", str(tmp_path / "bad.model")).exit_code == 3
     assert json.loads(fp(other, "check").stdout)["whole"]
     head = json.loads(fp(other, "head").stdout)["head"]
     assert fp(other, "check", "--head", head).exit_code == 0
-    assert fp(family.path, "check", "--head", head).exit_code == 5
+    assert fp(place_of(family), "check", "--head", head).exit_code == 5
     assert fp(other, "check", "--head", "nonsense").exit_code == 2
     assert json.loads(fp(other, "mend").stdout) == {
         "schema": 2,

@@ -21,7 +21,7 @@ from registry import (
     RegistryUnavailable,
 )
 from registry.schema import HEAD
-from tests.registry.conftest import put, tamper
+from tests.registry.conftest import put, sqlite_only, tamper
 
 
 def test_a_registry_keeps_its_seed_and_another_has_another(path: Path, tmp_path: Path) -> None:
@@ -176,6 +176,7 @@ def test_a_folder_that_cannot_be_made_is_refused_in_one_line() -> None:
     assert "\n" not in str(refusal.value)
 
 
+@sqlite_only
 def test_a_registry_held_by_another_writer_is_reported_as_locked(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,6 +235,7 @@ def test_a_file_that_may_not_grow_is_an_environment_error(path: Path) -> None:
         assert registry.models() == []
 
 
+@sqlite_only
 def test_a_copy_taken_while_nobody_writes_is_the_whole_registry(
     family: Registry, tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -62,12 +61,11 @@ def models(folder: Path) -> dict[str, Model]:
 
 
 @pytest.fixture
-def filled(tmp_path: Path, models: dict[str, Model]) -> Iterator[Registry]:
-    with Registry(tmp_path / "registry.db") as opened:
-        for name, model in models.items():
-            task = opened.plan(model, name=name, reference=name != "ours")
-            opened.commit(finished(task, model, make_fingerprint(model, seed=opened.seed)))
-        yield opened
+def filled(registry: Registry, models: dict[str, Model]) -> Registry:
+    for name, model in models.items():
+        task = registry.plan(model, name=name, reference=name != "ours")
+        registry.commit(finished(task, model, make_fingerprint(model, seed=registry.seed)))
+    return registry
 
 
 def ask(registry: Registry, suspect: Model | Suspect, **options: Any) -> Verification:

@@ -137,7 +137,7 @@ def test_nothing_is_judged_again_from_rows_that_were_changed(
     family: Registry, statement: str
 ) -> None:
     family.verify(make_model(9))
-    tamper(family.path, statement)
+    tamper(family, statement)
     with pytest.raises(RegistryCorrupt):
         family.judge_again(1)
 

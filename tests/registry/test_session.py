@@ -23,7 +23,7 @@ from registry import (
 from registry.engine import connect_to, locate
 from registry.session import ours, reading, writing
 from registry.tables import SettingRow
-from tests.registry.conftest import put, tamper
+from tests.registry.conftest import place_of, put, tamper
 
 RESULTS = [
     "SQLITE_ERROR", "SQLITE_INTERNAL", "SQLITE_PERM", "SQLITE_ABORT", "SQLITE_BUSY",
@@ -131,8 +131,7 @@ def test_a_change_that_does_not_end_is_undone(
     registry: Registry, ending: Callable[[Session], None], kind: type[BaseException]
 ) -> None:
     """A failing statement becomes ours, and an interrupt is passed on."""
-    assert registry.path is not None
-    engine, where = connect_to(locate(registry.path)), str(registry.path)
+    engine, where = connect_to(locate(place_of(registry))), registry.url
 
     def change() -> None:
         with writing(engine, where) as session:

@@ -111,12 +111,14 @@ def test_a_parent_that_comes_later_is_named_to_the_child(registry: Registry) -> 
     assert line.endswith("declare it: fp register --again tuned FILE --parent public")
 
 
-def test_strangers_other_panels_and_other_inputs_are_not_named(registry: Registry) -> None:
+def test_strangers_other_panels_and_other_inputs_are_not_named(
+    registry: Registry, tmp_path: Path
+) -> None:
     registered(registry, "stranger", rows(1))
     registered(registry, "short", BASE[:40])
     with Registry("sqlite://") as elsewhere:
         registered(elsewhere, "theirs", BASE)
-        file = registry.path.with_name("theirs")  # type: ignore[union-attr]
+        file = tmp_path / "theirs"
         elsewhere.export_model("theirs", file)
     registry.import_model(file)
     assert registered(registry, "new", rows(2, like=BASE)).warnings == ()
@@ -139,9 +141,9 @@ def test_after_a_few_families_the_rest_is_counted(registry: Registry) -> None:
     assert lines[-1] == "2 more families look related to 'new'"
 
 
-def test_a_row_that_was_changed_stops_the_commit(registry: Registry, path: Path) -> None:
+def test_a_row_that_was_changed_stops_the_commit(registry: Registry) -> None:
     registered(registry, "base", BASE)
     planned = result(registry, "tuned", rows(2, like=BASE))
-    tamper(path, "UPDATE probe_sets SET blob = x'00'")
+    tamper(registry, "UPDATE probe_sets SET blob = x'00'")
     with pytest.raises(RegistryCorrupt, match="probe_sets 1"):
         registry.commit(planned)

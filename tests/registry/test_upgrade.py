@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,14 +13,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import MetaData, NullPool, create_engine, delete, insert, inspect, select, text
 
-from registry import Registry, RegistryCorrupt, RegistryError
+from registry import Registry, RegistryCorrupt, RegistryError, upgrade_registry
 from registry.engine import connect_to, locate
 from registry.schema import HEAD, REVISIONS
 from registry.tables import Base, PairRow
 from registry.upgrade import alembic_config, migrate
-from tests.registry.conftest import put, tamper
+from tests.registry.conftest import place_of, postgresql_only, put, sqlite_only, tamper
 from tests.registry.golden.make_golden import golden_path
+from tests.registry.places import Place, unguarded
 
 OLD = REVISIONS[:-1]
 UNBOUND = ("0001", "0002")
@@ -27,46 +30,85 @@ UNBOUND = ("0001", "0002")
 
 
 @pytest.fixture(params=OLD)
-def golden(request: pytest.FixtureRequest, path: Path) -> Path:
+def golden(request: pytest.FixtureRequest, place: Place) -> Place:
     """A registry of an older schema."""
-    shutil.copy(golden_path(request.param), path)
-    return path
+    return put_golden(request.param, place)
 
 
 @pytest.fixture(params=UNBOUND)
-def unbound(request: pytest.FixtureRequest, path: Path) -> Path:
+def unbound(request: pytest.FixtureRequest, place: Place) -> Place:
     """A registry whose rows are bound when it is upgraded."""
-    shutil.copy(golden_path(request.param), path)
-    return path
+    return put_golden(request.param, place)
 
 
-def revision_of(path: Path) -> str:
-    with closing(sqlite3.connect(path)) as connection:
-        return str(connection.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+def put_golden(revision: str, place: Place) -> Place:
+    """Puts a golden registry where nothing is; on a server, as that release would have made it."""
+    if isinstance(place, Path):
+        return Path(shutil.copy(golden_path(revision), place))
+    with connect_to(locate(place)).begin() as connection:
+        migrate(connection, "here", to=revision)
+    file = create_engine(f"sqlite:///{golden_path(revision)}", poolclass=NullPool)
+    tables = MetaData()
+    tables.reflect(file)
+    with file.connect() as source, unguarded(place) as target:
+        for table in tables.sorted_tables:
+            target.execute(delete(table))
+            rows = [dict(row) for row in source.execute(select(table)).mappings()]
+            if rows:
+                target.execute(insert(table), rows)
+        for name in ("models", "verifications"):
+            serial = f"pg_get_serial_sequence('{name}', 'id')"
+            target.execute(text(f"SELECT setval({serial}, (SELECT max(id) FROM {name}))"))
+    return place
 
 
-def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
+def upgraded(place: Place) -> Registry:
+    """Upgrades a registry as ``fp registry upgrade`` does, and opens it."""
+    upgrade_registry(place)
+    return Registry(place)
+
+
+def revision_of(place: Place) -> str:
+    with unguarded(place) as connection:
+        return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one())
+
+
+def contents(place: Place) -> dict[str, list[tuple[object, ...]]]:
     tables = ("models", "fingerprints", "probe_sets", "verifications", "chain", "settings")
-    with closing(sqlite3.connect(path)) as connection:
-        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in tables}
+    # As the registry itself connects: a document may be one that nobody can read.
+    with connect_to(locate(place)).connect() as connection:
+        found = {name: connection.execute(text(f"SELECT * FROM {name}")).all() for name in tables}
+    return {name: [tuple(row) for row in rows] for name, rows in found.items()}
 
 
 def test_the_migrations_end_in_exactly_the_tables(registry: Registry) -> None:
-    with connect_to(locate(registry.path)).connect() as connection:
+    with connect_to(locate(place_of(registry))).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_an_upgraded_registry_has_the_schema_of_a_new_one(golden: Path, tmp_path: Path) -> None:
-    Registry(golden).close()
-    Registry(tmp_path / "new.db").close()
+def test_an_upgraded_registry_has_the_schema_of_a_new_one(
+    golden: Place, registry: Registry
+) -> None:
+    upgraded(golden).close()
+    assert schema(golden) == schema(place_of(registry))
 
-    def schema(path: Path) -> set[tuple[str, ...]]:
-        with closing(sqlite3.connect(path)) as connection:
+
+def schema(place: Place) -> object:
+    """Returns all there is to say of the tables and what belongs to them."""
+    with unguarded(place) as connection:
+        if isinstance(place, Path):
             query = "SELECT type, name, tbl_name, sql FROM sqlite_master"
-            return set(connection.execute(query).fetchall())
-
-    assert schema(golden) == schema(tmp_path / "new.db")
+            return {tuple(row) for row in connection.execute(text(query))}
+        found = inspect(connection)
+        looks: tuple[Callable[[str], object], ...] = (
+            found.get_columns,
+            found.get_pk_constraint,
+            found.get_foreign_keys,
+            found.get_indexes,
+            found.get_unique_constraints,
+        )
+        return {table: [repr(look(table)) for look in looks] for table in found.get_table_names()}
 
 
 def test_the_known_revisions_are_those_of_the_migrations() -> None:
@@ -77,13 +119,17 @@ def test_the_known_revisions_are_those_of_the_migrations() -> None:
 
 def test_every_older_schema_has_a_golden_registry() -> None:
     for revision in OLD:
-        assert revision_of(golden_path(revision)) == revision
+        with closing(sqlite3.connect(golden_path(revision))) as connection:
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        assert found == (revision,)
 
 
-def test_an_old_registry_is_upgraded_and_used(golden: Path) -> None:
-    names = ["source", "fine-tuned"]
-    if revision_of(golden) not in UNBOUND:
+def test_an_old_registry_is_upgraded_and_used(golden: Place) -> None:
+    names, before = ["source", "fine-tuned"], revision_of(golden)
+    if before not in UNBOUND:
         names.append("stranger")
+    assert upgrade_registry(golden) == before
+    assert upgrade_registry(golden) is None
     with Registry(golden) as registry:
         registry.check()
         assert [model.name for model in registry.models()] == names
@@ -95,9 +141,9 @@ def test_an_old_registry_is_upgraded_and_used(golden: Path) -> None:
     assert revision_of(golden) == HEAD
 
 
-def test_what_the_old_chain_said_stays_and_one_entry_binds_every_row(unbound: Path) -> None:
+def test_what_the_old_chain_said_stays_and_one_entry_binds_every_row(unbound: Place) -> None:
     before = contents(unbound)
-    with Registry(unbound) as registry, registry._books() as books:
+    with upgraded(unbound) as registry, registry._books() as books:
         assert len(books.entries) == len(before["chain"]) + 1
         *old, last = books.entries
         assert [entry.digest for entry in old] == [row[2] for row in before["chain"]]
@@ -107,11 +153,11 @@ def test_what_the_old_chain_said_stays_and_one_entry_binds_every_row(unbound: Pa
     assert rows["models"].keys() == {"1", "2"}
 
 
-def test_a_registry_whose_rows_are_bound_is_upgraded_as_it_stands(path: Path) -> None:
-    shutil.copy(golden_path("0003"), path)
-    before = contents(path)
-    Registry(path).close()
-    assert contents(path) == before
+def test_a_registry_whose_rows_are_bound_is_upgraded_as_it_stands(place: Place) -> None:
+    put_golden("0003", place)
+    before = contents(place)
+    upgraded(place).close()
+    assert contents(place) == before
 
 
 @pytest.mark.parametrize(
@@ -124,11 +170,11 @@ def test_a_registry_whose_rows_are_bound_is_upgraded_as_it_stands(path: Path) ->
     ],
 )
 def test_upgrading_a_bound_registry_that_was_changed_makes_nothing_good(
-    path: Path, statement: str, row: str
+    place: Place, statement: str, row: str
 ) -> None:
-    shutil.copy(golden_path("0003"), path)
-    tamper(path, statement)
-    with Registry(path) as registry, pytest.raises(RegistryCorrupt, match=row):
+    put_golden("0003", place)
+    tamper(place, statement)
+    with upgraded(place) as registry, pytest.raises(RegistryCorrupt, match=row):
         registry.check()
 
 
@@ -149,25 +195,27 @@ def test_upgrading_a_bound_registry_that_was_changed_makes_nothing_good(
     ],
 )
 def test_an_old_registry_that_was_changed_is_not_made_good(
-    unbound: Path, statement: str, row: str
+    unbound: Place, statement: str, row: str
 ) -> None:
-    tamper(unbound, statement)
+    if not tamper(unbound, statement):
+        return  # A server keeps what is no JSON out by itself.
     old, before = revision_of(unbound), contents(unbound)
     with pytest.raises(RegistryCorrupt, match=row) as refusal:
-        Registry(unbound)
+        upgraded(unbound)
     assert "\n" not in str(refusal.value)
     assert (revision_of(unbound), contents(unbound)) == (old, before)
-    assert list(unbound.parent.glob("*backup*")) == []
+    if isinstance(unbound, Path):
+        assert list(unbound.parent.glob("*backup*")) == []
 
 
-def test_measured_pairs_are_taken_over_with_what_was_noted_of_them(path: Path) -> None:
-    shutil.copy(golden_path("0002"), path)
+def test_measured_pairs_are_taken_over_with_what_was_noted_of_them(place: Place) -> None:
+    put_golden("0002", place)
     tamper(
-        path,
+        place,
         "INSERT INTO screenings (model_id, other_id, harm_ratio, screened, verdict, created) "
-        "VALUES (1, 2, 0.75, 0, 'derived', 'then'), (2, 1, 0.5, 1, 'independent', 'then')",
+        "VALUES (1, 2, 0.75, false, 'derived', 'then'), (2, 1, 0.5, true, 'independent', 'then')",
     )
-    with Registry(path) as registry, registry._books() as books:
+    with upgraded(place) as registry, registry._books() as books:
         (pair,) = books.rows(PairRow)
         books.settle()
     assert (pair.model_id, pair.other_id, pair.verdict, pair.created) == (1, 2, "derived", "then")
@@ -176,10 +224,11 @@ def test_measured_pairs_are_taken_over_with_what_was_noted_of_them(path: Path) -
     ]
 
 
+@sqlite_only
 def test_the_old_registry_stays_beside_the_upgraded_one(golden: Path) -> None:
     old, before = revision_of(golden), contents(golden)
     Registry(golden).close()
-    (backup,) = golden.parent.glob(f"registry.db.{old}-*.backup")
+    (backup,) = golden.parent.glob(f"{golden.name}.{old}-*.backup")
     assert revision_of(backup) == old
     assert contents(backup) == before
     assert not list(golden.parent.glob("*.part"))
@@ -191,16 +240,17 @@ def test_a_current_registry_is_not_backed_up(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+@sqlite_only
 def test_a_backup_does_not_replace_an_earlier_one(golden: Path, tmp_path: Path) -> None:
     shutil.copy(golden, tmp_path / "again.db")
     Registry(golden).close()
     shutil.copy(tmp_path / "again.db", golden)
     Registry(golden).close()
-    assert len(list(golden.parent.glob("*.backup"))) == 2
+    assert len(list(golden.parent.glob(f"{golden.name}.*.backup"))) == 2
 
 
 def test_a_migration_that_fails_leaves_the_old_registry(
-    golden: Path, monkeypatch: pytest.MonkeyPatch
+    golden: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, before = revision_of(golden), contents(golden)
 
@@ -210,14 +260,16 @@ def test_a_migration_that_fails_leaves_the_old_registry(
 
     monkeypatch.setattr("registry.upgrade.migrate", fail)
     with pytest.raises(RegistryError, match="No space left"):
-        Registry(golden)
+        upgraded(golden)
     assert (revision_of(golden), contents(golden)) == (old, before)
-    assert list(golden.parent.glob("*backup*")) == []
+    if isinstance(golden, Path):
+        assert list(golden.parent.glob("*backup*")) == []
     monkeypatch.undo()
-    with Registry(golden) as registry:
+    with upgraded(golden) as registry:
         registry.check()
 
 
+@sqlite_only
 def test_a_backup_that_fails_leaves_the_old_registry_and_no_half_copy(
     golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,19 +288,29 @@ def test_a_backup_that_fails_leaves_the_old_registry_and_no_half_copy(
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("CREATE VIEW peek AS SELECT * FROM models", "view 'peek'"),
+        ("CREATE VIEW peek AS SELECT * FROM models", "'peek'"),
         ("ALTER TABLE models ADD COLUMN extra TEXT", "table models"),
     ],
 )
 def test_an_old_registry_that_is_not_as_it_was_made_is_refused_without_a_backup(
-    golden: Path, statement: str, named: str
+    golden: Place, statement: str, named: str
 ) -> None:
     old = revision_of(golden)
     tamper(golden, statement)
     with pytest.raises(RegistryError, match=named):
-        Registry(golden)
+        upgraded(golden)
     assert revision_of(golden) == old
-    assert list(golden.parent.glob("*backup*")) == []
+    if isinstance(golden, Path):
+        assert list(golden.parent.glob("*backup*")) == []
+
+
+@postgresql_only
+def test_an_old_registry_on_a_server_is_left_alone_until_somebody_asks(golden: str) -> None:
+    old, before = revision_of(golden), contents(golden)
+    with pytest.raises(RegistryError, match=r"back the database up.*upgrade") as refusal:
+        Registry(golden)
+    assert "\n" not in str(refusal.value)
+    assert (revision_of(golden), contents(golden)) == (old, before)
 
 
 def test_migrations_do_not_depend_on_the_working_directory(

@@ -198,7 +198,7 @@ def test_what_its_owner_states_settles_whether_a_fine_tune_descends_from_a_model
 
 def test_no_verdict_rests_on_a_damaged_registry(family: Registry) -> None:
     """What each column of each row would do to it is tried in ``test_rows``."""
-    tamper(family.path, "UPDATE models SET from_scratch = 1 WHERE id = 1")
+    tamper(family, "UPDATE models SET from_scratch = true WHERE id = 1")
     asked: list[int] = []
 
     class Asked(Endpoint):
@@ -286,6 +286,6 @@ def test_damage_to_the_probes_of_whoever_is_left_out_is_seen(
     registry: Registry, nearest: int
 ) -> None:
     crowd(registry, range(6))
-    tamper(registry.path, "UPDATE probe_sets SET blob = substr(blob, 1, length(blob) - 1)")
+    tamper(registry, "UPDATE probe_sets SET blob = substr(blob, 1, length(blob) - 1)")
     with pytest.raises(RegistryCorrupt, match="m0"):
         registry.verify(make_model(2))

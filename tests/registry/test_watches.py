@@ -12,7 +12,8 @@ from fingerprint.errors import IncompatibleModel, UsageError
 from fingerprint.network.spec import InputSpec
 from fingerprint.watching import Observation, first_seen, observe, rotation, unheard
 from registry import Registry, UnknownModel, UnknownWatch, WatchSettings, WatchTaken
-from tests.registry.conftest import put, tamper
+from tests.registry.conftest import place_of, put, tamper
+from tests.registry.places import Places
 from tests.registry.test_processes import run as in_processes
 from tests.support.watched import SHAPE, Linear
 
@@ -35,11 +36,11 @@ def look(registry: Registry, suspect: Linear, name: str = "prod") -> Any:
     return registry.watches.record(name, observe(baseline, suspect, places, repeatable=repeatable))
 
 
-def test_runs_are_kept_in_their_order_and_in_the_chain(registry: Registry, path: Path) -> None:
+def test_runs_are_kept_in_their_order_and_in_the_chain(registry: Registry) -> None:
     suspect = begin(registry)
     runs = [look(registry, suspect) for _ in range(5)]
     registry.check()
-    with Registry(path) as again:
+    with Registry(place_of(registry)) as again:
         watch = again.watches.get("prod")
         assert list(watch.runs) == runs
         assert [run.number for run in watch.runs] == [1, 2, 3, 4, 5]
@@ -136,25 +137,27 @@ def test_two_looks_at_once_are_judged_one_after_the_other(registry: Registry) ->
     assert alone.gains != first.gains
 
 
-def test_eight_processes_at_once_lose_no_run(tmp_path: Path) -> None:
-    with Registry(tmp_path / "watched.db") as registry:
+def test_eight_processes_at_once_lose_no_run(places: Places) -> None:
+    watched = places.named("watching")
+    with Registry(watched.at("watched")) as registry:
         begin(registry)
-    assert in_processes("watching", tmp_path) == {"runs": ["done"] * 8}
-    with Registry(tmp_path / "watched.db") as registry:
+    assert in_processes("watching", watched) == {"runs": ["done"] * 8}
+    with Registry(watched.at("watched")) as registry:
         registry.check()
         numbers = [run.number for run in registry.watches.get("prod").runs]
     assert numbers == list(range(1, 41))
 
 
-def test_a_run_that_is_killed_has_happened_or_not(tmp_path: Path) -> None:
-    with Registry(tmp_path / "watched.db") as registry:
+def test_a_run_that_is_killed_has_happened_or_not(places: Places) -> None:
+    watched = places.named("killing a watch")
+    with Registry(watched.at("watched")) as registry:
         begin(registry)
-    assert in_processes("killed_watching", tmp_path) == {"before": 0, "after": 0, "never": 1}
+    assert in_processes("killed_watching", watched) == {"before": 0, "after": 0, "never": 1}
 
 
-def test_no_run_is_judged_by_a_history_that_was_changed(registry: Registry, path: Path) -> None:
+def test_no_run_is_judged_by_a_history_that_was_changed(registry: Registry) -> None:
     suspect = begin(registry)
     look(registry, suspect)
-    tamper(path, "UPDATE watch_runs SET document = replace(document, 'unchanged', 'changed')")
+    tamper(registry, "UPDATE watch_runs SET document = replace(document, 'unchanged', 'changed')")
     with pytest.raises(Exception, match="watch_runs 1/1: is not what the chain says"):
         look(registry, suspect)

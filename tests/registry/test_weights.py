@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from fingerprint.weights import comparison, wiring
 from registry import Registry, RegistryCorrupt
 from registry.weights import at_hand, chosen
 from tests.cli.fakes import candidate, verification
-from tests.registry.conftest import put, result_of
+from tests.registry.conftest import put, result_of, tamper
 from tests.support.digits import network
 
 ARCH = "fingerprint.lab.networks:cnn"
@@ -130,11 +129,9 @@ def test_what_was_found_is_bound_into_the_chain(kept: Registry, suspect: Model) 
     assert Verification.from_dict(record.evidence).weights[0].verdict == "shared"
     old = {name: value for name, value in record.evidence.items() if name != "weights"}
     assert Verification.from_dict(old).weights == ()
-    assert kept.path is not None
-    with sqlite3.connect(kept.path) as database:
-        changed = database.execute(
-            "update verifications set evidence = replace(evidence, '\"shared\"', '\"not_found\"')"
-        )
-        assert changed.rowcount == 1
+    changed = "UPDATE verifications SET evidence = replace(evidence, '\"shared\"', '\"not_found\"')"
+    tamper(kept, changed)
+    (record,) = kept.verifications()
+    assert Verification.from_dict(record.evidence).weights[0].verdict == "not_found"
     with pytest.raises(RegistryCorrupt):
         kept.check()

@@ -55,7 +55,10 @@ def perturbed(model: Model, size: float, name: str = "suspect.safetensors") -> M
 
 
 def dossier_of(
-    path: Path, *, names: Sequence[str] = ("ours", "theirs", "child"), file: str = "suspect.pt"
+    path: Path | str,
+    *,
+    names: Sequence[str] = ("ours", "theirs", "child"),
+    file: str = "suspect.pt",
 ) -> Dossier:
     """Registers three networks, asks a copy of the first, and gathers what is known of it.
 

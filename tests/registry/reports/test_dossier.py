@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -12,18 +11,14 @@ from registry import Registry, RegistryCorrupt
 from registry.registration import finished
 from registry.reports.dossier import Dossier
 from tests.registry.conftest import tamper
+from tests.registry.places import Place
 from tests.support.dossiers import dossier_of, put_deep
 from tests.support.fingerprints import make_deep, make_model
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "registry.db"
-
-
-def test_a_recorded_verdict_comes_with_its_entry_and_what_was_asked(path: Path) -> None:
-    given = dossier_of(path)
-    with Registry(path) as registry:
+def test_a_recorded_verdict_comes_with_its_entry_and_what_was_asked(place: Place) -> None:
+    given = dossier_of(place)
+    with Registry(place) as registry:
         found = registry.dossier(1)
         models = {one.name: one for one in registry.models()}
     assert found.verification.to_dict() == given.verification.to_dict()
@@ -40,9 +35,9 @@ def test_a_recorded_verdict_comes_with_its_entry_and_what_was_asked(path: Path) 
     assert found.subject == found.verification.candidates[0].name
 
 
-def test_what_was_made_anew_or_removed_since_is_not_what_was_asked(path: Path) -> None:
-    before = dossier_of(path)
-    with Registry(path) as registry:
+def test_what_was_made_anew_or_removed_since_is_not_what_was_asked(place: Place) -> None:
+    before = dossier_of(place)
+    with Registry(place) as registry:
         model = make_model(0, path="/models/0.safetensors", shape=(3, 8, 8))
         made = make_deep(model, seed=registry.seed, panel=96, bases=5)
         registry.commit(finished(registry.plan(model, again="ours"), model, made))
@@ -60,23 +55,23 @@ def test_what_was_made_anew_or_removed_since_is_not_what_was_asked(path: Path) -
     }
 
 
-def test_a_verdict_that_was_not_recorded_has_no_entry(path: Path, dossier: Dossier) -> None:
-    dossier_of(path)
-    with Registry(path) as registry:
+def test_a_verdict_that_was_not_recorded_has_no_entry(place: Place, dossier: Dossier) -> None:
+    dossier_of(place)
+    with Registry(place) as registry:
         found = registry.dossier(replace(dossier.verification, verification=None))
     assert (found.entry, found.recorded) == (None, "")
     assert found.subject == dossier.subject
 
 
 @pytest.mark.parametrize("number", [0, 2, 10**18])
-def test_a_number_that_no_verdict_has_is_a_usage_error(path: Path, number: int) -> None:
-    dossier_of(path)
-    with Registry(path) as registry, pytest.raises(UsageError, match="no verdict has the number"):
+def test_a_number_that_no_verdict_has_is_a_usage_error(place: Place, number: int) -> None:
+    dossier_of(place)
+    with Registry(place) as registry, pytest.raises(UsageError, match="no verdict has the number"):
         registry.dossier(number)
 
 
-def test_evidence_that_was_changed_behind_its_back_makes_no_report(path: Path) -> None:
-    dossier_of(path)
-    tamper(path, "UPDATE verifications SET verdict = 'independent'")
-    with Registry(path) as registry, pytest.raises(RegistryCorrupt, match="verifications 1"):
+def test_evidence_that_was_changed_behind_its_back_makes_no_report(place: Place) -> None:
+    dossier_of(place)
+    tamper(place, "UPDATE verifications SET verdict = 'independent'")
+    with Registry(place) as registry, pytest.raises(RegistryCorrupt, match="verifications 1"):
         registry.dossier(1)
