@@ -1,6 +1,6 @@
 # The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-aws, make test-sandbox, make test-attest, make test-servers, make test-browser, make lint,
-# make detection, make paper.
+# make test-aws, make test-sandbox, make test-attest, make test-fleet, make test-servers,
+# make test-browser, make lint, make detection, make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -30,7 +30,7 @@ SERVERS := kserve litserve mlflow
 BROWSER := playwright axe-playwright-python
 
 .PHONY: help demo test test-slow test-onnx test-sandbox test-servers test-browser lint format detection
-.PHONY: test-attest test-aws paper clean
+.PHONY: test-attest test-aws test-fleet paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -42,6 +42,7 @@ help:
 	@echo "make test-aws   those that need the extra aws, which it installs"
 	@echo "make test-sandbox  those of the sandbox, with the extra sandbox, which it installs"
 	@echo "make test-attest  those that hold documents to the schemas and readers of others"
+	@echo "make test-fleet  those of many models at a time, with the extra fleet, which it installs"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
 	@echo "make lint       style, types and import rules"
@@ -63,7 +64,7 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser"
+	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser and not fleet"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -72,7 +73,7 @@ test-onnx: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
 	$(BIN)/python -m pytest -m onnx
 
-# In the next three, what cannot be installed is skipped, and the tests say so.
+# In the next four, what cannot be installed is skipped, and the tests say so.
 test-aws: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[aws]' || true
 	$(BIN)/python -m pytest -m aws
@@ -87,6 +88,10 @@ test-attest: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[attest]' \
 		'cyclonedx-python-lib[validation]' in-toto-attestation securesystemslib || true
 	$(BIN)/python -m pytest -m attest
+
+test-fleet: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fleet]' || true
+	$(BIN)/python -m pytest -m fleet
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
 test-servers: $(STAMP)

@@ -177,11 +177,10 @@ def register(
     """
     if from_scratch and parent is not None:
         raise typer.BadParameter("expected --parent or --from-scratch, got both; leave one out")
-    if fleet.wanted or not again:
-        fleet.require_one(model, "FILE")
     if fleet.wanted:
         from cli.fleets.batch import batch
 
+        fleet.require_one(model, "FILE")
         _check_many(fleet, name, again)
         raise typer.Exit(batch(context, "register", fleet, screen, registry))
     _check_again(again, model, how, graph, stated=bool(name or reference))

@@ -94,11 +94,11 @@ def batch(
     """
     began = time.monotonic()
     choices, left_out = _chosen(fleet)
-    if left_out:
-        screen.message(f"left out, as no models: {listed(left_out, shown=5)}")
     with session.open_registry(registry, writing=verb == "register") as opened:
         known = _known(opened, registry)
         jobs = _jobs(context, verb, fleet, choices, opened, known)
+    if left_out:
+        screen.message(f"left out, as no models: {listed(left_out, shown=5)}")
     kept = Journal(journal, known.origin, known.models)
     rows = {job.name: row for job in jobs if (row := kept.row(job)) is not None}
     missing = [job for job in jobs if job.name not in rows]

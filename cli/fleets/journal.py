@@ -27,6 +27,7 @@ __all__ = ["Journal"]
 _KIND = "nullprint fleet 1"
 _MAX_FILE = 2**32
 _ANSWERED = (ExitCode.OK, ExitCode.POLICY_FAILED, ExitCode.INCONCLUSIVE)
+"""Exit codes of rows that are kept; whatever else came of a suspect is tried again."""
 
 
 class Journal:
@@ -108,6 +109,8 @@ class Journal:
                 values = dict(_parsed(line))
                 key = str(values.pop("key"))
                 self._rows[key] = Row.from_dict(values)
+                if self._rows[key].exit_code not in _ANSWERED:
+                    raise ValueError("a row without a verdict")
             except (LookupError, TypeError, ValueError) as error:
                 raise MalformedFile(
                     f"--journal {clean(path)}: line {number} is damaged; name another file"
