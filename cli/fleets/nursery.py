@@ -22,7 +22,7 @@ from typing import IO, Any
 from cli.errors import ExitCode
 from fingerprint.sandbox.wire import receive, send
 
-__all__ = ["LONGEST_DOCUMENT", "main"]
+__all__ = ["LONGEST_DOCUMENT", "main", "sees"]
 
 _IMPORTED = (
     "torch",
@@ -106,7 +106,7 @@ def _run(job: dict[str, Any], out: IO[bytes], err: IO[bytes]) -> None:
     sys.argv = ["fp", *job["line"]]
     from cli.__main__ import main
 
-    sys.exit(main() if _sees(job["origin"]) else ExitCode.ENVIRONMENT)
+    sys.exit(main() if sees(job["origin"]) else ExitCode.ENVIRONMENT)
 
 
 def _first_to_go() -> None:
@@ -115,7 +115,7 @@ def _first_to_go() -> None:
         file.write("1000")
 
 
-def _sees(origin: str | None) -> bool:
+def sees(origin: str | None) -> bool:
     """Whether this machine has the registry that is meant; one is never made here."""
     if origin is None:
         return True
