@@ -1,12 +1,12 @@
 """What many models at a time cost and gain, and what becomes of them when workers are killed.
 
-    python -m benchmarks.fleet --measure [--models 200] [--page docs/fleets.md]
+    python -m benchmarks.fleet --measure [--models 200] [--workers 2] [--page docs/fleets.md]
 
 Perceptrons trained on scikit-learn's digits are registered with six probes each, about one second
 of work: one after another in this process, then by ``fp register --each``'s own runners. Then all
-of them by two workers, one of which is killed now and then (SIGKILL), and once more, when there is
-nothing left to do. The scheduler's own cost is that of empty tasks on plain Dask. The numbers are
-kept in ``benchmarks/fleet.json``; without ``--measure`` they are only printed.
+of them by several workers, one of which is killed now and then (SIGKILL), and once more, when
+there is nothing left to do. The scheduler's own cost is that of empty tasks on plain Dask. The
+numbers are kept in ``benchmarks/fleet.json``; without ``--measure`` they are only printed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = ["main", "tables"]
 _RESULTS = Path(__file__).with_suffix(".json")
 _ARCH, _SHAPE, _PROBES = "fingerprint.lab.networks:mlp", (1, 16, 16), 6
 _WORDS = (f"--arch={_ARCH}", f"--input-size={','.join(map(str, _SHAPE))}", f"--probes={_PROBES}")
-_WORKERS = 2
+_COUNTS = (1, 2, 4)
 _EMPTY = 10_000
 
 
@@ -101,8 +101,8 @@ def _rows(runs: AbstractContextManager[scheduling.Run], jobs: Sequence[Job]) -> 
         yield from run(jobs)
 
 
-def throughput(files: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
-    """Registers the same models in four ways, each into a registry of its own."""
+def throughput(files: Sequence[Path], folder: Path, workers: int) -> list[dict[str, Any]]:
+    """Registers the same models in several ways, each into a registry of its own."""
     ways: dict[str, Callable[[Path], Iterator[object]]] = {
         "one process, by the library": lambda at: in_this_process(files, at),
         "without Dask, a process for each model": lambda at: _rows(
@@ -112,7 +112,8 @@ def throughput(files: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
             f"Dask, {count} worker{'s' if count > 1 else ''}": lambda at, count=count: _rows(
                 scheduling.here(workers=count), jobs_of(files, at)
             )
-            for count in range(1, _WORKERS + 1)
+            for count in _COUNTS
+            if count <= workers
         },
     }
     found = []
@@ -121,6 +122,17 @@ def throughput(files: Sequence[Path], folder: Path) -> list[dict[str, Any]]:
         Registry(at).close()
         found.append({"way": name, **timed(lambda make=make, at=at: make(at))})
     return found
+
+
+def _is_worker(process: Any) -> bool:
+    """Whether a process is a worker, and not one that Python has beside them."""
+    import psutil
+
+    try:
+        words = " ".join(process.cmdline())
+    except psutil.Error:  # it has ended meanwhile
+        return False
+    return "spawn_main" in words
 
 
 @contextmanager
@@ -133,13 +145,9 @@ def killing(every: float) -> Iterator[list[float]]:
 
     def kill() -> None:
         while not over.wait(draw.expovariate(1 / every)):
-            found = [
-                one
-                for one in psutil.Process().children()
-                if one.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(one.cmdline())
-            ]
-            if found:
-                draw.choice(found).kill()
+            workers = [one for one in psutil.Process().children() if _is_worker(one)]
+            if workers:
+                draw.choice(workers).kill()
                 killed.append(time.perf_counter() - began)
 
     thread = threading.Thread(target=kill)
@@ -151,15 +159,15 @@ def killing(every: float) -> Iterator[list[float]]:
         thread.join()
 
 
-def survived(files: Sequence[Path], folder: Path, every: float) -> dict[str, Any]:
+def survived(files: Sequence[Path], folder: Path, workers: int, every: float) -> dict[str, Any]:
     """Registers models while workers are killed, then says what is in the registry."""
     at = folder / "killed.db"
     Registry(at).close()
     jobs = jobs_of(files, at)
     began = time.perf_counter()
     outcomes: Counter[str] = Counter()
-    with killing(every) as killed:
-        for row in _rows(scheduling.here(workers=_WORKERS), jobs):
+    with scheduling.here(workers=workers) as run, killing(every) as killed:
+        for row in run(jobs):
             outcomes[row.outcome] += 1
             progress("registering", outcomes.total(), len(jobs))
     seconds = time.perf_counter() - began
@@ -169,10 +177,10 @@ def survived(files: Sequence[Path], folder: Path, every: float) -> dict[str, Any
     with sqlite3.connect(at) as connection:
         query = "select count(*) from chain where action = 'register'"
         ((entries,),) = connection.execute(query).fetchall()
-    again = timed(lambda: _rows(scheduling.here(workers=_WORKERS), jobs))
+    again = timed(lambda: _rows(scheduling.here(workers=workers), jobs))
     return {
         "models": len(files),
-        "workers": _WORKERS,
+        "workers": workers,
         "killed": len(killed),
         "rows": dict(outcomes),
         "registered once": sum(count == 1 for count in names.values()),
@@ -192,7 +200,7 @@ def empty_tasks(count: int) -> dict[str, Any]:
     from distributed import Client, LocalCluster
 
     cluster = LocalCluster(
-        n_workers=_WORKERS,
+        n_workers=2,
         threads_per_worker=1,
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
@@ -206,17 +214,18 @@ def empty_tasks(count: int) -> dict[str, Any]:
     return {"tasks": count, "seconds": seconds, "processor seconds": used}
 
 
-def measured(count: int, few: int, every: float) -> dict[str, Any]:
+def measured(count: int, few: int, workers: int, every: float) -> dict[str, Any]:
     """Measures everything."""
+    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as name, one_thread():
         folder = Path(name)
         files = made(folder, count)
         return {
             "measured on": f"{machine()}; {len(os.sched_getaffinity(0))} processors, load "
-            f"{os.getloadavg()[1]:.0f} of other work",
+            f"{load:.0f} before",
             "empty": empty_tasks(_EMPTY),
-            "throughput": throughput(files[:few], folder),
-            "killed": survived(files, folder, every),
+            "throughput": throughput(files[:few], folder, workers),
+            "killed": survived(files, folder, workers, every),
         }
 
 
@@ -305,7 +314,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     options = parser.parse_args()
     if options.measure:
-        found = measured(options.models, options.few, options.every)
+        found = measured(options.models, options.few, options.workers, options.every)
         options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     results = json.loads(options.results.read_text(encoding="utf-8"))
     print(f"measured on {results['measured on']}")

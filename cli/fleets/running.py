@@ -20,7 +20,7 @@ from cli.fleets.jobs import Ended, Job, Row, row_of
 from cli.fleets.nursery import LONGEST_DOCUMENT
 from fingerprint.sandbox.wire import receive, send
 
-__all__ = ["Runner", "release", "run"]
+__all__ = ["Runner", "run"]
 
 _PATIENCE = 5.0
 """Seconds that a process has to end in order."""
@@ -109,10 +109,3 @@ def run(job: Job, *before: Any) -> dict[str, Any]:
     row = runner.run(job)
     _idle.append(runner)
     return row.to_dict()
-
-
-def release() -> str:
-    """Returns which release a worker has."""
-    from importlib.metadata import version
-
-    return version("nullprint")

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cli.fleets.jobs import Job, Row, lost
-from cli.fleets.running import Runner, release, run
+from cli.fleets.local_cluster import GPU, cores, local_cluster
+from cli.fleets.running import Runner, run
 from fingerprint.text import clean, first_line
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ __all__ = ["WAY_OUT", "Run", "elsewhere", "here", "installed", "one_by_one", "pl
 Run = Callable[[Sequence[Job]], Iterator[Row]]
 
 WAY_OUT = "pip install 'nullprint[fleet]'"
-_GPU = "GPU"
-_FAILURES = 10
-"""Workers of this machine that a job may lose before it is given up."""
-_AT_HOME = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
 _PATIENCE = 60
 """Seconds that a cluster has to show a worker."""
 
@@ -45,16 +41,9 @@ def installed() -> bool:
     return importlib.util.find_spec("distributed") is not None
 
 
-def _cores() -> int:
-    """Returns how many processors this process may use."""
-    # What a container or a batch system leaves, where that can be asked.
-    usable = getattr(os, "sched_getaffinity", None)
-    return len(usable(0)) if usable is not None else os.cpu_count() or 1
-
-
 def places(device: str) -> int:
     """Returns how many models this machine has room for at a time: a processor or a GPU each."""
-    return len(_gpus(device)) or _cores()
+    return len(_gpus(device)) or cores()
 
 
 @contextmanager
@@ -73,60 +62,11 @@ def here(*, workers: int, device: str = "cpu") -> Iterator[Run]:
         device: Where they compute; each worker has a GPU of its own, where it is none of the CPU.
 
     Raises:
-        EnvironmentFailure: The extra is not installed.
+        EnvironmentFailure: The extra is not installed, or no worker can be begun.
     """
     _require()
-    import dask
-    from distributed import Client, Nanny, Scheduler, SpecCluster
-    from distributed.security import Security
-
-    # Whoever reaches a scheduler runs code as its owner: nobody else on this machine may.
-    security = Security.temporary()
-    gpus = _gpus(device)
-    with (
-        tempfile.TemporaryDirectory(prefix="fp-") as folder,
-        dask.config.set(_settings(workers)),
-        SpecCluster(
-            scheduler={
-                "cls": Scheduler,
-                "options": {"security": security, **_AT_HOME, "dashboard": False},
-            },
-            workers={
-                index: {
-                    "cls": Nanny,
-                    "options": {
-                        "security": security,
-                        **_AT_HOME,
-                        "local_directory": folder,
-                        "nthreads": 1,
-                        "memory_limit": 0,  # what takes memory is not the worker's own process
-                        "resources": {_GPU: 1} if gpus else {},
-                        "env": {"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {},
-                    },
-                }
-                for index in range(workers)
-            },
-            security=security,
-            silence_logs="CRITICAL",
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+    with local_cluster(workers=workers, gpus=_gpus(device)) as client:
         yield partial(_rows, client, device)
-
-
-def _settings(workers: int) -> dict[str, Any]:
-    """Returns Dask's settings for a cluster that nobody is to notice."""
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, _cores() // workers))
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    return {
-        "distributed.scheduler.allowed-failures": _FAILURES,
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-        "distributed.nanny.pre-spawn-environ": {
-            "DASK_LOGGING__DISTRIBUTED": "critical",
-            **dict.fromkeys(names, threads),
-        },
-    }
 
 
 @contextmanager
@@ -166,6 +106,7 @@ def _require() -> None:
 def _check_workers(client: Client, address: str, device: str) -> None:
     """Refuses a cluster on which nothing would ever run."""
     from fingerprint.errors import EnvironmentFailure
+    from registry.criteria import release
 
     where = f"--scheduler {clean(address)}"
     try:
@@ -182,7 +123,7 @@ def _check_workers(client: Client, address: str, device: str) -> None:
             f"{where}: expected workers with nullprint {release()}, found {clean(min(others))}"
         )
     offered = client.scheduler_info(n_workers=-1)["workers"].values()
-    if device != "cpu" and not any(one["resources"].get(_GPU) for one in offered):
+    if device != "cpu" and not any(one["resources"].get(GPU) for one in offered):
         raise EnvironmentFailure(
             f"{where}: --device {clean(device)} wants workers that offer a GPU; start them with "
             "dask worker --resources GPU=1"
@@ -205,7 +146,7 @@ def _rows(client: Client, device: str, jobs: Sequence[Job]) -> Iterator[Row]:
     """Yields what came of each job, the first to end first."""
     from distributed import Future, as_completed
 
-    resources = {} if device == "cpu" else {_GPU: 1}
+    resources = {} if device == "cpu" else {GPU: 1}
     futures: dict[str, Future] = {}
     of: dict[str, Job] = {}
     for job in jobs:
