@@ -21,7 +21,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,22 +97,25 @@ def timed(make: Callable[[], Iterator[object]]) -> dict[str, Any]:
     }
 
 
-def _rows(runs: AbstractContextManager[scheduling.Run], jobs: Sequence[Job]) -> Iterator[Row]:
-    with runs as run:
-        yield from run(jobs)
+def one_by_one(files: Sequence[Path], registry: Path) -> Iterator[Row]:
+    """Registers models without Dask, each in a process of its own."""
+    with scheduling.one_by_one() as run:
+        yield from run(jobs_of(files, registry))
+
+
+def on_dask(files: Sequence[Path], workers: int, registry: Path) -> Iterator[Row]:
+    """Registers models on a cluster of this machine."""
+    with scheduling.here(workers=workers) as run:
+        yield from run(jobs_of(files, registry))
 
 
 def throughput(files: Sequence[Path], folder: Path, workers: int) -> list[dict[str, Any]]:
     """Registers the same models in several ways, each into a registry of its own."""
     ways: dict[str, Callable[[Path], Iterator[object]]] = {
-        "one process, by the library": lambda at: in_this_process(files, at),
-        "without Dask, a process for each model": lambda at: _rows(
-            scheduling.one_by_one(), jobs_of(files, at)
-        ),
+        "one process, by the library": partial(in_this_process, files),
+        "without Dask, a process for each model": partial(one_by_one, files),
         **{
-            f"Dask, {count} worker{'s' if count > 1 else ''}": lambda at, count=count: _rows(
-                scheduling.here(workers=count), jobs_of(files, at)
-            )
+            f"Dask, {count} worker{'s' if count > 1 else ''}": partial(on_dask, files, count)
             for count in _COUNTS
             if count <= workers
         },
@@ -120,7 +124,7 @@ def throughput(files: Sequence[Path], folder: Path, workers: int) -> list[dict[s
     for number, (name, make) in enumerate(ways.items()):
         at = folder / f"throughput_{number}.db"
         Registry(at).close()
-        found.append({"way": name, **timed(lambda make=make, at=at: make(at))})
+        found.append({"way": name, **timed(partial(make, at))})
     return found
 
 
@@ -177,7 +181,7 @@ def survived(files: Sequence[Path], folder: Path, workers: int, every: float) ->
     with sqlite3.connect(at) as connection:
         query = "select count(*) from chain where action = 'register'"
         ((entries,),) = connection.execute(query).fetchall()
-    again = timed(lambda: _rows(scheduling.here(workers=workers), jobs))
+    again = timed(partial(on_dask, files, workers, at))
     return {
         "models": len(files),
         "workers": workers,
