@@ -1,12 +1,13 @@
 """What many models at a time cost and gain, and what becomes of them when workers are killed.
 
-    python -m benchmarks.fleet --measure [--models 200] [--workers 2] [--page docs/fleets.md]
+    python -m benchmarks.fleet --measure killed throughput scheduler [--page docs/fleets.md]
 
-Perceptrons trained on scikit-learn's digits are registered with six probes each, about one second
-of work: one after another in this process, then by ``fp register --each``'s own runners. Then all
-of them by several workers, one of which is killed now and then (SIGKILL), and once more, when
-there is nothing left to do. The scheduler's own cost is that of empty tasks on plain Dask. The
-numbers are kept in ``benchmarks/fleet.json``; without ``--measure`` they are only printed.
+Perceptrons are trained on scikit-learn's digits. *killed* registers 200 of them by their answers
+while workers are killed now and then (SIGKILL), and once more, when there is nothing left to do:
+little is solved, so that much is written while somebody dies. *throughput* registers a few with six
+probes each, one after another in this process, then by the runners of ``fp register --each``.
+*scheduler* has plain Dask do tasks that do nothing. Each part is kept in ``benchmarks/fleet.json``
+when it is through; without ``--measure`` they are only printed.
 """
 
 from __future__ import annotations
@@ -43,14 +44,17 @@ __all__ = ["main", "tables"]
 
 _RESULTS = Path(__file__).with_suffix(".json")
 _ARCH, _SHAPE, _PROBES = "fingerprint.lab.networks:mlp", (1, 16, 16), 6
-_WORDS = (f"--arch={_ARCH}", f"--input-size={','.join(map(str, _SHAPE))}", f"--probes={_PROBES}")
+_WORDS = (f"--arch={_ARCH}", f"--input-size={','.join(map(str, _SHAPE))}")
+_SOLVED = (f"--probes={_PROBES}",)
+_ASKED = ("--answers-only",)
 _COUNTS = (1, 2, 4)
 _EMPTY = 10_000
+_PARTS = ("killed", "throughput", "scheduler")
 
 
 def made(folder: Path, count: int) -> list[Path]:
     """Trains networks and returns their files."""
-    data, settings = digits(), Settings(epochs=2)
+    data, settings = digits(), Settings(epochs=1)
     files = []
     for index in range(count):
         progress("training", index, count)
@@ -60,14 +64,14 @@ def made(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def jobs_of(files: Sequence[Path], registry: Path) -> list[Job]:
+def jobs_of(files: Sequence[Path], registry: Path, more: Sequence[str] = _SOLVED) -> list[Job]:
     """Returns what ``fp register --each`` would do."""
     return [
         Job(
             verb="register",
             model=str(file),
             name=file.stem,
-            words=(*_WORDS, f"--name={file.stem}"),
+            words=(*_WORDS, *more, f"--name={file.stem}"),
             registry=str(registry),
             seconds=3600,
             folder=os.getcwd(),
@@ -167,7 +171,7 @@ def survived(files: Sequence[Path], folder: Path, workers: int, every: float) ->
     """Registers models while workers are killed, then says what is in the registry."""
     at = folder / "killed.db"
     Registry(at).close()
-    jobs = jobs_of(files, at)
+    jobs = jobs_of(files, at, _ASKED)
     began = time.perf_counter()
     outcomes: Counter[str] = Counter()
     with scheduling.here(workers=workers) as run, killing(every) as killed:
@@ -181,7 +185,9 @@ def survived(files: Sequence[Path], folder: Path, workers: int, every: float) ->
     with sqlite3.connect(at) as connection:
         query = "select count(*) from chain where action = 'register'"
         ((entries,),) = connection.execute(query).fetchall()
-    again = timed(partial(on_dask, files, workers, at))
+    began_again = time.perf_counter()
+    with scheduling.here(workers=workers) as run:
+        again = Counter(row.exit_code for row in run(jobs))
     return {
         "models": len(files),
         "workers": workers,
@@ -191,7 +197,7 @@ def survived(files: Sequence[Path], folder: Path, workers: int, every: float) ->
         "lost": len({one.stem for one in files} - names.keys()),
         "entries in the chain": entries,
         "seconds": seconds,
-        "again": again,
+        "again": {"done": again[0], "seconds": time.perf_counter() - began_again},
     }
 
 
@@ -218,27 +224,34 @@ def empty_tasks(count: int) -> dict[str, Any]:
     return {"tasks": count, "seconds": seconds, "processor seconds": used}
 
 
-def measured(count: int, few: int, workers: int, every: float) -> dict[str, Any]:
-    """Measures everything."""
-    load = os.getloadavg()[0]
+def measure(parts: Sequence[str], results: Path, options: argparse.Namespace) -> None:
+    """Measures some parts, each kept when it is through."""
+    found = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
     with tempfile.TemporaryDirectory() as name, one_thread():
         folder = Path(name)
-        files = made(folder, count)
-        return {
-            "measured on": f"{machine()}; {len(os.sched_getaffinity(0))} processors, load "
-            f"{load:.0f} before",
-            "empty": empty_tasks(_EMPTY),
-            "throughput": throughput(files[:few], folder, workers),
-            "killed": survived(files, folder, workers, every),
+        few = options.models if "killed" in parts else options.few
+        files = made(folder, few) if {"killed", "throughput"} & {*parts} else []
+        make: dict[str, Callable[[], Any]] = {
+            "killed": lambda: survived(files, folder, options.workers, options.every),
+            "throughput": lambda: throughput(files[: options.few], folder, options.workers),
+            "scheduler": lambda: empty_tasks(_EMPTY),
         }
+        for part in parts:
+            where = f"{machine()}, load {os.getloadavg()[1]:.0f} on {_processors()} processors"
+            found[part] = {"measured on": where, "found": make[part]()}
+            results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 def tables(results: Mapping[str, Any]) -> dict[str, Callable[[], str]]:
     """Returns the tables by name."""
     return {
-        "throughput": lambda: _throughput(results["throughput"]),
-        "killed": lambda: _killed(results["killed"]),
-        "scheduler": lambda: _scheduler(results["empty"]),
+        "throughput": lambda: _throughput(results["throughput"]["found"]),
+        "killed": lambda: _killed(results["killed"]["found"]),
+        "scheduler": lambda: _scheduler(results["scheduler"]["found"]),
     }
 
 
@@ -308,22 +321,20 @@ def _scheduler(found: Mapping[str, Any]) -> str:
 def main() -> None:
     """Measures, if asked, and prints and writes the tables."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--measure", action="store_true", help="takes minutes")
-    parser.add_argument("--models", type=int, default=200)
-    parser.add_argument("--few", type=int, default=24, help="of them, for the throughput")
-    parser.add_argument(
-        "--every", type=float, default=20.0, help="seconds between kills, on average"
-    )
+    parser.add_argument("--measure", nargs="+", default=[], choices=_PARTS, metavar="PART")
+    parser.add_argument("--models", type=int, default=200, help="while workers are killed")
+    parser.add_argument("--few", type=int, default=24, help="for the throughput")
+    parser.add_argument("--workers", type=int, default=2, help="at most")
+    parser.add_argument("--every", type=float, default=20.0, help="seconds between kills, about")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     options = parser.parse_args()
     if options.measure:
-        found = measured(options.models, options.few, options.workers, options.every)
-        options.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        measure(options.measure, options.results, options)
     results = json.loads(options.results.read_text(encoding="utf-8"))
-    print(f"measured on {results['measured on']}")
-    for name, make in tables(results).items():
-        print(f"\n{name}\n\n{make()}")
+    made_of = {name: make for name, make in tables(results).items() if name in results}
+    for name, make in made_of.items():
+        print(f"\n{name}: measured on {results[name]['measured on']}\n\n{make()}")
     if options.page is not None:
         write_filled(options.page, tables(results), title="Many models at once")
 
