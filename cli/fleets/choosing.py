@@ -33,6 +33,7 @@ _NO_MODEL = frozenset(
         *(".csv", ".db", ".gif", ".html", ".jpeg", ".jpg", ".json", ".jsonl", ".lock", ".log"),
         *(".md", ".pdf", ".png", ".py", ".rst", ".sh", ".sha256", ".sig", ".sqlite", ".svg"),
         *(".toml", ".tsv", ".txt", ".yaml", ".yml"),
+        *(".db-shm", ".db-wal"),
     )
 )
 """Suffixes of what lies beside models; anything else is tried, whatever it is called."""
@@ -79,11 +80,10 @@ def in_folder(folder: Path) -> tuple[list[Choice], list[str]]:
 
 
 def _may_be_model(path: Path) -> bool:
-    if path.name.startswith("."):
+    name, suffix = path.name.lower(), path.suffix.lower()
+    if name.startswith(".") or suffix == ".solved":
         return False
-    if path.is_dir():
-        return True
-    return path.suffix.lower() not in _NO_MODEL and path.name.lower() not in _NO_MODEL_EITHER
+    return path.is_dir() or (suffix not in _NO_MODEL and name not in _NO_MODEL_EITHER)
 
 
 def in_list(path: Path) -> list[Choice]:

@@ -158,6 +158,8 @@ def _rows(client: Client, device: str, jobs: Sequence[Job]) -> Iterator[Row]:
         job = of[future.key]
         if future.status == "finished":
             yield Row.from_dict(future.result())
+        elif future.status == "error":
+            kind = type(future.exception()).__name__
+            yield lost(job, f"the workers that had it died ({clean(kind)}); run this again")
         else:
-            error = future.exception()
-            yield lost(job, f"its workers died: {type(error).__name__}; run this again")
+            yield lost(job, "the cluster went away; run this again")

@@ -18,7 +18,10 @@ from fingerprint.text import clean
 __all__ = ["parsed", "said", "said_of"]
 
 _OF_ALL = frozenset(
-    ("each", "list", "workers", "scheduler", "time-limit", "journal", "registry", "json", "quiet")
+    (
+        *("each", "list", "workers", "scheduler", "time-limit"),
+        *("journal", "registry", "json", "format", "quiet", "report", "dry-run"),
+    )
 )
 """Options that speak of all models together."""
 
