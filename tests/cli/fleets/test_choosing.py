@@ -18,11 +18,14 @@ def _touch(folder: Path, *names: str) -> None:
 
 def test_every_file_and_folder_is_a_model_but_what_lies_beside_them(tmp_path: Path) -> None:
     (tmp_path / "hub").mkdir()
+    (tmp_path / "audit.db.solved").mkdir()
+    _touch(tmp_path, "audit.db", "audit.db-wal")
     _touch(tmp_path, "b.pt", "a.safetensors", "weights.dat", "README.md", "LICENSE", ".hidden")
     choices, left_out = in_folder(tmp_path)
     assert [one.given for one in choices] == ["a.safetensors", "b.pt", "hub", "weights.dat"]
     assert all(one.model == str(tmp_path / one.given) for one in choices)
-    assert left_out == [".hidden", "LICENSE", "README.md"]
+    registry = ["audit.db", "audit.db-wal", "audit.db.solved"]
+    assert left_out == [".hidden", "LICENSE", "README.md", *registry]
 
 
 def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
