@@ -32,8 +32,8 @@ __all__ = ["WAY_OUT", "Run", "elsewhere", "here", "installed", "one_by_one", "pl
 Run = Callable[[Sequence[Job]], Iterator[Row]]
 
 WAY_OUT = "pip install 'nullprint[fleet]'"
-_PATIENCE = 60
-"""Seconds that a cluster has to show a worker."""
+_PATIENCE = 15
+"""Seconds that a cluster has to answer, and then to show a worker."""
 
 
 def installed() -> bool:

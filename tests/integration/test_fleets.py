@@ -271,11 +271,14 @@ def test_a_cluster_does_the_work_or_it_is_said_why_not(
 
 
 @pytest.mark.fleet
-def test_jobs_for_gpus_take_a_gpu_each() -> None:
+def test_jobs_for_gpus_take_a_gpu_each(tmp_path: Path) -> None:
     _needs_dask()
     from distributed import Client, LocalCluster
 
-    job = Job(verb="verify", model="none.pt", name="none", words=(), seconds=100, folder=".")
+    registry = str(tmp_path / "audit.db")
+    job = Job(
+        verb="verify", model="none.pt", name="none", registry=registry, seconds=3600, folder="."
+    )
     with (
         LocalCluster(
             n_workers=1,
@@ -300,7 +303,7 @@ def test_nobody_at_the_schedulers_address_is_one_line(tmp_path: Path, models: Pa
     _needs_dask()
     done = fp(
         tmp_path / "audit.db", "register", "--each", models, "--scheduler", "tcp://127.0.0.1:9",
-        *ALONE, DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT="2s",
+        *ALONE,
     )  # fmt: skip
     assert done.code == 5
     assert done.err.startswith("fp: error: --scheduler tcp://127.0.0.1:9: ")
