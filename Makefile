@@ -31,7 +31,7 @@ POSTGRESQL := .postgresql
 BROWSER := playwright axe-playwright-python
 
 # Tests that need an extra, a server or a browser: marks of pytest, each a step that installs it.
-APART := attest aws browser formats onnx pipelines postgresql servers
+APART := attest aws browser fleet formats onnx pipelines postgresql servers
 
 .PHONY: help demo test test-slow test-sandbox $(APART:%=test-%) lint format detection paper clean
 .DEFAULT_GOAL := help
@@ -46,6 +46,7 @@ help:
 	@echo "make test-sandbox  those of the sandbox, with the extra sandbox, which it installs"
 	@echo "make test-formats  those that need the extras keras, openvino and tflite, which it installs"
 	@echo "make test-attest  those that hold documents to the schemas and readers of others"
+	@echo "make test-fleet  those of many models at a time, with the extra fleet, which it installs"
 	@echo "make test-postgresql  those of registries, on a PostgreSQL server that it starts"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
@@ -107,6 +108,10 @@ test-postgresql: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgresql]' || true
 	ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null || scripts/unpack_postgresql $(POSTGRESQL) || true
 	$(BIN)/python -m pytest -m postgresql
+
+test-fleet: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fleet]' || true
+	$(BIN)/python -m pytest -m fleet
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
 test-servers: $(STAMP)

@@ -10,6 +10,7 @@ import typer
 
 from cli import options, session
 from cli.bundles import bundled
+from cli.fleets.options import Fleet, FleetOptions
 from cli.progress import progress_bars
 from fingerprint.text import clean
 
@@ -141,10 +142,19 @@ def _loaded(
     return opened.load_again(again, code=code, device=how.arguments["device"])
 
 
+def _check_many(fleet: FleetOptions, name: str | None, again: str | None) -> None:
+    """Refuses what can only be said of one model."""
+    if name is not None or again is not None:
+        option = "--name" if name is not None else "--again"
+        raise typer.BadParameter(f"{option} is for one model; a --list gives each its own name")
+
+
 @bundled
 def register(
+    context: typer.Context,
     how: options.How,
     graph: options.Graph,
+    fleet: Fleet,
     screen: options.Screen,
     *,
     model: Weights = None,
@@ -162,9 +172,19 @@ def register(
 
     An ONNX file is converted for its gradients, and what comes of that compared with ONNX Runtime;
     where it differs, the file is registered by its answers only.
+
+    With --each or --list, many models are registered, each in a process of its own: one that fails
+    or takes too long is a row and not the end. A second run does what is missing. The exit code is
+    the worst of all.
     """
     if from_scratch and parent is not None:
         raise typer.BadParameter("expected --parent or --from-scratch, got both; leave one out")
+    if fleet.wanted:
+        from cli.fleets.batch import batch
+
+        fleet.require_one(model, "FILE")
+        _check_many(fleet, name, again)
+        raise typer.Exit(batch(context, "register", fleet, screen, registry))
     _check_again(again, model, how, graph, stated=bool(name or reference))
     with ExitStack() as held:
         opened = held.enter_context(session.open_registry(registry, writing=True))

@@ -7,15 +7,16 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from cli import options, session
 from cli import report as reports
 from cli.bundles import bundled
-from cli.endpoints import AskingOptions, require_heard, silences
+from cli.endpoints import Asking, AskingOptions, require_heard, silences
 from cli.errors import ExitCode
+from cli.fleets.options import Fleet, FleetOptions
 from cli.output import Output
 from cli.policy import Judgement, checks, judge
 from cli.progress import progress_bars
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["verify"]
 
 SuspectName = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="SUSPECT",
+        metavar="[SUSPECT]",
+        show_default=False,
         help="Weights (.safetensors, or a PyTorch state_dict); an .onnx file (pip install "
         "'nullprint[onnx]'); TorchScript or a .pt2, run in a sandbox; what was answered to "
         "pictures of 'fp probes export' (.csv, .json); an address that answers (https://...); or "
@@ -81,7 +83,7 @@ JournalFile = Annotated[
         metavar="FILE",
         dir_okay=False,
         help="Keep what is answered in this file; one that is there is gone on with, so that "
-        "only what is missing is asked.",
+        "only what is missing is asked. Of many suspects, their verdicts.",
     ),
 ]
 MaxQueries = Annotated[
@@ -125,12 +127,14 @@ Report = Annotated[
 
 @bundled
 def verify(
-    suspect: SuspectName,
+    context: typer.Context,
     how: options.How,
     graph: options.Graph,
     asking: AskingOptions,
+    fleet: Fleet,
     screen: options.Screen,
     *,
+    suspect: SuspectName = None,
     against: Against = None,
     expect: Expect = None,
     forbid: Forbid = None,
@@ -164,8 +168,16 @@ def verify(
 
     Exit code 0: answered, and every --expect and --forbid holds; 1: one does not; 4:
     inconclusive; 5: an address that does not answer at all.
+
+    With --each or --list, many suspects are verified, each in a process of its own: one that fails
+    or takes too long is a row and not the end. --journal keeps the verdicts, so that a second run
+    asks only what is missing. The exit code is the worst of all.
     """
     screen = _screen(screen, form)
+    if suspect is None or fleet.wanted:
+        fleet.require_one(suspect, "SUSPECT")
+        _check_many(form, report, asking)
+        _many(context, fleet, screen, registry, journal)
     if report is not None:
         reports.check(report, "--report")
     with ExitStack() as held:
@@ -231,6 +243,31 @@ def verify(
     if judgement.code is ExitCode.INCONCLUSIVE:
         require_heard(endpoint)
     raise typer.Exit(judgement.code)
+
+
+def _check_many(form: Form | None, report: Path | None, asking: Asking) -> None:
+    """Refuses what one suspect alone can have."""
+    given = {
+        f"--format {form}": form in ("sarif", "junit"),
+        "--report": report is not None,
+        "--dry-run": asking.dry_run,
+    }
+    for option, present in given.items():
+        if present:
+            raise typer.BadParameter(f"{option} is for one suspect; leave it out")
+
+
+def _many(
+    context: typer.Context,
+    fleet: FleetOptions,
+    screen: Output,
+    registry: str | None,
+    journal: Path | None,
+) -> NoReturn:
+    """Verifies each of many suspects."""
+    from cli.fleets.batch import batch
+
+    raise typer.Exit(batch(context, "verify", fleet, screen, registry, journal=journal))
 
 
 def _screen(screen: Output, form: Form | None) -> Output:
