@@ -1,6 +1,6 @@
 # The words of this project: make demo, make test, make test-slow, make test-onnx,
-# make test-aws, make test-sandbox, make test-attest, make test-servers, make test-browser, make lint,
-# make detection, make paper.
+# make test-aws, make test-sandbox, make test-attest, make test-servers, make test-browser, make docs,
+# make lint, make detection, make paper.
 # Each makes a virtual environment first, if there is none, and keeps it up to date with
 # pyproject.toml. Another interpreter: make test PYTHON=python3.12
 
@@ -30,7 +30,7 @@ SERVERS := kserve litserve mlflow
 BROWSER := playwright axe-playwright-python
 
 .PHONY: help demo test test-slow test-onnx test-sandbox test-servers test-browser lint format detection
-.PHONY: test-attest test-aws paper clean
+.PHONY: test-attest test-aws docs paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -44,6 +44,7 @@ help:
 	@echo "make test-attest  those that hold documents to the schemas and readers of others"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
+	@echo "make docs       the site in site/, refusing broken links; and runs what its pages show"
 	@echo "make lint       style, types and import rules"
 	@echo "make detection  measure detection and error rates (DATA=DIR: for docs/detection.md, hours)"
 	@echo "make paper      the paper's tables and figures again (DATA=DIR: for docs/paper.md, an hour)"
@@ -63,7 +64,7 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser"
+	$(BIN)/python -m pytest -m "not slow and not onnx and not attest and not servers and not aws and not browser and not docs"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
@@ -105,6 +106,17 @@ test-browser: $(STAMP)
 		$(BIN)/python -m playwright install chromium || true
 	$(BIN)/python -m pytest -m browser
 
+# Without a network there is nothing to build the site with, and that is said; pages are run all the
+# same.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs,attest,plot]' || true
+	if $(BIN)/python -c 'import material, mkdocstrings_handlers.python'; then \
+		NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict; \
+	else \
+		echo "mkdocs-material could not be installed: the site is not built"; \
+	fi
+	$(BIN)/python -m pytest -m docs
+
 lint: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -127,5 +139,5 @@ paper: $(STAMP)
 	$(BIN)/python -m benchmarks.paper --work $(PAPER_WORK) $(if $(DATA),--data $(DATA))
 
 clean:
-	rm -rf $(VENV) $(SERVERS_VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(SERVERS_VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis \
 		.import_linter_cache
