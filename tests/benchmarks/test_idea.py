@@ -1,4 +1,4 @@
-"""The picture that explains the method is drawn from what was measured, and is where it is shown."""
+"""The picture of the method is drawn from what was measured, and is where it is shown."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from benchmarks import idea
-from tests.support.fingerprints import make_fingerprint
+from tests.support.fingerprints import make_fingerprint, make_model
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_equal_measurements_give_an_equal_picture(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
-    fingerprint = make_fingerprint()
+    fingerprint = make_fingerprint(make_model())
     rows = [
         idea.Row("the source", "same", 0.1, 0.5),
         idea.Row("a stranger", "independent", 0.5, 0.5),

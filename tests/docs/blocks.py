@@ -16,7 +16,7 @@ from dataclasses import dataclass
 __all__ = ["Block", "Step", "agrees", "blocks", "steps"]
 
 _FENCED = re.compile(r"^```(?P<kind>console|python|text)\n(?P<body>.*?)^```$", re.M | re.DOTALL)
-_NUMBER = re.compile(r"\b[0-9a-f]{16,}\b|(?<![A-Za-z])[+-]?\d[\d.:]*(?:e[+-]?\d+)?")
+_NUMBER = re.compile(r"\b(?:\d+:)?[0-9a-f]{16,}\b|(?<![A-Za-z])[+-]?\d[\d.:]*(?:e[+-]?\d+)?")
 _RULE = re.compile("[─━]+")
 
 

@@ -45,6 +45,7 @@ def test_blocks_and_commands_are_found_in_order() -> None:
         ("a ─── b", "a ────── b", True),
         ("derived from ours", "derived from theirs", False),
         ("criteria 893dfd4a25537f41", "criteria 000000000000beef", True),
+        ("2:fc8de683ca838440f3b3", "12:9ac8de683ca838440f3b", True),
         ("first ... last", "first of many words last", True),
         ("first ... last", "first of many words", False),
         ("...\nlast", "first\nsecond\nlast", True),
