@@ -88,7 +88,8 @@ _SIDES = (
 def draw(fingerprint: Fingerprint, rows: list[Row], out: Path) -> None:
     """Writes the picture."""
     with drawing(out, width=8.2, height=3.9) as figure:
-        above, below = figure.subfigures(2, 1, height_ratios=(1, 1.05))
+        parts: Any = figure.subfigures(2, 1, height_ratios=(1, 1.05))
+        above, below = parts
         shown = _pictures(fingerprint)
         for axes, (title, picture) in zip(above.subplots(1, 4), shown, strict=True):
             show(axes, picture)

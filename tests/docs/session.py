@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ class Shell:
         lines = [f'fp() {{ "{sys.executable}" -m cli "$@"; }}']
         for step in steps:
             lines += [self._known(step.command), f"left=$?; echo; echo '{_END}'; (exit $left)"]
-        done = subprocess.run(
+        running = subprocess.Popen(
             ["bash", "-c", "\n".join(lines)],
             cwd=self.folder,
             env=environment(self.folder),
@@ -51,10 +52,14 @@ class Shell:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-            timeout=_LIMIT_S,
+            start_new_session=True,
         )
-        return done.stdout.split(f"\n{_END}\n")[: len(steps)]
+        try:
+            printed, _ = running.communicate(timeout=_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)  # the shell, and what it was running
+            raise
+        return printed.split(f"\n{_END}\n")[: len(steps)]
 
     def _known(self, command: str) -> str:
         if command != DEMO:
