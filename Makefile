@@ -31,9 +31,9 @@ POSTGRESQL := .postgresql
 BROWSER := playwright axe-playwright-python
 
 # Tests that need an extra, a server or a browser: marks of pytest, each a step that installs it.
-APART := attest aws browser fleet formats onnx pipelines postgresql servers
+APART := attest aws browser docs fleet formats onnx pipelines postgresql servers
 
-.PHONY: help demo test test-slow test-sandbox $(APART:%=test-%) lint format detection paper clean
+.PHONY: help demo test test-slow test-sandbox $(APART:%=test-%) docs lint format detection paper clean
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
@@ -51,6 +51,7 @@ help:
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
 	@echo "make test-pipelines  those of MLflow, GitHub's action and containers, whose tools it installs"
+	@echo "make docs       the site, in site/, and what its pages show, run"
 	@echo "make lint       style, types and import rules"
 	@echo "make detection  measure detection and error rates (DATA=DIR: for docs/detection.md, hours)"
 	@echo "make paper      the paper's tables and figures again (DATA=DIR: for docs/paper.md, an hour)"
@@ -140,6 +141,17 @@ test-pipelines: $(STAMP)
 	else \
 		$(BIN)/python -m pytest -m pipelines; \
 	fi
+
+# Without a network there is nothing to build the site with, and that is said; pages are run all the
+# same.
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs,attest,plot]' || true
+	if $(BIN)/python -c 'import material, mkdocstrings_handlers.python'; then \
+		NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict; \
+	else \
+		echo "mkdocs-material could not be installed: the site is not built"; \
+	fi
+	$(BIN)/python -m pytest -m docs
 
 lint: $(STAMP)
 	$(BIN)/ruff check

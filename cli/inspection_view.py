@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from cli import render
@@ -28,7 +27,6 @@ _HEADINGS = (
     "harmless",
     "free here",
     "smallest singular values",
-    "note",
 )
 
 
@@ -43,7 +41,7 @@ def inspection(found: Inspection) -> RenderableType:
     return Group(*parts)
 
 
-def _head(found: Inspection) -> Table:
+def _head(found: Inspection) -> RenderableType:
     shape = "x".join(map(str, found.input.shape))
     return render.facts(
         [
@@ -65,22 +63,27 @@ def _segment(segment: SegmentFacts) -> str:
     return f"{segment.dimension} of {segment.n} dimensions, rank {segment.rank}{ends}{note}"
 
 
-def _layers(layers: Sequence[LayerFacts], notes: dict[str, int]) -> Table:
+def _layers(layers: Sequence[LayerFacts], notes: dict[str, int]) -> RenderableType:
     rows = [
         (
             clean(layer.name),
-            clean(layer.function if layer.kind == "activation" else layer.kind),
+            _kind(layer, notes),
             str(layer.n),
             str(layer.m),
             _NONE if layer.rank is None else str(layer.rank),
             _harmless(layer),
             _free(layer),
             _values(layer),
-            f"[{notes[layer.note]}]" if layer.note else "",
         )
         for layer in layers
     ]
     return render.table(_HEADINGS, rows)
+
+
+def _kind(layer: LayerFacts, notes: dict[str, int]) -> str:
+    """Returns what a layer does, with the number of its note."""
+    kind = clean(layer.function if layer.kind == "activation" else layer.kind)
+    return f"{kind} [{notes[layer.note]}]" if layer.note else kind
 
 
 def _harmless(layer: LayerFacts) -> str:

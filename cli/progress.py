@@ -1,4 +1,8 @@
-"""Progress bars on stderr, fed by the library's progress callback."""
+"""Progress bars on stderr, fed by the library's progress callback.
+
+A bar has what is done, how much of it, for how long, and about how long it will take yet. It fits
+80 columns, and has no colours: they would say nothing.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,20 @@ from fingerprint.text import clean
 
 __all__ = ["progress_bars"]
 
+_BAR = 14
+_STAGE = 24
+_PLAIN = (
+    *("bar.complete", "bar.finished", "bar.pulse", "progress.download"),
+    *("progress.elapsed", "progress.remaining"),
+)
+
 
 def _nothing(stage: str, done: int, total: int) -> None:
     del stage, done, total
+
+
+def _short(stage: str) -> str:
+    return stage if len(stage) <= _STAGE else f"{stage[: _STAGE - 1]}…"
 
 
 @contextmanager
@@ -34,20 +49,25 @@ def progress_bars(output: Output) -> Iterator[Callable[[str, int, int], None]]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.theme import Theme
 
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        TextColumn("{task.description}", style="none", markup=False),
+        BarColumn(bar_width=_BAR),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        TextColumn("about", style="none"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left", style="none"),
     )
-    with Progress(*columns, console=console(sys.stderr), transient=True) as bars:
+    screen = console(sys.stderr)
+    screen.push_theme(Theme({**dict.fromkeys(_PLAIN, "none"), "bar.back": "dim"}))
+    with Progress(*columns, console=screen, transient=True) as bars:
         tasks = {}
 
         def show(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(clean(stage, 40), total=total)
+                tasks[stage] = bars.add_task(_short(clean(stage)), total=total)
             bars.update(tasks[stage], completed=done, total=total)
 
         yield show

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from cli.tables import Fitting, facts, table
 from fingerprint.readable import NONE, interval, number, p_value, when
 from fingerprint.text import clean, listed
 from fingerprint.verification import Candidate, Verification
@@ -58,27 +57,6 @@ def _share(value: float | None) -> str:
     return NONE if value is None else f"{value:.0%}"
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]]) -> Table:
-    """Returns a table whose cells are shown as they are, long ones folded, never cut.
-
-    Below a heading that ends with ``(UTC)`` are times, which stay on one line.
-    """
-    grid = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in headings:
-        grid.add_column(heading, overflow="fold", no_wrap=heading.endswith("(UTC)"))
-    for row in rows:
-        grid.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in row))
-    return grid
-
-
-def facts(pairs: Sequence[tuple[str, str | Text]]) -> Table:
-    """Returns names and values in two columns."""
-    grid = Table.grid(padding=(0, 2))
-    for name, value in pairs:
-        grid.add_row(Text(name, style="dim"), value if isinstance(value, Text) else Text(value))
-    return grid
-
-
 def verification(result: Verification) -> RenderableType:
     """Returns the verdict, why, and a table of all candidates, best first."""
     sentence = Text.assemble("Verdict: ", verdict(result.verdict))
@@ -109,7 +87,7 @@ def _relation(result: Verification) -> str:
     return f", shares an origin with {name}" if relation == "shares_origin" else f" from {name}"
 
 
-def _candidates(candidates: Sequence[Candidate]) -> Table:
+def _candidates(candidates: Sequence[Candidate]) -> Fitting:
     headings = ("model", "verdict", "harm ratio", "p-value", "probes", "labels agree")
     rows = [
         (
@@ -256,7 +234,7 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
     """Returns one row for each registered model."""
     if not models:
         return Text("No models are registered; 'fp register FILE' adds one.")
-    headings = ("name", "architecture", "input", "answers", "probes", "parent", "registered (UTC)")
+    headings = ("name", "architecture", "input, answers", "probes", "parent", "registered (UTC)")
     columns: dict[str, list[str]] = {}
     if any(model.role == "reference" for model in models):
         columns["role"] = [model.role for model in models]
@@ -268,8 +246,7 @@ def models_table(models: Sequence[RegisteredModel]) -> RenderableType:
         (
             clean(model.name),
             clean(model.architecture, 60),
-            _shape(model.input),
-            _answers(model.output),
+            f"{_shape(model.input)}, {_answers(model.output)}",
             str(model.probes),
             _parent(model),
             when(model.registered),

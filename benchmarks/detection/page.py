@@ -175,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if changed:
         print(
             f"{options.out} or {power.PAGE_NAME}: other numbers under {', '.join(changed)}; the "
-            "sentences there, and the paragraph in README.md, are written by hand: read them again"
+            "sentences there, and those in docs/measured.md, are written by hand: read them again"
         )
 
 

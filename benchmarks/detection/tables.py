@@ -41,7 +41,7 @@ def method_name(method: str) -> str:
 
 
 def counts(findings: Findings) -> str:
-    """Shows every count that the sentences of the page and of the README quote."""
+    """Shows every count that the sentences of the page and of docs/measured.md quote."""
     results, judged = findings.results, findings.judged
     rows = [
         (f"*{group}*, found at 1 %", _of(found.tpr1.hits, found.tpr1.total))

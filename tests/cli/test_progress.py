@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -42,6 +43,26 @@ def test_each_stage_has_a_bar_on_a_terminal() -> None:
 @pytest.mark.parametrize("output", [Output(json=True), Output(quiet=True)], ids=["json", "quiet"])
 def test_json_and_quiet_draw_nothing(output: Output) -> None:
     assert _work(output, _Terminal()) == ""
+
+
+def test_bars_have_an_estimate_fit_80_columns_and_have_no_colours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    terminal = _Terminal()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", terminal)
+        patch.setenv("TERM", "xterm-256color")
+        with progress_bars(Output()) as progress:
+            progress("trained on: a network whose name is long", 1_000, 10_000)
+    drawn = terminal.getvalue()
+    lines = [re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", line) for line in drawn.splitlines()]
+    shown = [line.strip() for line in lines if "left" in line]
+    assert shown
+    assert any(re.search(r"1000/10000 0:00:\d\d about \S+ left$", line) for line in shown)
+    assert all("…" in line and len(line) <= 80 for line in shown)
+    assert not re.search(r"\x1b\[(3[0-7]|38|9[0-7])", drawn)
 
 
 def test_off_a_terminal_nothing_is_drawn() -> None:
