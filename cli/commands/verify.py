@@ -189,13 +189,7 @@ def verify(
             # A policy is about evidence, so the model it names is compared in any case.
             limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
         if asking.dry_run:
-            from fingerprint.channel import channel_count
-
-            questions = partial(_questions, opened, limits)
-            plan = asking.plan(
-                suspect, how, graph, opened, limits, max_queries, questions, channel_count
-            )
-            screen.data(plan.to_dict(), plan.view())
+            _show_plan(suspect, how, graph, asking, opened, limits, max_queries, screen)
             return
         endpoint = None
         code: tuple[str, ...] = ()
@@ -243,6 +237,24 @@ def verify(
     if judgement.code is ExitCode.INCONCLUSIVE:
         require_heard(endpoint)
     raise typer.Exit(judgement.code)
+
+
+def _show_plan(
+    suspect: str,
+    how: options.ModelOptions,
+    graph: options.GraphOptions,
+    asking: Asking,
+    opened: Registry,
+    limits: list[str],
+    max_queries: int | None,
+    screen: Output,
+) -> None:
+    """Says how many questions would be asked, and of whom."""
+    from fingerprint.channel import channel_count
+
+    questions = partial(_questions, opened, limits)
+    plan = asking.plan(suspect, how, graph, opened, limits, max_queries, questions, channel_count)
+    screen.data(plan.to_dict(), plan.view())
 
 
 def _check_many(form: Form | None, report: Path | None, asking: Asking) -> None:

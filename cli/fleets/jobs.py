@@ -150,7 +150,7 @@ def _outcome(job: Job, ended: Ended, document: Mapping[str, Any] | None) -> tupl
     """Returns the exit code, the outcome in a word or two, and why if the command did not say."""
     code = ended.code
     if code is None:
-        line = f"took more than {job.seconds:g} s and was ended; --time-limit gives more"
+        line = f"took more than {job.seconds:g} s and was ended; --limit-each gives more"
         return ExitCode.ENVIRONMENT, "timed out", line
     if code == -signal.SIGKILL:
         line = "was killed (SIGKILL), as the system does where memory runs out; try fewer --workers"

@@ -48,10 +48,10 @@ SchedulerAddress = Annotated[
         help="Of many models: the Dask cluster that does the work; by default this machine.",
     ),
 ]
-TimeLimit = Annotated[
+LimitEach = Annotated[
     float,
     typer.Option(
-        "--time-limit",
+        "--limit-each",
         min=1,
         metavar="SECONDS",
         help="Of many models, how long each may take before it is ended.",
@@ -101,7 +101,7 @@ def fleet_options(
     listed: ListFile = None,
     workers: Workers = None,
     scheduler: SchedulerAddress = None,
-    time_limit: TimeLimit = 21600.0,
+    limit_each: LimitEach = 21600.0,
 ) -> FleetOptions:
     """Gathers the options of many models."""
     if workers is not None and scheduler is not None:
@@ -110,7 +110,7 @@ def fleet_options(
         option = "--workers" if workers is not None else "--scheduler"
         raise typer.BadParameter(f"{option} is for many models; give --each or --list")
     return FleetOptions(
-        each=each, listed=listed, workers=workers, scheduler=scheduler, seconds=time_limit
+        each=each, listed=listed, workers=workers, scheduler=scheduler, seconds=limit_each
     )
 
 

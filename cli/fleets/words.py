@@ -19,7 +19,7 @@ __all__ = ["parsed", "said", "said_of"]
 
 _OF_ALL = frozenset(
     (
-        *("each", "list", "workers", "scheduler", "time-limit"),
+        *("each", "list", "workers", "scheduler", "limit-each"),
         *("journal", "registry", "json", "format", "quiet", "report", "dry-run"),
     )
 )

@@ -78,7 +78,7 @@ def fp(empty_registry: Path) -> Callable[..., Any]:
 def test_each_model_gets_the_options_of_the_command(fp: Any, ran: Ran, models: Path) -> None:
     pictures = models.parent / "pictures"
     done = fp("register", "--each", models, "--arch", "timm:resnet18", "--probes", "8",
-              "--data", pictures, "--time-limit", "60", "--reference")  # fmt: skip
+              "--data", pictures, "--limit-each", "60", "--reference")  # fmt: skip
     assert done.exit_code == 0
     assert [job.model for job in ran.jobs] == [str(models / "a.pt"), str(models / "b.pt")]
     (words,) = {job.words[:-1] for job in ran.jobs}
