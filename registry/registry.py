@@ -36,7 +36,7 @@ from registry.engine import locate
 from registry.errors import RegistryCorrupt, RegistryReadOnly
 from registry.exports import ACTION as EXPORTED
 from registry.exports import exported, handed_back, handed_out
-from registry.ledger import Books, Head, parts
+from registry.ledger import Books, Entry, Head, parts
 from registry.lineage import Lineage, lineage_of
 from registry.names import checked_name, default_name
 from registry.opening import open_registry
@@ -102,6 +102,7 @@ class Registry:
     Args:
         url: A path, ``sqlite:///PATH`` or ``sqlite://`` (in memory), or the SQLAlchemy URL of a
             PostgreSQL database; by default a file in the user's data folder.
+        by: Who acts, plain JSON values: each entry of the chain that is written says so.
 
     Raises:
         UsageError: The URL is of another kind.
@@ -110,8 +111,11 @@ class Registry:
             :func:`registry.upgrade_registry` brings up to date.
     """
 
-    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str] | None = None, *, by: Mapping[str, Any] | None = None
+    ) -> None:
         location = locate(url)
+        self._by = by
         self._where = str(location)
         self._engine = open_registry(location)
         self.path: Path | None = location.path
@@ -699,6 +703,29 @@ class Registry:
             books.settle()
             return str(books.head)
 
+    def entries(self) -> tuple[Entry, ...]:
+        """Returns the chain, oldest first.
+
+        Raises:
+            RegistryCorrupt: It is not whole.
+        """
+        with self._books() as books:
+            books.settle()
+            return books.entries
+
+    def note(self, action: str, payload: Mapping[str, Any]) -> None:
+        """Writes into the chain that something was done which changes no row.
+
+        Args:
+            action: What, at most 20 characters.
+            payload: To what, plain JSON values; who did it may be said under ``by``.
+
+        Raises:
+            RegistryReadOnly: Nothing can be kept here.
+        """
+        with self._writing() as session:
+            ledger.append(session, action, payload, seed=self.seed)
+
     # Taking a model elsewhere.
 
     def export_model(self, name: str, target: str | os.PathLike[str]) -> RegisteredModel:
@@ -779,7 +806,8 @@ class Registry:
 
     def _writing(self) -> AbstractContextManager[Session]:
         self.require_writable()
-        return writing(self._engine, self._where)
+        info = {} if self._by is None else {ledger.BY: dict(self._by)}
+        return writing(self._engine, self._where, info=info)
 
     @contextmanager
     def _books(self) -> Iterator[Books]:
