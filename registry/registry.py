@@ -219,15 +219,21 @@ class Registry:
             found = lineage_of(catalogue.kinship, catalogue.measured(), loaded)
         return found if wanted is None else found.part(wanted)
 
-    def verifications(self, name: str | None = None) -> list[RecordedVerification]:
+    def verifications(
+        self, name: str | None = None, *, before: int | None = None, limit: int | None = None
+    ) -> list[RecordedVerification]:
         """Returns the recorded verdicts, oldest first.
 
         Args:
             name: Only those whose candidates include this name, registered still or not.
+            before: Only those of a smaller number.
+            limit: Only the newest of these, at most so many are looked at.
         """
+        query = select(VerificationRow).order_by(VerificationRow.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(VerificationRow.id < before)
         with self._reading() as session:
-            rows = session.scalars(select(VerificationRow).order_by(VerificationRow.id))
-            found = [verified(row) for row in rows]
+            found = [verified(row) for row in session.scalars(query)][::-1]
         if name is None:
             return found
         wanted = checked_name(name)
