@@ -31,7 +31,7 @@ POSTGRESQL := .postgresql
 BROWSER := playwright axe-playwright-python
 
 # Tests that need an extra, a server or a browser: marks of pytest, each a step that installs it.
-APART := attest aws browser docs fleet formats onnx pipelines postgresql servers
+APART := attest aws browser docs fleet formats onnx pipelines postgresql servers service
 
 .PHONY: help demo test test-slow test-sandbox $(APART:%=test-%) docs lint format detection paper clean
 .DEFAULT_GOAL := help
@@ -48,6 +48,7 @@ help:
 	@echo "make test-attest  those that hold documents to the schemas and readers of others"
 	@echo "make test-fleet  those of many models at a time, with the extra fleet, which it installs"
 	@echo "make test-postgresql  those of registries, on a PostgreSQL server that it starts"
+	@echo "make test-service  those of fp serve, with its extra and schemathesis, which it installs"
 	@echo "make test-servers  those that ask servers of others, which it installs"
 	@echo "make test-browser  those that open pages in a browser, which it installs"
 	@echo "make test-pipelines  those of MLflow, GitHub's action and containers, whose tools it installs"
@@ -113,6 +114,12 @@ test-postgresql: $(STAMP)
 test-fleet: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fleet]' || true
 	$(BIN)/python -m pytest -m fleet
+
+# A real server, killed and started again; and whatever its description allows, sent to it.
+test-service: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[serve]' \
+		schemathesis || true
+	$(BIN)/python -m pytest -m service
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
 test-servers: $(STAMP)

@@ -22,7 +22,9 @@ from cli.commands.register import register
 from cli.commands.registry import app as registry_app
 from cli.commands.remove import remove
 from cli.commands.report import report
+from cli.commands.serve import serve
 from cli.commands.show import show
+from cli.commands.token import app as token_app
 from cli.commands.verify import verify
 from cli.commands.verify_attestation import verify_attestation
 from cli.commands.watch import app as watch_app
@@ -97,10 +99,12 @@ _COMMANDS = (
         "fp decompose model.safetensors cat.png -o parts --arch timm:vit_tiny_patch16_224",
     ),
     (hide, "hide", "fp hide ours.safetensors cat.png -o hidden --recover"),
+    (serve, "serve", "fp serve --registry audit.db"),
     (demo, "demo", "fp demo --keep digits"),
 )
 for command, verb, example in _COMMANDS:
     app.command(verb, cls=_Command, epilog=f"Example: {example}")(command)
 app.add_typer(probes_app, name="probes")
 app.add_typer(registry_app, name="registry")
+app.add_typer(token_app, name="token")
 app.add_typer(watch_app, name="watch")

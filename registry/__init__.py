@@ -33,6 +33,7 @@ from registry.errors import (
     UnknownWatch,
     WatchTaken,
 )
+from registry.ledger import Entry
 from registry.lineage import Contradiction, Edge, Lineage, Node
 from registry.opening import upgrade_registry
 from registry.registration import Result, Task, run
@@ -53,6 +54,7 @@ __all__ = [
     "AlreadyDeclared",
     "Contradiction",
     "Edge",
+    "Entry",
     "Export",
     "HasDescendants",
     "Lineage",

@@ -32,6 +32,7 @@ from registry.tables import Base, ChainRow, ModelRow, SettingRow
 
 __all__ = [
     "BOUND",
+    "BY",
     "HEAD_KEY",
     "Books",
     "Entry",
@@ -47,6 +48,8 @@ __all__ = [
 ]
 
 HEAD_KEY = "chain_head"
+BY = "by"
+"""Of a session and of an entry: who acts, where whoever opened the registry said so."""
 # How many keys one query names: every database takes as many.
 _KEYS = 500
 
@@ -154,6 +157,8 @@ def append(
 ) -> Entry:
     """Adds an entry at the end, in the caller's transaction, and moves the head.
 
+    It says who acts, if the session knows (``session.info``).
+
     Args:
         session: The transaction, with everything in it that the entry speaks of.
         action: What is done.
@@ -172,11 +177,12 @@ def append(
         rows.setdefault(table, {})[key] = None
     setting = session.get(SettingRow, HEAD_KEY)
     head = Head.parse(setting.value) if setting else origin(seed)
+    acting = {BY: session.info[BY]} if BY in session.info else {}
     entry = Entry(
         seq=head.seq + 1,
         previous=head.digest,
         action=action,
-        payload={**payload, "rows": rows},
+        payload={**payload, **acting, "rows": rows},
         created=utc_now(),
     )
     digest = entry.computed_digest

@@ -36,7 +36,7 @@ from registry.engine import locate
 from registry.errors import RegistryCorrupt, RegistryReadOnly
 from registry.exports import ACTION as EXPORTED
 from registry.exports import exported, handed_back, handed_out
-from registry.ledger import Books, Head, parts
+from registry.ledger import Books, Entry, Head, parts
 from registry.lineage import Lineage, lineage_of
 from registry.names import checked_name, default_name
 from registry.opening import open_registry
@@ -102,6 +102,7 @@ class Registry:
     Args:
         url: A path, ``sqlite:///PATH`` or ``sqlite://`` (in memory), or the SQLAlchemy URL of a
             PostgreSQL database; by default a file in the user's data folder.
+        by: Who acts, plain JSON values: each entry of the chain that is written says so.
 
     Raises:
         UsageError: The URL is of another kind.
@@ -110,8 +111,11 @@ class Registry:
             :func:`registry.upgrade_registry` brings up to date.
     """
 
-    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str] | None = None, *, by: Mapping[str, Any] | None = None
+    ) -> None:
         location = locate(url)
+        self._by = by
         self._where = str(location)
         self._engine = open_registry(location)
         self.path: Path | None = location.path
@@ -215,15 +219,21 @@ class Registry:
             found = lineage_of(catalogue.kinship, catalogue.measured(), loaded)
         return found if wanted is None else found.part(wanted)
 
-    def verifications(self, name: str | None = None) -> list[RecordedVerification]:
+    def verifications(
+        self, name: str | None = None, *, before: int | None = None, limit: int | None = None
+    ) -> list[RecordedVerification]:
         """Returns the recorded verdicts, oldest first.
 
         Args:
             name: Only those whose candidates include this name, registered still or not.
+            before: Only those of a smaller number.
+            limit: Only the newest of these, at most so many are looked at.
         """
+        query = select(VerificationRow).order_by(VerificationRow.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(VerificationRow.id < before)
         with self._reading() as session:
-            rows = session.scalars(select(VerificationRow).order_by(VerificationRow.id))
-            found = [verified(row) for row in rows]
+            found = [verified(row) for row in session.scalars(query)][::-1]
         if name is None:
             return found
         wanted = checked_name(name)
@@ -699,6 +709,29 @@ class Registry:
             books.settle()
             return str(books.head)
 
+    def entries(self) -> tuple[Entry, ...]:
+        """Returns the chain, oldest first.
+
+        Raises:
+            RegistryCorrupt: It is not whole.
+        """
+        with self._books() as books:
+            books.settle()
+            return books.entries
+
+    def note(self, action: str, payload: Mapping[str, Any]) -> None:
+        """Writes into the chain that something was done which changes no row.
+
+        Args:
+            action: What, at most 20 characters.
+            payload: To what, plain JSON values; who did it may be said under ``by``.
+
+        Raises:
+            RegistryReadOnly: Nothing can be kept here.
+        """
+        with self._writing() as session:
+            ledger.append(session, action, payload, seed=self.seed)
+
     # Taking a model elsewhere.
 
     def export_model(self, name: str, target: str | os.PathLike[str]) -> RegisteredModel:
@@ -779,7 +812,8 @@ class Registry:
 
     def _writing(self) -> AbstractContextManager[Session]:
         self.require_writable()
-        return writing(self._engine, self._where)
+        info = {} if self._by is None else {ledger.BY: dict(self._by)}
+        return writing(self._engine, self._where, info=info)
 
     @contextmanager
     def _books(self) -> Iterator[Books]:

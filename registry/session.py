@@ -14,6 +14,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
@@ -58,9 +59,15 @@ def reading(engine: Engine, where: str) -> Iterator[Session]:
 
 
 @contextmanager
-def writing(engine: Engine, where: str) -> Iterator[Session]:
-    """Opens a session that holds the write lock from its start and commits at its end."""
-    with ours(where), Session(for_writing(engine)) as session, session.begin():
+def writing(engine: Engine, where: str, *, info: dict[Any, Any] | None = None) -> Iterator[Session]:
+    """Opens a session that holds the write lock from its start and commits at its end.
+
+    Args:
+        engine: Of the registry.
+        where: The registry, for messages.
+        info: What whoever writes in it may want to know, such as who acts.
+    """
+    with ours(where), Session(for_writing(engine), info=info) as session, session.begin():
         # Without this the lock would be taken at the first statement, not at the start.
         session.connection()
         if engine.dialect.name != "sqlite":

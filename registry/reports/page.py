@@ -24,18 +24,18 @@ from registry.reports.view import View
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["page", "write_page"]
+__all__ = ["page", "policy", "style_sheet", "write_page"]
 
 
 def page(view: View) -> str:
     """Returns a report as HTML."""
-    style = _style()
+    style = style_sheet()
     family = view.family
     return _template().render(
         view=view,
         # Ours, and without a "<" that could end it.
         style=Markup(style),
-        policy=_policy(style),
+        policy=policy(style),
         harm=drawn(partial(harm_figure, view.strips)) if view.strips else None,
         resemblance=drawn(partial(resemblance_figure, view.points)) if view.points else None,
         family=drawn(partial(family_figure, family.lineage, suspect=family.suspect)),
@@ -67,11 +67,13 @@ def _template() -> Template:
 
 
 @cache
-def _style() -> str:
+def style_sheet() -> str:
+    """Returns the style sheet of a report, which other pages share."""
     return files("registry.reports").joinpath("templates", "report.css").read_text("utf-8")
 
 
-def _policy(style: str) -> str:
+def policy(style: str) -> str:
+    """Returns a policy that allows this style sheet, by hash, and pictures that a page holds."""
     digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Unpack
 
@@ -182,7 +182,10 @@ class FakeRegistry(Registry):
 
     script: ClassVar[Script] = Script()
 
-    def __init__(self, url: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, url: str | os.PathLike[str] | None = None, *, by: Mapping[str, Any] | None = None
+    ) -> None:
+        del by
         self.script.calls.append(("open", {"url": url}))
 
     def close(self) -> None:
@@ -202,7 +205,10 @@ class FakeRegistry(Registry):
     def fingerprint(self, name: str) -> Fingerprint:
         return make_fingerprint(make_model())
 
-    def verifications(self, name: str | None = None) -> list[RecordedVerification]:
+    def verifications(
+        self, name: str | None = None, *, before: int | None = None, limit: int | None = None
+    ) -> list[RecordedVerification]:
+        del before, limit
         return self.script.recorded
 
     def pairs(self, name: str) -> tuple[Pair, ...]:

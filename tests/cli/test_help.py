@@ -25,6 +25,7 @@ COMMANDS = (
     "inspect",
     "decompose",
     "hide",
+    "serve",
     "demo",
 )
 HEAVY = ("torch", "timm", "numpy", "scipy", "sklearn", "sqlalchemy", "alembic", "PIL", "rich")
@@ -50,7 +51,7 @@ def _in_a_fresh_process(*arguments: str) -> tuple[int, float, set[str], str]:
 def test_help_lists_every_command(fp: Any) -> None:
     result = fp("--help")
     assert result.exit_code == 0
-    for command in (*COMMANDS, "probes", "registry", "watch"):
+    for command in (*COMMANDS, "probes", "registry", "token", "watch"):
         assert f"\n  {command} " in result.stdout
 
 
@@ -91,6 +92,13 @@ def test_each_command_of_watching_has_help_and_an_example(fp: Any, command: str)
     assert f"Example: fp watch {command}" in result.stdout
     assert f"\n  {command} " in fp("watch", "--help").stdout
     assert fp("watch").exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["add", "list", "revoke"])
+def test_each_command_of_tokens_has_help_and_an_example(fp: Any, command: str) -> None:
+    assert f"Example: fp token {command}" in fp("token", command, "--help").stdout
+    assert f"\n  {command} " in fp("token", "--help").stdout
+    assert fp("token").exit_code == 2
 
 
 def test_watching_takes_the_options_of_verifying(fp: Any) -> None:

@@ -181,3 +181,19 @@ def test_a_registry_written_anew_as_a_whole_is_told_by_the_head_alone(
         forged.check()
         with pytest.raises(RegistryCorrupt, match="has not gone through"):
             forged.check(head=kept)
+
+
+def test_entries_say_who_acted_and_what_changed_no_row(path: Path) -> None:
+    with Registry(path, by={"token": "alice", "job": "7"}) as registry:
+        put(registry, "ours")
+        registry.note("look", {"verification": 3})
+    with Registry(path) as registry:
+        put(registry, "theirs", 1)
+        *_, register, look, last = registry.entries()
+        registry.check()
+    assert register.action == "register"
+    assert register.payload["by"] == {"token": "alice", "job": "7"}
+    assert (look.action, look.payload["verification"]) == ("look", 3)
+    assert look.payload["by"]["token"] == "alice"
+    assert look.payload["rows"] == {}
+    assert "by" not in last.payload

@@ -14,13 +14,14 @@ shown: it could repeat the token, or write to a terminal.
 
 from __future__ import annotations
 
+import io
 import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from typing import Generic, TypeVar
+from typing import IO, Generic, TypeVar
 
 import anyio
 import httpx2
@@ -87,6 +88,7 @@ class Call:
         headers: Beside those of every request.
         body: What is sent.
         inputs: How many inputs it asks; 0 if it asks about the model.
+        into: A file that the answer's body goes to, instead of into the reply.
     """
 
     path: str
@@ -94,6 +96,7 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     inputs: int = 0
+    into: IO[bytes] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,7 +317,7 @@ class Transport:
             self._check(response)
             return Reply(
                 headers={name.lower(): value for name, value in response.headers.items()},
-                body=await self._body(response),
+                body=await self._body(response, call.into),
             )
 
     def _check(self, response: httpx2.Response) -> None:
@@ -344,13 +347,17 @@ class Transport:
         if response.headers.get("content-encoding", "identity").lower() != "identity":
             raise NoAnswer("expected an answer as it is, got a compressed one", again=False)
 
-    async def _body(self, response: httpx2.Response) -> bytes:
-        most, body = self.limits.max_answer, bytearray()
+    async def _body(self, response: httpx2.Response, into: IO[bytes] | None) -> bytes:
+        most, size, body = self.limits.max_answer, 0, io.BytesIO()
+        target = body if into is None else into
+        target.seek(0)  # over what an earlier try left
+        target.truncate()
         async for chunk in response.aiter_raw():
-            body += chunk
-            if len(body) > most:
+            size += len(chunk)
+            if size > most:
                 raise NoAnswer(f"expected an answer of at most {most} bytes, got more", again=False)
-        return bytes(body)
+            target.write(chunk)
+        return body.getvalue()
 
     def _unconnected(self, error: Exception) -> NoAnswer:
         """Says why there is no connection; the next try goes to the host's next address."""

@@ -334,3 +334,26 @@ def test_a_certificate_for_another_name_or_of_nobody_ends_the_asking(
 def test_impossible_limits_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="expected"):
         Limits(**limits)
+
+
+def test_a_body_may_go_into_a_file_and_another_try_begins_it_anew(tmp_path: Path) -> None:
+    # The first answer breaks off after half of what it announces.
+    broken = Said(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf")
+    with Server(each(broken, GOOD)) as server, (tmp_path / "file").open("w+b") as file:
+        asked = transport(server)
+        reply = asked.fetch(Call(path="/ask", method="GET", into=file), lambda _, reply: reply)
+    assert isinstance(reply, Reply)
+    assert reply.body == b""
+    assert (tmp_path / "file").read_bytes() == b"good"
+
+
+def test_a_file_gets_no_more_than_the_limit(tmp_path: Path) -> None:
+    with (
+        Server(lambda seen: Said(endless=b"x" * 1000)) as server,
+        (tmp_path / "file").open("w+b") as file,
+    ):
+        asked = transport(server, max_answer=4096)
+        refused = asked.fetch(Call(path="/ask", method="GET", into=file), body)
+    assert isinstance(refused, NoAnswer)
+    assert "at most 4096 bytes" in str(refused)
+    assert (tmp_path / "file").stat().st_size <= 4096

@@ -1,0 +1,1 @@
+"""Tests of the service; they need the extra ``serve``: make test-service."""
