@@ -135,6 +135,12 @@ def execute(place: Place, *statements: str) -> None:
 
 def _translated(statement: str) -> str:
     statement = re.sub(r"(?<=[ =(])x'([0-9a-f]*)'", r"'\\x\1'", statement)
+    # Of bytes only a place can be replaced, here the last ones.
+    statement = re.sub(
+        r"replace\(blob, substr\(blob, -(\d+)\), ('.*?')\)",
+        r"overlay(blob placing \2 from length(blob) - \1 + 1)",
+        statement,
+    )
     # Of documents only text can be replaced.
     statement = re.sub(
         r"replace\((\w+),(.*?)\)", r"CAST(replace(CAST(\1 AS TEXT),\2) AS JSON)", statement
