@@ -111,6 +111,8 @@ def network_file(path: str, *, follow_symlinks: bool = False) -> str:
         return path
     try:
         found = locate(path, follow_symlinks=follow_symlinks)
+    except UnsafeFile:
+        raise
     except FingerprintError:
         if saved.flavor == "onnx":
             raise

@@ -67,7 +67,8 @@ class Files(Places):
 
     def discard(self, place: Place) -> None:
         for file in Path(self.address).glob(f"{Path(place).name}*"):
-            file.unlink()
+            # What was solved stays in a folder beside the file for as long as it is of use.
+            shutil.rmtree(file) if file.is_dir() else file.unlink()
 
 
 class Databases(Places):
