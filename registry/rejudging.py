@@ -155,7 +155,7 @@ def differences(evidence: Mapping[str, Any], again: Verification) -> tuple[str, 
         if other is None:
             lines.append(f"{one.name!r}: stated, not judged again")
             continue
-        for what in ("verdict", "relation", "harm_ratio", "p_value", "margin"):
+        for what in ("verdict", "relation", "harm_ratio", "resemblance", "p_value", "margin"):
             stated, found = getattr(one, what), getattr(other, what)
             if not _equal(stated, found):
                 lines.append(f"{what} of {one.name!r}: stated {stated}, judged again {found}")

@@ -134,6 +134,8 @@ def _subject(proof: Proof) -> dict[str, Any]:
 def _candidate(proof: Proof, one: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what is said of one registered model; not its findings, which show probes."""
     name = one["name"]
+    # Evidence of earlier releases has no field of its own for it.
+    alike = {"resemblance": one["resemblance"]} if "resemblance" in one else {}
     return {
         "name": name,
         "digest": {"nullprintWeights": proof.criteria["kinship"]["digests"][name]},
@@ -143,6 +145,7 @@ def _candidate(proof: Proof, one: Mapping[str, Any]) -> dict[str, Any]:
         "reason": one["reason"],
         "harmRatio": one["harm_ratio"],
         "harmRatioInterval": one["harm_ratio_ci"],
+        **alike,
         "pValue": one["p_value"],
         "margin": one["margin"],
         "marginSource": one["margin_source"],
