@@ -242,8 +242,9 @@ class Verification:
         ``commitment`` (``digest``, ``entry``, ``begun_under``; null where none was made); of a
         candidate ``resemblance``, ``resemblance_ci`` (null but where the panel decided, as of a
         model that was registered by its answers alone; ``harm_ratio`` is null there),
-        ``margin_pairs``, ``margin_floor``, ``identical_weights`` and ``reference``; of a finding ``least_p_value`` (the least its probes could have given) and ``bound`` (above
-        which its interval must lie for *independent*); and ``weights``, one of
+        ``margin_pairs``, ``margin_floor``, ``identical_weights`` and ``reference``; of a finding
+        ``least_p_value`` (the least its probes could have given) and ``bound`` (above which its
+        interval must lie for *independent*); and ``weights``, one of
         :class:`~fingerprint.weights.finding.WeightsFinding` for each candidate whose weights were
         to be compared: ``name``, ``verdict`` (same, shared, not_found, undecided or
         not_compared), ``reason``, ``p_value``, ``share``, ``units``, ``agree``, ``layers``,

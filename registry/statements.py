@@ -47,6 +47,8 @@ def identity_statement(proof: Proof) -> dict[str, Any]:
         "suspect": proof.criteria["suspect"]["identity"]["label"],
         "tests": proof.criteria["tests"],
         "criteria": {"sha256": proof.commitment, "entry": proof.committed},
+        # Criteria of earlier releases do not say.
+        **({"policies": proof.criteria["policies"]} if "policies" in proof.criteria else {}),
         "answers": {"sha256": proof.answers_sha256},
         "record": {
             "registry": proof.registry,

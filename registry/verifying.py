@@ -16,6 +16,7 @@ from fingerprint.errors import IncompatibleModel
 from fingerprint.progress import Progress
 from registry import pairs
 from registry.catalogue import Catalogue
+from registry.policies import Policies
 from registry.tables import ModelRow
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Grounds:
         kinship: What is declared of all models.
         calibration: What independent models did to the candidates' probes.
         always: Candidates that are asked whatever the panel says.
+        policies: What is demanded of the suspect.
         imported: Which candidates come of another registry, and of which.
         warnings: One line each.
     """
@@ -57,6 +59,7 @@ class Grounds:
     calibration: Calibration
     imported: dict[str, str]
     always: tuple[str, ...]
+    policies: Policies
     warnings: tuple[str, ...]
 
     def verification(
@@ -102,6 +105,7 @@ def grounds(
     against: Sequence[str],
     always: Sequence[str] = (),
     *,
+    policies: Policies,
     read: Callable[[Collection[int]], Mapping[int, bytes]] | None = None,
 ) -> Grounds:
     """Returns what a verdict on a suspect rests on.
@@ -111,7 +115,9 @@ def grounds(
         suspect: A loaded model, a module, or anything that answers batches of inputs.
         against: Names to compare with; by default every model of the same inputs, and of a suspect
             that was asked elsewhere those it was asked about.
-        always: Names that are asked their probes whatever the panel says of them.
+        always: Names that are asked their probes whatever the panel says of them, as those in
+            policies are.
+        policies: What is demanded of the suspect.
         read: Reads encoded probes by model later, those of the few that the panel leaves of many;
             without it all are read now.
 
@@ -123,7 +129,9 @@ def grounds(
     from fingerprint.evidence.calibration import Calibration
     from fingerprint.narrowing import can_narrow
 
-    named = catalogue.named(against or _only(suspect, always))
+    # A policy is about evidence, so the model it names is compared in any case.
+    always = (*always, *policies.names)
+    named = catalogue.named((*against, *policies.names) if against else _only(suspect, always))
     asked = _opened(suspect, named)
     domain = asked.input.domain
     compatible = catalogue.of_domain(domain)
@@ -147,12 +155,20 @@ def grounds(
         kinship=catalogue.kinship,
         calibration=Calibration(ratios=pairs.calibrating(measured, catalogue.kinship.families())),
         always=tuple(row.name for row in (*named, *catalogue.named(always))),
+        policies=Policies(
+            expect=_names(catalogue, policies.expect), forbid=_names(catalogue, policies.forbid)
+        ),
         imported={row.name: str(row.origin["registry"]) for row in chosen if row.origin},
         warnings=(
             *pairs.related_warnings(measured),
             *pairs.missing_warning(len(catalogue.missing())),
         ),
     )
+
+
+def _names(catalogue: Catalogue, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns what models are called that may have been named by an alias."""
+    return tuple(row.name for row in catalogue.named(names))
 
 
 def _only(suspect: Model | nn.Module | Suspect, always: Sequence[str]) -> Sequence[str]:

@@ -9,6 +9,7 @@ from fingerprint.readable import NONE, number, when
 from fingerprint.text import clean
 from registry.lineage import Edge, Lineage, Node
 from registry.reports import words
+from registry.reports.commitment import PolicyRow, commitment, policies
 from registry.reports.probes import Shot, are_pictures, moved_by, of_source, shots
 from registry.reports.tables import (
     ROWS,
@@ -72,6 +73,7 @@ class View:
     verdict: str
     reason: str
     about: Facts
+    policies: tuple[PolicyRow, ...]
     suspect: Facts
     candidates: tuple[CandidateRow, ...]
     more: int
@@ -81,6 +83,7 @@ class View:
     subject: str
     galleries: tuple[Gallery, ...]
     no_pictures: str
+    commitment: Facts
     criteria: tuple[Criterion, ...]
     error_rates: tuple[str, ...]
     queries: Facts
@@ -105,7 +108,7 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
     result = dossier.verification
     name = words.suspect_name(result)
     galleries, none = _galleries(dossier) if pictures else ((), "They were left out on request.")
-    asked = asked_of(dict(dossier.fingerprints))
+    asked = asked_of(dossier)
     return View(
         title=f"{name}: {result.verdict}",
         question=words.question(result),
@@ -113,6 +116,7 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
         verdict=result.verdict,
         reason=clean(result.reason, 1000),
         about=_about(dossier, made, release),
+        policies=policies(dossier),
         suspect=_suspect(dossier, name),
         candidates=candidate_rows(dossier),
         more=max(0, len(result.candidates) - ROWS),
@@ -122,6 +126,7 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
         subject=clean(dossier.subject or ""),
         galleries=galleries,
         no_pictures=none,
+        commitment=commitment(dossier),
         criteria=criteria(dossier),
         error_rates=tuple(words.error_rates(result)),
         queries=_queries(dossier, asked),
@@ -158,6 +163,8 @@ def _suspect(dossier: Dossier, name: str) -> Facts:
         ("Takes", _shape(facts.get("input"))),
         ("Answers with", _answers(facts.get("output")) + _pooled(facts.get("graph"))),
         ("Sandbox it ran in", clean(facts.get("sandbox") or "")),
+        ("Answers were given as", clean(facts.get("said") or "", 200)),
+        ("On the way to its model", words.on_the_way(dossier.verification)),
         ("File SHA-256", clean(facts.get("file_sha256") or "not known")),
         ("Digest of its weights", clean(dossier.suspect_digest or "not known")),
     ]
