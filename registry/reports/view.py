@@ -10,7 +10,7 @@ from fingerprint.text import clean
 from registry.lineage import Edge, Lineage, Node
 from registry.reports import words
 from registry.reports.commitment import PolicyRow, commitment, policies
-from registry.reports.probes import Shot, are_pictures, moved_by, of_source, shots
+from registry.reports.probes import Shot, are_large, are_pictures, moved_by, of_source, shots
 from registry.reports.tables import (
     ROWS,
     SPEAKS_FOR,
@@ -41,10 +41,11 @@ _LARGEST_FAMILY = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Pictures of the first probes of one depth."""
+    """Pictures of the first probes of one depth; fewer, and larger ones, where inputs are large."""
 
     depth: str
     speaks_for: str
+    large: bool
     shots: tuple[Shot, ...]
 
 
@@ -220,6 +221,7 @@ def _galleries(dossier: Dossier) -> tuple[tuple[Gallery, ...], str]:
         Gallery(
             depth=clean(one.depth or NONE),
             speaks_for=SPEAKS_FOR.get(one.speaks_for or "", ""),
+            large=are_large(fingerprint),
             shots=shots(
                 fingerprint,
                 one.depth or "",
