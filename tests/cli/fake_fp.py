@@ -103,6 +103,8 @@ class _Registry(Registry):
         *,
         against: Sequence[str] = (),
         always: Sequence[str] = (),
+        expect: Sequence[str] = (),
+        forbid: Sequence[str] = (),
         alpha: float = 0.001,
         weights: bool = True,
         data: NDArray[Any] | None = None,

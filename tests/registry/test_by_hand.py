@@ -138,6 +138,8 @@ def test_a_model_that_was_not_exported_is_not_decided_on(
     result = family.verify(suspect, always=["other"])
     (other,) = [one for one in result.candidates if one.name == "other"]
     assert other.verdict == "inconclusive"
+    # By which a report finds it.
+    assert result.suspect["file_sha256"] == suspect.identity.file_sha256
 
 
 def test_what_cannot_be_exported_leaves_no_trace(family: Registry, tmp_path: Path) -> None:
