@@ -94,13 +94,12 @@ def criteria_with(books: Books, commitment: str) -> Mapping[str, Any]:
     Raises:
         RegistryCorrupt: They are not there, or not what was committed to.
     """
-    known = {one.commitment: one.document for one in books.rows(CriteriaRow)}
+    known = books.rows(CriteriaRow, [commitment])
     books.settle()
-    document = known.get(commitment)
-    if document is None or digest_of(document) != commitment:
+    if not known or digest_of(known[0].document) != commitment:
         line = f"criteria {commitment}: are not what was committed to"
         raise RegistryCorrupt(books.where, (line,))
-    return document
+    return known[0].document
 
 
 def judged_again(catalogue: Catalogue, number: int) -> Verification:
