@@ -194,7 +194,8 @@ def _queries(dossier: Dossier, asked: Asked | None) -> Facts:
     facts = [("Inputs asked", str(result.queries))]
     if result.candidates:
         facts.append(("Kind of answers", clean(result.candidates[0].answer_kind)))
-    facts.append(("Took", f"{number(result.seconds)} s"))
+    decimals = 1 if result.seconds < 100 else 0
+    facts.append(("Took", f"{result.seconds:.{decimals}f} s"))
     if asked is None:
         facts.append(("Which", "not known any more: the probes of that time are not at hand"))
         return tuple(facts)
@@ -320,5 +321,8 @@ def _check(dossier: Dossier) -> Facts:
         ("Entry of the hash chain", f"{entry.seq}, {when(entry.created)} UTC"),
         ("Its digest", clean(entry.digest)),
         *chain,
-        ("To compare", f"fp registry check --head {head}; fp report {entry.payload['number']}"),
+        (
+            "To compare",
+            f"fp registry check --head {head}; fp report {entry.payload['number']} -o FILE",
+        ),
     )
