@@ -416,7 +416,6 @@ class Registry:
         suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
-        always: Sequence[str] = (),
         expect: Sequence[str] = (),
         forbid: Sequence[str] = (),
         alpha: float = 0.001,
@@ -437,11 +436,10 @@ class Registry:
             suspect: A loaded model, a module, or anything that answers batches of inputs.
             against: Names to compare with; by default every model of the same inputs, and of what
                 :meth:`read_answers` returned those that were exported.
-            always: Names that are asked their probes whatever the panel says of them, as all in
-                ``against`` are.
             expect: Names of models that the suspect must be or be derived from. They are asked
-                their probes too, and committed to with the rest; what they come to is for
-                :func:`registry.policies.tested` to say.
+                their probes whatever the panel says of them, as all in ``against`` are, and
+                committed to with the rest; what becomes of them is for
+                :func:`fingerprint.policy.judge` to say.
             forbid: Names of models that it must neither be nor be derived from; likewise.
             alpha: Accepted rate of false claims.
             weights: Whether the suspect's weights are compared too, where it is a network at hand
@@ -464,9 +462,7 @@ class Registry:
         """
         with self._catalogue() as catalogue:
             policies = Policies(expect=tuple(expect), forbid=tuple(forbid))
-            found = grounds(
-                catalogue, suspect, against, always, policies=policies, read=self._blobs
-            )
+            found = grounds(catalogue, suspect, against, policies, read=self._blobs)
         named = None
         if data is not None:
             check_pictures(data, pictures, found.suspect.input)
@@ -481,7 +477,7 @@ class Registry:
         verification = witness.stated(verification)
         model = at_hand(found.suspect) if weights else None
         if model is not None:
-            names, lines = chosen(verification, {*against, *always, *policies.names})
+            names, lines = chosen(verification, {*against, *policies.names})
             verification = replace(
                 verification,
                 weights=findings(model, self._files(names), alpha=alpha, progress=progress),

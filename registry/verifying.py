@@ -103,9 +103,8 @@ def grounds(
     catalogue: Catalogue,
     suspect: Model | nn.Module | Suspect,
     against: Sequence[str],
-    always: Sequence[str] = (),
-    *,
     policies: Policies,
+    *,
     read: Callable[[Collection[int]], Mapping[int, bytes]] | None = None,
 ) -> Grounds:
     """Returns what a verdict on a suspect rests on.
@@ -115,9 +114,8 @@ def grounds(
         suspect: A loaded model, a module, or anything that answers batches of inputs.
         against: Names to compare with; by default every model of the same inputs, and of a suspect
             that was asked elsewhere those it was asked about.
-        always: Names that are asked their probes whatever the panel says of them, as those in
-            policies are.
-        policies: What is demanded of the suspect.
+        policies: What is demanded of the suspect; the models they name are asked their probes
+            whatever the panel says of them.
         read: Reads encoded probes by model later, those of the few that the panel leaves of many;
             without it all are read now.
 
@@ -130,8 +128,9 @@ def grounds(
     from fingerprint.narrowing import can_narrow
 
     # A policy is about evidence, so the model it names is compared in any case.
-    always = (*always, *policies.names)
-    named = catalogue.named((*against, *policies.names) if against else _only(suspect, always))
+    named = catalogue.named(
+        (*against, *policies.names) if against else _only(suspect, policies.names)
+    )
     asked = _opened(suspect, named)
     domain = asked.input.domain
     compatible = catalogue.of_domain(domain)
@@ -154,7 +153,7 @@ def grounds(
         compatible=tuple(row.name for row in compatible),
         kinship=catalogue.kinship,
         calibration=Calibration(ratios=pairs.calibrating(measured, catalogue.kinship.families())),
-        always=tuple(row.name for row in (*named, *catalogue.named(always))),
+        always=tuple(row.name for row in (*named, *catalogue.named(policies.names))),
         policies=Policies(
             expect=_names(catalogue, policies.expect), forbid=_names(catalogue, policies.forbid)
         ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fingerprint.readable import NONE, number, when
+from fingerprint.readable import NONE, when
 from fingerprint.text import clean
 from registry.lineage import Edge, Lineage, Node
 from registry.reports import words

@@ -102,7 +102,6 @@ class _Registry(Registry):
         suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
-        always: Sequence[str] = (),
         expect: Sequence[str] = (),
         forbid: Sequence[str] = (),
         alpha: float = 0.001,

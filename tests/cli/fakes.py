@@ -237,7 +237,6 @@ class FakeRegistry(Registry):
         suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
-        always: Sequence[str] = (),
         expect: Sequence[str] = (),
         forbid: Sequence[str] = (),
         alpha: float = 0.001,
@@ -248,7 +247,7 @@ class FakeRegistry(Registry):
         device: str = "cpu",
         progress: Progress = silent,
     ) -> Verification:
-        del always, pictures, code, device
+        del pictures, code, device
         self.script.work(
             "verify",
             suspect=suspect,

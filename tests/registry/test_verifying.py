@@ -55,7 +55,7 @@ def compared(verification: Verification) -> set[str]:
 
 def grounds_of(registry: Registry, *against: str) -> Grounds:
     with registry._catalogue() as catalogue:
-        return grounds(catalogue, make_model(9), against, policies=Policies())
+        return grounds(catalogue, make_model(9), against, Policies())
 
 
 def test_a_suspect_is_compared_with_every_model_of_its_inputs(wide: Registry) -> None:

@@ -78,9 +78,9 @@ def test_evidence_that_was_changed_behind_its_back_makes_no_report(place: Place)
         registry.dossier(1)
 
 
-def test_what_was_committed_to_is_there_and_the_verdict_is_judged_again(path: Path) -> None:
-    given = dossier_of(path)
-    with Registry(path) as registry:
+def test_what_was_committed_to_is_there_and_the_verdict_is_judged_again(place: Place) -> None:
+    given = dossier_of(place)
+    with Registry(place) as registry:
         found = registry.dossier(1).committed
         stated = given.verification.commitment
         assert found is not None
@@ -97,8 +97,8 @@ def test_what_was_committed_to_is_there_and_the_verdict_is_judged_again(path: Pa
         assert "'child'" in line
 
 
-def test_criteria_that_were_changed_since_make_no_report(path: Path) -> None:
-    dossier_of(path)
-    tamper(path, "UPDATE criteria SET document = replace(document, '0.001', '0.5')")
-    with Registry(path) as registry, pytest.raises(RegistryCorrupt):
+def test_criteria_that_were_changed_since_make_no_report(place: Place) -> None:
+    dossier_of(place)
+    tamper(place, "UPDATE criteria SET document = replace(document, '0.001', '0.5')")
+    with Registry(place) as registry, pytest.raises(RegistryCorrupt):
         registry.dossier(1)
