@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from registry.rejudging import Proof
     from registry.statements import Outcome
 
-__all__ = ["Attested", "compared", "passed", "recomputed", "statements_of", "statements_read"]
+__all__ = [
+    "Attested",
+    "compared",
+    "late",
+    "passed",
+    "recomputed",
+    "statements_of",
+    "statements_read",
+    "uncommitted",
+]
 
 _MAX_FILE = 2**24
 _LINES = 16
@@ -47,6 +56,19 @@ def statements_of(
         for check in checks(verification, expect=expect, forbid=forbid)
     ]
     return identity_statement(proof), result_statement(proof, tests)
+
+
+def uncommitted(
+    policies: Mapping[str, Sequence[str]] | None, names: Sequence[str]
+) -> tuple[str, ...]:
+    """Returns which policies were not committed to before the suspect was asked.
+
+    Args:
+        policies: Those that were, by kind; None if that is not known.
+        names: What the policies are called: ``forbid NAME`` or ``expect NAME``.
+    """
+    known = [f"{kind} {model}" for kind, models in (policies or {}).items() for model in models]
+    return tuple(name for name in names if name != "verdict" and name not in known)
 
 
 @dataclass(frozen=True)
@@ -158,6 +180,14 @@ def compared(attested: Attested, suspect: Path) -> str:
     if found == stated:
         return ""
     return f"{clean(suspect)}: is not what was attested: expected SHA-256 {stated}, got {found}"
+
+
+def late(attested: Attested) -> tuple[str, ...]:
+    """Returns which of the policies that are attested were stated after the suspect was asked."""
+    stated = attested.identity["predicate"].get("policies")
+    kinds = stated.items() if isinstance(stated, dict) else ()
+    policies = {str(kind): models for kind, models in kinds if isinstance(models, list)}
+    return uncommitted(policies, [name for one in attested.results for name in _tests(one)])
 
 
 def passed(attested: Attested) -> ExitCode:

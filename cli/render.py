@@ -88,12 +88,16 @@ def _relation(result: Verification) -> str:
 
 
 def _candidates(candidates: Sequence[Candidate]) -> Fitting:
-    headings = ("model", "verdict", "harm ratio", "p-value", "probes", "labels agree")
+    headings = ["model", "verdict", "harm ratio", "p-value", "probes", "labels agree"]
+    alike = any(one.resemblance is not None for one in candidates)
+    if alike:
+        headings.insert(3, "resemblance")
     rows = [
         (
             clean(candidate.name),
             _judged(candidate),
             interval(candidate.harm_ratio, candidate.harm_ratio_ci),
+            *([interval(candidate.resemblance, candidate.resemblance_ci)] if alike else ()),
             p_value(candidate.p_value),
             str(_probes(candidate)),
             _share(candidate.label_agreement),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import plots
+from cli.endpoints import is_address
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ def find(registry: Registry, wanted: str) -> int:
 
     Args:
         registry: Where it is recorded.
-        wanted: Its number; a suspect's file, or the name of a registered model, of which the
-            latest verdict is meant.
+        wanted: Its number; a suspect's file, folder or address, or the name of a registered
+            model, of which the latest verdict is meant.
 
     Raises:
         UnknownModel: It is none of these.
@@ -48,8 +49,12 @@ def find(registry: Registry, wanted: str) -> int:
 
     if wanted.isascii() and wanted.isdigit() and len(wanted) < 19:
         return int(wanted)
-    if Path(wanted).is_file():
-        found = _of_file(registry, wanted)
+    if is_address(wanted):
+        from fingerprint.suspects.endpoints.address import parse_address
+
+        found = _of(registry, "address", str(parse_address(wanted)))
+    elif Path(wanted).is_file() or (Path(wanted).is_dir() and not _is_registered(registry, wanted)):
+        found = _of(registry, "file_sha256", _sha256(wanted))
     else:
         name = registry.model(wanted).name
         found = [one.number for one in registry.verifications(name)]
@@ -61,16 +66,29 @@ def find(registry: Registry, wanted: str) -> int:
     return found[-1]
 
 
-def _of_file(registry: Registry, path: str) -> list[int]:
-    """Returns the numbers of the verdicts on a suspect with the very bytes of a file."""
-    from fingerprint.formats.file_bytes import read_file
+def _is_registered(registry: Registry, name: str) -> bool:
+    return any(name in (one.name, *one.aliases) for one in registry.models())
 
-    sha256 = read_file(path).sha256
+
+def _of(registry: Registry, fact: str, value: str) -> list[int]:
+    """Returns the numbers of the verdicts on a suspect of whom a fact is known."""
     return [
         one.number
         for one in registry.verifications()
-        if dict(one.evidence.get("suspect") or {}).get("file_sha256") == sha256
+        if dict(one.evidence.get("suspect") or {}).get(fact) == value
     ]
+
+
+def _sha256(path: str) -> str:
+    """Returns the digest by which verdicts know a file, the weights of a folder, or shards."""
+    from fingerprint.formats.file_bytes import read_file
+    from fingerprint.formats.folder import network_file
+    from fingerprint.formats.weights_file import is_onnx, read_weights
+
+    if Path(path).is_dir() or path.endswith(".index.json"):
+        file = network_file(path)
+        return read_file(file).sha256 if is_onnx(file) else read_weights(path).file.sha256
+    return read_file(path).sha256
 
 
 def write(dossier: Dossier, path: Path, *, pictures: bool = True) -> None:

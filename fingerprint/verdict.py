@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fingerprint.errors import UsageError
-from fingerprint.evidence.calibration import LEAST_MARGIN, Calibration, Margin
+from fingerprint.evidence.calibration import LEAST_MARGIN, NEARLY_LINEAR, Calibration, Margin
 from fingerprint.evidence.equality import Equality
 from fingerprint.evidence.finding import Finding, Test
 from fingerprint.evidence.harm_ratio import HarmRatio
@@ -379,13 +379,17 @@ class _Case:
         deciding = self._deciding(verdict)
         finding = deciding.finding if deciding else None
         margin = finding.margin if finding else None
+        alike = deciding is not None and deciding.resembles
+        statistic, interval = (finding.statistic, finding.interval) if finding else (None, None)
         return Candidate(
             name=self.name,
             verdict=verdict,
             relation=relation,
             reason=reason,
-            harm_ratio=finding.statistic if finding else None,
-            harm_ratio_ci=finding.interval if finding else None,
+            harm_ratio=None if alike else statistic,
+            harm_ratio_ci=None if alike else interval,
+            resemblance=statistic if alike else None,
+            resemblance_ci=interval if alike else None,
             p_value=deciding.p_value if deciding else None,
             margin=margin.value if margin else None,
             margin_source=margin.source if margin else None,
@@ -433,6 +437,25 @@ class _Case:
         return corrected <= self.alpha and found.interval[0] > found.margin.value
 
     @property
+    def _panel_alone(self) -> bool:
+        """Whether equal answers to the panel, the only ones there are, prove as much as a test.
+
+        The margin of a nearly linear model leaves a test no room, for whoever learned the same task
+        arranges the panel as it does. Nobody else gives the same answers, if they tell inputs apart
+        and are arranged as no unrelated model arranges them.
+        """
+        equality, found = self._equality, self._resemblance
+        if equality is None or not equality.detail.get("told_apart"):
+            return False
+        least = None if found is None else found.detail.get("default_margin")
+        return bool(
+            least is not None
+            and found is not None
+            and found.interval is not None
+            and found.interval[0] > least
+        )
+
+    @property
     def _alike(self) -> str:
         """What the panel says against independence; empty if nothing.
 
@@ -459,7 +482,7 @@ class _Case:
         usable = [test for test in rejecting if test.margin.usable]
         equality = self._equality
         equal = equality is not None and bool(equality.detail["equal"])
-        if equality is not None and equal and (rejecting or self._arranged):
+        if equality is not None and equal and (rejecting or self._arranged or self._panel_alone):
             found = self._same(equality)
             if found is not None:
                 return found
@@ -490,9 +513,12 @@ class _Case:
         within = f"within {equality.detail['tolerance']:.1g} of their size"
         if rounded is not None:
             within += f" or as far as answers rounded to {rounded:.1g} tell"
-        return "same", (
-            f"its answers to all {equality.used} probes equal the recorded ones {within}"
-        )
+        asked = "probes" if equality.detail.get("told_apart") is None else "inputs of the panel"
+        said = f"its answers to all {equality.used} {asked} equal the recorded ones {within}"
+        alike = self._resemblance
+        if alike is not None and alike.detail.get("linearity", 0.0) >= NEARLY_LINEAR:
+            said += "; it is nearly linear, and training one twice alike gives it twice"
+        return "same", said
 
     def _derived(self, claims: Sequence[_Tested]) -> tuple[Verdict, str]:
         """What tests that reject show, individual ones first."""
@@ -644,14 +670,15 @@ def _mostly_answered(finding: Finding) -> bool:
     return bool(answered >= _LEAST_ANSWERED * probes)
 
 
-def _rank(candidate: Candidate) -> tuple[int, bool, float, str]:
+def _rank(candidate: Candidate) -> tuple[int, bool, float, float, str]:
     ratio = candidate.harm_ratio if candidate.harm_ratio is not None else float("inf")
+    alike = candidate.resemblance if candidate.resemblance is not None else -1.0
     # What a model's own training added names the nearest member of a family.
     by_itself = any(
         one.speaks_for == "individual" and one.test == _HARM and one.decides == "kin"
         for one in candidate.findings
     )
-    return (_ORDER[candidate.verdict], not by_itself, ratio, candidate.name)
+    return (_ORDER[candidate.verdict], not by_itself, ratio, -alike, candidate.name)
 
 
 def _overall(

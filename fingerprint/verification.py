@@ -34,7 +34,8 @@ _RELATIONS: dict[str | None, Relation | None] = {
 class Candidate:
     """What the answers say about one registered model.
 
-    The numbers are those of the harm finding that decided, None where none is evidence.
+    The numbers are those of the finding that decided, None where none is evidence: of probes; or of
+    the panel, where the model was registered by its answers alone and has no probes.
 
     Attributes:
         name: The registered model.
@@ -42,11 +43,14 @@ class Candidate:
         relation: Of a derived candidate: ``descends`` (the suspect from it) or
             ``shares_origin`` (one descends from the other, or both from a third); else None.
         reason: One sentence: why.
-        harm_ratio: Geometric mean of ρ.
+        harm_ratio: Geometric mean of ρ; None where the panel decided.
         harm_ratio_ci: Its confidence interval.
+        resemblance: Of the panel's answers, where the panel decided; else None.
+        resemblance_ci: Its confidence interval.
         p_value: Of the permutation test, corrected over kinds of probe and over all compatible
             candidates (Holm).
-        margin: m₀, the ratio below which independent models do not fall.
+        margin: m₀, the ratio below which independent models do not fall, or the resemblance above
+            which they do not rise.
         margin_source: Where m₀ comes from: ``default``, ``registry``, ``copies`` or another, see
             :class:`fingerprint.evidence.calibration.Margin`.
         margin_pairs: How many independent models are known to have been asked its probes.
@@ -66,6 +70,8 @@ class Candidate:
     relation: Relation | None = None
     harm_ratio: float | None = None
     harm_ratio_ci: tuple[float, float] | None = None
+    resemblance: float | None = None
+    resemblance_ci: tuple[float, float] | None = None
     p_value: float | None = None
     margin: float | None = None
     margin_source: str | None = None
@@ -79,14 +85,15 @@ class Candidate:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values, with the keys of the documented contract."""
-        interval = self.harm_ratio_ci
         return {
             "name": self.name,
             "verdict": self.verdict,
             "relation": self.relation,
             "reason": self.reason,
             "harm_ratio": finite(self.harm_ratio),
-            "harm_ratio_ci": [finite(end) for end in interval] if interval else None,
+            "harm_ratio_ci": _ends(self.harm_ratio_ci),
+            "resemblance": finite(self.resemblance),
+            "resemblance_ci": _ends(self.resemblance_ci),
             "p_value": self.p_value,
             "margin": self.margin,
             "margin_source": self.margin_source,
@@ -103,15 +110,13 @@ class Candidate:
     def from_dict(cls, values: Mapping[str, Any]) -> Candidate:
         """Builds a candidate from :meth:`to_dict`'s values, or from those of schema 1."""
         findings = values.get("findings")
-        interval = interval_of(values["harm_ratio_ci"])
         source = text_of(values["margin_source"])
         return cls(
             name=str(values["name"]),
             verdict=_VERDICTS[values["verdict"]],
             relation=_RELATIONS[values.get("relation")],
             reason=str(values["reason"]),
-            harm_ratio=number_of(values["harm_ratio"]),
-            harm_ratio_ci=interval,
+            **_numbers(values),
             p_value=number_of(values["p_value"]),
             margin=number_of(values["margin"]),
             margin_source="surrogates" if source == "decoys" else source,
@@ -125,6 +130,27 @@ class Candidate:
             if findings is None
             else tuple(Finding.from_dict(finding) for finding in findings),
         )
+
+
+def _ends(interval: tuple[float, float] | None) -> list[float | None] | None:
+    return None if interval is None else [finite(end) for end in interval]
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Reads the statistic that decided.
+
+    Before the two had fields of their own, a resemblance stood where a harm ratio does.
+    """
+    ratio, interval = number_of(values["harm_ratio"]), interval_of(values["harm_ratio_ci"])
+    tests = {one["test"] for one in values.get("findings", ())}
+    if "resemblance" not in values and "resemblance" in tests and "harm_ratio" not in tests:
+        return {"resemblance": ratio, "resemblance_ci": interval}
+    return {
+        "harm_ratio": ratio,
+        "harm_ratio_ci": interval,
+        "resemblance": number_of(values.get("resemblance")),
+        "resemblance_ci": interval_of(values.get("resemblance_ci")),
+    }
 
 
 def _of_schema_1(values: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -214,9 +240,11 @@ class Verification:
 
         Beyond the contract there are ``reason`` (of the verdict over all), ``seconds`` and
         ``commitment`` (``digest``, ``entry``, ``begun_under``; null where none was made); of a
-        candidate ``margin_pairs``, ``margin_floor``, ``identical_weights`` and ``reference``; of
-        a finding ``least_p_value`` (the least its probes could have given) and ``bound`` (above
-        which its interval must lie for *independent*); and ``weights``, one of
+        candidate ``resemblance``, ``resemblance_ci`` (null but where the panel decided, as of a
+        model that was registered by its answers alone; ``harm_ratio`` is null there),
+        ``margin_pairs``, ``margin_floor``, ``identical_weights`` and ``reference``; of a finding
+        ``least_p_value`` (the least its probes could have given) and ``bound`` (above which its
+        interval must lie for *independent*); and ``weights``, one of
         :class:`~fingerprint.weights.finding.WeightsFinding` for each candidate whose weights were
         to be compared: ``name``, ``verdict`` (same, shared, not_found, undecided or
         not_compared), ``reason``, ``p_value``, ``share``, ``units``, ``agree``, ``layers``,

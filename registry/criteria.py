@@ -161,6 +161,7 @@ def criteria_of(
             "candidates": grounds.commitments,
             "compatible": sorted(grounds.compatible),
             "always": sorted(grounds.always),
+            "policies": grounds.policies.to_dict(),
             "questions": {
                 "digest": questions.digest,
                 "inputs": len(questions.ids),

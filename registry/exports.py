@@ -122,6 +122,7 @@ def handed_back(catalogue: Catalogue, path: Path) -> Recorded:
         models=tuple(row.name for row in rows),
         facts={
             "file": str(path),
+            "file_sha256": sha256,
             "export": found[0],
             "commitment": export["commitment"],
             "pictures": len(export["pictures"]),

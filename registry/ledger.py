@@ -54,6 +54,8 @@ BY = "by"
 _KEYS = 500
 
 Row = TypeVar("Row", bound=Base)
+Key = TypeVar("Key", int, str)
+Keys = Collection[int] | Collection[str]
 # By table and key, the digest of a row; None where it was deleted.
 Rows = Mapping[str, Mapping[str, str | None]]
 
@@ -251,7 +253,7 @@ def _changes(entry: Entry) -> Rows:
     return {table: digests for table, digests in rows.items() if isinstance(digests, dict)}
 
 
-def parts(keys: Collection[int]) -> list[list[int]]:
+def parts(keys: Collection[Key]) -> list[list[Key]]:
     """Returns keys in order, in as many lists as it takes queries to name them all."""
     ordered = sorted(keys)
     return [ordered[start : start + _KEYS] for start in range(0, len(ordered), _KEYS)]
@@ -304,19 +306,19 @@ class Books:
             key for entry in later for key in _changes(entry).get(kind.__tablename__, {})
         )
 
-    def rows(self, kind: type[Row], models: Collection[int] | None = None) -> list[Row]:
+    def rows(self, kind: type[Row], models: Keys | None = None) -> list[Row]:
         """Reads rows and compares them with the chain, in the order of their keys.
 
         Args:
             kind: The table.
-            models: Only the rows whose key begins with one of these models' ids.
+            models: Only the rows whose key begins with one of these, models' ids mostly.
 
         Returns:
             Those rows that are what the chain says.
         """
         return list(self.each(kind, models))
 
-    def each(self, kind: type[Row], models: Collection[int] | None = None) -> Iterator[Row]:
+    def each(self, kind: type[Row], models: Keys | None = None) -> Iterator[Row]:
         """Reads rows as :meth:`rows` does, one after another, and lets go of each."""
         table = _table(kind)
         expected = dict(self._rows.get(table.name, {}))
@@ -364,13 +366,13 @@ class Books:
         passed = {self.start.digest: 0, **{one.digest: one.seq for one in self.entries}}
         return digest in passed and (not separator or passed[digest] == int(seq))
 
-    def _read(self, kind: type[Row], models: Collection[int] | None) -> Iterator[Row]:
+    def _read(self, kind: type[Row], models: Keys | None) -> Iterator[Row]:
         keys = list(_table(kind).primary_key)
         query = select(kind).order_by(*keys)
         if models is None:
             chosen = [query]
         else:
-            chosen = [query.where(keys[0].in_(part)) for part in parts(models)]
+            chosen = [query.where(keys[0].in_(part)) for part in parts([*models])]
         for one in chosen:
             # A few at a time: probe sets together may be larger than memory.
             for row in self.session.scalars(one.execution_options(yield_per=10)):

@@ -42,6 +42,7 @@ from registry.names import checked_name, default_name
 from registry.opening import open_registry
 from registry.pictures import check_pictures, named_pictures
 from registry.planning import planned
+from registry.policies import Policies
 from registry.records import fingerprint_of, registered, verified
 from registry.registration import Options, Peer, Result, Task, measure_missing, run
 from registry.rejudging import Proof, judged_again, proof_of
@@ -415,7 +416,8 @@ class Registry:
         suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
-        always: Sequence[str] = (),
+        expect: Sequence[str] = (),
+        forbid: Sequence[str] = (),
         alpha: float = 0.001,
         weights: bool = True,
         data: NDArray[Any] | None = None,
@@ -434,8 +436,11 @@ class Registry:
             suspect: A loaded model, a module, or anything that answers batches of inputs.
             against: Names to compare with; by default every model of the same inputs, and of what
                 :meth:`read_answers` returned those that were exported.
-            always: Names that are asked their probes whatever the panel says of them, as all in
-                ``against`` are.
+            expect: Names of models that the suspect must be or be derived from. They are asked
+                their probes whatever the panel says of them, as all in ``against`` are, and
+                committed to with the rest; what becomes of them is for
+                :func:`fingerprint.policy.judge` to say.
+            forbid: Names of models that it must neither be nor be derived from; likewise.
             alpha: Accepted rate of false claims.
             weights: Whether the suspect's weights are compared too, where it is a network at hand
                 and a candidate's file still is what was registered; what they say stands beside
@@ -456,7 +461,8 @@ class Registry:
             RegistryCorrupt: A row that the verdict would rest on is not what was registered.
         """
         with self._catalogue() as catalogue:
-            found = grounds(catalogue, suspect, against, always, read=self._blobs)
+            policies = Policies(expect=tuple(expect), forbid=tuple(forbid))
+            found = grounds(catalogue, suspect, against, policies, read=self._blobs)
         named = None
         if data is not None:
             check_pictures(data, pictures, found.suspect.input)
@@ -471,7 +477,7 @@ class Registry:
         verification = witness.stated(verification)
         model = at_hand(found.suspect) if weights else None
         if model is not None:
-            names, lines = chosen(verification, {*against, *always})
+            names, lines = chosen(verification, {*against, *policies.names})
             verification = replace(
                 verification,
                 weights=findings(model, self._files(names), alpha=alpha, progress=progress),

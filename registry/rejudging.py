@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fingerprint.verification import Verification
     from fingerprint.verifying import Heard
 
-__all__ = ["Proof", "differences", "judged_again", "proof_of"]
+__all__ = ["Proof", "criteria_with", "differences", "heard_of", "judged_again", "proof_of"]
 
 _CLOSE = 1e-6
 """Relative difference of numbers that another machine's arithmetic may make."""
@@ -71,27 +71,35 @@ def proof_of(books: Books, number: int) -> Proof:
             "earlier release, or nothing was asked, or they were too large: verify again"
         )
     answers = _one(books, AnswersRow, number)
-    criteria = {one.commitment: one.document for one in books.rows(CriteriaRow)}
-    books.settle()
-    document = criteria.get(answers.commitment)
     given = next(_entries(books, "verify", "number", number), None)
     before = next(_entries(books, "commit", "commitment", answers.commitment), None)
-    if document is None or given is None or before is None or before.seq > given.seq:
+    if given is None or before is None or before.seq > given.seq:
         line = f"verifications {number}: no criteria were committed before it"
-        raise RegistryCorrupt(books.where, (line,))
-    if digest_of(document) != answers.commitment:
-        line = f"criteria {answers.commitment}: are not what was committed to"
         raise RegistryCorrupt(books.where, (line,))
     recorded = verified(row)
     return Proof(
         registry=books.start.digest,
         recorded=recorded,
         entry=_place(given),
-        criteria=document,
+        criteria=criteria_with(books, answers.commitment),
         commitment=answers.commitment,
         committed=str(recorded.evidence["commitment"]["entry"]),
         answers_sha256=sha256_of(answers.blob),
     )
+
+
+def criteria_with(books: Books, commitment: str) -> Mapping[str, Any]:
+    """Reads criteria that were committed to.
+
+    Raises:
+        RegistryCorrupt: They are not there, or not what was committed to.
+    """
+    known = books.rows(CriteriaRow, [commitment])
+    books.settle()
+    if not known or digest_of(known[0].document) != commitment:
+        line = f"criteria {commitment}: are not what was committed to"
+        raise RegistryCorrupt(books.where, (line,))
+    return known[0].document
 
 
 def judged_again(catalogue: Catalogue, number: int) -> Verification:
@@ -106,7 +114,7 @@ def judged_again(catalogue: Catalogue, number: int) -> Verification:
 
     books = catalogue.books
     proof = proof_of(books, number)
-    heard = _heard(books, _one(books, AnswersRow, number))
+    heard = heard_of(books, number)
     criteria = proof.criteria
     asked = [name for name in criteria["candidates"] if name not in heard.ruled_out]
     rows = {row.name: row for row in catalogue.rows}
@@ -155,7 +163,7 @@ def differences(evidence: Mapping[str, Any], again: Verification) -> tuple[str, 
         if other is None:
             lines.append(f"{one.name!r}: stated, not judged again")
             continue
-        for what in ("verdict", "relation", "harm_ratio", "p_value", "margin"):
+        for what in ("verdict", "relation", "harm_ratio", "resemblance", "p_value", "margin"):
             stated, found = getattr(one, what), getattr(other, what)
             if not _equal(stated, found):
                 lines.append(f"{what} of {one.name!r}: stated {stated}, judged again {found}")
@@ -187,15 +195,16 @@ def _place(entry: Entry) -> str:
     return str(Head(entry.seq, entry.digest))
 
 
-def _heard(books: Books, row: AnswersRow) -> Heard:
-    """Reads what was heard.
+def heard_of(books: Books, number: int) -> Heard:
+    """Reads what was heard for a verdict, compared with the chain.
 
     Raises:
-        RegistryCorrupt: It cannot be made sense of.
+        RegistryCorrupt: It is not what was recorded, or cannot be made sense of.
     """
     from fingerprint.answers import Answers
     from fingerprint.verifying import Heard
 
+    row = _one(books, AnswersRow, number)
     try:
         return Heard.from_facts(Answers.from_bytes(row.blob, "answers"), row.facts)
     except (AttributeError, LookupError, MalformedFile, TypeError, ValueError) as error:

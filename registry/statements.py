@@ -47,6 +47,8 @@ def identity_statement(proof: Proof) -> dict[str, Any]:
         "suspect": proof.criteria["suspect"]["identity"]["label"],
         "tests": proof.criteria["tests"],
         "criteria": {"sha256": proof.commitment, "entry": proof.committed},
+        # Criteria of earlier releases do not say.
+        **({"policies": proof.criteria["policies"]} if "policies" in proof.criteria else {}),
         "answers": {"sha256": proof.answers_sha256},
         "record": {
             "registry": proof.registry,
@@ -134,6 +136,8 @@ def _subject(proof: Proof) -> dict[str, Any]:
 def _candidate(proof: Proof, one: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what is said of one registered model; not its findings, which show probes."""
     name = one["name"]
+    # Evidence of earlier releases has no field of its own for it.
+    alike = {"resemblance": one["resemblance"]} if "resemblance" in one else {}
     return {
         "name": name,
         "digest": {"nullprintWeights": proof.criteria["kinship"]["digests"][name]},
@@ -143,6 +147,7 @@ def _candidate(proof: Proof, one: Mapping[str, Any]) -> dict[str, Any]:
         "reason": one["reason"],
         "harmRatio": one["harm_ratio"],
         "harmRatioInterval": one["harm_ratio_ci"],
+        **alike,
         "pValue": one["p_value"],
         "margin": one["margin"],
         "marginSource": one["margin_source"],

@@ -16,6 +16,7 @@ from fingerprint.errors import IncompatibleModel
 from fingerprint.progress import Progress
 from registry import pairs
 from registry.catalogue import Catalogue
+from registry.policies import Policies
 from registry.tables import ModelRow
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Grounds:
         kinship: What is declared of all models.
         calibration: What independent models did to the candidates' probes.
         always: Candidates that are asked whatever the panel says.
+        policies: What is demanded of the suspect.
         imported: Which candidates come of another registry, and of which.
         warnings: One line each.
     """
@@ -57,6 +59,7 @@ class Grounds:
     calibration: Calibration
     imported: dict[str, str]
     always: tuple[str, ...]
+    policies: Policies
     warnings: tuple[str, ...]
 
     def verification(
@@ -100,7 +103,7 @@ def grounds(
     catalogue: Catalogue,
     suspect: Model | nn.Module | Suspect,
     against: Sequence[str],
-    always: Sequence[str] = (),
+    policies: Policies,
     *,
     read: Callable[[Collection[int]], Mapping[int, bytes]] | None = None,
 ) -> Grounds:
@@ -111,7 +114,8 @@ def grounds(
         suspect: A loaded model, a module, or anything that answers batches of inputs.
         against: Names to compare with; by default every model of the same inputs, and of a suspect
             that was asked elsewhere those it was asked about.
-        always: Names that are asked their probes whatever the panel says of them.
+        policies: What is demanded of the suspect; the models they name are asked their probes
+            whatever the panel says of them.
         read: Reads encoded probes by model later, those of the few that the panel leaves of many;
             without it all are read now.
 
@@ -123,7 +127,10 @@ def grounds(
     from fingerprint.evidence.calibration import Calibration
     from fingerprint.narrowing import can_narrow
 
-    named = catalogue.named(against or _only(suspect, always))
+    # A policy is about evidence, so the model it names is compared in any case.
+    named = catalogue.named(
+        (*against, *policies.names) if against else _only(suspect, policies.names)
+    )
     asked = _opened(suspect, named)
     domain = asked.input.domain
     compatible = catalogue.of_domain(domain)
@@ -146,13 +153,21 @@ def grounds(
         compatible=tuple(row.name for row in compatible),
         kinship=catalogue.kinship,
         calibration=Calibration(ratios=pairs.calibrating(measured, catalogue.kinship.families())),
-        always=tuple(row.name for row in (*named, *catalogue.named(always))),
+        always=tuple(row.name for row in (*named, *catalogue.named(policies.names))),
+        policies=Policies(
+            expect=_names(catalogue, policies.expect), forbid=_names(catalogue, policies.forbid)
+        ),
         imported={row.name: str(row.origin["registry"]) for row in chosen if row.origin},
         warnings=(
             *pairs.related_warnings(measured),
             *pairs.missing_warning(len(catalogue.missing())),
         ),
     )
+
+
+def _names(catalogue: Catalogue, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns what models are called that may have been named by an alias."""
+    return tuple(row.name for row in catalogue.named(names))
 
 
 def _only(suspect: Model | nn.Module | Suspect, always: Sequence[str]) -> Sequence[str]:

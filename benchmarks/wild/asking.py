@@ -134,11 +134,11 @@ def _said(found: Verification, network: str, change: str, networks: Sequence[str
             yield _judged(network, change, name, {"verdict": "ruled out"})
         elif name in compared:
             one = compared[name]
-            solved = any(finding.test == "harm_ratio" for finding in one.findings)
+            ratios = {"harm ratio": one.harm_ratio, "resemblance": one.resemblance}
             numbers = {
                 "verdict": one.verdict,
                 "relation": one.relation,
-                "harm ratio" if solved else "resemblance": one.harm_ratio,
+                **{what: value for what, value in ratios.items() if value is not None},
                 "p": one.p_value,
                 "answers": one.answer_kind,
                 "reason": one.reason,

@@ -63,12 +63,13 @@ def attest(
 ) -> None:
     """Sign what a recorded verdict says, as in-toto statements for whoever gets the model.
 
-    One statement says whose the suspect is and on what that rests, the other which policies hold.
+    One statement says whose the suspect is and on what that rests, the other which policies hold:
+    those of 'fp verify', unless others are named here.
     Neither shows probes, answers or the registry's seed. 'fp verify-attestation' checks them.
 
     A key's passphrase is taken from FP_KEY_PASSPHRASE, or asked for.
     """
-    from cli.attesting import statements_of
+    from cli.attesting import statements_of, uncommitted
     from cli.formats.bom import bom as bill
     from cli.formats.bom import require_cyclonedx
     from cli.passphrase import passphrase
@@ -82,6 +83,7 @@ def attest(
     from fingerprint.canonical import sha256_of
     from fingerprint.files import write_whole
     from registry.criteria import release
+    from registry.policies import Policies
 
     require_cryptography()
     if bom is not None:
@@ -90,6 +92,9 @@ def attest(
         forbidden = session.require(opened, forbid or [])
         expected = session.require(opened, expect or [])
         proof = opened.proof(verification)
+    committed = Policies.of_criteria(proof.criteria)
+    if committed is not None and not (forbidden or expected):
+        expected, forbidden = list(committed.expect), list(committed.forbid)
     signing = private_key(key, passphrase(key) if is_encrypted(key) else None)
     statements = statements_of(proof, expect=expected, forbid=forbidden)
     body = "".join(f"{sealed(one, signing)}\n" for one in statements).encode()
@@ -97,6 +102,9 @@ def attest(
     if bom is not None:
         text = bill(statements[0], (output.name, sha256_of(body)), version=release())
         write_whole(bom, lambda stream: stream.write(text.encode()))
+    stated = [*(f"forbid {one}" for one in forbidden), *(f"expect {one}" for one in expected)]
+    for name in uncommitted(committed.to_dict() if committed else None, stated):
+        screen.warn(f"{clean(name)}: was not committed to before the suspect was asked")
     (subject,) = statements[0]["subject"]
     result = statements[1]["predicate"]["result"]
     screen.message(

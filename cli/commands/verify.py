@@ -210,7 +210,8 @@ def verify(
             result = opened.verify(
                 asked,
                 against=limits,
-                always=[*forbidden, *expected],
+                expect=expected,
+                forbid=forbidden,
                 alpha=alpha,
                 weights=not black_box,
                 data=given,

@@ -57,7 +57,7 @@ def verify_attestation(
     --require-passed that a test failed; 3: it was changed, or another key signed it; 4: the verdict
     cannot be judged again, or with --require-passed no test decides; 5: the registry is damaged.
     """
-    from cli.attesting import compared, passed, recomputed, statements_read
+    from cli.attesting import compared, late, passed, recomputed, statements_read
 
     attested = statements_read(file, key)
     wrong = [] if suspect is None else [line for line in (compared(attested, suspect),) if line]
@@ -81,6 +81,8 @@ def verify_attestation(
     screen.data(document, Text("; ".join([said, *results, f"checked: {', '.join(checked)}"])))
     for line in wrong:
         screen.message(clean(line, 500))
+    for name in late(attested):
+        screen.warn(f"{clean(name)}: was not committed to before the suspect was asked")
     if wrong:
         raise typer.Exit(ExitCode.POLICY_FAILED)
     if registry is None:

@@ -25,6 +25,7 @@ _FACTS = (
     "relation",
     "harmRatio",
     "harmRatioInterval",
+    "resemblance",
     "pValue",
     "margin",
     "marginSource",
@@ -116,7 +117,7 @@ def _model(one: Mapping[str, Any]) -> Component:
     """Returns a registered model, with what was found of the suspect and it."""
     from cyclonedx.model.component import Component, ComponentType
 
-    facts = {name: one[name] for name in _FACTS}
+    facts = {name: one[name] for name in _FACTS if name in one}
     return Component(
         type=ComponentType.MACHINE_LEARNING_MODEL,
         name=clean(one["name"]),

@@ -136,7 +136,8 @@ def _verify(site: _Site, wish: VerifyWish) -> dict[str, Any]:
     result = registry.verify(
         suspect,
         against=limits,
-        always=[*forbidden, *expected],
+        expect=expected,
+        forbid=forbidden,
         alpha=wish.alpha,
         weights=not wish.black_box,
         code=code,

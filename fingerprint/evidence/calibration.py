@@ -48,6 +48,7 @@ __all__ = [
     "DEFAULT_MARGIN",
     "LEAST_MARGIN",
     "MARGINS",
+    "NEARLY_LINEAR",
     "Calibration",
     "Margin",
     "PairRatio",
@@ -117,7 +118,7 @@ _SOURCE_AT_MOST = 0.4
 """Ratio on the source above which a depth says nothing of *independent*. A fine-tune of
 EfficientNet-Lite0 was moved at 0.48 by its own early probes, and what was trained on from it at
 1.17."""
-_LINEAR = 0.7
+NEARLY_LINEAR = 0.7
 """Linearity from which a margin shrinks, to nothing at 1."""
 LEAST_MARGIN = 0.1
 """Margin below which a ratio says nothing of descent. Networks that learned to imitate a small
@@ -166,7 +167,7 @@ class Margin:
         Args:
             linearity: Of the source, from its own answers to the panel's negatives.
         """
-        left = min(1.0, max(0.0, (1.0 - linearity) / (1.0 - _LINEAR)))
+        left = min(1.0, max(0.0, (1.0 - linearity) / (1.0 - NEARLY_LINEAR)))
         if left == 1.0:
             return self
         return replace(self, value=self.value * left, source="linearity")

@@ -31,6 +31,9 @@ _COARSEST = 0.01
 """Step of rounded answers above which they say little more than a label does."""
 _LEAST_TELLING = 4
 """Recorded answers that must say more than their label for equal ones to prove anything."""
+_LEAST_APART = 100.0
+"""How many times as far as from the given ones recorded answers to the panel must lie from each
+other: models that answer everything with what is commonest are equal for that."""
 _PANEL_NEAR = 0.1
 """Relative difference up to which an answer to the panel is the recorded one: far more than devices
 make, and far less than lies between models."""
@@ -60,6 +63,7 @@ class Equality:
             else np.stack([probe.answer for probe in fingerprint.probes])
         )
         deviation, rounding, within, telling = float("inf"), None, False, 0
+        told_apart = None
         if answered.all():
             told, kept, kind = _comparable(given, recorded, answers.kind, fingerprint.output.kind)
             deviation = _deviation(told, kept, kind, answers.floor)
@@ -67,6 +71,8 @@ class Equality:
             if kind == answers.kind != "labels" and step > 0:
                 rounding = step
                 within = bool((abs(told - kept) <= 0.51 * step).all())
+            if alone:
+                told_apart = _told_apart(told, kept, kind, answers.floor)
             if kind != "labels":
                 shown = answers.precision.step if kind == answers.kind else 0.0
                 telling = _telling(kept, kind, shown, answers.floor)
@@ -83,6 +89,7 @@ class Equality:
                 detail={
                     "equal": (close or within) and proves,
                     "explained": close or within,
+                    "told_apart": told_apart,
                     "panel": panel,
                     "tolerance": fingerprint.tolerance,
                     "rounded_to": rounding,
@@ -135,6 +142,18 @@ def _telling(kept: NDArray[np.float32], kind: str, step: float, floor: float | N
     elif kind == "probabilities":
         least = max(least, floor or 0.0)
     return int(((values > least).sum(axis=-1) >= 2).sum())
+
+
+def _told_apart(
+    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, floor: float | None
+) -> bool:
+    """Whether recorded answers lie much farther from each other than from those given."""
+    if kind == "labels":
+        return False
+    among = answer_distance(recorded, np.roll(recorded, 1, axis=0), kind, floor=floor)
+    off = answer_distance(given, recorded, kind, floor=floor)
+    least = max(float(off.max()), Precision(kind).float_distance(recorded))
+    return bool(np.median(among) > _LEAST_APART * least)
 
 
 def _deviation(

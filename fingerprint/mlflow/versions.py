@@ -62,7 +62,12 @@ class Keeper(Protocol):
         """Returns a registered model."""
 
     def verify(
-        self, suspect: Model | Suspect, *, always: Sequence[str] = ..., alpha: float = ...
+        self,
+        suspect: Model | Suspect,
+        *,
+        expect: Sequence[str] = ...,
+        forbid: Sequence[str] = ...,
+        alpha: float = ...,
     ) -> Verification:
         """Asks whose a suspect is."""
 
@@ -210,7 +215,7 @@ def gate(
         server = Server()
         try:
             suspect = load_suspect(found.path, **options)
-            verification = registry.verify(suspect, always=[*forbidden, *expected], alpha=alpha)
+            verification = registry.verify(suspect, expect=expected, forbid=forbidden, alpha=alpha)
         except (InputRefused, NoEvidence) as error:
             why = f"{Outcome.INCONCLUSIVE}: {type(error).__name__}"
             server.tag(found.uri, {"verdict": Outcome.INCONCLUSIVE, "best": "", "policy": why})

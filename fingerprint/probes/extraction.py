@@ -53,7 +53,13 @@ from fingerprint.probes.screening import FLOOR, Screen, measure
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.probes.simulated import ROUGH, copies_of, pruned_copies_of, without_smallest
 from fingerprint.probes.solving import Solver
-from fingerprint.probes.turns import chosen_kinds, control_groups, is_large, on_the_grid
+from fingerprint.probes.turns import (
+    chosen_kinds,
+    control_groups,
+    is_large,
+    is_large_picture,
+    on_the_grid,
+)
 from fingerprint.probes.twins import twin_inputs
 from fingerprint.progress import Progress, silent
 
@@ -681,7 +687,7 @@ def _warnings(plan: _Plan, drawn: _Drawn, useless: set[str]) -> tuple[str, ...]:
     if close:
         lines.append(f"{close} probes stayed below the screening floor after {_ROUNDS} draws")
     shape = plan.model.input.shape
-    if len(shape) == 3 and is_large(shape) and not on_the_grid(shape, plan.turns):
+    if is_large_picture(shape) and not on_the_grid(shape, plan.turns):
         lines.append(
             "the network takes a probe upside down for the probe itself: it has other controls, "
             "and margins are lower for them"

@@ -30,6 +30,7 @@ __all__ = [
     "chosen_kinds",
     "control_groups",
     "is_large",
+    "is_large_picture",
     "kinds_of",
     "on_the_grid",
     "turned",
@@ -120,6 +121,11 @@ def is_large(shape: tuple[int, ...]) -> bool:
     return math.prod(shape) > _LARGE
 
 
+def is_large_picture(shape: tuple[int, ...]) -> bool:
+    """Whether inputs are pictures of that size, whose controls may stay on the grid."""
+    return len(shape) == 3 and is_large(shape)
+
+
 def kinds_of(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """Returns turns apart by kind: those that exchange the axes, and those that keep them.
 
@@ -139,8 +145,7 @@ def kinds_of(shape: tuple[int, ...], turns: Sequence[int]) -> tuple[tuple[int, .
 
 
 def _stays(shape: tuple[int, ...], turn: int) -> bool:
-    large = len(shape) == 3 and is_large(shape)
-    return large and turn >= len(turns_of(shape)) - len(_ON_GRID)
+    return is_large_picture(shape) and turn >= len(turns_of(shape)) - len(_ON_GRID)
 
 
 def on_the_grid(shape: tuple[int, ...], turns: Sequence[int]) -> bool:

@@ -8,22 +8,24 @@ no longer there, and nothing of it is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from fingerprint.errors import UsageError
+from fingerprint.errors import NoEvidence, UsageError
 from fingerprint.verification import Candidate, Verification
 from registry.ledger import Entry, Head
 from registry.lineage import Lineage, lineage_of
 from registry.records import verified
-from registry.tables import ProbeSetRow, VerificationRow
+from registry.rejudging import criteria_with, differences, heard_of, judged_again, proof_of
+from registry.tables import AnswersRow, ProbeSetRow, VerificationRow
 
 if TYPE_CHECKING:
+    from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
     from registry.catalogue import Catalogue
     from registry.values import Pair
 
-__all__ = ["Dossier", "Standing", "gathered"]
+__all__ = ["Committed", "Dossier", "Standing", "gathered"]
 
 LOGGED = 8
 """Of how many candidates, the best first, it is listed what the suspect was asked."""
@@ -50,6 +52,28 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Committed:
+    """What a verdict was going to rest on, before anything was asked.
+
+    Attributes:
+        digest: SHA-256 over the criteria.
+        entry: Where that stands in the chain; None where the registry could not be written.
+        criteria: The document; empty where there is no entry.
+        answers_sha256: Digest of the answers that are kept; None where none are.
+        answers: These answers; None where none are.
+        again: What a verdict that was judged again from them says otherwise than the recorded one,
+            a line each; or that it could not be, and why.
+    """
+
+    digest: str
+    entry: Entry | None = None
+    criteria: Mapping[str, Any] = field(default_factory=dict)
+    answers_sha256: str | None = None
+    answers: Answers | None = None
+    again: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dossier:
     """Everything a report is made of.
 
@@ -60,6 +84,7 @@ class Dossier:
         head: Where its chain ends.
         recorded: When the verdict was recorded, ISO 8601 in UTC; empty if it was not.
         entry: Its entry in the chain; None if there is none.
+        committed: What was committed to before; None if nothing was.
         suspect_digest: Digest of the suspect's weights; None where it is not known.
         standings: By candidate, how it stands.
         fingerprints: By candidate, the best first, the probes that the suspect was asked, where
@@ -75,12 +100,18 @@ class Dossier:
     head: Head
     recorded: str = ""
     entry: Entry | None = None
+    committed: Committed | None = None
     suspect_digest: str | None = None
     standings: Mapping[str, Standing] = field(default_factory=dict)
     fingerprints: Mapping[str, Fingerprint] = field(default_factory=dict)
     pairs: tuple[Pair, ...] = ()
     families: Mapping[str, int] = field(default_factory=dict)
     lineage: Lineage = field(default_factory=lambda: Lineage(nodes=()))
+
+    @property
+    def answers(self) -> Answers | None:
+        """What the suspect answered; None where that is not kept."""
+        return None if self.committed is None else self.committed.answers
 
     @property
     def subject(self) -> str | None:
@@ -127,6 +158,7 @@ def gathered(catalogue: Catalogue, verdict: int | Verification, *, where: str) -
         head=books.head,
         recorded=recorded,
         entry=entry,
+        committed=_committed(catalogue, verdict),
         suspect_digest=digest or _text(verdict.suspect.get("model_digest")),
         standings=standings,
         fingerprints=fingerprints,
@@ -154,6 +186,30 @@ def _entry(entries: tuple[Entry, ...], number: int) -> Entry | None:
         if entry.action == "verify" and entry.payload.get("number") == number:
             return entry
     return None
+
+
+def _committed(catalogue: Catalogue, verdict: Verification) -> Committed | None:
+    """Returns what was committed to before a verdict, compared with the chain."""
+    if verdict.commitment is None:
+        return None
+    books, stated = catalogue.books, verdict.commitment
+    places = {str(Head(one.seq, one.digest)): one for one in books.entries}
+    entry = places.get(stated.entry or "")
+    if entry is None or entry.payload.get("commitment") != stated.digest:
+        return Committed(digest=stated.digest)
+    found = Committed(
+        digest=stated.digest, entry=entry, criteria=criteria_with(books, stated.digest)
+    )
+    number = verdict.verification
+    if number is None or str(number) not in books.keys(AnswersRow):
+        return found
+    proof = proof_of(books, number)
+    try:
+        again = differences(proof.recorded.evidence, judged_again(catalogue, number))
+    except NoEvidence as error:
+        again = (str(error),)
+    answers = heard_of(books, number).answers
+    return replace(found, answers_sha256=proof.answers_sha256, answers=answers, again=again)
 
 
 def _has_probes(candidate: Candidate) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fingerprint.evidence.finding import Finding
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["Moved", "Shot", "are_pictures", "moved_by", "of_source", "shots"]
+__all__ = ["Moved", "Shot", "are_large", "are_pictures", "moved_by", "of_source", "shots"]
 
 SHOWN = 3
 """Probes shown of each depth."""
@@ -133,6 +133,11 @@ def are_pictures(fingerprint: Fingerprint) -> bool:
     return spec.kind == "pixels" and len(spec.shape) == 3 and spec.shape[0] in _BANDS
 
 
+def are_large(fingerprint: Fingerprint) -> bool:
+    """Whether pictures take so much room that fewer are shown."""
+    return fingerprint.input.size > _LARGE
+
+
 def shots(
     fingerprint: Fingerprint, depth: str, source: Sequence[Moved], suspect: Sequence[Moved]
 ) -> tuple[Shot, ...]:
@@ -144,7 +149,7 @@ def shots(
         source: How far each of them moved the source.
         suspect: How far each of them moved the suspect.
     """
-    count = SHOWN if fingerprint.input.size <= _LARGE else _FEWER
+    count = _FEWER if are_large(fingerprint) else SHOWN
     return tuple(_shots(fingerprint, depth, source[:count], suspect[:count]))
 
 

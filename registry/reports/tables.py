@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from fingerprint.questions import question_id, questions_for
 from fingerprint.readable import NONE, interval, number, p_value
@@ -14,6 +16,7 @@ from registry.reports.probes import Moved, moved_by
 from registry.reports.words import TESTS, margin_from
 
 if TYPE_CHECKING:
+    from fingerprint.answers import Answers
     from fingerprint.evidence.finding import Finding
     from fingerprint.probes.probe import Fingerprint
     from fingerprint.verification import Candidate
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CandidateRow",
     "Criterion",
+    "Given",
     "Log",
     "LogRow",
     "Point",
@@ -125,21 +129,34 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Given:
+    """One input that was asked, and what the suspect said of it.
+
+    Attributes:
+        id: Short id of the input.
+        largest: Place of the largest of its outputs, from 0; empty where its answer is not kept.
+    """
+
+    id: str
+    largest: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogRow:
     """One probe that was asked.
 
     Attributes:
         number: Its place among the probes of its depth, from 1.
-        base: Short id of its base.
-        probe: Short id of the probe.
-        controls: Short ids of its controls.
+        base: Its base.
+        probe: The probe.
+        controls: Its controls.
         moved: How far the answers went.
     """
 
     number: int
-    base: str
-    probe: str
-    controls: tuple[str, ...]
+    base: Given
+    probe: Given
+    controls: tuple[Given, ...]
     moved: Moved
 
 
@@ -279,7 +296,7 @@ def logs(dossier: Dossier) -> tuple[Log, ...]:
         Log(
             candidate=clean(candidate.name),
             depth=clean(one.depth or NONE),
-            rows=tuple(_log_rows(dossier.fingerprints[candidate.name], one)),
+            rows=tuple(_log_rows(dossier.fingerprints[candidate.name], one, dossier.answers)),
         )
         for candidate in dossier.verification.candidates[:ROWS]
         for one in candidate.findings
@@ -287,26 +304,32 @@ def logs(dossier: Dossier) -> tuple[Log, ...]:
     )
 
 
-def _log_rows(fingerprint: Fingerprint, one: Finding) -> Iterator[LogRow]:
-    inputs = _inputs(fingerprint, one.depth)
+def _log_rows(fingerprint: Fingerprint, one: Finding, answers: Answers | None) -> Iterator[LogRow]:
+    inputs = _inputs(fingerprint, one.depth, answers)
     for place, (moved, asked) in enumerate(zip(moved_by(one), inputs, strict=False), start=1):
         base, probe, controls = asked
         yield LogRow(number=place, base=base, probe=probe, controls=controls, moved=moved)
 
 
 def _inputs(
-    fingerprint: Fingerprint, depth: str | None
-) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Yields the short ids of base, probe and controls of each probe of a depth."""
+    fingerprint: Fingerprint, depth: str | None, answers: Answers | None
+) -> Iterator[tuple[Given, Given, tuple[Given, ...]]]:
+    """Yields base, probe and controls of each probe of a depth."""
     turns = max(1, len(fingerprint.turns))
     controls = fingerprint.controls.reshape(-1, turns, *fingerprint.input.shape)
     for probe, turned in zip(fingerprint.probes, controls, strict=True):
         if probe.kind == depth:
             yield (
-                question_id(fingerprint.bases[probe.base])[:_ID],
-                question_id(probe.harmless)[:_ID],
-                tuple(question_id(one)[:_ID] for one in turned),
+                _given(fingerprint.bases[probe.base], answers),
+                _given(probe.harmless, answers),
+                tuple(_given(one, answers) for one in turned),
             )
+
+
+def _given(asked: NDArray[Any], answers: Answers | None) -> Given:
+    name = question_id(asked)
+    row = None if answers is None else answers.values.get(name)
+    return Given(id=name[:_ID], largest="" if row is None else str(int(row.argmax())))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,24 +340,24 @@ class Asked:
         inputs: How many different ones.
         repeated: How many of them were to be asked a second time.
         digest: SHA-256 over all of them; whoever has them can compare.
-        panel: Short ids of the public inputs that every model is asked.
+        panel: The public inputs that every model is asked.
     """
 
     inputs: int
     repeated: int
     digest: str
-    panel: tuple[str, ...]
+    panel: tuple[Given, ...]
 
 
-def asked_of(fingerprints: dict[str, Fingerprint]) -> Asked | None:
-    """Returns what was asked to compare with these; None where there are none."""
-    if not fingerprints:
+def asked_of(dossier: Dossier) -> Asked | None:
+    """Returns what was asked, as far as it is still there; None where nothing is."""
+    if not dossier.fingerprints:
         return None
-    questions = questions_for(fingerprints)
-    first = next(iter(fingerprints.values()))
+    questions = questions_for(dossier.fingerprints)
+    first = next(iter(dossier.fingerprints.values()))
     return Asked(
         inputs=len(questions.ids),
         repeated=len(questions.repeated),
         digest=questions.digest,
-        panel=tuple(question_id(one)[:_ID] for one in first.panel),
+        panel=tuple(_given(one, dossier.answers) for one in first.panel),
     )

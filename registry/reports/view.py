@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fingerprint.readable import NONE, number, when
+from fingerprint.readable import NONE, when
 from fingerprint.text import clean
 from registry.lineage import Edge, Lineage, Node
 from registry.reports import words
-from registry.reports.probes import Shot, are_pictures, moved_by, of_source, shots
+from registry.reports.commitment import PolicyRow, commitment, policies
+from registry.reports.probes import Shot, are_large, are_pictures, moved_by, of_source, shots
 from registry.reports.tables import (
     ROWS,
     SPEAKS_FOR,
@@ -40,10 +41,11 @@ _LARGEST_FAMILY = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """Pictures of the first probes of one depth."""
+    """Pictures of the first probes of one depth; fewer, and larger ones, where inputs are large."""
 
     depth: str
     speaks_for: str
+    large: bool
     shots: tuple[Shot, ...]
 
 
@@ -72,6 +74,7 @@ class View:
     verdict: str
     reason: str
     about: Facts
+    policies: tuple[PolicyRow, ...]
     suspect: Facts
     candidates: tuple[CandidateRow, ...]
     more: int
@@ -81,6 +84,7 @@ class View:
     subject: str
     galleries: tuple[Gallery, ...]
     no_pictures: str
+    commitment: Facts
     criteria: tuple[Criterion, ...]
     error_rates: tuple[str, ...]
     queries: Facts
@@ -105,7 +109,7 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
     result = dossier.verification
     name = words.suspect_name(result)
     galleries, none = _galleries(dossier) if pictures else ((), "They were left out on request.")
-    asked = asked_of(dict(dossier.fingerprints))
+    asked = asked_of(dossier)
     return View(
         title=f"{name}: {result.verdict}",
         question=words.question(result),
@@ -113,6 +117,7 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
         verdict=result.verdict,
         reason=clean(result.reason, 1000),
         about=_about(dossier, made, release),
+        policies=policies(dossier),
         suspect=_suspect(dossier, name),
         candidates=candidate_rows(dossier),
         more=max(0, len(result.candidates) - ROWS),
@@ -122,6 +127,7 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
         subject=clean(dossier.subject or ""),
         galleries=galleries,
         no_pictures=none,
+        commitment=commitment(dossier),
         criteria=criteria(dossier),
         error_rates=tuple(words.error_rates(result)),
         queries=_queries(dossier, asked),
@@ -158,6 +164,8 @@ def _suspect(dossier: Dossier, name: str) -> Facts:
         ("Takes", _shape(facts.get("input"))),
         ("Answers with", _answers(facts.get("output")) + _pooled(facts.get("graph"))),
         ("Sandbox it ran in", clean(facts.get("sandbox") or "")),
+        ("Answers were given as", clean(facts.get("said") or "", 200)),
+        ("On the way to its model", words.on_the_way(dossier.verification)),
         ("File SHA-256", clean(facts.get("file_sha256") or "not known")),
         ("Digest of its weights", clean(dossier.suspect_digest or "not known")),
     ]
@@ -186,7 +194,8 @@ def _queries(dossier: Dossier, asked: Asked | None) -> Facts:
     facts = [("Inputs asked", str(result.queries))]
     if result.candidates:
         facts.append(("Kind of answers", clean(result.candidates[0].answer_kind)))
-    facts.append(("Took", f"{number(result.seconds)} s"))
+    decimals = 1 if result.seconds < 100 else 0
+    facts.append(("Took", f"{result.seconds:.{decimals}f} s"))
     if asked is None:
         facts.append(("Which", "not known any more: the probes of that time are not at hand"))
         return tuple(facts)
@@ -213,6 +222,7 @@ def _galleries(dossier: Dossier) -> tuple[tuple[Gallery, ...], str]:
         Gallery(
             depth=clean(one.depth or NONE),
             speaks_for=SPEAKS_FOR.get(one.speaks_for or "", ""),
+            large=are_large(fingerprint),
             shots=shots(
                 fingerprint,
                 one.depth or "",
@@ -311,5 +321,8 @@ def _check(dossier: Dossier) -> Facts:
         ("Entry of the hash chain", f"{entry.seq}, {when(entry.created)} UTC"),
         ("Its digest", clean(entry.digest)),
         *chain,
-        ("To compare", f"fp registry check --head {head}; fp report {entry.payload['number']}"),
+        (
+            "To compare",
+            f"fp registry check --head {head}; fp report {entry.payload['number']} -o FILE",
+        ),
     )

@@ -20,6 +20,7 @@ __all__ = [
     "TESTS",
     "error_rates",
     "margin_from",
+    "on_the_way",
     "question",
     "sentence",
     "suspect_name",
@@ -138,6 +139,18 @@ def _vouched(best: Candidate, alpha: float, count: int) -> str:
         f"{asked} asked the probes of {name}. By such models alone, without the benchmark, the "
         f"margin would be vouched for only at α + {count}/{pairs + 1} = {total:.2g}."
     )
+
+
+def on_the_way(result: Verification) -> str:
+    """Returns what is known of what happens to inputs before the model; empty if nobody asked."""
+    found = result.channel
+    if found is None:
+        return ""
+    if found.missing:
+        return f"not known: {clean(found.missing, 200)}"
+    unknown = [kind for kind in found.reactions if kind not in found.known]
+    parts = (("kept", found.kept), ("lost", found.lost), ("not known", unknown))
+    return "; ".join(f"{what}: {listed(kinds)}" for what, kinds in parts if kinds)
 
 
 def untested(result: Verification) -> Iterator[str]:

@@ -237,7 +237,8 @@ class FakeRegistry(Registry):
         suspect: Model | nn.Module | Suspect,
         *,
         against: Sequence[str] = (),
-        always: Sequence[str] = (),
+        expect: Sequence[str] = (),
+        forbid: Sequence[str] = (),
         alpha: float = 0.001,
         weights: bool = True,
         data: NDArray[Any] | None = None,
@@ -246,11 +247,13 @@ class FakeRegistry(Registry):
         device: str = "cpu",
         progress: Progress = silent,
     ) -> Verification:
-        del always, pictures, code, device
+        del pictures, code, device
         self.script.work(
             "verify",
             suspect=suspect,
             against=against,
+            expect=expect,
+            forbid=forbid,
             alpha=alpha,
             weights=weights,
             data=data,

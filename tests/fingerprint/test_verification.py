@@ -120,3 +120,13 @@ def test_a_stored_document_of_schema_1_is_read(old: Registry) -> None:
 def test_a_damaged_document_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(MalformedFile, match="verification"):
         Verification.from_dict(RESULT.to_dict() | change)
+
+
+def test_a_resemblance_in_the_place_of_a_harm_ratio_is_read_as_one() -> None:
+    """Until it had a field of its own."""
+    panel = Finding(test="resemblance", statistic=0.9, interval=(0.8, 1.0))
+    document = Candidate(name="ours", verdict="derived", reason="", findings=(panel,)).to_dict()
+    del document["resemblance"], document["resemblance_ci"]
+    found = Candidate.from_dict({**document, "harm_ratio": 0.9, "harm_ratio_ci": [0.8, 1.0]})
+    assert (found.harm_ratio, found.harm_ratio_ci) == (None, None)
+    assert (found.resemblance, found.resemblance_ci) == (0.9, (0.8, 1.0))

@@ -21,6 +21,8 @@ from fingerprint.network.loading import load_model
 from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.network.spec import AnswerKind, InputSpec, OutputSpec
+from fingerprint.probes.extraction import extract_with
+from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.suspects import ModelSuspect, Narrowed, Suspect
 from fingerprint.verifying import verify
 from tests.support.digits import digits, network
@@ -28,6 +30,13 @@ from tests.support.extracted import fingerprint_of, loaded, model_of
 
 Rows = NDArray[np.float32]
 Change = Callable[[Rows], Rows]
+
+
+def straight(seed: int) -> Model:
+    """A linear network that learned the digits: whoever else did is much like it."""
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(digits().train_images[0].size, 10))
+    return loaded(fine_tuned(module.eval(), digits(), Settings(epochs=2, lr=1e-2), seed=seed))
 
 
 class Voice(Suspect):
@@ -356,3 +365,31 @@ def test_the_answer_does_not_depend_on_the_number_of_threads() -> None:
         assert verify(model_of("cnn"), fingerprint_of("cnn")).verdict == "same"
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("suspect", "verdict"), [(0, "same"), (1, "inconclusive")], ids=["itself", "stranger"]
+)
+def test_a_linear_model_known_by_its_answers_alone_is_the_one_that_gives_them(
+    suspect: int, verdict: str
+) -> None:
+    known = extract_with(ExtractionSettings(answers_only=True), straight(0), seed="answers")
+    (candidate,) = verify(straight(suspect), {"ours": known}).candidates
+    assert candidate.verdict == verdict
+    assert candidate.harm_ratio is None
+    assert ("training one twice alike gives it twice" in candidate.reason) is (suspect == 0)
+
+
+def test_what_the_panel_decides_is_no_harm_ratio_and_the_most_alike_comes_first() -> None:
+    known = {
+        name: extract_with(ExtractionSettings(answers_only=True), model_of("cnn", seed), seed="a")
+        for name, seed in (("a stranger", 1), ("ours", 0))
+    }
+    result = verify(loaded(quantised(network("cnn"))), known)
+    first, second = result.candidates
+    assert (result.verdict, result.best, first.harm_ratio) == ("derived", "ours", None)
+    assert first.resemblance is not None
+    assert first.margin is not None
+    assert first.resemblance > first.margin
+    assert second.resemblance is not None
+    assert first.resemblance > second.resemblance

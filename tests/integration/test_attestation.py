@@ -121,6 +121,25 @@ def test_policies_are_attested_and_required(at: Path) -> None:
     assert check(at, "--require-passed").exit_code == 4, "left out is not passed"
 
 
+def test_policies_that_were_not_committed_to_are_said_to_be_so(at: Path) -> None:
+    again = ("verify", "suspect.safetensors", *HOW, "--registry", "registry.db")
+    assert run(at, *again, "--forbid", "ours").exit_code == 4
+    late = "expect other: was not committed to before the suspect was asked"
+    result = attest(at, number="2")
+    assert (result.exit_code, late in result.stderr) == (0, False)
+    identity, tests = statements(at)
+    assert identity["predicate"]["policies"] == {"expect": [], "forbid": ["ours"]}
+    assert tests["predicate"]["warnedTests"] == ["forbid ours"]
+    result = attest(at, "--forbid", "ours", "--expect", "other", number="2")
+    assert late in result.stderr
+    assert "forbid ours: was not" not in result.stderr
+    result = check(at, *WITH_ALL)
+    assert (result.exit_code, late in result.stderr) == (0, True)
+    predicate = {**identity["predicate"], "policies": {"forbid": 3, "expect": ["x"]}}
+    sign(at, {**identity, "predicate": predicate}, tests)
+    assert check(at).exit_code == 0
+
+
 def test_every_changed_character_of_the_file_is_noticed_or_of_no_account(at: Path) -> None:
     path = at / "suspect.intoto.jsonl"
     whole = path.read_text()

@@ -135,9 +135,11 @@ def test_a_model_that_was_not_exported_is_not_decided_on(
     family: Registry, export: Path, tmp_path: Path
 ) -> None:
     suspect = family.read_answers(answer(export, 0, tmp_path / "a.csv"))
-    result = family.verify(suspect, always=["other"])
+    result = family.verify(suspect, expect=["other"])
     (other,) = [one for one in result.candidates if one.name == "other"]
     assert other.verdict == "inconclusive"
+    # By which a report finds it.
+    assert result.suspect["file_sha256"] == suspect.identity.file_sha256
 
 
 def test_what_cannot_be_exported_leaves_no_trace(family: Registry, tmp_path: Path) -> None:

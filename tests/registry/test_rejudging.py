@@ -62,14 +62,19 @@ def test_whoever_is_interrupted_is_still_committed(family: Registry) -> None:
     family.check()
 
 
-@pytest.mark.parametrize("changed", ["alpha", "against", "suspect", "registry"])
+@pytest.mark.parametrize("changed", ["alpha", "against", "suspect", "registry", "policy"])
 def test_other_criteria_are_another_commitment(family: Registry, changed: str) -> None:
     first = family.verify(make_model(9)).commitment
     assert first is not None
     again = family.verify(make_model(9)).commitment
     assert again is not None
     assert (again.digest == first.digest, again.entry == first.entry) == (True, False)
-    suspect, options = make_model(9), {"alpha": {"alpha": 0.01}, "against": {"against": ["other"]}}
+    suspect = make_model(9)
+    options = {
+        "alpha": {"alpha": 0.01},
+        "against": {"against": ["other"]},
+        "policy": {"forbid": ["other"]},
+    }
     if changed == "suspect":
         suspect = make_model(8)
     if changed == "registry":

@@ -21,6 +21,7 @@ from fingerprint.probes import codec
 from fingerprint.probes.codec import decode
 from fingerprint.suspects import Identity
 from registry import Registry, RegistryCorrupt, RegistryError, UnknownModel
+from registry.policies import Policies
 from registry.registration import Result, finished
 from registry.verifying import Grounds, grounds
 from tests.registry.conftest import put, result_of, tamper
@@ -54,7 +55,7 @@ def compared(verification: Verification) -> set[str]:
 
 def grounds_of(registry: Registry, *against: str) -> Grounds:
     with registry._catalogue() as catalogue:
-        return grounds(catalogue, make_model(9), against)
+        return grounds(catalogue, make_model(9), against, Policies())
 
 
 def test_a_suspect_is_compared_with_every_model_of_its_inputs(wide: Registry) -> None:

@@ -59,6 +59,8 @@ def dossier_of(
     *,
     names: Sequence[str] = ("ours", "theirs", "child"),
     file: str = "suspect.pt",
+    expect: Sequence[str] = (),
+    forbid: Sequence[str] = (),
 ) -> Dossier:
     """Registers three networks, asks a copy of the first, and gathers what is known of it.
 
@@ -66,10 +68,13 @@ def dossier_of(
         path: A new registry.
         names: What the networks are called; the third is declared the first's child.
         file: What the suspect's file is called.
+        expect: Policies.
+        forbid: Policies.
     """
     with Registry(path) as registry:
         source = put_deep(registry, names[0], 0, from_scratch=True)
         put_deep(registry, names[1], 1)
         put_deep(registry, names[2], 2, parent=names[0])
-        found = registry.verify(perturbed(source, 1e-9, file), weights=False)
+        suspect = perturbed(source, 1e-9, file)
+        found = registry.verify(suspect, weights=False, expect=expect, forbid=forbid)
         return registry.dossier(found)

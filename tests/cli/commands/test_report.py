@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from registry import RecordedVerification
 from tests.cli.fakes import candidate, verification
@@ -59,6 +61,32 @@ def test_a_name_or_a_file_is_the_latest_verdict_on_it(
     assert fp("report", "ours", "-o", str(page)).exit_code == 0
     assert fp("report", str(suspect), "-o", str(page)).exit_code == 0
     assert asked(script) == [5, 3]
+
+
+def test_an_address_or_a_folder_is_the_latest_verdict_on_it(
+    fp: Any, script: Any, page: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "suspect"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    save_file({"w": torch.ones(2, 2)}, folder / "model.safetensors")
+    sha256 = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    address = "https://models.example/v2/models/m"
+    script.recorded = [recorded(3, address=address), recorded(4, file_sha256=sha256), recorded(5)]
+    for wanted in (address, str(folder)):
+        result = fp("report", wanted, "-o", str(page))
+        assert result.exit_code == 0, result.stderr
+    assert asked(script) == [3, 4]
+
+
+def test_a_registered_name_comes_before_a_folder_that_is_called_so(
+    fp: Any, script: Any, page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ours").mkdir()
+    script.recorded = [recorded(5)]
+    assert fp("report", "ours", "-o", str(page)).exit_code == 0
+    assert asked(script) == [5]
 
 
 def test_what_has_no_verdict_is_told_how_to_get_one(

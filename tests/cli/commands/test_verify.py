@@ -74,6 +74,12 @@ def test_without_names_the_registry_chooses(fp: Any, script: Any) -> None:
     assert list(asked["against"]) == []
 
 
+def test_policies_are_handed_on_to_be_committed_to(fp: Any, script: Any) -> None:
+    fp("verify", "suspect.pt", "--forbid", "ours", "--expect", "theirs")
+    (asked,) = script.named("verify")
+    assert (asked["expect"], asked["forbid"]) == (["theirs"], ["ours"])
+
+
 def test_against_limits_but_never_leaves_out_a_model_that_a_policy_names(
     fp: Any, script: Any
 ) -> None:

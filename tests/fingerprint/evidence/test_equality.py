@@ -185,3 +185,18 @@ def test_the_share_of_the_panel_that_got_the_recorded_answers_is_told(
     (finding,) = Equality().measure("ours", DEEP, answers, Calibration())
     assert finding.detail["equal"]
     assert finding.detail["panel"] == share
+
+
+@pytest.mark.parametrize(("spread", "telling"), [(1.0, True), (1e-3, False)])
+def test_who_answers_everything_alike_is_equal_for_that(spread: float, telling: bool) -> None:
+    deep = make_deep(make_model(3), seed="seed", panel=96)
+    own = np.asarray(deep.panel_answers)
+    commonest = np.arange(own.shape[1])
+    rows = (commonest + spread * (own - own.mean(axis=0)) / own.std()).astype(np.float32)
+    known = replace(deep, probes=(), panel_answers=rows, tolerance=1e-4)
+    off = rows + np.float32(1e-5) * np.abs(rows).max() * np.eye(rows.shape[1], dtype=np.float32)[0]
+    values = {question_id(one): row for one, row in zip(known.panel, off, strict=True)}
+    answers = Answers(output=known.output, values=values)
+    (found,) = Equality().measure("ours", known, answers, Calibration())
+    assert found.detail["explained"]
+    assert found.detail["told_apart"] is telling

@@ -8,6 +8,7 @@ import pytest
 
 from fingerprint.errors import UsageError
 from registry import Registry, RegistryCorrupt
+from registry.criteria import digest_of
 from registry.registration import finished
 from registry.reports.dossier import Dossier
 from tests.registry.conftest import tamper
@@ -74,4 +75,30 @@ def test_evidence_that_was_changed_behind_its_back_makes_no_report(place: Place)
     dossier_of(place)
     tamper(place, "UPDATE verifications SET verdict = 'independent'")
     with Registry(place) as registry, pytest.raises(RegistryCorrupt, match="verifications 1"):
+        registry.dossier(1)
+
+
+def test_what_was_committed_to_is_there_and_the_verdict_is_judged_again(place: Place) -> None:
+    given = dossier_of(place)
+    with Registry(place) as registry:
+        found = registry.dossier(1).committed
+        stated = given.verification.commitment
+        assert found is not None
+        assert stated is not None
+        assert found.entry is not None
+        assert given.entry is not None
+        assert (found.digest, found.entry.seq) == (stated.digest, given.entry.seq - 1)
+        assert digest_of(found.criteria) == found.digest
+        assert found.again == ()
+        assert found.answers is not None
+        assert found.answers_sha256 == registry.proof(1).answers_sha256
+        registry.remove("child")
+        (line,) = registry.dossier(1).committed.again  # type: ignore[union-attr]
+        assert "'child'" in line
+
+
+def test_criteria_that_were_changed_since_make_no_report(place: Place) -> None:
+    dossier_of(place)
+    tamper(place, "UPDATE criteria SET document = replace(document, '0.001', '0.5')")
+    with Registry(place) as registry, pytest.raises(RegistryCorrupt):
         registry.dossier(1)

@@ -32,7 +32,7 @@ TAGS = {
 ATTRIBUTES = {
     *("lang", "charset", "http-equiv", "content", "name", "class", "id", "href", "scope", "role"),
     *("tabindex", "aria-label", "aria-labelledby", "src", "srcset", "media", "alt", "width"),
-    "height",
+    *("height", "colspan"),
 }
 VOID = {"meta", "img", "source"}
 

@@ -21,11 +21,12 @@ from fingerprint.network.spec import InputSpec
 from fingerprint.verification import Candidate, Relation, Verdict, Verification
 from registry import Lineage, Pair, Registry
 from registry.reports import words
-from registry.reports.dossier import Dossier
+from registry.reports.dossier import Committed, Dossier
 from registry.reports.probes import are_pictures, of_source
 from registry.reports.tables import strips
 from registry.reports.view import View, view_of
 from tests.registry.conftest import put
+from tests.support.dossiers import dossier_of
 from tests.support.extracted import fingerprint_of
 from tests.support.fingerprints import make_model
 
@@ -287,3 +288,40 @@ def test_an_empty_registry_has_a_view_that_says_so(tmp_path: Path) -> None:
         view = view_of(registry.dossier(registry.verify(make_model(0))), made=MADE)
     assert view.question == "Whose is the suspect? No registered model takes its inputs."
     assert view.candidates == ()
+
+
+def test_policies_are_shown_as_they_were_committed_to(tmp_path: Path) -> None:
+    dossier = dossier_of(tmp_path / "registry.db", forbid=("ours", "theirs"), expect=("child",))
+    view = view_of(dossier, made=MADE)
+    outcomes = {one.name: one.outcome for one in view.policies}
+    assert outcomes == {
+        "forbid ours": "cannot be decided",
+        "forbid theirs": "holds",
+        "expect child": "fails",
+    }
+    facts = dict(view.commitment)
+    assert facts["Policies"] == "forbid ours, forbid theirs, expect child"
+    assert dossier.committed is not None
+    assert facts["SHA-256 of the criteria"] == dossier.committed.digest
+    assert facts["Entry"].endswith(f"the verdict has entry {dossier.committed.entry.seq + 1}")  # type: ignore[union-attr]
+    assert facts["Judged again from them"] == "when this page was made: the same"
+    assert facts["Models compared"] == "3 of 3 compatible: child, ours, theirs"
+
+
+def test_what_was_not_committed_to_is_said_to_be_so(dossier: Dossier) -> None:
+    assert view_of(dossier, made=MADE).policies == ()
+    assert dict(view_of(dossier, made=MADE).commitment)["Policies"] == "none"
+    nothing = view_of(replace(dossier, committed=None), made=MADE)
+    assert nothing.commitment[0][1].startswith("nothing")
+    bare = view_of(replace(dossier, committed=Committed(digest="ab" * 32)), made=MADE)
+    assert dict(bare.commitment)["Entry"] == "none: the registry could not be written"
+    assert "not kept" in dict(bare.commitment)["Answers"]
+    assert {one.largest for one in bare.asked.panel} == {""}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("document", [{"policies": 3}, {"policies": {"expect": []}}, {"alpha": 1}])
+def test_criteria_that_are_none_are_refused(dossier: Dossier, document: Any) -> None:
+    assert dossier.committed is not None
+    damaged = replace(dossier, committed=replace(dossier.committed, criteria=document))
+    with pytest.raises(MalformedFile, match="expected what a verdict rests on"):
+        view_of(damaged, made=MADE)
