@@ -107,7 +107,9 @@ class Supervisor:
             _wait_for(running.child)
             self._settle(self._jobs.get(running.job), counted=False)
         self._running.clear()
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
 
     def _loop(self) -> None:
         pause = _TICK
