@@ -389,8 +389,8 @@ def _full(
 def _before(chosen: Depth, depths: Sequence[Depth]) -> tuple[Depth, ...]:
     """Returns the depth before the chosen one, of large inputs.
 
-    The parent and the siblings of a fine-tune of 224 pixels come to a third of what they come to
-    without it, and strangers to as much (``benchmarks.early_probes``).
+    The parent and the siblings of a fine-tune of 224 pixels come to between a quarter and a half
+    of what they come to without it, strangers to as much (``benchmarks.early_probes``).
     """
     if not is_large(chosen.input.shape):
         return ()
