@@ -84,8 +84,8 @@ class FeatureProbes(ProbeKind):
 
     Fine-tuning moves what lies before as well, and a δ that rests on weights cancelling each other
     exactly does not survive it. One solve for the network and for simulated copies of it looks for
-    a δ that does; so does one for an earlier depth as well, behind which fewer layers cancel. Each
-    network and depth counts by how far the start moves it.
+    a δ that does; so does one for an earlier depth as well, behind which fewer layers cancel. Then
+    each network and depth counts in units of its own answers.
 
     Args:
         depth: Where.
@@ -125,9 +125,9 @@ class FeatureProbes(ProbeKind):
             return [*own, *(copy(x) for copy in self.copies)]
 
         with full_precision(), torch.no_grad():
-            objective = Objective(stacked, base, box)
-            if self.earlier:
-                objective = _Balanced(balanced, base, box)
+            objective = (
+                _Balanced(balanced, base, box) if self.earlier else Objective(stacked, base, box)
+            )
             return _solved(objective, start, passes, share, progress)
 
 
