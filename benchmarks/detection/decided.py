@@ -23,7 +23,7 @@ _KINDS = (
     (r"pruned .*retrained.*", "pruned and retrained"),
     (r".*, last layer", "last layer trained, or new"),
     (r"(fine-tuned|new head).*, all layers.*|input-noise training", "all layers trained"),
-    (r"average of .*", "all layers trained"),
+    (r"average of .*|distilled from .*", "all layers trained"),
     (r"other task, .*", "all layers on another task"),
     (r"fine-tune, .*", "a copy of a fine-tune"),
     (r"merged .*", "merged with another network"),
