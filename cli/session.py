@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from fingerprint.suspects import GraphSuspect
     from registry import Registry
 
-__all__ = ["at_hand", "complete_name", "load", "load_answering", "load_source", "load_suspect"]
+__all__ = [
+    "at_hand",
+    "compared",
+    "complete_name",
+    "load",
+    "load_answering",
+    "load_source",
+    "load_suspect",
+]
 __all__ += ["open_registry", "require"]
 
 
@@ -178,6 +186,27 @@ def require(registry: Registry, names: Iterable[str]) -> list[str]:
         UnknownModel: One of them is not.
     """
     return [registry.model(name).name for name in names]
+
+
+def compared(
+    registry: Registry, against: Sequence[str], expect: str | None, forbid: Sequence[str]
+) -> tuple[list[str], list[str], list[str]]:
+    """Checks whom to compare a suspect with, and whom policies name.
+
+    Returns:
+        Whom to compare with, all if there are none; who is expected; who is forbidden; in the form
+        the registry keeps names in.
+
+    Raises:
+        UnknownModel: One of them is not registered.
+    """
+    limits = require(registry, against)
+    forbidden = require(registry, forbid)
+    expected = require(registry, [expect] if expect is not None else [])
+    if limits:
+        # A policy is about evidence, so the model it names is compared in any case.
+        limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
+    return limits, expected, forbidden
 
 
 def complete_name(context: typer.Context, incomplete: str) -> list[str]:

@@ -182,12 +182,7 @@ def verify(
         reports.check(report, "--report")
     with ExitStack() as held:
         opened = held.enter_context(session.open_registry(registry))
-        limits = session.require(opened, against or [])
-        forbidden = session.require(opened, forbid or [])
-        expected = session.require(opened, [expect] if expect is not None else [])
-        if limits:
-            # A policy is about evidence, so the model it names is compared in any case.
-            limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
+        limits, expected, forbidden = session.compared(opened, against or [], expect, forbid or [])
         if asking.dry_run:
             _show_plan(suspect, how, graph, asking, opened, limits, max_queries, screen)
             return

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from markupsafe import Markup
@@ -21,12 +20,9 @@ from fingerprint.text import clean
 from fingerprint.verification import Verification
 from registry import RecordedVerification
 from registry.criteria import release
-from registry.reports.page import page, policy, style_sheet
+from registry.reports.page import page, policy, style_sheet, template
 from registry.reports.view import view_of
 from registry.reports.words import suspect_name
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 __all__ = ["Number", "report_page", "router"]
 
@@ -53,7 +49,7 @@ def overview(request: Request, token: Visitor) -> HTMLResponse:
     models = service.registry.models()
     found = service.registry.verifications(limit=_SHOWN)
     style = style_sheet()
-    body = _template().render(
+    body = template("cli.service", "overview.html").render(
         # Ours, and without a "<" that could end it.
         style=Markup(style),
         policy=policy(style),
@@ -112,20 +108,6 @@ def _page(body: str) -> HTMLResponse:
     """Returns a page whose policy is in its header as well; nobody may put it into a frame."""
     rules = f"{policy(style_sheet())}; frame-ancestors 'none'"
     return HTMLResponse(body, headers={"content-security-policy": rules})
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("cli.service"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("overview.html")
 
 
 def router() -> APIRouter:

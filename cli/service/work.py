@@ -116,7 +116,7 @@ def _verify(site: _Site, wish: VerifyWish) -> dict[str, Any]:
     from fingerprint.suspects import Journal
 
     registry = site.registry
-    limits, forbidden, expected = _named(registry, wish)
+    limits, expected, forbidden = session.compared(registry, wish.against, wish.expect, wish.forbid)
     notes: tuple[str, ...]
     code: tuple[str, ...] = ()
     suspect: Suspect
@@ -147,16 +147,6 @@ def _verify(site: _Site, wish: VerifyWish) -> dict[str, Any]:
     assert result.verification is not None
     notes = (*notes, *result.warnings, *silences(endpoint))
     return _verdict(registry, result.verification, wish, tuple(dict.fromkeys(notes)))
-
-
-def _named(registry: Registry, wish: VerifyWish) -> tuple[list[str], list[str], list[str]]:
-    """Returns whom to compare with, and whom policies name, as the registry calls them."""
-    limits = session.require(registry, wish.against)
-    forbidden = session.require(registry, wish.forbid)
-    expected = session.require(registry, [wish.expect] if wish.expect is not None else [])
-    if limits:
-        limits = list(dict.fromkeys([*limits, *forbidden, *expected]))
-    return limits, forbidden, expected
 
 
 def _verdict(

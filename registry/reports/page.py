@@ -24,14 +24,16 @@ from registry.reports.view import View
 if TYPE_CHECKING:
     from jinja2 import Template
 
-__all__ = ["page", "policy", "style_sheet", "write_page"]
+__all__ = ["page", "policy", "style_sheet", "template", "write_page"]
+
+_PACKAGE = "registry.reports"
 
 
 def page(view: View) -> str:
     """Returns a report as HTML."""
     style = style_sheet()
     family = view.family
-    return _template().render(
+    return template(_PACKAGE, "report.html").render(
         view=view,
         # Ours, and without a "<" that could end it.
         style=Markup(style),
@@ -53,23 +55,29 @@ def write_page(view: View, path: Path) -> None:
 
 
 @cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def template(package: str, name: str) -> Template:
+    """Returns a template that escapes all it is given; those of reports may be included in it.
+
+    Args:
+        package: Has it, in its folder ``templates``.
+        name: Its file.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("registry.reports"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(_PACKAGE)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html")
+    return environment.get_template(name)
 
 
 @cache
 def style_sheet() -> str:
     """Returns the style sheet of a report, which other pages share."""
-    return files("registry.reports").joinpath("templates", "report.css").read_text("utf-8")
+    return files(_PACKAGE).joinpath("templates", "report.css").read_text("utf-8")
 
 
 def policy(style: str) -> str:

@@ -22,8 +22,9 @@ from fingerprint.lab.networks import cnn
 from fingerprint.mlflow import fetched, gate, register_version
 from fingerprint.sandbox.backends import BACKENDS, trouble
 from registry import Registry
-from tests.pipelines.server import INTERPRETER, NEEDED, mlflow_server
+from tests.pipelines.server import NEEDED, mlflow_server
 from tests.support.digits import network
+from tests.support.foreign_servers import INTERPRETER
 
 HOW = {"arch": "fingerprint.lab.networks:cnn", "input_size": (1, 16, 16)}
 OPTIONS = ("--arch", "fingerprint.lab.networks:cnn", "--input-size", "1,16,16")

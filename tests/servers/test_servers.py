@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +24,8 @@ from fingerprint.network.spec import InputSpec
 from fingerprint.suspects.endpoints.oip import OpenInference
 from registry import Registry
 from tests.support.endpoints import close, connected
+from tests.support.foreign_servers import INTERPRETER, running
 
-INTERPRETER = os.environ.get("FP_TEST_SERVERS", "")
 SPEC = InputSpec(shape=(1, 16, 16), mean=(0.5,), std=(0.5,))
 STARTS_WITHIN = 120.0
 Serve = Callable[[str], str]
@@ -71,38 +67,14 @@ def serve(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @contextmanager
 def served(kind: str, folder: Path, weights: Path) -> Iterator[str]:
     """Runs a server in a process group of its own until the block ends."""
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     program = Path(__file__).parent / f"serve_{kind}.py"
+
+    def command(port: int) -> list[str]:
+        return [INTERPRETER, str(program), str(port)]
+
     environment = {**os.environ, "WEIGHTS": str(weights)}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [INTERPRETER, str(program), str(port)],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    try:
-        _await(port, process, folder / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Waits until somebody listens."""
-    end = time.monotonic() + STARTS_WITHIN
-    while time.monotonic() < end and process.poll() is None:
-        with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), 1)):
-            return
-        time.sleep(0.1)
-    pytest.fail(f"the server did not start: {log.read_text(errors='replace')[-2000:]}")
+    with running(command, folder, environment, within=STARTS_WITHIN) as address:
+        yield address
 
 
 def pixels(count: int = 11) -> NDArray[np.uint8]:
