@@ -15,7 +15,7 @@ import pytest
 # given.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["tests.support.digits"]
+pytest_plugins = ["tests.support.digits", "tests.support.postgresql"]
 
 
 @pytest.fixture(autouse=True, scope="session")
