@@ -381,7 +381,7 @@ def main() -> None:
     for name, make in made_of.items():
         print(f"\n{name}: measured on {results[name]['measured on']}\n\n{make()}")
     if options.page is not None:
-        write_filled(options.page, tables(results), title="Many models at once")
+        write_filled(options.page, tables(results), title="Many models at once: tables")
 
 
 if __name__ == "__main__":
