@@ -303,17 +303,17 @@ class Books:
         later = tuple(_entries(session, gone.seq))
         setting = session.get(SettingRow, HEAD_KEY)
         recorded = setting.value if setting else None
-        self.entries = (*before.entries, *later) if before else later
+        self.entries: tuple[Entry, ...] = (*before.entries, *later) if before else later
         self.damage: list[str] = list(broken(later, seed=seed, head=recorded, after=gone))
-        self.head = Head(later[-1].seq, later[-1].digest) if later else gone
-        self._rows = standing(later, before._rows if before else None)
-        self._names = (before._names if before else {}) | {
+        self.head: Head = Head(later[-1].seq, later[-1].digest) if later else gone
+        self._rows: dict[str, dict[str, str]] = standing(later, before._rows if before else None)
+        self._names: dict[str, str] = (before._names if before else {}) | {
             key.partition("/")[0]: str(entry.payload["name"])
             for entry in later
             if "name" in entry.payload
             for key in _changes(entry).get(ModelRow.__tablename__, {})
         }
-        self._models = before._models_of(self) if before else {}
+        self._models: dict[int, ModelRow] = before._models_of(self) if before else {}
 
     def keys(self, kind: type[Base]) -> Collection[str]:
         """Returns the keys of the rows that the chain says a table has; reads none of them."""

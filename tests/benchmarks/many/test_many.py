@@ -133,10 +133,11 @@ def test_the_page_says_what_was_simulated() -> None:
     first, last = at[0], at[-1]
     largest = last["models"]
     said = (
-        f"stopped after 19 minutes at {largest} models of the 10,000 it was meant for: to write "
-        f"one takes {float(last['writing']):.0f} ms of the processor, {float(first['writing']):.0f} ms "
-        f"among the first {first['models']}; a verdict takes {last['verifying']} s of it, "
-        f"{first['verifying']} s at {first['models']}, and asks {last['asked']} models their probes"
+        f"stopped after 19 minutes at {largest} models of the 10,000 it was meant for: "
+        f"to write one takes {float(last['writing']):.0f} ms of the processor, "
+        f"{float(first['writing']):.0f} ms among the first {first['models']}; "
+        f"a verdict takes {last['verifying']} s of it, {first['verifying']} s at "
+        f"{first['models']}, and asks {last['asked']} models their probes"
     )
     assert said in page
     verdicts = {row["models"]: row["verdict"] for row in at}
