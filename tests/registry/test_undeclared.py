@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fingerprint.probes.probe import Outline
 from registry import RegisteredModel, Registry, RegistryCorrupt, Result
 from registry.registration import Measured, finished
+from registry.tables import ModelRow
 from tests.registry.conftest import place_of, ratios, tamper
 from tests.support.fingerprints import make_fingerprint, make_model
 
@@ -152,21 +155,24 @@ def test_a_row_that_was_changed_stops_the_commit(registry: Registry) -> None:
 def test_a_process_that_registers_many_reads_each_once_and_names_the_same(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from registry import catalogue, ledger
+    from registry import ledger, records
 
     looked: list[int] = []
     hashed: list[str] = []
-    outline, digest = catalogue.outline_of, ledger.row_digest
-    monkeypatch.setattr(
-        catalogue, "outline_of", lambda row, *rest: (looked.append(row.id), outline(row, *rest))[1]
-    )
+    outline, digest = records.outline_of, ledger.row_digest
+
+    def looking(row: ModelRow, *rest: Any) -> Outline:
+        looked.append(row.id)
+        return outline(row, *rest)
+
+    def hashing(values: Mapping[str, Any]) -> str:
+        hashed.append(str(values.get("name")))
+        return digest(values)
+
     planned = [result(registry, f"m{seed}", rows(seed)) for seed in range(1, 7)]
     relative = result(registry, "relative", rows(9, like=rows(3)))
-    monkeypatch.setattr(
-        ledger,
-        "row_digest",
-        lambda values: (hashed.append(str(values.get("name"))), digest(values))[1],
-    )
+    monkeypatch.setattr("registry.catalogue.outline_of", looking)
+    monkeypatch.setattr(ledger, "row_digest", hashing)
     for one in planned:
         assert registry.commit(one).warnings == ()
     assert looked == [1, 2, 3, 4, 5]
