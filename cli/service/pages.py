@@ -89,7 +89,7 @@ def report_page(service: Service, number: int, token: Token, *, probes: bool) ->
     """
     if probes and not token.may("auditor"):
         raise Forbidden("probes: expected a token that is auditor, this one is not")
-    dossier = service.registry.dossier(service.verdict(number).number)
+    dossier = service.dossier(number)
     if probes:
         service.looked(number, token.name)
     view = view_of(dossier, made=utc_now(), release=release(), pictures=probes)

@@ -332,3 +332,20 @@ def test_where_memory_runs_out_a_job_goes_before_its_server() -> None:
             assert score.read_text() == "1000\n"
         finally:
             child.kill()
+
+
+def test_verdicts_and_reports_do_not_say_where_files_lie(site: Site) -> None:
+    from starlette.testclient import TestClient
+
+    from cli.service.app import application
+
+    upload = site.kept(site.folder / "ours.safetensors")
+    number = site.done("verify", upload=upload, loading=LOADING)["verification"]
+    with mock.patch("secrets.token_hex", return_value="5e" * 6):
+        secret = site.service.tokens.make("reader", ("reader",))
+    client = TestClient(application(site.service))
+    headers = {"Authorization": f"Bearer {secret}"}
+    for path in ("", "/report"):
+        said = client.get(f"/v1/verifications/{number}{path}", headers=headers).text
+        assert "ours.safetensors" in said
+        assert str(site.folder) not in said
