@@ -51,7 +51,9 @@ def test_probes_are_shown_to_auditors_and_the_chain_says_to_whom(served: Served)
     assert (look["number"], look["by"]) == (1, {"token": "auditor"})
 
 
-@pytest.mark.parametrize(("site", "status"), [("cross-site", 403), ("same-site", 403), ("none", 200)])
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("none", 200)]
+)
 def test_no_other_site_has_somebody_noted_as_shown_probes(
     served: Served, site: str, status: int
 ) -> None:
