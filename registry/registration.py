@@ -47,6 +47,9 @@ __all__ = [
     "run",
 ]
 
+_CALLERS = frozenset(("arch", "device", "follow_symlinks", "sandbox", "time_limit"))
+"""Options of loading that a registry does not decide: what runs, where, and what holds it."""
+
 _CALIBRATED = ("harm_ratio",)
 """The tests whose margins registered pairs calibrate."""
 
@@ -123,12 +126,14 @@ class Peer:
             raise InputRefused(
                 f"its architecture {known.architecture!r} is code, which is not run unasked"
             )
+        options = {key: one for key, one in known.load_options.items() if key not in _CALLERS}
         try:
             if graph:
-                options = {key: one for key, one in known.load_options.items() if key != "arch"}
                 loaded = library.load_onnx_model(known.file_path, **options, device=device)
             else:
-                loaded = library.load_model(known.file_path, **known.load_options, device=device)
+                # The very text that was looked at above; among the options it may be another.
+                arch = known.architecture
+                loaded = library.load_model(known.file_path, arch=arch, **options, device=device)
         except (FingerprintError, TypeError) as error:
             raise InputRefused(f"its file could not be loaded again ({error})") from error
         same_file = loaded.file is not None and loaded.file.sha256 == known.file_sha256

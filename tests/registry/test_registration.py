@@ -27,6 +27,7 @@ from registry import (
 from registry.ledger import Entry
 from registry.pairs import ASKED, SCREENED
 from registry.planning import REFERENCES
+from registry.registration import Peer
 from tests.registry.conftest import put, result_of, tamper
 from tests.support.fingerprints import make_model
 
@@ -227,6 +228,41 @@ def test_code_named_by_the_registry_is_not_run_unasked(registry: Registry) -> No
     registry.commit(result_of(registry, "live", make_model(2)))
     with pytest.raises(InputRefused, match="not registered from a file"):
         plan(registry, 1).ask[1].load()
+
+
+def forged(folder: Path, **columns: Any) -> Peer:
+    """Returns a model of a registry that somebody else wrote, as they wanted its row to be."""
+    source = saved(folder, "a", 0)
+    with Registry("sqlite://") as registry:
+        registry.commit(result_of(registry, "a", source))
+        (peer,) = registry.plan(make_model(1, path="/m/b.pt"), name="b").ask
+    return replace(peer, model=replace(peer.model, **columns))
+
+
+def test_what_is_looked_at_before_code_runs_is_what_runs(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    code = f"os:mkdir,path={str(touched)!r}"
+    peer = forged(tmp_path, architecture="timm:resnet18", load_options={"arch": code})
+    with pytest.raises(InputRefused, match="could not be loaded again"):
+        peer.load()
+    assert not touched.exists()
+
+
+def test_a_registry_takes_nobody_out_of_the_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def load(path: str, **options: Any) -> Model:
+        given.update(options)
+        raise InputRefused(path)
+
+    monkeypatch.setattr("fingerprint.load_onnx_model", load)
+    options = {"input": "x", "sandbox": False, "follow_symlinks": True, "time_limit": 1e9}
+    peer = forged(tmp_path, architecture="onnx", load_options=options)
+    with pytest.raises(InputRefused, match="could not be loaded again"):
+        peer.load()
+    assert given == {"input": "x", "device": "cpu"}
 
 
 def test_a_failing_extraction_leaves_the_registry_unchanged(family: Registry) -> None:
