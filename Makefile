@@ -11,7 +11,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # What extras need, into the environment: $(EXTRAS) onnx --also others
 EXTRAS := $(BIN)/python scripts/install_extras.py
 
+# Where tests take minutes, so many processes share them, a file at a time: make test WORKERS=8; 0 for
+# none. Each computes on one thread.
+WORKERS ?= 2
 PYTEST := $(BIN)/python -m pytest
+SHARED := $(PYTEST) --numprocesses $(WORKERS) --dist loadfile
 
 # make detection DATA=folder-with-cifar10_sample.npz BUDGET=120 DEVICE=cuda; without DATA, on digits.
 DATA ?=
@@ -78,10 +82,10 @@ demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(PYTEST) -m "not slow$(foreach mark,$(APART), and not $(mark))"
+	$(SHARED) -m "not slow$(foreach mark,$(APART), and not $(mark))"
 
 test-slow: $(STAMP)
-	$(PYTEST) -m "slow and not postgresql"
+	$(SHARED) -m "slow and not postgresql"
 
 test-onnx: $(STAMP)
 	$(EXTRAS) onnx --also onnxscript
@@ -114,7 +118,7 @@ test-attest: $(STAMP)
 test-postgresql: $(STAMP)
 	$(EXTRAS) postgresql || true
 	ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null || scripts/unpack_postgresql $(POSTGRESQL) || true
-	$(PYTEST) -m postgresql
+	$(SHARED) -m postgresql
 
 test-fleet: $(STAMP)
 	$(EXTRAS) fleet || true
