@@ -60,7 +60,7 @@ help:
 	@echo "make test-postgresql  those of registries, on a PostgreSQL server that it starts"
 	@echo "make test-service  those of fp serve, with its extra and schemathesis, which it installs"
 	@echo "make test-servers  those that ask servers of others, which it installs"
-	@echo "make test-browser  those that open pages in a browser, which it installs"
+	@echo "make test-browser  those that open reports, the list and the site in a browser, which it installs"
 	@echo "make test-pipelines  those of MLflow, GitHub's action and containers, whose tools it installs"
 	@echo "make docs       the site, in site/, and what its pages show, run"
 	@echo "make lint       style, types and import rules"
@@ -141,6 +141,7 @@ test-servers: $(STAMP)
 # Without a network there is no browser to install, and the tests say that they are skipped.
 test-browser: $(STAMP)
 	$(PIP) $(BROWSER) || true
+	$(EXTRAS) serve docs || true
 	command -v chromium || command -v google-chrome || \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
 		$(BIN)/python -m playwright install chromium || true

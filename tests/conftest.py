@@ -16,7 +16,7 @@ import pytest
 # given.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["tests.support.digits", "tests.support.marks"]
+pytest_plugins = ["tests.support.digits", "tests.support.marks", "tests.support.postgresql"]
 
 
 _shared: list[str] = []
