@@ -21,7 +21,7 @@ from fingerprint.text import first_line
 __all__ = ["serve"]
 
 _UNLIMITED = 2**40
-_NO_MEMORY = ("bad_alloc", "can't allocate memory", "not enough memory")
+_NO_MEMORY = ("bad_alloc", "can't allocate memory", "not enough memory", "to allocate memory")
 """How libraries that have no error of their own for it say that there is no memory."""
 
 
