@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.detection.results import VERDICTS
 from benchmarks.markdown import table
@@ -33,7 +33,7 @@ from fingerprint.lab import data, modifications, networks, training
 from fingerprint.network.spec import AnswerKind, OutputSpec
 from fingerprint.suspects.base import PassedOn
 
-__all__ = ["KINDS", "RESULTS", "Answering", "Kind", "decided", "main", "measured"]
+__all__ = ["KINDS", "RESULTS", "Answering", "Kind", "decided", "headless", "main", "measured"]
 
 RESULTS = Path(__file__).with_suffix(".json")
 _SEED = "answer kinds"
@@ -104,21 +104,11 @@ class Answering(PassedOn):
         return self.way.made(rows).astype(np.float32)
 
 
-class _Headless(nn.Module):
-    """A copy of a network, up to what its head is given."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = copy.deepcopy(network)
-        self._seen: list[Tensor] = []
-        head: Any = self.network.head
-        head.register_forward_pre_hook(lambda _, given: self._seen.append(given[0]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps pixels to features."""
-        self.network(x)
-        features = self._seen.pop()
-        return features.flatten(1)
+def headless(network: nn.Module) -> nn.Module:
+    """Returns a copy of a network that answers with what its head would be given."""
+    copied = copy.deepcopy(network)
+    copied.head = nn.Identity()
+    return copied
 
 
 def _suspects(
@@ -151,9 +141,9 @@ def measured() -> dict[str, Any]:
         for what, network in _suspects(source, others, digits):
             progress(kind, len(rows), 0)
             plain = load_model(network, input_size=size)
-            headless = load_model(_Headless(network), input_size=size)
+            features = load_model(headless(network), input_size=size)
             for way in KINDS:
-                model = headless if way.name == _EMBEDDING else plain
+                model = features if way.name == _EMBEDDING else plain
                 found = verify(Answering(model, way), fingerprint)
                 rows.append(
                     {

@@ -5,8 +5,8 @@
 :mod:`benchmarks.watch` makes its thousands of runs by the library's functions. Here the command is
 called, with a registry and services on loopback: ``fp watch init`` for each of ten, ``fp watch
 run`` for all of them as often as cron would in three days of half hours, and then, with another
-network behind each address, until all have changed. Everything but a new process is done each time. The
-networks are the lab's, of digits. The numbers are kept in ``benchmarks/watch_runs.json``, which
+network behind each address, until all have changed. Everything but a new process is done each time.
+The networks are the lab's, of digits. The numbers are kept in ``benchmarks/watch_runs.json``, which
 :mod:`benchmarks.watch` writes into its page; without ``--runs`` they are only printed.
 """
 
