@@ -31,7 +31,7 @@ from benchmarks.report import machine, progress
 from fingerprint import Model, ModelSuspect, extract, load_model, verify
 from fingerprint.lab import data, modifications, networks, training
 from fingerprint.network.spec import AnswerKind, OutputSpec
-from fingerprint.suspects.base import PassedOn
+from fingerprint.suspects.base import Identity, PassedOn
 
 __all__ = ["KINDS", "RESULTS", "Answering", "Kind", "decided", "headless", "main", "measured"]
 
@@ -91,12 +91,12 @@ _EMBEDDING = "embedding"
 
 
 class Answering(PassedOn):
-    """A network that answers in one of these ways."""
+    """A network that answers in one of these ways, and like a service does not say whose it is."""
 
     def __init__(self, model: Model, kind: Kind) -> None:
         classes = kind.width or model.output.classes
         super().__init__(ModelSuspect(model), OutputSpec(classes=classes, kind=kind.kind))
-        self.way = kind
+        self.way, self.identity = kind, Identity()
 
     def respond(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """See :meth:`Suspect.respond`."""
@@ -134,7 +134,7 @@ def measured() -> dict[str, Any]:
         kind: [training.trained(factory, digits, seed=seed) for seed in range(_NETWORKS)]
         for kind, factory in _FACTORIES.items()
     }
-    rows = []
+    rows: list[dict[str, Any]] = []
     for kind, (source, *same) in trained.items():
         others = [*same, *(one for name, them in trained.items() if name != kind for one in them)]
         fingerprint = extract(load_model(source, input_size=size), seed=_SEED)

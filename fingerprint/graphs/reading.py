@@ -154,7 +154,7 @@ def _least_size(tensor: Any) -> int:
     if kind.hasobject:
         return 0
     # Of the types that NumPy does not have some are packed, down to two bits.
-    bits = 8 * kind.itemsize if kind.isbuiltin == 1 else 2
+    bits: int = 8 * kind.itemsize if kind.isbuiltin == 1 else 2
     return math.prod(tensor.dims) * bits // 8
 
 

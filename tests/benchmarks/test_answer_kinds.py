@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -34,6 +35,23 @@ def test_an_embedding_is_what_the_head_gets() -> None:
     with torch.no_grad():
         features = answer_kinds.headless(net)(inputs)
         assert torch.allclose(net.head(features), net(inputs), atol=1e-5)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("answers", ["one number", "2 decimals"])
+def test_the_sentence_counts_who_is_left_inconclusive(answers: str) -> None:
+    rows = json.loads(answer_kinds.RESULTS.read_text(encoding="utf-8"))["rows"]
+    said = []
+    for independent, called in ((False, "copies"), (True, "strangers")):
+        some = [
+            row["verdict"]
+            for row in rows
+            if row["answers"] == answers and (row["suspect"] == "independent") is independent
+        ]
+        said.append(f"{some.count('inconclusive')} of {len(some)} {called}")
+    page = (answer_kinds.RESULTS.parents[1] / "docs/power.md").read_text(encoding="utf-8")
+    text = " ".join(page.split())
+    (sentence,) = re.findall(rf"from {answers} ([^,.]*)", text, re.IGNORECASE)
+    assert sentence.startswith(" and ".join(said))
 
 
 def test_of_no_kind_of_answers_a_stranger_was_accused() -> None:
