@@ -13,13 +13,13 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from types import FrameType
 from typing import TextIO
 
-__all__ = ["INTERRUPTED", "TERMINATED", "debugging", "document", "drop", "finish", "prepare"]
-__all__ += ["stdout_kept"]
+__all__ = ["INTERRUPTED", "TERMINATED", "debugging", "document", "drop", "finish", "first_to_go"]
+__all__ += ["prepare", "stdout_kept"]
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
@@ -46,6 +46,12 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")
     if not debugging() and not sys.warnoptions:
         warnings.simplefilter("ignore")
+
+
+def first_to_go() -> None:
+    """Makes the system end this process, not one that serves others, when memory runs out."""
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write("1000")
 
 
 def _open_closed_streams() -> None:

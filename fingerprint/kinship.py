@@ -54,6 +54,17 @@ class Kinship:
         numbers: dict[str, int] = {}
         return {name: numbers.setdefault(joined[name], len(numbers)) for name in names}
 
+    def family(self, name: str) -> frozenset[str]:
+        """Returns a model with everyone of its family, as :meth:`families` numbers them."""
+        found: set[str] = set()
+        fresh = {name}
+        while fresh:
+            found |= fresh
+            joined = self._copies(fresh)
+            joined |= {self.parents[one] for one in fresh if one in self.parents}
+            fresh = joined.union(*map(self._children, fresh)) - found
+        return frozenset(found)
+
     def relatives(self, name: str) -> frozenset[str]:
         """Returns a model's ancestors and their other descendants.
 

@@ -34,6 +34,7 @@ from registry.tables import (
 from registry.values import Pair
 
 if TYPE_CHECKING:
+    from fingerprint.evidence.nearer import Arranged
     from fingerprint.kinship import Kinship
     from fingerprint.probes.probe import Fingerprint, Outline
     from fingerprint.shelf import Shelf
@@ -59,7 +60,7 @@ class Catalogue:
         self.books, self.seed = books, seed
         with self._settled():
             books.rows(SettingRow)
-            self.rows = books.rows(ModelRow)
+            self.rows = books.models()
             self._aliases = books.rows(AliasRow)
         self._by_id = {row.id: row for row in self.rows}
         self._names = {row.id: row.name for row in self.rows}
@@ -101,6 +102,29 @@ class Catalogue:
     def each_outline(self, rows: Collection[ModelRow]) -> Iterator[tuple[str, Outline]]:
         """Yields by name what the panel needs of models, one after another."""
         return ((self._names[one.model_id], outline) for one, outline in self._outlined(rows))
+
+    def arranged(
+        self, rows: Collection[ModelRow], known: Mapping[int, tuple[str, Arranged]]
+    ) -> dict[int, tuple[str, Arranged]]:
+        """Returns how models arrange the panel, by number, with the digest that vouches for it.
+
+        Args:
+            rows: The models.
+            known: What was found before; what the chain still says is not read again.
+        """
+        from fingerprint.evidence.nearer import arranged
+
+        digests = self.books.digests(ProbeSetRow)
+        wanted = {row.id: row for row in rows}
+        there = {
+            number: known[number]
+            for number in wanted.keys() & known.keys()
+            if known[number][0] == digests.get(str(number))
+        }
+        missing = [row for number, row in wanted.items() if number not in there]
+        for one, outline in self._outlined(missing):
+            there[one.model_id] = (digests[str(one.model_id)], arranged(outline))
+        return there
 
     def shelf(
         self, rows: Collection[ModelRow], read: Callable[[Collection[int]], Mapping[int, bytes]]

@@ -5,7 +5,7 @@ Every change writes its rows and its entry in the chain together, so neither exi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,8 +74,12 @@ def row_named(session: Session, name: str, error: type[UnknownModel] = UnknownMo
 
 
 def _found(session: Session, name: str) -> ModelRow | None:
-    query = select(ModelRow).outerjoin(AliasRow, AliasRow.model_id == ModelRow.id)
-    return session.scalars(query.where(or_(ModelRow.name == name, AliasRow.name == name))).first()
+    # One after the other: each is looked up in its index, both at once would go through all models.
+    found = session.scalars(select(ModelRow).where(ModelRow.name == name)).first()
+    if found is not None:
+        return found
+    query = select(ModelRow).join(AliasRow, AliasRow.model_id == ModelRow.id)
+    return session.scalars(query.where(AliasRow.name == name)).first()
 
 
 def parent_of(session: Session, name: str | None) -> ModelRow | None:
@@ -320,9 +324,12 @@ def add_pairs(session: Session, pairs: Sequence[Measured], *, seed: str) -> None
         ledger.append(session, "mend", {}, seed=seed, written=rows)
 
 
-def _pair_rows(session: Session, pairs: Iterable[Measured], new: int | None) -> list[PairRow]:
+def _pair_rows(session: Session, pairs: Sequence[Measured], new: int | None) -> list[PairRow]:
     """Adds rows of pairs; not of models or probes that are gone, nor what is there."""
-    there = set(session.scalars(select(ModelRow.id)))
+    ends = {end for pair in pairs for end in (pair.source, pair.other, new) if end is not None}
+    there: set[int] = set()
+    for some in ledger.parts(ends):
+        there |= set(session.scalars(select(ModelRow.id).where(ModelRow.id.in_(some))))
     created = utc_now()
     rows = []
     for pair in pairs:

@@ -207,16 +207,19 @@ def _values(row: Base) -> dict[str, Any]:
     }
 
 
-def broken(entries: Sequence[Entry], *, seed: str, head: str | None) -> tuple[str, ...]:
+def broken(
+    entries: Sequence[Entry], *, seed: str, head: str | None, after: Head | None = None
+) -> tuple[str, ...]:
     """Returns what is wrong with a chain, a line for each row; nothing for a whole one.
 
     Args:
         entries: The chain in its order.
         seed: The registry's seed, which the first entry follows.
         head: The recorded head; None if there is none.
+        after: Where the part of the chain ends that was gone through before.
     """
     found = []
-    expected = origin(seed)
+    expected = after or origin(seed)
     for entry in entries:
         if entry.seq != expected.seq + 1:
             missing = f"chain {expected.seq + 1}: missing before entry {entry.seq}"
@@ -231,9 +234,16 @@ def broken(entries: Sequence[Entry], *, seed: str, head: str | None) -> tuple[st
     return tuple(found)
 
 
-def standing(entries: Iterable[Entry]) -> dict[str, dict[str, str]]:
-    """Returns by table and key the digest of every row that the chain says is there."""
-    rows: dict[str, dict[str, str]] = {}
+def standing(
+    entries: Iterable[Entry], before: Mapping[str, Mapping[str, str]] | None = None
+) -> dict[str, dict[str, str]]:
+    """Returns by table and key the digest of every row that the chain says is there.
+
+    Args:
+        entries: The chain, or the part of it behind what was gone through before.
+        before: What that said.
+    """
+    rows = {table: dict(digests) for table, digests in (before or {}).items()}
     for entry in entries:
         for table, digests in _changes(entry).items():
             there = rows.setdefault(table, {})
@@ -269,6 +279,10 @@ class Books:
         session: One transaction, so that chain and rows are of one moment.
         seed: The registry's seed.
         where: The registry, for messages.
+        before: Books of the same registry that the same process has gone through. What they
+            compared with the chain, and the chain still says, is neither read nor compared again:
+            entries and models. A row that was damaged meanwhile is not looked at, and what is used
+            instead is what it was.
 
     Attributes:
         entries: The chain in its order.
@@ -277,27 +291,65 @@ class Books:
         head: Where the chain ends.
     """
 
-    def __init__(self, session: Session, seed: str, where: str) -> None:
+    def __init__(
+        self, session: Session, seed: str, where: str, *, before: Books | None = None
+    ) -> None:
         self.session = session
         self.where = where
-        self.entries = tuple(_entries(session))
+        self.start = origin(seed)
+        if before is None or before.damage or not before._leads_here(session):
+            before = None
+        gone = before.head if before else self.start
+        later = tuple(_entries(session, gone.seq))
         setting = session.get(SettingRow, HEAD_KEY)
         recorded = setting.value if setting else None
-        self.damage: list[str] = list(broken(self.entries, seed=seed, head=recorded))
-        last = self.entries[-1] if self.entries else None
-        self.head = Head(last.seq, last.digest) if last else origin(seed)
-        self.start = origin(seed)
-        self._rows = standing(self.entries)
-        self._names = {
+        self.entries: tuple[Entry, ...] = (*before.entries, *later) if before else later
+        self.damage: list[str] = list(broken(later, seed=seed, head=recorded, after=gone))
+        self.head: Head = Head(later[-1].seq, later[-1].digest) if later else gone
+        self._rows: dict[str, dict[str, str]] = standing(later, before._rows if before else None)
+        self._names: dict[str, str] = (before._names if before else {}) | {
             key.partition("/")[0]: str(entry.payload["name"])
-            for entry in self.entries
+            for entry in later
             if "name" in entry.payload
             for key in _changes(entry).get(ModelRow.__tablename__, {})
         }
+        self._models: dict[int, ModelRow] = before._models_of(self) if before else {}
 
     def keys(self, kind: type[Base]) -> Collection[str]:
         """Returns the keys of the rows that the chain says a table has; reads none of them."""
-        return self._rows.get(kind.__tablename__, {}).keys()
+        return self.digests(kind).keys()
+
+    def digests(self, kind: type[Base]) -> Mapping[str, str]:
+        """Returns by key what the rows of a table must hash to; reads none of them."""
+        return self._rows.get(kind.__tablename__, {})
+
+    def models(self) -> list[ModelRow]:
+        """Reads every model as :meth:`rows` does, but those that earlier books have compared.
+
+        Whether each is there, and no other one, is seen in any case.
+        """
+        there = list(self.session.scalars(select(ModelRow.id).order_by(ModelRow.id)))
+        all_there = len(there) == len(self.digests(ModelRow)) and self._models.keys() <= set(there)
+        if not all_there:
+            self._models = {}
+        fresh = [number for number in there if number not in self._models]
+        read = self.rows(ModelRow, fresh if self._models else None)
+        self._models |= {row.id: row for row in read}
+        return [self._models[number] for number in there if number in self._models]
+
+    def _models_of(self, later: Books) -> dict[int, ModelRow]:
+        """Returns the models compared here that the chain still says the same of."""
+        here, there = self.digests(ModelRow), later.digests(ModelRow)
+        return {
+            number: row
+            for number, row in self._models.items()
+            if here[str(number)] == there.get(str(number))
+        }
+
+    def _leads_here(self, session: Session) -> bool:
+        """Whether the chain of a session has gone through the end of this one."""
+        row = session.get(ChainRow, self.head.seq)
+        return self.head == self.start if row is None else row.digest == self.head.digest
 
     def changed_since(self, kind: type[Base], seq: int) -> frozenset[str]:
         """Returns the keys of the rows of a table that an entry after this one speaks of."""
@@ -386,8 +438,9 @@ class Books:
         self.damage.append(f"{table.name} {key}{named}: {what}")
 
 
-def _entries(session: Session) -> Iterator[Entry]:
-    for row in session.scalars(select(ChainRow).order_by(ChainRow.seq)):
+def _entries(session: Session, after: int = 0) -> Iterator[Entry]:
+    query = select(ChainRow).where(ChainRow.seq > after) if after else select(ChainRow)
+    for row in session.scalars(query.order_by(ChainRow.seq)):
         yield Entry(
             seq=row.seq,
             previous=row.previous,

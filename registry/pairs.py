@@ -104,7 +104,9 @@ def _drawn(places: NDArray[np.uint64], own: int) -> list[int]:
 
     if len(places) <= ASKED:
         return list(range(len(places)))
-    nearest = np.argsort(places ^ np.uint64(own), kind="stable")[:ASKED]
+    distances = places ^ np.uint64(own)
+    near = np.flatnonzero(distances <= np.partition(distances, ASKED - 1)[ASKED - 1])
+    nearest = near[np.argsort(distances[near], kind="stable")[:ASKED]]
     return sorted(int(index) for index in nearest)
 
 

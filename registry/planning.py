@@ -10,7 +10,7 @@ from fingerprint.canonical import canonical
 from fingerprint.errors import InputRefused
 from registry import changes, pairs
 from registry.catalogue import Catalogue
-from registry.registration import Task
+from registry.registration import Peer, Task
 from registry.renewal import check_same, task_again
 from registry.tables import ModelRow
 
@@ -22,6 +22,9 @@ __all__ = ["planned"]
 
 RELATIVES = 6
 """How many relatives individual probes are held against; each is held in memory meanwhile."""
+REFERENCES = 2
+"""How many references a pilot takes for further strangers: of those, the nearest counts. Each is
+loaded, and runs some 24 images a kind of probe tried, of which there are eight at most."""
 MENDED_ALONG = 8
 """How many missing pairs of others a registration measures beside its own."""
 
@@ -74,6 +77,7 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
         task,
         screen=tuple(peers[row.id] for row in screen),
         relatives=tuple(peers[row.id] for row in kin),
+        references=_references(catalogue, task, strangers, model),
         ask=tuple(peers[row.id] for row in ask),
         missing=tuple((peers[source.id], peers[other.id]) for source, other in missing),
         warnings=(_second_of(catalogue, task, model, copies),) if copies else (),
@@ -143,7 +147,21 @@ def _planned_again(catalogue: Catalogue, task: Task, model: Model) -> Task:
         task_again(task, row, parent),
         screen=tuple(peers[one.id] for one in screen),
         relatives=tuple(peers[one.id] for one in kin),
+        references=_references(catalogue, task, strangers, model),
     )
+
+
+def _references(
+    catalogue: Catalogue, task: Task, strangers: list[ModelRow], model: Model
+) -> tuple[Peer, ...]:
+    """Returns the few references, of strangers, that the pilot of a registration is to ask."""
+    if task.settings.answers_only:
+        return ()
+    public = [
+        row for row in strangers if row.role == changes.REFERENCE and row.file_path is not None
+    ]
+    near = pairs.nearest(public, model.architecture, model.output.classes)
+    return tuple(catalogue.files(near[:REFERENCES]))
 
 
 def _kin(catalogue: Catalogue, kinship: Kinship, name: str, model: Model) -> list[ModelRow]:

@@ -47,6 +47,9 @@ __all__ = [
     "run",
 ]
 
+_CALLERS = frozenset(("arch", "device", "follow_symlinks", "sandbox", "time_limit"))
+"""Options of loading that a registry does not decide: what runs, where, and what holds it."""
+
 _CALIBRATED = ("harm_ratio",)
 """The tests whose margins registered pairs calibrate."""
 
@@ -123,12 +126,14 @@ class Peer:
             raise InputRefused(
                 f"its architecture {known.architecture!r} is code, which is not run unasked"
             )
+        options = {key: one for key, one in known.load_options.items() if key not in _CALLERS}
         try:
             if graph:
-                options = {key: one for key, one in known.load_options.items() if key != "arch"}
                 loaded = library.load_onnx_model(known.file_path, **options, device=device)
             else:
-                loaded = library.load_model(known.file_path, **known.load_options, device=device)
+                # The very text that was looked at above; among the options it may be another.
+                arch = known.architecture
+                loaded = library.load_model(known.file_path, arch=arch, **options, device=device)
         except (FingerprintError, TypeError) as error:
             raise InputRefused(f"its file could not be loaded again ({error})") from error
         same_file = loaded.file is not None and loaded.file.sha256 == known.file_sha256
@@ -157,6 +162,7 @@ class Task:
         screen: Whom its probes must not match.
         relatives: Its registered ancestors, and their other descendants, nearest first: what its
             individual probes must not match either.
+        references: Public models that are none of its kin, further strangers of its pilot.
         ask: Whose probes it is asked.
         missing: Pairs of others (whose probes, who is asked) that nobody has measured yet.
         warnings: One line each.
@@ -173,6 +179,7 @@ class Task:
     known: str | None = None
     screen: tuple[Peer, ...] = ()
     relatives: tuple[Peer, ...] = ()
+    references: tuple[Peer, ...] = ()
     ask: tuple[Peer, ...] = ()
     missing: tuple[tuple[Peer, Peer], ...] = ()
     warnings: tuple[str, ...] = ()
@@ -242,6 +249,10 @@ def run(
     code = (model.architecture.partition(":")[0],)
     others, linear, warnings = _at_hand(task.screen, code, str(model.device), progress)
     relatives, gone = _relatives(task, code, str(model.device))
+    references, refused = _loadable(task.references, code, str(model.device), progress)
+    missed = [
+        f"the pilot did without the reference {name!r}: {error}" for name, error in refused.items()
+    ]
     fingerprint = extract_with(
         task.settings,
         model,
@@ -249,6 +260,7 @@ def run(
         others=others,
         other_linear=linear,
         relatives=relatives,
+        references=references,
         keep=keep,
         progress=progress,
     )
@@ -262,7 +274,7 @@ def run(
         model,
         fingerprint,
         pairs=(*asked, *mended),
-        warnings=(*warnings, *gone),
+        warnings=(*warnings, *gone, *missed),
     )
 
 
@@ -477,20 +489,31 @@ def _at_hand(
     Returns:
         Those, the linear parts of the others where they have one, and why they cannot be loaded.
     """
-    there: dict[str, Peer] = {}
+    there, refused = _loadable(peers, code, device, progress)
     linear: dict[str, dict[str, NDArray[Any]]] = {}
     warnings = []
+    for peer in peers:
+        if peer.name not in refused:
+            continue
+        part = peer.fingerprint().linear_part
+        if part:
+            linear[peer.name] = part
+        extent = "by its linear part only" if part else "not at all"
+        warnings.append(f"screened against {peer.name!r} {extent}: {refused[peer.name]}")
+    return there, linear, warnings
+
+
+def _loadable(
+    peers: Sequence[Peer], code: Sequence[str], device: str, progress: Progress
+) -> tuple[Mapping[str, Model], dict[str, InputRefused]]:
+    """Returns the models that can be loaded again, and why the others cannot, by name."""
     every = _Reloaded({peer.name: peer for peer in peers}, code, device)
+    refused: dict[str, InputRefused] = {}
     for index, peer in enumerate(peers):
         progress("loading registered models", index, len(peers))
         try:
             every[peer.name]
         except InputRefused as error:
-            part = peer.fingerprint().linear_part
-            if part:
-                linear[peer.name] = part
-            extent = "by its linear part only" if part else "not at all"
-            warnings.append(f"screened against {peer.name!r} {extent}: {error}")
-        else:
-            there[peer.name] = peer
-    return _Reloaded(there, code, device), linear, warnings
+            refused[peer.name] = error
+    there = {peer.name: peer for peer in peers if peer.name not in refused}
+    return _Reloaded(there, code, device), refused

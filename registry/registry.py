@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from fingerprint.evidence.nearer import Arranged
     from fingerprint.network.model import Model
     from fingerprint.network.spec import InputSpec
     from fingerprint.probes.probe import Fingerprint
@@ -122,6 +123,8 @@ class Registry:
         self.path: Path | None = location.path
         self.url: str = shown(location.url)
         self._shut: str | None = None
+        self._gone_through: Books | None = None
+        self._arranged: dict[int, tuple[str, Arranged]] = {}
         with self._reading() as session:
             seed = session.get(SettingRow, "seed")
             if location.server is not None:
@@ -311,8 +314,7 @@ class Registry:
             RegistryCorrupt: A model that it is compared with is not what was registered.
         """
         if result.model is not None:
-            with self._catalogue() as catalogue:
-                lines = (*result.model.warnings, *undeclared(catalogue, result))
+            lines = (*result.model.warnings, *self._undeclared(result))
             result = replace(result, model=replace(result.model, warnings=lines))
         with self._writing() as session:
             return self._value(session, changes.commit(session, result, seed=self.seed))
@@ -832,6 +834,21 @@ class Registry:
         with self._books() as books:
             yield Catalogue(books, self.seed)
 
+    def _undeclared(self, result: Result) -> tuple[str, ...]:
+        """Names the relatives of a model that nobody declared.
+
+        Whoever registers thousands would else read and compare everything for each of them.
+        """
+        assert result.model is not None
+        with self._reading() as session:
+            books = Books(session, self.seed, self._where, before=self._gone_through)
+            catalogue = Catalogue(books, self.seed)
+            rows = catalogue.of_domain(result.model.domain)
+            found = catalogue.arranged(rows, self._arranged)
+            lines = undeclared(catalogue, result, found)
+        self._gone_through, self._arranged = books, {**self._arranged, **found}
+        return lines
+
     def _files(self, names: Sequence[str]) -> list[Peer]:
         """Returns where models can be loaded from again, those that are still registered."""
         with self._catalogue() as catalogue:
@@ -860,7 +877,11 @@ class Registry:
         others: dict[int, list[str]] = {}
         for alias in session.scalars(aliases):
             others.setdefault(alias.model_id, []).append(alias.name)
-        names = {one.id: one.name for one in session.execute(select(ModelRow.id, ModelRow.name))}
+        parents = {row.parent_id for row in rows}
+        named = select(ModelRow.id, ModelRow.name)
+        if chosen:
+            named = named.where(ModelRow.id.in_(parents))
+        names = {one.id: one.name for one in session.execute(named)}
         return [
             registered(
                 row,

@@ -15,6 +15,7 @@ from registry.declaring import loading, way_out
 from registry.pairs import RELATED
 
 if TYPE_CHECKING:
+    from fingerprint.evidence.nearer import Arranged
     from fingerprint.evidence.resemblance import Alignment
     from fingerprint.kinship import Kinship
     from registry.catalogue import Catalogue
@@ -60,12 +61,16 @@ class _Sign:
         return "; ".join(parts)
 
 
-def undeclared(catalogue: Catalogue, result: Result) -> tuple[str, ...]:
+def undeclared(
+    catalogue: Catalogue, result: Result, arranged: Mapping[int, tuple[str, Arranged]]
+) -> tuple[str, ...]:
     """Names whoever is kin of a model that is about to be committed, a line for each family.
 
     Args:
         catalogue: The registered models.
         result: What came of registering it.
+        arranged: How the models of its inputs arrange the panel, as :meth:`Catalogue.arranged`
+            returns it.
     """
     if result.model is None:
         return ()
@@ -78,14 +83,16 @@ def undeclared(catalogue: Catalogue, result: Result) -> tuple[str, ...]:
         from_scratch=task.from_scratch,
         reference=task.role == "reference",
     )
-    families = kinship.families()
+    family = kinship.family(task.name)
     strangers = {
-        row.name: row
-        for row in catalogue.of_domain(result.model.domain)
-        if families[row.name] != families[task.name]
+        row.name: row for row in catalogue.of_domain(result.model.domain) if row.name not in family
     }
+    signs = _signs(catalogue, result, strangers, arranged)
+    if not signs:
+        return ()
+    families = kinship.families()
     kin: dict[int, list[_Sign]] = {}
-    for sign in sorted(_signs(catalogue, result, strangers), key=lambda one: one.place):
+    for sign in sorted(signs, key=lambda one: one.place):
         kin.setdefault(families[sign.name], []).append(sign)
     loaded = {name: loading(row) for name, row in strangers.items()}
     loaded[task.name] = loading(result.model)
@@ -95,13 +102,20 @@ def undeclared(catalogue: Catalogue, result: Result) -> tuple[str, ...]:
     return (*lines[:_NAMED], *rest)
 
 
-def _signs(catalogue: Catalogue, result: Result, strangers: Mapping[str, ModelRow]) -> list[_Sign]:
+def _signs(
+    catalogue: Catalogue,
+    result: Result,
+    strangers: Mapping[str, ModelRow],
+    arranged: Mapping[int, tuple[str, Arranged]],
+) -> list[_Sign]:
     """Returns what shows of whom that it is kin."""
-    from fingerprint.evidence.nearer import clearly_alike
+    from fingerprint.evidence.nearer import clearly_alike, perhaps_alike
     from fingerprint.probes.codec import decode
 
     ours = decode(result.blob)
-    alike = clearly_alike(ours, catalogue.each_outline(strangers.values()))
+    rows = {row.id: row for row in strangers.values()}
+    near = perhaps_alike(ours, {number: arranged[number][1] for number in rows})
+    alike = clearly_alike(ours, catalogue.each_outline([rows[number] for number in near]))
     not_told = set(ours.parameters.get("not_told_from", ()))
     names = {row.id: name for name, row in strangers.items()}
     ratios = {

@@ -87,8 +87,8 @@ def _floor_of(asked: Sequence[floor.Asked], size: tuple[int, ...]) -> Iterable[l
     return floor.rows(size[-1], list(floor.compared(asked)))
 
 
-def _simulated() -> Any:
-    rows = list(simulated.simulate(SIMULATED))
+def _simulated(minutes: float) -> Any:
+    rows = list(simulated.simulate(SIMULATED, limit=60 * minutes))
     print("\n## Simulated\n\n" + table(simulated.HEAD, rows))
     return {"head": simulated.HEAD, "rows": rows}
 
@@ -105,10 +105,12 @@ def main() -> None:
     parser.add_argument("--lite0", type=Path, nargs="*", default=[], help="its fine-tunes")
     parser.add_argument("--lite1", type=Path, nargs="*", default=[], help="its fine-tunes")
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--minutes", type=float, default=60, help="stop simulating then")
     parser.add_argument("--results", type=Path, help="the results file, completed part by part")
     options = parser.parse_args()
     data, folder = load_data(options.data), options.work / "many"
-    zoo = registrable(members(options.work))[: options.models]
+    real = set(options.parts) - {"simulate"}
+    zoo = registrable(members(options.work))[: options.models] if real else []
     made = {}
     with one_thread():
         if "register" in options.parts:
@@ -119,10 +121,11 @@ def main() -> None:
         if "floor" in options.parts:
             made["floor"] = _floor(zoo, data, about, options)
         if "simulate" in options.parts:
-            made["simulate"] = _simulated()
+            made["simulate"] = _simulated(options.minutes)
     if options.results is not None:
         known = json.loads(options.results.read_text()) if options.results.exists() else {}
-        on = f"{machine()}; {data.name}, {len(zoo)} networks"
+        networks = f", {len(zoo)} networks" if real else ""
+        on = f"{machine()}; {data.name}{networks}"
         known |= {part: {"on": on, **found} for part, found in made.items()}
         text = json.dumps(known, indent=1) + "\n"
         write_whole(options.results, lambda stream: stream.write(text.encode()))

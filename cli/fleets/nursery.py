@@ -19,6 +19,7 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import IO, Any
 
+from cli import process
 from cli.errors import ExitCode
 from fingerprint.sandbox.wire import receive, send
 
@@ -98,7 +99,7 @@ def _run(job: dict[str, Any], out: IO[bytes], err: IO[bytes]) -> None:
     os.setsid()
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
-    _first_to_go()
+    process.first_to_go()
     with contextlib.suppress(OSError):  # elsewhere there is none, and nothing relative to it
         os.chdir(job["folder"])
     if job["registry"] is not None:
@@ -107,12 +108,6 @@ def _run(job: dict[str, Any], out: IO[bytes], err: IO[bytes]) -> None:
     from cli.__main__ import main
 
     sys.exit(main() if sees(job["origin"]) else ExitCode.ENVIRONMENT)
-
-
-def _first_to_go() -> None:
-    """Makes the system end this process, not one that serves the others, when memory runs out."""
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
-        file.write("1000")
 
 
 def sees(origin: str | None) -> bool:

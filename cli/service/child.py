@@ -39,6 +39,7 @@ def order(settings: Any, job: str) -> bytes:
 def main() -> int:
     """Does the job; whether it failed is in the service's file."""
     process.prepare()
+    process.first_to_go()
     stdin = sys.stdin.buffer
     told = json.loads(stdin.readline())
     threading.Thread(target=_end_with, args=(stdin,), daemon=True).start()

@@ -66,7 +66,11 @@ def overview(request: Request, token: Visitor) -> HTMLResponse:
 
 
 def verdict(request: Request, number: Number, token: Visitor, probes: bool = False) -> HTMLResponse:
-    """Shows one verdict."""
+    """Shows one verdict; its probes, which the chain notes, on no other site's behalf."""
+    # A browser sends its password with what other sites make it ask for, and says that they did.
+    site = request.headers.get("sec-fetch-site", "none")
+    if probes and site not in ("none", "same-origin"):
+        raise Forbidden("probes: expected to be asked for on a page of this service")
     return report_page(request.app.state.service, number, token, probes=probes)
 
 
@@ -85,7 +89,7 @@ def report_page(service: Service, number: int, token: Token, *, probes: bool) ->
     """
     if probes and not token.may("auditor"):
         raise Forbidden("probes: expected a token that is auditor, this one is not")
-    dossier = service.registry.dossier(service.verdict(number).number)
+    dossier = service.dossier(number)
     if probes:
         service.looked(number, token.name)
     view = view_of(dossier, made=utc_now(), release=release(), pictures=probes)

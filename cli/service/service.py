@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 from cli.service.jobs import Job, Jobs, Kind
 from cli.service.settings import Settings
@@ -12,6 +13,9 @@ from cli.service.store import Store
 from cli.service.tokens import Tokens
 from cli.service.uploads import Upload, Uploads
 from registry import RecordedVerification, Registry, UnknownVerification
+
+if TYPE_CHECKING:
+    from registry.reports.dossier import Dossier
 
 __all__ = ["Service"]
 
@@ -74,7 +78,7 @@ class Service:
         return self.jobs.cancel(job.id)
 
     def verdict(self, number: int) -> RecordedVerification:
-        """Returns a recorded verdict.
+        """Returns a recorded verdict, without the folders of this machine.
 
         Raises:
             UnknownVerification: There is none of this number.
@@ -82,8 +86,23 @@ class Service:
         found = self.registry.verifications(before=number + 1, limit=1)
         if not found or found[0].number != number:
             raise UnknownVerification(number, found[0].number if found else 0)
-        return found[0]
+        evidence = found[0].evidence
+        suspect = _without_folders(evidence.get("suspect") or {})
+        return replace(found[0], evidence={**evidence, "suspect": suspect})
+
+    def dossier(self, number: int) -> Dossier:
+        """Returns all that is known of a verdict, without the folders of this machine."""
+        found = self.registry.dossier(self.verdict(number).number)
+        verification = found.verification
+        verification = replace(verification, suspect=_without_folders(verification.suspect))
+        return replace(found, where=PurePath(found.where).name, verification=verification)
 
     def looked(self, number: int, by: str) -> None:
         """Says in the chain who was shown probes: they could train against them."""
         self.registry.note("look", {"number": number, "by": {"token": by}})
+
+
+def _without_folders(suspect: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns facts about a suspect; of its file only the name, wherever it was verified."""
+    file = suspect.get("file")
+    return {**suspect, "file": PurePath(file).name} if isinstance(file, str) else dict(suspect)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from cli import output, process
 from cli.service.child import order
 from cli.service.jobs import Job, Jobs
-from cli.service.problems import Problem
+from cli.service.problems import Problem, UnknownJob
 from cli.service.settings import Settings
 from cli.service.store import Store
 from cli.service.uploads import Uploads
@@ -94,7 +94,16 @@ class Supervisor:
     def start(self) -> None:
         """Begins, with what an earlier server left; the folder is claimed."""
         self._left = self._jobs.running()
+        self._drop_strays()
         self._thread.start()
+
+    def _drop_strays(self) -> None:
+        """Removes tokens that were kept for a job when a server died before there was the job."""
+        for folder in self._store.private("").glob("*"):
+            try:
+                self._jobs.get(folder.name)
+            except UnknownJob:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def stop(self) -> None:
         """Ends every process; the jobs go on when the next server starts."""

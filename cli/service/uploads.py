@@ -8,11 +8,11 @@ import secrets
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from anyio import fail_after, to_thread
+from anyio import CancelScope, fail_after, to_thread
 
 from cli.service.problems import TooLarge, TooMany
 from cli.service.store import Store
@@ -69,20 +69,21 @@ class Uploads:
             UsageError: It is empty, or does not come within an hour.
             EnvironmentFailure: The disk is full.
         """
-        await to_thread.run_sync(self._check_room, owner)
-        identifier = secrets.token_hex(8)
-        folder = self._store.files(identifier)
+        upload = Upload(
+            id=secrets.token_hex(8), name=file_name(name), bytes=0, sha256="", created=utc_now()
+        )
+        await to_thread.run_sync(self._begin, upload, owner)
+        folder = self._store.files(upload.id)
         try:
             folder.mkdir(parents=True, mode=0o700)
-            path = folder / file_name(name)
             with fail_after(_SECONDS):
-                size, sha256 = await self._written(path, chunks)
-            upload = Upload(
-                id=identifier, name=path.name, bytes=size, sha256=sha256, created=utc_now()
-            )
-            await to_thread.run_sync(self._keep, upload, owner)
+                size, sha256 = await self._written(folder / upload.name, chunks)
+            upload = replace(upload, bytes=size, sha256=sha256)
+            await to_thread.run_sync(self._end, upload)
         except BaseException as error:
-            shutil.rmtree(folder, ignore_errors=True)
+            # Also where whoever was sending is gone, and nothing more is waited for.
+            with CancelScope(shield=True):
+                await to_thread.run_sync(self._forget, upload.id)
             if isinstance(error, TimeoutError):
                 raise UsageError(f"upload: expected all of it within {_SECONDS} seconds") from error
             if isinstance(error, OSError):
@@ -103,23 +104,33 @@ class Uploads:
             raise UsageError("upload: expected the file as the body of the request, got nothing")
         return size, digest.hexdigest()
 
-    def _keep(self, upload: Upload, owner: str) -> None:
+    def _begin(self, upload: Upload, owner: str) -> None:
+        """Writes down an upload before it comes, so that those on their way count as well."""
         with self._store.writing() as connection:
+            query = "SELECT count(*) FROM uploads WHERE owner = ? AND job IS NULL"
+            (waiting,) = connection.execute(query, (owner,)).fetchone()
+            if waiting >= _MOST_WAITING:
+                raise TooMany(
+                    f"uploads: expected at most {_MOST_WAITING} that no job has used; use one, or "
+                    f"wait until they are {_HOURS} hours old"
+                )
             connection.execute(
                 "INSERT INTO uploads (id, owner, name, bytes, sha256, created) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 (upload.id, owner, upload.name, upload.bytes, upload.sha256, upload.created),
             )
 
-    def _check_room(self, owner: str) -> None:
-        with self._store.reading() as connection:
-            query = "SELECT count(*) FROM uploads WHERE owner = ? AND job IS NULL"
-            (waiting,) = connection.execute(query, (owner,)).fetchone()
-        if waiting >= _MOST_WAITING:
-            raise TooMany(
-                f"uploads: expected at most {_MOST_WAITING} that no job has used; use one, or "
-                f"wait until they are {_HOURS} hours old"
+    def _end(self, upload: Upload) -> None:
+        with self._store.writing() as connection:
+            connection.execute(
+                "UPDATE uploads SET bytes = ?, sha256 = ? WHERE id = ?",
+                (upload.bytes, upload.sha256, upload.id),
             )
+
+    def _forget(self, identifier: str) -> None:
+        shutil.rmtree(self._store.files(identifier), ignore_errors=True)
+        with self._store.writing() as connection:
+            connection.execute("DELETE FROM uploads WHERE id = ?", (identifier,))
 
     def drop_old(self) -> None:
         """Forgets uploads that no job has used for a day."""
@@ -138,7 +149,11 @@ def claimed(connection: sqlite3.Connection, identifier: str, *, owner: str, job:
     Raises:
         UsageError: There is none of this name that is its owner's and waits for a job.
     """
-    query = "UPDATE uploads SET job = ? WHERE id = ? AND owner = ? AND job IS NULL RETURNING *"
+    # One that is still on its way has no digest yet.
+    query = (
+        "UPDATE uploads SET job = ? WHERE id = ? AND owner = ? AND job IS NULL AND sha256 != '' "
+        "RETURNING *"
+    )
     row = connection.execute(query, (job, identifier, owner)).fetchone()
     if row is None:
         raise UsageError(

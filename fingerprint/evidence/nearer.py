@@ -8,6 +8,7 @@ answers as well, and then they say nothing of this model alone.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from fingerprint.evidence.resemblance import (
     Alignment,
     Panel,
+    arrangement,
     compare,
     paired_difference,
     rank_models,
@@ -22,12 +24,17 @@ from fingerprint.evidence.resemblance import (
 )
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint, Outline
 
-__all__ = ["Nearer", "clearly_alike"]
+__all__ = ["Arranged", "Nearer", "arranged", "clearly_alike", "perhaps_alike"]
 
 _AT_ONCE = 256
+_ROUNDING = 1e-4
+"""What single precision can take from a resemblance, many times over."""
 
 
 class Nearer:
@@ -54,6 +61,56 @@ class Nearer:
         suspect = Panel.of(given, self._answers.kind, floor=self._answers.floor)
         first, second = (Panel.of(one.panel_answers, one.output.kind) for one in asked)
         return paired_difference(suspect, first, second)
+
+
+@dataclass(frozen=True, eq=False)
+class Arranged:
+    """What is kept of a model's answers to a panel to tell most strangers at once.
+
+    Attributes:
+        panel: Which panel: seed, and number of inputs.
+        classes: How many it names.
+        vector: See :func:`arrangement`; None where it cannot be said like this.
+    """
+
+    panel: tuple[str, int]
+    classes: int
+    vector: NDArray[np.float32] | None
+
+
+def arranged(one: Fingerprint | Outline) -> Arranged:
+    """Returns how a model arranges the panel that it was asked."""
+    vector = None
+    if len(one.panel_answers):
+        vector = arrangement(Panel.of(one.panel_answers, one.output.kind))
+    return Arranged((one.seed, len(one.panel_answers)), one.output.classes, vector)
+
+
+def perhaps_alike(ours: Fingerprint, others: Mapping[int, Arranged]) -> list[int]:
+    """Returns those of whom :func:`clearly_alike` may say so; of all others it does not.
+
+    Args:
+        ours: The model's fingerprint.
+        others: How others arrange the panel.
+    """
+    own = arranged(ours)
+    if own.vector is None:
+        return list(others)
+    linearity = Panel.of(ours.panel_answers, ours.output.kind).linearity
+    margins = {
+        classes: resemblance_margin(
+            ours.output.kind, min(own.classes, classes), linearity=linearity
+        ).value
+        for classes in {one.classes for one in others.values()}
+    }
+    return [
+        number
+        for number, one in others.items()
+        if one.panel == own.panel
+        and (
+            one.vector is None or float(own.vector @ one.vector) > margins[one.classes] - _ROUNDING
+        )
+    ]
 
 
 def clearly_alike(

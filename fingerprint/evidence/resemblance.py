@@ -54,6 +54,7 @@ __all__ = [
     "Alignment",
     "Panel",
     "Resemblance",
+    "arrangement",
     "compare",
     "conformal_p",
     "paired_difference",
@@ -195,6 +196,25 @@ def compare(first: Panel, second: Panel, *, level: float = 0.95) -> Alignment | 
     if not (groups and np.isfinite(whole) and np.isfinite(without).all()):
         return None
     return _jackknife(whole, without, level, 1.0)
+
+
+def arrangement(panel: Panel) -> NDArray[np.float32] | None:
+    """Returns how a model arranges a panel, as a vector of length 1 that knows no class.
+
+    The product of two is the alignment of their models, as :func:`compare` computes it.
+
+    Returns:
+        Its length depends on the panel alone. None where an input was not answered, or where all
+        were answered alike.
+    """
+    groups = _groups(panel.there, panel.kinds)
+    if not panel.there.all() or not groups:
+        return None
+    width = panel.features.shape[1]
+    parts = [_arrangement(_kernel(panel.features[group]), width).ravel() for group in groups]
+    vector = np.concatenate(parts)
+    size = float(np.linalg.norm(vector))
+    return (vector / size).astype(np.float32) if size > 0 else None
 
 
 def paired_difference(

@@ -2,7 +2,8 @@
 
     fingerprint = extract(model, seed="...")
 
-A pilot finds the early depth at which kin and strangers lie furthest apart; two thirds of the
+A pilot finds the early depth at which kin and strangers, registered references among them, lie
+furthest apart; two thirds of the
 probes are solved there, of large inputs more, the others in what the last layer reads. Where the
 model has relatives it is the other way round, and those solved late lie outside the relatives'
 harmless sets. Candidates
@@ -100,6 +101,7 @@ def extract(
     others: Mapping[str, Model] | None = None,
     other_linear: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
     relatives: Mapping[str, Model] | None = None,
+    references: Mapping[str, Model] | None = None,
     images: NDArray[Any] | None = None,
     progress: Progress = silent,
 ) -> Fingerprint:
@@ -112,6 +114,8 @@ def extract(
         others: Registered models to stay away from, by name; kin left out.
         other_linear: Stored linear parts of those whose weights are gone, by name.
         relatives: The model's ancestors and their other descendants, nearest first, by name.
+        references: Public models of the same inputs that are none of its kin, by name: strangers
+            that the pilot judges depths by, beside a copy with fresh weights.
         images: Base inputs instead of dead leaves.
         progress: Called as ``progress(stage, done, total)``.
 
@@ -130,6 +134,7 @@ def extract(
         others=others,
         other_linear=other_linear,
         relatives=relatives,
+        references=references,
         progress=progress,
     )
     kin = [
@@ -147,6 +152,7 @@ def extract_with(
     others: Mapping[str, Model] | None = None,
     other_linear: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
     relatives: Mapping[str, Model] | None = None,
+    references: Mapping[str, Model] | None = None,
     keep: Path | None = None,
     progress: Progress = silent,
 ) -> Fingerprint:
@@ -156,9 +162,10 @@ def extract_with(
         settings: What shapes the fingerprint.
         model: The source.
         seed: Registry seed.
-        others: See :func:`extract`, as for the next two.
+        others: See :func:`extract`, as for the next three.
         other_linear: Stored linear parts.
         relatives: Ancestors and their other descendants.
+        references: Further strangers of the pilot.
         keep: A folder where solved probes are kept until all are, so that an extraction that was
             interrupted goes on where it was.
         progress: Called as ``progress(stage, done, total)``.
@@ -169,7 +176,14 @@ def extract_with(
     if settings.answers_only:
         return _asked_only(model, seed, began)
     plan = _planned(
-        settings, model, seed, others or {}, other_linear or {}, relatives or {}, progress
+        settings,
+        model,
+        seed,
+        others or {},
+        other_linear or {},
+        relatives or {},
+        references or {},
+        progress,
     )
     keeper = Keeper(keep, model, plan.bases, _decides(plan), seed)
     drawn = _drawn(plan, keeper, progress)
@@ -262,6 +276,7 @@ def _planned(
     others: Mapping[str, Model],
     other_linear: Mapping[str, Mapping[str, NDArray[Any]]],
     relatives: Mapping[str, Model],
+    references: Mapping[str, Model],
     progress: Progress,
 ) -> _Plan:
     """Settles the bases, the harmless spaces, the screen and the depths."""
@@ -271,7 +286,14 @@ def _planned(
     depths = depths_of(model)
     linear = {name: from_arrays(dict(arrays)) for name, arrays in other_linear.items()}
     early_ones = early_kinds(model, depths, spaces.space)
-    tried = pilot(judged(depths), early_ones, seed=seed, bases=bases, progress=progress)
+    tried = pilot(
+        judged(depths),
+        early_ones,
+        seed=seed,
+        bases=bases,
+        references=references,
+        progress=progress,
+    )
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = late_kind(depths, relatives, contrast)
     early = _full(tried.best, depths, spaces, _linear_parts(others, linear), seed)
@@ -390,7 +412,9 @@ def _before(chosen: Depth, depths: Sequence[Depth]) -> tuple[Depth, ...]:
     """Returns the depth before the chosen one, of large inputs.
 
     The parent and the siblings of a fine-tune of 224 pixels come to between a quarter and a half
-    of what they come to without it, strangers to as much (``benchmarks.early_probes``).
+    of what they come to without it, strangers to as much (``benchmarks.early_probes``). Of smaller
+    inputs no kin was found by it that is not found without it, and fewer strangers were ruled out
+    (``benchmarks.detection``, settings half).
     """
     if not is_large(chosen.input.shape):
         return ()
@@ -643,8 +667,13 @@ def _useless(drawn: _Drawn) -> set[str]:
 
 
 def _parameters(plan: _Plan) -> dict[str, Any]:
+    references = {
+        "pilot_references": plan.pilot.references,
+        "pilot_references_like_kin": plan.pilot.like_kin,
+    }
     parameters: dict[str, Any] = plain(
         {
+            **{key: digests for key, digests in references.items() if digests},
             "probes": plan.settings.probes,
             "control": "turn on the same base",
             "pilot": [one.to_dict() for one in plan.pilot.tried],

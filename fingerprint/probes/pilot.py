@@ -8,23 +8,27 @@ asked, with four probes for each choice and fewer passes than the fingerprint it
 
 Kin and strangers are compared where the caller says, in their answers or in what the last layer
 reads: a fine-tuned copy has a new one.
+
+A copy with fresh weights is a stranger that learned nothing. Registered references are real ones,
+and come nearer: what learned on like pictures ignores like things in its early layers. They cost
+forward passes only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.errors import FingerprintError
-from fingerprint.network.depths import FEATURES, Depth
+from fingerprint.network.depths import FEATURES, Depth, depths_of
 from fingerprint.network.model import Model
 from fingerprint.probes.kinds import FeatureProbes, LinearProbes, ProbeKind
 from fingerprint.probes.probe import ProbeRequest
-from fingerprint.probes.screening import measure
+from fingerprint.probes.screening import FLOOR, measure
 from fingerprint.probes.simulated import drifted, stranger
 from fingerprint.probes.solving import Solved, Solver
 from fingerprint.probes.turns import chosen_kinds, is_large, turns_of
@@ -63,6 +67,7 @@ class Tried:
         stranger: On a copy with fresh weights; the least of those asked.
         residual: Median relative residual.
         passes: Passes through the whole network spent.
+        references: On each reference that counts, in the order of :attr:`Pilot.references`.
     """
 
     depth: str
@@ -73,23 +78,30 @@ class Tried:
     stranger: float
     residual: float
     passes: float
+    references: tuple[float, ...] = ()
 
     @property
     def score(self) -> float:
-        """How far kin stay below strangers, as a difference of logarithms, less the work.
+        """How far kin stay below the nearest stranger, by logarithms, less the work.
 
         A depth that costs a whole pass has to separate by a factor of e more than one for free.
         """
-        apart = np.log(min(self.stranger, 1.0)) - np.log(max(self.kin, self.source))
+        nearest = min(self.stranger, *self.references, 1.0)
+        apart = np.log(nearest) - np.log(max(self.kin, self.source))
         return float(apart - self.share)
 
     @property
     def usable(self) -> bool:
-        """Whether strangers are told from kin here at all."""
+        """Whether strangers are told from kin here at all.
+
+        Whether there is room for a δ, the fresh copy says alone: real strangers that learned alike
+        fall to 0.5 at depths that are not too early.
+        """
         return self.stranger >= _NEAREST_STRANGER and self.score > 0
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON values."""
+        asked = {"references": list(self.references)} if self.references else {}
         return {
             "depth": self.depth,
             "share": self.share,
@@ -99,6 +111,7 @@ class Tried:
             "stranger": self.stranger,
             "residual": self.residual,
             "passes": self.passes,
+            **asked,
         }
 
 
@@ -111,12 +124,16 @@ class Pilot:
         best: The kind to solve early probes with; None where no early depth tells anything.
         turns: Turns that the model tells from δ itself, the best controls first.
         passes: Passes through the whole network spent.
+        references: Weights digests of the references that were strangers here.
+        like_kin: Of those that were not, because they ignore the probes as kin do.
     """
 
     tried: tuple[Tried, ...]
     best: ProbeKind | None
     turns: tuple[int, ...]
     passes: float
+    references: tuple[str, ...] = ()
+    like_kin: tuple[str, ...] = ()
 
 
 def early_kinds(
@@ -163,6 +180,7 @@ def pilot(
     seed: str,
     bases: NDArray[Any],
     progress: Progress,
+    references: Mapping[str, Model] | None = None,
 ) -> Pilot:
     """Solves a few probes of each kind and judges them on simulated kin and strangers.
 
@@ -172,15 +190,20 @@ def pilot(
         seed: Registry seed.
         bases: Public bases, shape ``(B, *input.shape)``; the first few are used.
         progress: Called as the work goes on.
+        references: Further strangers by name, each looked up once.
     """
     bases, model = bases[:_PROBES], end.model
     others = {"kin": end.of(drifted(model, seed)), "stranger": end.of(stranger(model, seed))}
-    tried: list[tuple[Tried, ProbeKind, NDArray[Any]]] = []
+    tried: list[_Solved] = []
     for place, kind in enumerate(kinds):
         progress("choosing depths", place, len(kinds))
-        found = _tried(end, others, kind, seed=seed, bases=bases)
-        if found is not None:
-            tried.append((found[0], kind, found[1]))
+        solved = _tried(end, others, kind, seed=seed, bases=bases)
+        if solved is not None:
+            tried.append((solved[0], kind, solved[1]))
+    held = _held_against(references or {}, tried, bases, progress)
+    for place, (one, kind, harmless) in enumerate(tried):
+        ratios = tuple(found[place] for found in held.strangers.values())
+        tried[place] = (replace(one, references=ratios), kind, harmless)
     usable = [one for one in tried if one[0].usable]
     best = max(usable, key=lambda one: one[0].score, default=None)
     shown = best or max(tried, key=lambda one: one[0].score, default=None)
@@ -189,7 +212,58 @@ def pilot(
         best=best[1] if best else None,
         turns=told_apart(end, bases, shown[2]) if shown else _every_turn(model),
         passes=sum(one.passes for one, _, _ in tried),
+        references=tuple(held.strangers),
+        like_kin=held.like_kin,
     )
+
+
+_Solved = tuple[Tried, ProbeKind, NDArray[Any]]
+"""What a kind showed, the kind, and its probes."""
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What the probes of the kinds tried do to references.
+
+    Attributes:
+        strangers: By weights digest, the harm ratio of each kind.
+        like_kin: Digests of those left out.
+    """
+
+    strangers: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    like_kin: tuple[str, ...] = ()
+
+
+def _held_against(
+    references: Mapping[str, Model],
+    tried: Sequence[_Solved],
+    bases: NDArray[Any],
+    progress: Progress,
+) -> _Held:
+    """Asks references the probes of every kind, one reference after another.
+
+    One whose median is below the screening floor is taken for kin that nobody declared: as a
+    stranger it would leave no depth at all.
+    """
+    strangers: dict[str, Sequence[float]] = {}
+    like_kin: list[str] = []
+    for place, reference in enumerate(references.values() if tried else ()):
+        progress("asking references", place, len(references))
+        end = judged(depths_of(reference))
+        ratios = [_told_by(end, bases, harmless) for _, _, harmless in tried]
+        if np.median(ratios) < FLOOR:
+            like_kin.append(reference.digest)
+        else:
+            strangers[reference.digest] = ratios
+    return _Held(strangers, tuple(like_kin))
+
+
+def _told_by(end: Depth, bases: NDArray[Any], harmless: NDArray[Any]) -> float:
+    """Returns the harm ratio on a reference; 1 where it answers nothing finite."""
+    try:
+        return _ratio(end, bases, harmless)
+    except FingerprintError:
+        return 1.0
 
 
 def told_apart(

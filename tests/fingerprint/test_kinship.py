@@ -114,3 +114,13 @@ def test_what_is_declared_of_one_more_model_leaves_the_others_as_they_are() -> N
     assert more.relatives("c") == {"a", "b"}
     assert known.with_model("c", digest="3", from_scratch=True).has_no_parent("c")
     assert known.with_model("b") == known
+
+
+def test_one_models_family_is_those_of_its_number() -> None:
+    kinship = Kinship(
+        parents={"b": "a", "c": "b", "e": "d", "x": "y", "y": "x", "copy": "f"},
+        digests={"a": "1", "b": "2", "c": "3", "d": "4", "e": "5", "copy": "2", "f": "6", "g": "7"},
+    )
+    numbers = kinship.families()
+    for name, number in numbers.items():
+        assert kinship.family(name) == {one for one in numbers if numbers[one] == number}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fingerprint.evidence.calibration import PairRatio
 from registry import MissingPair, Registry
-from registry.pairs import calibrating, missing, related_warnings, whom_to_ask
+from registry.pairs import ASKED, _drawn, calibrating, missing, related_warnings, whom_to_ask
 from registry.tables import ModelRow
 from registry.values import Pair
 from tests.registry.conftest import put, ratios
@@ -164,3 +165,12 @@ def test_two_who_mend_at_once_write_each_pair_once(registry: Registry, tmp_path:
     assert ratio == pytest.approx(0.9)
     registry.check()
     assert make_model(0).digest == registry.model("a").model_digest
+
+
+def test_those_drawn_are_the_nearest_and_of_equally_near_the_first() -> None:
+    generator = np.random.default_rng(0)
+    for count in (ASKED - 1, ASKED, ASKED + 1, 500):
+        places = generator.integers(0, 60, count, dtype=np.uint64)
+        distances = [int(place) ^ 9 for place in places]
+        expected = sorted(sorted(range(count), key=lambda one: (distances[one], one))[:ASKED])
+        assert _drawn(places, 9) == expected

@@ -26,6 +26,8 @@ from registry import (
 )
 from registry.ledger import Entry
 from registry.pairs import ASKED, SCREENED
+from registry.planning import REFERENCES
+from registry.registration import Peer
 from tests.registry.conftest import put, result_of, tamper
 from tests.support.fingerprints import make_model
 
@@ -242,6 +244,41 @@ def test_code_named_by_the_registry_is_not_run_unasked(registry: Registry) -> No
         plan(registry, 1).ask[1].load()
 
 
+def forged(folder: Path, **columns: Any) -> Peer:
+    """Returns a model of a registry that somebody else wrote, as they wanted its row to be."""
+    source = saved(folder, "a", 0)
+    with Registry("sqlite://") as registry:
+        registry.commit(result_of(registry, "a", source))
+        (peer,) = registry.plan(make_model(1, path="/m/b.pt"), name="b").ask
+    return replace(peer, model=replace(peer.model, **columns))
+
+
+def test_what_is_looked_at_before_code_runs_is_what_runs(tmp_path: Path) -> None:
+    touched = tmp_path / "touched"
+    code = f"os:mkdir,path={str(touched)!r}"
+    peer = forged(tmp_path, architecture="timm:resnet18", load_options={"arch": code})
+    with pytest.raises(InputRefused, match="could not be loaded again"):
+        peer.load()
+    assert not touched.exists()
+
+
+def test_a_registry_takes_nobody_out_of_the_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    def load(path: str, **options: Any) -> Model:
+        given.update(options)
+        raise InputRefused(path)
+
+    monkeypatch.setattr("fingerprint.load_onnx_model", load)
+    options = {"input": "x", "sandbox": False, "follow_symlinks": True, "time_limit": 1e9}
+    peer = forged(tmp_path, architecture="onnx", load_options=options)
+    with pytest.raises(InputRefused, match="could not be loaded again"):
+        peer.load()
+    assert given == {"input": "x", "device": "cpu"}
+
+
 def test_a_failing_extraction_leaves_the_registry_unchanged(family: Registry) -> None:
     before, head = family.models(), family.head()
     dead = make_model(7)
@@ -251,6 +288,43 @@ def test_a_failing_extraction_leaves_the_registry_unchanged(family: Registry) ->
     with pytest.raises(NoInformation):
         family.register(dead, name="dead")
     assert (family.models(), family.head()) == (before, head)
+
+
+# References are strangers of the pilot.
+
+
+def test_the_nearest_references_that_are_no_kin_take_part(registry: Registry) -> None:
+    for seed in range(REFERENCES + 2):
+        put(registry, f"public {seed}", seed, reference=True, file=f"/m/{seed}.pt")
+    put(registry, "ours", 50, file="/m/50.pt")
+    registry.commit(result_of(registry, "in memory", make_model(51), reference=True))
+    latest = [f"public {seed}" for seed in range(REFERENCES + 1, -1, -1)]
+    assert names(plan(registry, 90).references) == latest[:REFERENCES]
+    fine_tuned = plan(registry, 90, parent=latest[0])
+    assert names(fine_tuned.references) == latest[1 : 1 + REFERENCES]
+    assert plan(registry, 90, answers_only=True).references == ()
+    assert plan(registry, 90, "again").references[0].blob == b""
+
+
+def test_a_registration_asks_references_and_says_which_it_did_without(
+    tiny_registry: Registry, tmp_path: Path
+) -> None:
+    for seed, name in ((5, "public"), (6, "gone")):
+        options = {"reference": True, **QUICK}
+        tiny_registry.register(saved(tmp_path, name, seed), **options)  # type: ignore[arg-type]
+    (tmp_path / "gone.safetensors").unlink()
+    model = saved(tmp_path, "third", 3)
+    third = tiny_registry.register(model, **QUICK)  # type: ignore[arg-type]
+    public = tiny_registry.model("public").model_digest
+    assert third.facts["parameters"]["pilot_references"] == [public]
+    (line,) = (one for one in third.warnings if one.startswith("the pilot did without"))
+    assert line.startswith("the pilot did without the reference 'gone': its file could not be")
+    before = tiny_registry.fingerprint("third")
+    tiny_registry.register(saved(tmp_path, "later", 8), reference=True, **QUICK)  # type: ignore[arg-type]
+    tiny_registry.register(model, again="third", probes=6)
+    after = tiny_registry.fingerprint("third")
+    assert after.parameters == before.parameters, "what came later takes no part, as in screening"
+    np.testing.assert_array_equal(after.harmless, before.harmless)
 
 
 # Committing: what is the same, and what is declared of it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from fingerprint.probes.probe import Outline
 from registry import RegisteredModel, Registry, RegistryCorrupt, Result
 from registry.registration import Measured, finished
-from tests.registry.conftest import ratios, tamper
+from registry.tables import ModelRow
+from tests.registry.conftest import place_of, ratios, tamper
 from tests.support.fingerprints import make_fingerprint, make_model
 
 Rows = NDArray[np.float32]
@@ -146,4 +149,60 @@ def test_a_row_that_was_changed_stops_the_commit(registry: Registry) -> None:
     planned = result(registry, "tuned", rows(2, like=BASE))
     tamper(registry, "UPDATE probe_sets SET blob = x'00'")
     with pytest.raises(RegistryCorrupt, match="probe_sets 1"):
+        registry.commit(planned)
+
+
+def test_a_process_that_registers_many_reads_each_once_and_names_the_same(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from registry import ledger, records
+
+    looked: list[int] = []
+    hashed: list[str] = []
+    outline, digest = records.outline_of, ledger.row_digest
+
+    def looking(row: ModelRow, *rest: Any) -> Outline:
+        looked.append(row.id)
+        return outline(row, *rest)
+
+    def hashing(values: Mapping[str, Any]) -> str:
+        hashed.append(str(values.get("name")))
+        return digest(values)
+
+    planned = [result(registry, f"m{seed}", rows(seed)) for seed in range(1, 7)]
+    relative = result(registry, "relative", rows(9, like=rows(3)))
+    monkeypatch.setattr("registry.catalogue.outline_of", looking)
+    monkeypatch.setattr(ledger, "row_digest", hashing)
+    for one in planned:
+        assert registry.commit(one).warnings == ()
+    assert looked == [1, 2, 3, 4, 5]
+    # Once when it is written, once when it is first compared with the chain.
+    assert [hashed.count(f"m{seed}") for seed in range(1, 7)] == [2, 2, 2, 2, 2, 1]
+    (line,) = registry.commit(relative).warnings
+    assert line.startswith("'relative' and 'm3' look related (resemblance")
+    assert looked == [1, 2, 3, 4, 5, 6, 3], "a relative's answers are read again, in full"
+    registry.check()
+
+
+def test_what_is_removed_renewed_or_comes_in_from_outside_is_seen(registry: Registry) -> None:
+    for seed in range(1, 4):
+        registered(registry, f"m{seed}", rows(seed))
+    with Registry(place_of(registry)) as another:
+        another.remove("m2")
+        registered(another, "m9", rows(9))
+    (line,) = registered(registry, "relative", rows(10, like=rows(9))).warnings
+    assert "'m9'" in line
+    assert registered(registry, "no relative", rows(11, like=rows(2))).warnings == ()
+    planned = result(registry, "last", rows(12))
+    tamper(registry, "DELETE FROM chain WHERE seq = (SELECT max(seq) FROM chain)")
+    with pytest.raises(RegistryCorrupt, match="is not the recorded end"):
+        registry.commit(planned)
+
+
+def test_a_model_that_is_gone_without_an_entry_stops_the_next_one(registry: Registry) -> None:
+    registered(registry, "m1", rows(1))
+    registered(registry, "m2", rows(2))
+    planned = result(registry, "m3", rows(3))
+    tamper(registry, "DELETE FROM models WHERE id = 1")
+    with pytest.raises(RegistryCorrupt, match=r"models 1 .*missing"):
         registry.commit(planned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from safetensors.torch import save_file
 
 from benchmarks.detection.recipe import BASE, SHARES_WEIGHTS, STUDENT
 from benchmarks.detection.zoo import Member
-from benchmarks.many import asking, floor
+from benchmarks.many import asking, floor, simulated
 from benchmarks.many.registering import arch_of, is_root, registrable
 from benchmarks.many.suspects import Suspected
 from fingerprint import Verification, load_model
@@ -121,3 +122,30 @@ def test_a_student_is_no_stranger_of_its_teacher_and_no_kin_of_it() -> None:
     found = list(floor.compared([asked("a", "a"), asked("b", "b"), asked("s", "s", "a")]))
     logits = [one.kin for one in found if one.kind == "logits"]
     assert logits == [False] * 3  # a and b with each other, and the student with b
+
+
+def test_the_page_says_what_was_simulated() -> None:
+    root = Path(__file__).parents[3]
+    rows = json.loads((root / "benchmarks/many.json").read_text())["simulate"]["rows"]
+    page = " ".join((root / "docs/measured.md").read_text(encoding="utf-8").split())
+    assert len(NAMES) == len(simulated.HEAD)
+    at = [dict(zip(NAMES, row, strict=True)) for row in rows]
+    first, last = at[0], at[-1]
+    largest = last["models"]
+    said = (
+        f"stopped after 19 minutes at {largest} models of the 10,000 it was meant for: "
+        f"to write one takes {float(last['writing']):.0f} ms of the processor, "
+        f"{float(first['writing']):.0f} ms among the first {first['models']}; "
+        f"a verdict takes {last['verifying']} s of it, {first['verifying']} s at "
+        f"{first['models']}, and asks {last['asked']} models their probes"
+    )
+    assert said in page
+    verdicts = {row["models"]: row["verdict"] for row in at}
+    others = " and with ".join(str(one) for one in verdicts if one != first["models"])
+    assert set(verdicts.values()) == {"derived", "inconclusive"}
+    assert verdicts[first["models"]] == "derived"
+    assert f"*derived* with {first['models']} models, *inconclusive* with {others}." in page
+
+
+NAMES = ("models", "MiB", "wall", "writing", "queries", "seconds", "verifying", "statements")
+NAMES += ("memory", "asked", "verdict", "right")

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 import pickle
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -295,3 +299,53 @@ def test_what_a_job_says_of_files_does_not_say_where_they_lie(site: Site) -> Non
     folder = site.service.store.folder
     error = InputRefused(f"{folder}/files/0123456789abcdef/net.pt: expected weights")
     assert problem_of(error, folder=folder).detail == "net.pt: expected weights"
+
+
+def test_a_token_that_a_killed_server_left_without_a_job_is_removed(site: Site) -> None:
+    from cli.service.supervisor import Supervisor
+
+    store = site.service.store
+    job = site.asked("verify", upload=site.kept(site.folder / "ours.safetensors"), loading=LOADING)
+    for name in (job.id, "left"):
+        store.private(name).mkdir(parents=True)
+        (store.private(name) / "token").write_text("secret")
+    supervisor = Supervisor(site.service.settings, store, site.service.registry)
+    with mock.patch.object(Supervisor, "_tend"):
+        supervisor.start()
+        supervisor.stop()
+    assert (store.private(job.id) / "token").is_file()
+    assert not store.private("left").exists()
+    site.jobs.cancel(job.id)
+
+
+def test_where_memory_runs_out_a_job_goes_before_its_server() -> None:
+    command = [sys.executable, "-P", "-m", "cli.service.child"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment) as child:
+        score = Path(f"/proc/{child.pid}/oom_score_adj")
+        try:
+            if not score.is_file():
+                pytest.skip("needs /proc, where the system says who goes first")
+            until = time.monotonic() + 60
+            while score.read_text() != "1000\n" and time.monotonic() < until:
+                time.sleep(0.05)
+            assert score.read_text() == "1000\n"
+        finally:
+            child.kill()
+
+
+def test_verdicts_and_reports_do_not_say_where_files_lie(site: Site) -> None:
+    from starlette.testclient import TestClient
+
+    from cli.service.app import application
+
+    upload = site.kept(site.folder / "ours.safetensors")
+    number = site.done("verify", upload=upload, loading=LOADING)["verification"]
+    with mock.patch("secrets.token_hex", return_value="5e" * 6):
+        secret = site.service.tokens.make("reader", ("reader",))
+    client = TestClient(application(site.service))
+    headers = {"Authorization": f"Bearer {secret}"}
+    for path in ("", "/report"):
+        said = client.get(f"/v1/verifications/{number}{path}", headers=headers).text
+        assert "ours.safetensors" in said
+        assert str(site.folder) not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import pytest
@@ -48,6 +49,20 @@ def test_probes_are_shown_to_auditors_and_the_chain_says_to_whom(served: Served)
     assert "Base of probe" in shown.text
     ((_, look),) = [one for one in served.actions() if one[0] == "look"]
     assert (look["number"], look["by"]) == (1, {"token": "auditor"})
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("cross-site", 403), ("same-site", 403), ("none", 200)]
+)
+def test_no_other_site_has_somebody_noted_as_shown_probes(
+    served: Served, site: str, status: int
+) -> None:
+    password = base64.b64encode(f"me:{served.tokens['auditor']}".encode()).decode()
+    headers = {"Authorization": f"Basic {password}", "Sec-Fetch-Site": site}
+    answer = served.client.get("/verdicts/1?probes=true", headers=headers)
+    assert answer.status_code == status
+    assert ("look" in dict(served.actions())) is (status == 200)
+    assert served.client.get("/verdicts/1", headers=headers).status_code == 200
 
 
 def test_an_empty_registry_has_a_page(served: Served) -> None:

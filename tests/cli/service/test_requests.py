@@ -137,6 +137,59 @@ def test_uploads_that_nobody_uses_do_not_pile_up(served: Served) -> None:
     served.upload("registrar")
 
 
+def test_uploads_at_the_same_time_do_not_pile_up_either(served: Served) -> None:
+    import anyio
+
+    from cli.service.problems import TooMany
+
+    refusals = []
+
+    async def send(begun: anyio.Event, number: list[int]) -> None:
+        async def chunks() -> Any:
+            number.append(0)
+            if len(number) == 16:
+                begun.set()
+            # None ends before as many have begun as may wait.
+            with anyio.move_on_after(60):
+                await begun.wait()
+            yield b"x"
+
+        try:
+            await served.service.uploads.receive("alice", "x.pt", chunks())
+        except TooMany:
+            refusals.append(0)
+
+    async def all_at_once() -> None:
+        begun, number = anyio.Event(), list[int]()
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(send, begun, number)
+
+    anyio.run(all_at_once)
+    assert len(refusals) == 4
+    assert len([*(served.service.store.folder / "files").iterdir()]) == 16
+
+
+def test_an_upload_on_its_way_is_nobodys_to_use_and_goes_with_its_sender(served: Served) -> None:
+    import anyio
+
+    seen = []
+
+    async def chunks() -> Any:
+        yield b"x"
+        (folder,) = (served.service.store.folder / "files").iterdir()
+        wish = {"upload": folder.name}
+        seen.append(served.post("/v1/verifications", "auditor", json=wish).status_code)
+        raise ConnectionError
+
+    with pytest.raises(Exception, match="upload"):
+        anyio.run(served.service.uploads.receive, "auditor", "x.pt", chunks())
+    assert seen == [422]
+    assert [*(served.service.store.folder / "files").iterdir()] == []
+    for _ in range(16):
+        served.upload()
+
+
 def test_an_upload_serves_one_job_of_whoever_sent_it(served: Served) -> None:
     identifier = served.upload("auditor")
     wish = {"upload": identifier}

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from fingerprint.answers import ask
-from fingerprint.evidence.nearer import Nearer, clearly_alike
+from fingerprint.evidence.nearer import Nearer, arranged, clearly_alike, perhaps_alike
+from fingerprint.evidence.resemblance import Panel, arrangement, compare
 from fingerprint.network.spec import OutputSpec
 from fingerprint.probes.probe import Fingerprint
 from fingerprint.questions import questions_for
@@ -75,3 +77,34 @@ def test_models_that_are_nearly_linear_are_not_called_alike() -> None:
     ours = make_deep(make_model(1, classes=9), panel=96)
     near = answering(ours.panel_answers + 0.1 * ours.panel_answers.std() * noise(1))
     assert clearly_alike(ours, [("near", near)]) == {}
+
+
+def test_nobody_who_is_clearly_alike_is_lost_at_first_sight() -> None:
+    ours = answering(noise(0))
+    near = [
+        answering(noise(0) + size * noise(place + 50)) for place, size in enumerate((0.1, 0.6, 1))
+    ]
+    far = [answering(noise(seed)) for seed in range(1, 20)]
+    alike = answering(np.ones((96, 9)))
+    others = dict(enumerate([*near, *far, alike, answering(noise(0)[:, :2])]))
+    kept = perhaps_alike(ours, {place: arranged(one) for place, one in others.items()})
+    named = clearly_alike(ours, ((str(place), one) for place, one in others.items()))
+    assert {int(place) for place in named} <= set(kept)
+    assert named
+    assert not set(kept) & set(range(3, 22)), "no stranger is read again"
+    other_panel = replace(near[0], seed="ff" * 32)
+    assert perhaps_alike(ours, {1: arranged(other_panel)}) == []
+
+
+def test_the_product_of_two_arrangements_is_their_alignment() -> None:
+    first, second = (Panel.of(noise(0) + noise(seed)) for seed in (1, 2))
+    vectors = [arrangement(one) for one in (first, second)]
+    assert vectors[0] is not None
+    assert vectors[1] is not None
+    measured = compare(first, second)
+    assert measured is not None
+    assert float(vectors[0] @ vectors[1]) == pytest.approx(measured.value, abs=1e-5)
+    assert arrangement(Panel.of(np.ones((96, 4)))) is None
+    missing = noise(0)
+    missing[5] = np.nan
+    assert arrangement(Panel.of(missing)) is None

@@ -248,6 +248,39 @@ def test_what_was_solved_before_an_interruption_is_not_solved_again(
     assert not kept.exists()
 
 
+def test_references_are_recorded_and_an_interruption_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, model = ExtractionSettings(probes=6), model_of("cnn")
+    references = {"mlp": model_of("mlp")}
+    alone = extract_with(settings, model, seed=SEED)
+    assert not [key for key in alone.parameters if "references" in key]
+    assert not [one for one in alone.parameters["pilot"] if "references" in one]
+    whole = extract_with(settings, model, seed=SEED, references=references)
+    assert whole.parameters["pilot_references"] == [references["mlp"].digest]
+    assert all(len(one["references"]) == 1 for one in whole.parameters["pilot"])
+    solve = Solver.solve
+
+    def interrupted(self: Solver, requests: list[object], *rest: object) -> object:
+        found = solve(self, requests, *rest)  # type: ignore[arg-type]
+        if len(requests) == 6:
+            monkeypatch.setattr("fingerprint.probes.extraction.measure", stopped)
+        return found
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Solver, "solve", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            extract_with(settings, model, seed=SEED, references=references, keep=tmp_path)
+    monkeypatch.undo()
+    again = extract_with(settings, model, seed=SEED, references=references, keep=tmp_path)
+    assert again.parameters == whole.parameters
+    assert (again.turns, again.depths) == (whole.turns, whole.depths)
+    np.testing.assert_array_equal(again.harmless, whole.harmless)
+
+
 # Large inputs.
 
 

@@ -97,10 +97,10 @@ NOTHING = Given("nothing", torch.zeros_like)
 BROKEN = Given("broken", fails)
 
 
-def piloted(*kinds: ProbeKind, count: int = 6) -> Any:
+def piloted(*kinds: ProbeKind, count: int = 6, **references: Model) -> Any:
     bases = dead_leaves(model().input, "seed", count)
     end = depths_of(model())[-1]
-    return pilot(end, kinds, seed="seed", bases=bases, progress=silent)
+    return pilot(end, kinds, seed="seed", bases=bases, references=references, progress=silent)
 
 
 @pytest.mark.parametrize(("side", "name"), [(64, LOGITS), (65, FEATURES)])
@@ -155,6 +155,85 @@ def test_the_same_seed_finds_the_same() -> None:
     assert [one.to_dict() for one in piloted(GOOD, NOISE).tried] == [
         one.to_dict() for one in piloted(GOOD, NOISE).tried
     ]
+
+
+# References as further strangers.
+
+
+def added() -> Tensor:
+    """What the reference has learned beside what the source has, shape ``(5, 144)``."""
+    return torch.randn(5, 144, generator=torch.Generator().manual_seed(7)) / 6
+
+
+def in_both_null_spaces(delta: Tensor) -> Tensor:
+    """Moves nothing of what the source answers, nor of what the reference does."""
+    module = model().module
+    assert isinstance(module, Blind)
+    rows = torch.cat([module.layer.weight, added()]) * module.mask.flatten()
+    flat = delta.flatten(1)
+    projected: Tensor = (flat - flat @ rows.T @ torch.linalg.pinv(rows).T).reshape(delta.shape)
+    return projected
+
+
+BOTH = Given("both", in_both_null_spaces, share=0.01)
+OWN = Given("own", in_the_null_space, share=0.4)
+
+
+def related() -> Model:
+    """A network that ignores some of what the source ignores."""
+    module = Blind()
+    source = model().module
+    assert isinstance(source, Blind)
+    with torch.no_grad():
+        module.layer.weight.copy_(source.layer.weight + added())
+    return load_model(module, input_size=SIZE)
+
+
+def test_the_nearest_of_all_strangers_counts() -> None:
+    alone = piloted(BOTH, OWN, NOISE)
+    assert alone.best is BOTH, "the cheaper of two that tell the same"
+    reference = related()
+    found = piloted(BOTH, OWN, NOISE, reference=reference)
+    assert found.best is OWN
+    assert (found.references, found.like_kin) == ((reference.digest,), ())
+    both, own, _ = (one.references[0] for one in found.tried)
+    assert both < 0.3
+    assert own > 0.6
+    assert found.passes == alone.passes, "references cost forward passes"
+    for one, before in zip(found.tried, alone.tried, strict=True):
+        assert replace(one, references=()) == before
+        assert "references" in one.to_dict()
+        assert "references" not in before.to_dict()
+
+
+def test_a_far_reference_changes_no_choice() -> None:
+    torch.manual_seed(3)
+    far = load_model(Blind(), input_size=SIZE)
+    found = piloted(BOTH, OWN, NOISE, far=far)
+    assert found.best is BOTH
+    assert found.references == (far.digest,)
+
+
+def test_a_reference_that_ignores_what_the_source_ignores_is_no_stranger() -> None:
+    found = piloted(BOTH, OWN, copy=model())
+    assert (found.references, found.like_kin) == ((), (model().digest,))
+    assert found.best is BOTH
+    assert found.tried == piloted(BOTH, OWN).tried
+
+
+def test_a_reference_that_answers_nothing_finite_shows_nothing() -> None:
+    broken = related()
+    with torch.no_grad():
+        next(broken.module.parameters()).fill_(torch.nan)
+    found = piloted(BOTH, OWN, broken=broken)
+    assert found.best is BOTH
+    assert [one.references for one in found.tried] == [(1.0,), (1.0,)]
+
+
+def test_a_close_reference_lowers_the_score_and_is_no_sign_of_too_little_room() -> None:
+    assert a_try(references=(0.55,)).usable
+    assert a_try(references=(0.55, 0.9)).score == pytest.approx(np.log(0.55 / 0.2) - 0.2)
+    assert not a_try(references=(0.21,)).usable
 
 
 def a_try(**changes: Any) -> Tried:
