@@ -67,9 +67,9 @@ def _shares(logits: Rows) -> Rows:
 
 
 def _likeliest(logits: Rows, count: int) -> Rows:
-    shares = _shares(logits).round(4)
+    shares = _shares(logits)
     least = np.sort(shares, axis=1)[:, -count][:, None]
-    return np.where(shares >= least, shares, 0.0)
+    return np.where(shares >= least, shares, 0.0).round(4)
 
 
 def _rounded(logits: Rows, decimals: int) -> Rows:

@@ -155,7 +155,8 @@ def _least_size(tensor: Any) -> int:
         return 0
     # Of the types that NumPy does not have some are packed, down to two bits.
     bits: int = 8 * kind.itemsize if kind.isbuiltin == 1 else 2
-    return math.prod(tensor.dims) * bits // 8
+    values: int = math.prod(tensor.dims)
+    return values * bits // 8
 
 
 def _entries(tensor: Any) -> dict[str, str]:
