@@ -47,7 +47,7 @@ def test_the_sentence_counts_who_is_left_inconclusive(answers: str) -> None:
             for row in rows
             if row["answers"] == answers and (row["suspect"] == "independent") is independent
         ]
-        said.append(f"{some.count('inconclusive')} of {len(some)} {called}")
+        said.append(f"{some.count('inconclusive')} of the {len(some)} {called}")
     page = (answer_kinds.RESULTS.parents[1] / "docs/power.md").read_text(encoding="utf-8")
     text = " ".join(page.split())
     (sentence,) = re.findall(rf"from {answers} ([^,.]*)", text, re.IGNORECASE)
