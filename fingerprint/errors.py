@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _SIGNALS = 128
-_NO_MEMORY = ("bad_alloc", "can't allocate memory", "not enough memory")
+_NO_MEMORY = ("bad_alloc", "can't allocate memory", "not enough memory", "to allocate memory")
 """How libraries that have no error of their own for it say that there is no memory."""
 
 

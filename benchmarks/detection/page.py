@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import answer_kinds
 from benchmarks.detection import power
 from benchmarks.detection.decided import decided
 from benchmarks.detection.findings import Findings
@@ -93,6 +94,9 @@ def power_tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
     makers["decided"] = partial(decided, findings)
     if (large := folder / LARGE.name).exists():
         makers["224: decided"] = partial(decided, Findings(load(large)))
+    if (kept := folder.parent / answer_kinds.RESULTS.name).exists():
+        results = json.loads(kept.read_text(encoding="utf-8"))
+        makers["digits: decided"] = partial(answer_kinds.decided, results)
     return makers
 
 

@@ -201,7 +201,8 @@ def _queries(dossier: Dossier, asked: Asked | None) -> Facts:
     result = dossier.verification
     facts = [("Inputs asked", str(result.queries))]
     if result.candidates:
-        facts.append(("Kind of answers", clean(result.candidates[0].answer_kind)))
+        said = result.suspect.get("answers", result.candidates[0].answer_kind)
+        facts.append(("Kind of answers", clean(said)))
     decimals = 1 if result.seconds < 100 else 0
     facts.append(("Took", f"{result.seconds:.{decimals}f} s"))
     if asked is None:
