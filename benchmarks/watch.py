@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmarks import watch_runs
 from benchmarks.data import load_data
 from benchmarks.markdown import table
 from benchmarks.pages import write_filled
@@ -379,6 +380,7 @@ def tables(results: Mapping[str, Any]) -> dict[str, Callable[[], str]]:
             results, "probes of the registered model"
         ),
         "false alarms": lambda: _alarms(results),
+        **watch_runs.tables(json.loads(watch_runs.RESULTS.read_text(encoding="utf-8"))),
     }
 
 

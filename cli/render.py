@@ -197,7 +197,8 @@ def _effort(result: Verification) -> Text:
     """Returns what was spent, and what kind of answers it bought."""
     line = f"{result.queries} queries, {result.seconds:.1f} s"
     if result.candidates:
-        line += f"; answers: {clean(result.candidates[0].answer_kind)}"
+        said = result.suspect.get("answers", result.candidates[0].answer_kind)
+        line += f"; answers: {clean(said)}"
     if result.verification is not None:
         line += f"; recorded as verification {result.verification}"
     if result.commitment is not None:

@@ -97,6 +97,21 @@ class Answers:
             np.stack([*self.values.values()]) if self.values else nothing, self.kind
         )
 
+    @property
+    def said(self) -> str:
+        """What these answers look like, in words: of what kind, and how finely given."""
+        if not self.values:
+            return self.kind
+        rows = np.stack([*self.values.values()])
+        what: str = self.kind
+        if self.kind == "top-k":
+            what = f"the {int(named(rows).sum(axis=1).max())} likeliest of {rows.shape[1]} classes"
+        elif self.kind == "logits" and rows.shape[1] == 2 and not rows[:, 0].any():
+            what = "one number"
+        elif self.kind == "logits" and rows.min() >= 0 and rows.max() <= 1:
+            what = "numbers from 0 to 1 that do not add up to 1, such as several labels at once"
+        return ", ".join(filter(None, (what, self.precision.said)))
+
     def of(self, inputs: NDArray[Any]) -> NDArray[np.float32]:
         """The answers to inputs of shape ``(N, *shape)``: ``(N, classes)``, NaN for none."""
         nothing = np.full(self.output.classes, np.nan, np.float32)

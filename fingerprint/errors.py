@@ -33,9 +33,12 @@ __all__ = [
     "UnsafeFile",
     "UsageError",
     "ends_by_signal",
+    "lacks_memory",
 ]
 
 _SIGNALS = 128
+_NO_MEMORY = ("bad_alloc", "can't allocate memory", "not enough memory", "to allocate memory")
+"""How libraries that have no error of their own for it say that there is no memory."""
 
 
 class FingerprintError(Exception):
@@ -97,3 +100,10 @@ def ends_by_signal(error: SystemExit) -> bool:
     for this program's own: a verdict that passed, or a policy that failed.
     """
     return isinstance(error.code, int) and error.code > _SIGNALS
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether there was no memory for something, whatever the library calls it that needed it."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return any(word in str(error) for word in _NO_MEMORY)

@@ -12,6 +12,7 @@ answers are all equal but for rounding differs by a large share of its differenc
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,6 +101,20 @@ class Precision:
         finite = values[np.isfinite(values)]
         decimal, grid = _decimal_step(finite), _grid_step(values, kind)
         return cls(kind, _dtype(finite), grid if grid > 1.01 * decimal else decimal)
+
+    @property
+    def said(self) -> str:
+        """How coarse they are, in words; empty where they are as fine as float32, and of labels."""
+        if self.kind == "labels":
+            return ""
+        if self.step:
+            decimals = round(-math.log10(self.step))
+            if math.isclose(self.step, 10.0**-decimals, rel_tol=1e-6):
+                plural = "" if decimals == 1 else "s"
+                return f"{decimals} decimal{plural}" if decimals > 0 else "whole numbers"
+        if self.dtype in _HALVES:
+            return "in half precision"
+        return f"in steps of {self.step:.3g}" if self.step else ""
 
     def least_distance(self, answers: NDArray[Any]) -> float:
         """Returns the distance, as ``answer_distance`` has it, that is no movement yet.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fingerprint.canonical import canonical
 from fingerprint.errors import InputRefused
 from registry import changes, pairs
 from registry.catalogue import Catalogue
@@ -70,7 +72,7 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
     ask = pairs.whom_to_ask(strangers, model.digest, catalogue.seed)
     missing = catalogue.missing()[:MENDED_ALONG]
     peers = catalogue.peers([*screen, *kin, *ask, *(row for pair in missing for row in pair)])
-    twins = [row.name for row in catalogue.rows if row.digest == model.digest]
+    copies = [row for row in catalogue.rows if row.digest == model.digest]
     return replace(
         task,
         screen=tuple(peers[row.id] for row in screen),
@@ -78,9 +80,31 @@ def planned(catalogue: Catalogue, task: Task, model: Model) -> Task:
         references=_references(catalogue, task, strangers, model),
         ask=tuple(peers[row.id] for row in ask),
         missing=tuple((peers[source.id], peers[other.id]) for source, other in missing),
-        warnings=tuple(
-            f"identical weights to {twin!r}: a suspect cannot tell them apart" for twin in twins
-        ),
+        warnings=(_second_of(catalogue, task, model, copies),) if copies else (),
+    )
+
+
+def _second_of(catalogue: Catalogue, task: Task, model: Model, copies: list[ModelRow]) -> str:
+    """Says that weights which are registered become one more model, and by what it differs."""
+    (first,) = catalogue.files(copies[:1])
+    before, now = first.model.load_options, model.load_options
+    differ = sorted(
+        key.replace("_", " ")
+        for key in {*before, *now}
+        if canonical(before.get(key)) != canonical(now.get(key))
+    )
+    method = str(first.model.facts["method"])
+    if first.model.origin is not None:
+        reason = "that one was imported"
+    elif differ:
+        reason = f"another {', '.join(differ)}"
+    else:
+        reason = f"{method} there, {task.settings.method} here"
+    names = " and ".join(repr(copy.name) for copy in copies)
+    return (
+        f"identical weights to {names}, with other settings ({reason}): {task.name!r} becomes a "
+        "model beside it, and a suspect cannot tell them apart; if one is enough, "
+        f"fp remove {shlex.quote(task.name)}"
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -15,21 +16,42 @@ import pytest
 # given.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-pytest_plugins = ["tests.support.digits"]
+pytest_plugins = ["tests.support.digits", "tests.support.marks", "tests.support.postgresql"]
+
+
+_shared: list[str] = []
+"""The fixtures of many tests that are being made, the innermost last."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    """Notes which fixture is made, if it outlives the test that is the first to ask for it."""
+    if request.scope == "function":
+        return (yield)
+    which = getattr(request, "param_index", 0)
+    _shared.append(f"{fixturedef.baseid}::{fixturedef.argname} {which}")
+    try:
+        return (yield)
+    finally:
+        _shared.pop()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _seeds() -> Iterator[None]:
-    """Draws the seeds of new registries from the test's name and not from chance.
+    """Draws the seeds of new registries from what makes one: the name of a test or fixture.
 
-    Probes derive from the seed, so a verdict near its margin would fail in one run of many.
+    Probes derive from the seed, so a verdict near its margin would fail in one run of many. And a
+    fixture that many tests share would have another seed wherever another test is the first.
     """
     drawn: Counter[str] = Counter()
 
     def token_hex(count: int = 32) -> str:
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
-        drawn[test] += 1
-        return hashlib.sha256(f"{test}|{drawn[test]}".encode()).hexdigest()[: 2 * count]
+        name = _shared[-1] if _shared else test
+        drawn[name] += 1
+        return hashlib.sha256(f"{name}|{drawn[name]}".encode()).hexdigest()[: 2 * count]
 
     with mock.patch("secrets.token_hex", token_hex):
         yield

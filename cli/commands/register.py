@@ -216,9 +216,13 @@ def register(
         screen.message(
             f"renewed {clean(registered.name)}; 'fp registry mend' asks other models its new probes"
         )
-    elif name in registered.aliases:
-        known, alias = clean(registered.name), clean(name)
-        screen.message(f"registered already as {known}; {alias} is another name of it")
+    elif registered.aliases:
+        from registry.names import default_name
+
+        called = name if name is not None else default_name(loaded)
+        if called in registered.aliases:
+            known, alias = clean(registered.name), clean(called)
+            screen.message(f"registered already as {known}; {alias} is another name of it")
     from cli import render
 
     screen.data({"schema": 2, **registered.to_dict()}, render.model_facts(registered))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from fingerprint.architectures.architecture import Architecture, key_difference
-from fingerprint.errors import UsageError, ends_by_signal
+from fingerprint.errors import UsageError, ends_by_signal, lacks_memory
 from fingerprint.text import first_line
 
 __all__ = ["build_with_factory"]
@@ -35,6 +35,7 @@ def build_with_factory(architecture: Architecture, tensors: Mapping[str, Tensor]
 
     Raises:
         UsageError: The factory cannot be imported, fails, or returns no module.
+        MemoryError: There is no memory for what it makes.
     """
     factory = _import(architecture)
     options = dict(architecture.options)
@@ -81,6 +82,12 @@ def _no_quiet_end(architecture: Architecture) -> Iterator[None]:
         ) from error
 
 
+def _no_memory(error: Exception, architecture: Architecture) -> None:
+    """Tells a lack of memory from a mistake of whoever named the factory."""
+    if lacks_memory(error):
+        raise MemoryError(f"arch: {architecture.text}: {first_line(error)}") from error
+
+
 def _import(architecture: Architecture) -> Callable[..., Any]:
     try:
         with _working_directory_first(), _no_quiet_end(architecture):
@@ -89,6 +96,7 @@ def _import(architecture: Architecture) -> Callable[..., Any]:
         raise
     except Exception as error:
         # User code runs here: whatever it raises, the option is what has to change.
+        _no_memory(error, architecture)
         raise UsageError(
             f"arch: cannot import '{architecture.source}': {first_line(error)}; "
             "run from the folder that holds it, or install it"
@@ -108,6 +116,7 @@ def _call(
     except UsageError:
         raise
     except Exception as error:
+        _no_memory(error, architecture)
         raise UsageError(f"arch: {architecture.text} failed: {first_line(error)}") from error
     if not isinstance(module, nn.Module):
         raise UsageError(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["depth_findings", "measured_orbits"]
+__all__ = ["depth_findings", "measured_orbits", "still"]
 
 Mask = NDArray[np.bool_]
 
@@ -186,7 +186,7 @@ class _Asked:
             return "the answers are missing or not finite"
         least = 1 if self.labels else LEAST_PROBES
         if any((one.moved & self.own).sum() < least for one in self.groups):
-            return "the answers do not change with the input: a constant or dead network"
+            return still(labels=self.labels)
         whole = all(enough(chosen, self.rows) for chosen in self.chosen)
         return "" if whole else "too few probes were answered"
 
@@ -271,3 +271,13 @@ def _per_probe(
         }
         for place in places
     ]
+
+
+def still(*, labels: bool) -> str:
+    """Says that nothing moved the answers; labels seldom change, whoever gives them."""
+    if labels:
+        return (
+            "neither a probe nor a turn changed the label of its base: labels say too little here, "
+            "or the network is constant or dead"
+        )
+    return "the answers do not change with the input: a constant or dead network"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fingerprint.evidence.calibration import Calibration
-from fingerprint.evidence.depths import depth_findings
+from fingerprint.evidence.depths import depth_findings, still
 from fingerprint.evidence.finding import Finding, finite
 from fingerprint.evidence.statistics import (
     discordance_test,
@@ -112,7 +112,7 @@ def _usable(harms: Harms, kind: str) -> tuple[NDArray[np.bool_], str]:
     labels = kind == "labels"
     usable = answered if labels else moved
     if int(moved.sum()) < (1 if labels else LEAST_PROBES):
-        return usable, "the answers do not change with the input: a constant or dead network"
+        return usable, still(labels=labels)
     return usable, ""
 
 

@@ -5,11 +5,12 @@ Runs only in the process of :mod:`fingerprint.graphs.child`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from fingerprint.errors import MalformedFile, UnsafeFile
-from fingerprint.text import first_line, listed
+from fingerprint.text import clean, first_line, listed
 
 __all__ = ["MAX_BYTES", "external_files", "fill", "inner_graphs", "nodes", "parse", "plain"]
 
@@ -77,6 +78,12 @@ def fill(model: Any, files: Mapping[str, bytes]) -> None:
         total += size
         if total > MAX_BYTES:
             raise UnsafeFile(f"expected at most {MAX_BYTES} bytes of external data, got more")
+        least = _least_size(tensor)
+        if size < least:
+            raise MalformedFile(
+                f"expected {least} bytes of external data for '{clean(tensor.name)}', got {size}: "
+                "truncated? download it again"
+            )
         tensor.raw_data = content[begin : begin + size]
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
@@ -134,6 +141,22 @@ def _elsewhere(model: Any) -> Iterator[Any]:
                 tensors += [attribute.t] if attribute.HasField("t") else []
                 tensors += attribute.tensors
         yield from (one for one in tensors if one.data_location == TensorProto.EXTERNAL)
+
+
+def _least_size(tensor: Any) -> int:
+    """Returns how many bytes the numbers of a tensor take at least."""
+    from onnx import helper
+
+    try:
+        kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    except (KeyError, TypeError, ValueError):
+        return 0
+    if kind.hasobject:
+        return 0
+    # Of the types that NumPy does not have some are packed, down to two bits.
+    bits: int = 8 * kind.itemsize if kind.isbuiltin == 1 else 2
+    values: int = math.prod(tensor.dims)
+    return values * bits // 8
 
 
 def _entries(tensor: Any) -> dict[str, str]:

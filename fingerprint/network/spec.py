@@ -53,9 +53,9 @@ class InputSpec:
             raise UsageError(f"bounds: pixel inputs live in 0,1, got {low},{high}")
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values and len(values) not in (1, self.shape[0]):
+                count = "1 value" if self.shape[0] == 1 else f"1 or {self.shape[0]} values"
                 raise UsageError(
-                    f"{name}: expected 1 or {self.shape[0]} values for input "
-                    f"{self.shape}, got {len(values)}"
+                    f"{name}: expected {count} for input {self.shape}, got {len(values)}"
                 )
             if not all(math.isfinite(value) for value in values):
                 raise UsageError(f"{name}: expected finite values, got {values}")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from fingerprint.errors import FingerprintError, UnsafeFile
+from fingerprint.errors import FingerprintError, UnsafeFile, lacks_memory
 from fingerprint.sandbox.confinement import give_up, keep_to_packages
 from fingerprint.sandbox.wire import receive, send
 from fingerprint.text import first_line
@@ -21,8 +21,6 @@ from fingerprint.text import first_line
 __all__ = ["serve"]
 
 _UNLIMITED = 2**40
-_NO_MEMORY = ("bad_alloc", "can't allocate memory", "not enough memory")
-"""How libraries that have no error of their own for it say that there is no memory."""
 
 
 def serve(make: Callable[[int], object]) -> None:
@@ -60,7 +58,7 @@ def _answer(
         reply, rows = getattr(served, header["request"])(header, payload)
     except Exception as error:
         # Whatever a library raises is said to whoever asked; this process does not matter.
-        if isinstance(error, MemoryError) or any(word in str(error) for word in _NO_MEMORY):
+        if lacks_memory(error):
             error = UnsafeFile(f"it takes more than {memory / 2**30:.0f} GiB of memory")
         known = isinstance(error, FingerprintError)
         kind = type(error).__name__ if known else "MalformedFile"

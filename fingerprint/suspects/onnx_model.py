@@ -189,6 +189,12 @@ def _check(module: nn.Module, suspect: OnnxSuspect) -> None:
         raise IncompatibleModel(
             f"the converted network does not run ({first_line(error)}){way_out}"
         ) from error
+    if found.shape != wanted.shape:
+        sizes = ("x".join(map(str, rows.shape)) for rows in (found, wanted))
+        raise IncompatibleModel(
+            f"the converted network answers {len(inputs)} inputs with {next(sizes)} values, ONNX "
+            f"Runtime with {next(sizes)}"
+        )
     off = _relative(found, wanted, np.max)
     if not off <= _SAME:
         raise IncompatibleModel(

@@ -85,7 +85,7 @@ def judge(
         family - fingerprints.keys() - set(not_asked) - kinship.references,
     )
     return Verification(
-        suspect=answers.suspect,
+        suspect={**answers.suspect, "answers": answers.said},
         verdict=verdict,
         reason=reason,
         best=best,

@@ -129,7 +129,7 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
         no_pictures=none,
         commitment=commitment(dossier),
         criteria=criteria(dossier),
-        error_rates=tuple(words.error_rates(result)),
+        error_rates=tuple(words.error_rates(result, _side(dossier))),
         queries=_queries(dossier, asked),
         asked=asked,
         logs=logs(dossier),
@@ -142,6 +142,14 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
         warnings=tuple(clean(line, 500) for line in result.warnings),
         check=_check(dossier),
     )
+
+
+def _side(dossier: Dossier) -> int:
+    """Returns the longer side of the inputs in pixels; 0 where they are no pictures."""
+    # Answers on file say nothing of inputs: then those of the probes that were asked.
+    asked = (one.input.to_dict() for one in dossier.fingerprints.values())
+    spec = dossier.verification.suspect.get("input") or next(asked, {})
+    return max(spec["shape"][-2:]) if spec.get("kind") == "pixels" else 0
 
 
 def _about(dossier: Dossier, made: str, release: str) -> Facts:
@@ -193,7 +201,8 @@ def _queries(dossier: Dossier, asked: Asked | None) -> Facts:
     result = dossier.verification
     facts = [("Inputs asked", str(result.queries))]
     if result.candidates:
-        facts.append(("Kind of answers", clean(result.candidates[0].answer_kind)))
+        said = result.suspect.get("answers", result.candidates[0].answer_kind)
+        facts.append(("Kind of answers", clean(said)))
     decimals = 1 if result.seconds < 100 else 0
     facts.append(("Took", f"{result.seconds:.{decimals}f} s"))
     if asked is None:

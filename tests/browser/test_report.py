@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from registry.reports.dossier import Dossier
 from registry.reports.view import view_of
+from tests.browser.conftest import Opened, violations
 from tests.support.dossiers import HOSTILE, dossier_of
 
 MADE = "2026-01-31T12:00:00+00:00"
@@ -21,20 +20,9 @@ NARROW = {"width": 360, "height": 720}
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium: the system's, or the one that Playwright brought."""
-    need = "'make test-browser' installs it"
-    api = pytest.importorskip("playwright.sync_api", reason=f"needs playwright: {need}")
-    pytest.importorskip("axe_playwright_python", reason=f"needs axe-playwright-python: {need}")
+@pytest.fixture(autouse=True)
+def _drawings() -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'nullprint[plot]'")
-    with api.sync_playwright() as playwright:
-        system = shutil.which("chromium") or shutil.which("google-chrome")
-        if system is None and not os.path.exists(playwright.chromium.executable_path):
-            pytest.skip("needs a browser: apt-get install chromium, or playwright install chromium")
-        started = playwright.chromium.launch(executable_path=system)
-        yield started
-        started.close()
 
 
 def claimed(dossier: Dossier) -> Dossier:
@@ -59,32 +47,6 @@ def pages(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     for name, dossier in dossiers.items():
         write_page(view_of(claimed(dossier), made=MADE), folder / f"{name}.html")
     return {name: folder / f"{name}.html" for name in dossiers}
-
-
-class Opened:
-    """A page in a browser without network, with all that it did.
-
-    Attributes:
-        page: The page.
-        said: What it wrote to the console, and what dialogs and errors it raised.
-        wanted: The addresses it asked for, but for its own and what it holds itself.
-    """
-
-    def __init__(self, browser: Any, path: Path, **context: Any) -> None:
-        self.said: list[str] = []
-        self.wanted: list[str] = []
-        self._context = browser.new_context(offline=True, **context)
-        self.page = self._context.new_page()
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.said.append(dialog.message))
-        self.page.on("request", lambda request: self.wanted.append(request.url))
-        self.page.goto(path.as_uri())
-        own = ("data:", path.as_uri())
-        self.wanted = [address for address in self.wanted if not address.startswith(own)]
-
-    def close(self) -> None:
-        self._context.close()
 
 
 @pytest.fixture(params=["plain", "hostile"])
@@ -148,14 +110,11 @@ def test_names_do_nothing_but_stand_there(browser: Any, pages: dict[str, Path]) 
 def test_axe_finds_no_violation(
     browser: Any, pages: dict[str, Path], scheme: str, folded: bool
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     for path in pages.values():
         found = Opened(browser, path, color_scheme=scheme)
         if not folded:
             unfolded(found.page)
-        result = Axe().run(found.page)
-        assert result.violations_count == 0, result.generate_report()
+        assert violations(found.page) == []
         found.close()
 
 

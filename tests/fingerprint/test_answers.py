@@ -182,6 +182,39 @@ def test_what_is_no_answer_is_missing_and_one_named_class_is_a_label(
     assert (answers.kind, bool(answers.values)) == (found, answered)
 
 
+_RANDOM = np.random.default_rng(0)
+_LOGITS = _RANDOM.normal(size=(30, 4)).astype(np.float32)
+_SHARES = np.exp(_LOGITS) / np.exp(_LOGITS).sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "said"),
+    [
+        ("logits", _LOGITS, "logits"),
+        ("logits", _LOGITS.round(2), "logits, 2 decimals"),
+        ("logits", _LOGITS.round(1), "logits, 1 decimal"),
+        ("logits", (9 * _LOGITS).round(), "logits, whole numbers"),
+        ("logits", _LOGITS.astype(np.float16), "logits, in half precision"),
+        ("logits", (8 * _LOGITS).round() * 0.3, "logits, in steps of 0.3"),
+        (
+            "logits",
+            1 / (1 + np.exp(-_LOGITS)),
+            "numbers from 0 to 1 that do not add up to 1, such as several labels at once",
+        ),
+        ("logits", np.stack([0 * _LOGITS[:, 0], _LOGITS[:, 0]], 1), "one number"),
+        ("probabilities", _SHARES, "probabilities"),
+        ("probabilities", _SHARES.round(4), "probabilities, 4 decimals"),
+        ("top-k", np.where(_SHARES < 0.2, 0, _SHARES), "the 3 likeliest of 4 classes"),
+        ("labels", np.eye(4)[_LOGITS.argmax(1)], "labels"),
+    ],
+)
+def test_what_answers_look_like_is_said(kind: AnswerKind, rows: Rows, said: str) -> None:
+    values = {str(place): row.astype(np.float32) for place, row in enumerate(rows)}
+    answers = Answers(output=OutputSpec(classes=rows.shape[1], kind=kind), values=values)
+    assert answers.said == said
+    assert replace(answers, values={}).said == kind
+
+
 def test_a_progress_bar_that_fails_is_no_failure_of_the_suspect() -> None:
     def broken(stage: str, done: int, total: int) -> None:
         raise BrokenPipeError("nobody reads")

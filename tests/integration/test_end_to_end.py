@@ -284,7 +284,9 @@ def test_the_same_weights_registered_in_two_ways_are_reported_as_ties(
     words = ("--name", "two", "--probes", "12")
     done = fp(twice, "register", source, *words, *REGISTERING)
     assert done.code == 0, done.err
-    assert any("identical weights to 'source'" in line for line in done.document["warnings"])
+    (said,) = [line for line in done.document["warnings"] if "identical weights" in line]
+    assert "'source', with other settings" in said
+    assert "fp: warning: identical weights to 'source'" in done.err
     result = verify(twice, source).document
     assert [candidate["verdict"] for candidate in result["candidates"]] == ["same", "same"]
     assert any("'source'" in line and "'two'" in line for line in result["warnings"])
@@ -299,6 +301,9 @@ def test_registering_again_names_the_model_again_and_states_what_was_left_open(
     again = fp(stated, "register", source, "--name", "alias", "--from-scratch", *REGISTERING)
     assert (again.code, again.document["aliases"]) == (0, ["alias"])
     assert "registered already as source; alias is another name of it" in again.err
+    copied = Path(shutil.copy(source, folder / "copied.safetensors"))
+    again = fp(stated, "register", copied, *REGISTERING)
+    assert "registered already as source; copied is another name of it" in again.err
     done = verify(stated, tuned, "--forbid", "alias")
     assert (done.code, done.document["candidates"][0]["relation"]) == (1, "descends")
     conflict = fp(stated, "register", source, "--parent", "alias", *REGISTERING)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from fingerprint.lab.networks import mlp
 from registry import Registry
 from registry.ledger import origin
 from tests.support.digits import network
+from tests.support.postgresql import Server
 
 HERE = "tests.integration.test_fleets"
 OPTIONS = ("--input-size", "1,16,16", "--probes", "6")
@@ -85,7 +87,7 @@ class Done:
         return {name: row["outcome"] for name, row in self.rows.items()}
 
 
-def fp(registry: Path, *arguments: object, **environment: str) -> Done:
+def fp(registry: Path | str, *arguments: object, **environment: str) -> Done:
     """Runs ``fp`` as a program, as its workers are begun by it."""
     done = subprocess.run(
         [sys.executable, "-m", "cli", *map(str, arguments), "--json"],
@@ -236,9 +238,9 @@ def test_a_model_whose_worker_is_killed_is_registered_once(tmp_path: Path, model
         time.sleep(0.1)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[str]:
-    """A cluster of somebody's, without GPUs."""
+@contextmanager
+def _cluster(folder: Path) -> Iterator[str]:
+    """Begins a cluster of somebody's, without GPUs; its workers have this environment."""
     _needs_dask()
     from distributed import LocalCluster
 
@@ -247,9 +249,15 @@ def cluster(tmp_path: Path) -> Iterator[str]:
         threads_per_worker=2,
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
-        local_directory=str(tmp_path / "dask"),
+        local_directory=str(folder / "dask"),
     ) as found:
         yield str(found.scheduler_address)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    with _cluster(tmp_path) as address:
+        yield address
 
 
 @pytest.mark.fleet
@@ -268,6 +276,30 @@ def test_a_cluster_does_the_work_or_it_is_said_why_not(
     assert gpus.code == 5
     assert "dask worker --resources GPU=1" in gpus.err
     assert gpus.err.count("\n") == 1
+
+
+@pytest.mark.fleet
+@pytest.mark.postgresql
+def test_a_cluster_registers_into_a_database_that_its_workers_name(
+    tmp_path: Path, models: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.run("createdb", "fleet")
+    url = server.url("fleet")
+    Registry(url).close()
+    monkeypatch.setenv("FP_REGISTRY", url)
+    with _cluster(tmp_path) as address:
+        register = ("register", "--each", models, "--scheduler", address, *ALONE)
+        done = fp(url, *register)
+        assert done.outcomes == {
+            "broken": "refused",
+            **dict.fromkeys(("digits_0", "digits_1", "digits_2"), "registered"),
+        }, done.err
+        again = fp(url, *register)
+    assert set(again.outcomes.values()) == {"refused", "known"}
+    with Registry(url) as opened:
+        opened.check()
+        assert {one.name for one in opened.models()} == {"digits_0", "digits_1", "digits_2"}
+        assert sum(one.action == "register" for one in opened.entries()) == 3
 
 
 @pytest.mark.fleet

@@ -17,21 +17,13 @@ from registry import RegisteredModel, Registry
 from registry.registration import Measured, Result, finished
 from tests.registry.places import Databases, Files, Place, Places, execute
 from tests.support.fingerprints import make_fingerprint, make_model
-from tests.support.postgresql import Server, running
+from tests.support.postgresql import Server
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file that is not there yet."""
     return tmp_path / "registry.db"
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    """A PostgreSQL server of the tests' own."""
-    pytest.importorskip("psycopg", reason="needs the extra postgresql")
-    with running() as started:
-        yield started
 
 
 @pytest.fixture(

@@ -93,9 +93,23 @@ def test_kin_take_no_part_however_far(family: Registry) -> None:
     assert names(plan(family, 7, parent="source").ask) == ["other"]
     # A copy of the parent under another method is kin of all its family.
     assert names(plan(family, 0, "copy", probes=12).ask) == ["other"]
-    assert plan(family, 0, "copy", probes=12).warnings == (
-        "identical weights to 'source': a suspect cannot tell them apart",
+
+
+def test_weights_that_are_registered_with_other_settings_are_named(family: Registry) -> None:
+    (line,) = plan(family, 0, "copy", probes=12).warnings
+    assert line == (
+        "identical weights to 'source', with other settings (depths probes=24 bases=leaves there, "
+        "depths probes=12 bases=leaves here): 'copy' becomes a model beside it, and a suspect "
+        "cannot tell them apart; if one is enough, fp remove copy"
     )
+    put(family, "copy", 0, probes=12)
+    model = make_model(0, path="/m/third.pt")
+    normalised = replace(model, input=replace(model.input, mean=(0.5,), std=(0.5,)))
+    (line,) = family.plan(normalised, name="my third").warnings
+    assert line.startswith("identical weights to 'source' and 'copy', with other settings (")
+    assert "(another mean, std)" in line
+    assert line.endswith("fp remove 'my third'")
+    assert plan(family, 0, "source").warnings == plan(family, 0, "alias").warnings == ()
 
 
 def test_the_nearest_few_are_screened_against(registry: Registry) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["Server", "running"]
+__all__ = ["Server", "running", "server"]
 
 # Where `make test-postgresql` unpacks what is not installed.
 UNPACKED = Path(__file__).parents[2] / ".postgresql"
@@ -95,6 +95,14 @@ def running() -> Iterator[Server]:
                 process.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL server of the tests' own."""
+    pytest.importorskip("psycopg", reason="needs the extra postgresql")
+    with running() as started:
+        yield started
 
 
 def _binaries() -> Path:

@@ -151,6 +151,8 @@ def document(body: bytes) -> Any:
     """
     try:
         return json.loads(body, parse_constant=_refused)
+    except _NotFinite as error:
+        raise NoAnswer("expected finite numbers, got NaN or infinity") from error
     except (ValueError, RecursionError) as error:
         what = "a web page" if body.lstrip()[:1] == b"<" else "something else, or a part of it"
         raise NoAnswer(f"expected JSON, got {what}") from error
@@ -201,5 +203,9 @@ def sizes(values: Any) -> tuple[int | None, ...]:
     return tuple(None if size < 0 else size for size in shape)
 
 
+class _NotFinite(ValueError):
+    """A number that JSON does not have."""
+
+
 def _refused(constant: str) -> NoReturn:
-    raise ValueError(constant)
+    raise _NotFinite(constant)

@@ -399,9 +399,18 @@ class _Job(Generic[T]):
     limiter: anyio.CapacityLimiter
 
 
+_WAYS_OUT = {
+    401: "; it wants a token: --token-env NAME",
+    403: "; whoever asks has no right to: give another token, or get the right",
+    404: "; compare the address, and the model's name in it",
+    405: "; compare the address with those of the adapter",
+}
+"""What may be done about a refusal that asking again does not mend."""
+
+
 def _named(status: int) -> str:
     """``HTTP 503 Service Unavailable``, in the standard's words and not in the server's."""
     try:
-        return f"HTTP {status} {HTTPStatus(status).phrase}"
+        return f"HTTP {status} {HTTPStatus(status).phrase}{_WAYS_OUT.get(status, '')}"
     except ValueError:
         return f"HTTP {status}"

@@ -39,6 +39,10 @@ def test_the_committed_page_holds_the_tables_of_the_committed_results(committed:
     assert sorted(named) == sorted(page.tables(committed))
 
 
+def test_reports_quote_the_committed_results() -> None:
+    assert (ROOT / page.QUOTED).read_text(encoding="utf-8") == page.quoted()
+
+
 def test_sentences_quote_only_counts_that_the_results_bear_out(committed: Findings) -> None:
     counts = tables.counts(committed) + page.tables(committed)["224: counts"]()
     known = set(re.findall(r"\d+ of \d+", counts)) | {_further()}

@@ -26,6 +26,7 @@ from cli.main import app
 from registry import Registry
 from tests.cli.service.test_jobs import FED, LOADING, SHAPE, answers_of
 from tests.support.digits import network
+from tests.support.postgresql import Server
 from tests.support.servers import oip_server
 
 ROOT = Path(__file__).parents[3]
@@ -79,7 +80,13 @@ def certified(folder: Path, authority: trustme.CA) -> list[str]:
 class Serving:
     """``fp serve`` in a process of its own."""
 
-    def __init__(self, database: Path, secret: str, authority: trustme.CA | None) -> None:
+    def __init__(
+        self,
+        database: Path | str,
+        secret: str,
+        authority: trustme.CA | None = None,
+        folder: Path | None = None,
+    ) -> None:
         arguments = [
             "--registry",
             str(database),
@@ -94,7 +101,9 @@ class Serving:
         if authority is not None:
             verify = ssl.create_default_context()
             authority.configure_trust(verify)
-            arguments += certified(database.parent, authority)
+            arguments += certified(Path(database).parent, authority)
+        if folder is not None:
+            arguments += ["--folder", str(folder)]
         arguments += ["--allow-private", "--allow-code", "fingerprint.lab.networks"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "cli", "serve", *arguments],
@@ -151,17 +160,26 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def secret(database: Path) -> str:
-    arguments = ["token", "add", "alice", "--role", "admin", "-q", "--registry", str(database)]
-    result = CliRunner().invoke(app, arguments, prog_name="fp")
+    return token(database)
+
+
+def token(registry: Path | str, *more: str) -> str:
+    """Returns the secret of a token that may do everything."""
+    arguments = ["token", "add", "alice", "--role", "admin", "-q", "--registry", str(registry)]
+    result = CliRunner().invoke(app, [*arguments, *more], prog_name="fp")
     assert result.exit_code == 0, result.stderr
     return result.stdout.strip()
 
 
 @contextmanager
 def served(
-    database: Path, secret: str, *, authority: trustme.CA | None = None
+    database: Path | str,
+    secret: str,
+    *,
+    authority: trustme.CA | None = None,
+    folder: Path | None = None,
 ) -> Iterator[Serving]:
-    serving = Serving(database, secret, authority)
+    serving = Serving(database, secret, authority, folder)
     try:
         yield serving
     finally:
@@ -223,6 +241,34 @@ def test_killed_in_the_middle_of_jobs_a_server_goes_on_and_does_each_once(
     # What was answered before was kept: nothing but the trial, and what is meant to be asked twice.
     repeated = sum(count - 1 for count in gate.answered.values())
     assert repeated < 30
+
+
+@pytest.mark.postgresql
+def test_a_registry_on_a_server_is_served_and_survives_the_one_who_serves(
+    database: Path, server: Server, tmp_path: Path
+) -> None:
+    server.run("createdb", "served")
+    url, folder = server.url("served"), tmp_path / "service"
+    secret = token(url, "--folder", str(folder))
+    ours = database.with_name("ours.safetensors")
+    with served(url, secret, folder=folder) as serving:
+        wish = {"upload": serving.upload(ours), "loading": LOADING}
+        job = serving.ended(serving.post("/v1/models", 202, json=wish)["id"])
+        assert job["state"] == "done", job
+        assert serving.end(signal.SIGKILL) == -signal.SIGKILL
+    with served(url, secret, folder=folder) as serving:
+        assert serving.job(job["id"])["result"]["model"] == "ours"
+        wish = {"upload": serving.upload(ours), "loading": LOADING}
+        verified = serving.ended(serving.post("/v1/verifications", 202, json=wish)["id"])
+        assert verified["state"] == "done", verified
+        assert verified["result"]["verdict"] == "same"
+        assert "/verdicts/1" in serving.client.get("/").text
+        assert serving.end(signal.SIGTERM) == 128 + signal.SIGTERM
+    with Registry(url) as registry:
+        registry.check()
+        assert [one.name for one in registry.models()] == ["ours"]
+        by = [one.payload["by"]["job"] for one in registry.entries() if one.action == "verify"]
+    assert by == [verified["id"]]
 
 
 def test_a_running_job_can_be_stopped_and_its_files_go(database: Path, secret: str) -> None:

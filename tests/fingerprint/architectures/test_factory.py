@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from torch import nn
 
+from cli.errors import ExitCode, exit_code
 from fingerprint.architectures.architecture import key_difference, parse_architecture
 from fingerprint.architectures.factory import build_with_factory
 from fingerprint.errors import UsageError
@@ -130,3 +131,19 @@ def test_layers_of_unknown_sizes_are_a_usage_error(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="lazy ones; run the network on one input"):
         build("nets_lazy:tiny")
+
+
+def takes_too_much() -> nn.Module:
+    raise MemoryError
+
+
+def allocates_too_much() -> nn.Module:
+    # As torch's allocator says it on a CPU, in an error of no kind of its own.
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
+
+
+@pytest.mark.parametrize("name", ["takes_too_much", "allocates_too_much"])
+def test_no_memory_is_a_limit_of_the_machine_and_no_mistake_in_the_option(name: str) -> None:
+    with pytest.raises(MemoryError, match=name) as caught:
+        build(f"{__name__}:{name}")
+    assert exit_code(caught.value) is ExitCode.ENVIRONMENT

@@ -86,6 +86,11 @@ def of_sizes(*sizes: int) -> Any:
         (elsewhere(location="w.bin", length=10**15), MalformedFile, "the file has 10240"),
         (elsewhere(location="w.bin", offset=-4), MalformedFile, "the file has 10240"),
         (elsewhere(location="w.bin", offset="x"), MalformedFile, "expected sizes"),
+        (
+            elsewhere(location="w.bin", offset=8),
+            MalformedFile,
+            "expected 10240 bytes of external data for 'w', got 10232: truncated",
+        ),
     ],
 )
 def test_what_is_no_plain_network_is_refused_in_one_line(
@@ -157,7 +162,7 @@ def test_a_shape_beyond_the_memory_is_refused_by_the_limit(tmp_path: Path) -> No
         ("Add", ["z", "m"], ["y"]),
     )
     file = save(graph(*huge, initialisers=[shape]), tmp_path / "huge.onnx")
-    with pytest.raises(FingerprintError) as caught:
+    with pytest.raises(FingerprintError, match="memory") as caught:
         OnnxProcess(str(file), memory=4 * 2**30).ask("x", PICTURE, "y")
     assert str(caught.value).isprintable()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -127,12 +128,38 @@ def test_error_rates_say_what_registered_models_vouch_for(dossier: Dossier) -> N
     assert "No independent registered model" in viewed(dossier).error_rates[1]
 
 
-def test_the_benchmark_is_quoted_as_it_was_measured() -> None:
-    # The page's tables are held against the committed results by a test of their own.
-    measured = (ROOT / "docs" / "detection_tables.md").read_text(encoding="utf-8")
-    for pairs, count in (("independent", "claimed"), ("shares weights", "found")):
-        row = f"| *{pairs}*, *same* or *derived* from logits | {words.BENCHMARK[count]} |"
-        assert row in measured
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [((3, 64, 64), ["32"]), ((3, 65, 40), ["224", "32"]), ((3, 320, 320), ["224", "32"])],
+)
+def test_the_benchmark_of_the_nearest_size_is_quoted_first(
+    dossier: Dossier, shape: tuple[int, ...], sizes: list[str]
+) -> None:
+    spec = {"shape": list(shape), "kind": "pixels"}
+    said = viewed(dossier, suspect={**dossier.verification.suspect, "input": spec}).error_rates
+    quoted = [line for line in said if line.startswith("Benchmark of the release at ")]
+    assert [line.split()[5] for line in quoted] == sizes
+    known = json.loads((ROOT / "registry" / "reports" / words.BENCHMARKS).read_text("utf-8"))
+    for line, size in zip(quoted, sizes, strict=True):
+        assert f", {known[size]['networks']} " in line
+        assert f"{known[size]['claimed']} independent pairs were called" in line
+        assert f"{known[size]['found']} suspects that share weights" in line
+
+
+def test_sounds_and_numbers_have_no_size_in_pixels(dossier: Dossier) -> None:
+    spec = {"shape": [1, 16000], "kind": "float"}
+    said = viewed(dossier, suspect={**dossier.verification.suspect, "input": spec}).error_rates
+    assert not any("224" in line for line in said)
+
+
+def test_of_answers_on_file_the_size_is_that_of_the_probes(
+    dossier: Dossier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {key: one for key, one in dossier.verification.suspect.items() if key != "input"}
+    for largest, quoted in ((8, False), (7, True)):
+        monkeypatch.setattr(words, "LARGE", largest)
+        said = viewed(dossier, suspect=facts).error_rates
+        assert any(line.startswith("Benchmark of the release at 224") for line in said) == quoted
 
 
 @pytest.mark.parametrize(

@@ -244,6 +244,12 @@ def test_what_is_no_answer_is_none(body: bytes) -> None:
         ADAPTER.decode(Reply(headers={}, body=body), 2)
 
 
+def test_numbers_that_json_does_not_have_are_called_so() -> None:
+    body = json.dumps({"outputs": [output("y", [1.0, 2.0, float("inf"), 4.0])]}).encode()
+    with pytest.raises(NoAnswer, match="expected finite numbers, got NaN or infinity"):
+        ADAPTER.decode(Reply(headers={}, body=body), 2)
+
+
 @pytest.mark.parametrize("length", ["-1", "x", "999999", ""])
 def test_a_header_that_lies_about_lengths_is_no_answer(length: str) -> None:
     reply = Reply(headers={"inference-header-content-length": length}, body=b'{"outputs": [')

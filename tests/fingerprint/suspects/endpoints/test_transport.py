@@ -99,6 +99,17 @@ def test_what_will_not_pass_is_not(status: int) -> None:
     assert (asked.sent, asked.failure) == (2, "")
 
 
+@pytest.mark.parametrize(
+    ("status", "way_out"),
+    [(401, "--token-env"), (403, "another token"), (404, "model's name"), (405, "adapter")],
+)
+def test_a_refusal_says_the_way_out(status: int, way_out: str) -> None:
+    with Server(lambda seen: Said(status=status)) as server:
+        asked = transport(server)
+        asked.send(calls(), body)
+    assert way_out in asked.failure
+
+
 @pytest.mark.parametrize("status", [401, 402, 403, 404, 405, 410])
 def test_a_door_that_is_shut_ends_the_asking(status: int) -> None:
     with Server(each(GOOD, Said(status=status), GOOD)) as server:
