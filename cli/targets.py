@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from cli import session
 from cli.endpoints import Asking, is_address
-from cli.options import GraphOptions, ModelOptions
+from cli.options import GraphOptions, ModelOptions, model_options
 from fingerprint.mlflow.uris import is_model_uri
+from fingerprint.text import first_line
 
 if TYPE_CHECKING:
     from fingerprint.network import InputSpec, Model
@@ -140,21 +141,43 @@ class Target:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Target:
-        """Builds a target from :meth:`to_dict`'s values."""
-        labels = values["asking"]["labels"]
+        """Builds a target from :meth:`to_dict`'s values.
+
+        Raises:
+            InputRefused: They are others. What an option is not called would pass by whoever looks
+                at options, and be believed by what takes them.
+        """
+        from fingerprint.errors import InputRefused
+
+        try:
+            return cls._from_dict(values)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise InputRefused(
+                "expected a target as 'fp watch init' keeps it, got something else "
+                f"({first_line(error)}); remove the watch and begin it anew"
+            ) from error
+
+    @classmethod
+    def _from_dict(cls, values: Mapping[str, Any]) -> Target:
         how = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values["how"].items()
         }
+        asking = dict(values["asking"])
+        texts = (values["target"], how.get("arch") or "", asking["adapter"] or "")
+        if not all(isinstance(one, str) for one in (*texts, asking["token_env"] or "")):
+            raise TypeError("a text")
+        strange = how.keys() - model_options().arguments.keys()
+        if strange:
+            raise KeyError(*strange)
+        graph = {name.replace("-", "_"): value for name, value in values["graph"].items()}
+        if asking["labels"] is not None:
+            asking["labels"] = Path(asking["labels"])
         return cls(
             name=values["target"],
             how=ModelOptions(arguments=how),
-            graph=GraphOptions(
-                **{name.replace("-", "_"): value for name, value in values["graph"].items()}
-            ),
-            asking=Asking(
-                **{**values["asking"], "labels": None if labels is None else Path(labels)}
-            ),
+            graph=GraphOptions(**graph),
+            asking=Asking(**asking),
         )
 
 

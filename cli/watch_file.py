@@ -41,11 +41,12 @@ _MAX_FILE = 2**20
 
 def begun(
     registry: Registry, path: Path, screen: Output
-) -> tuple[list[str], list[tuple[str, str]]]:
+) -> tuple[list[Watch], list[tuple[str, str]]]:
     """Begins the watches of a file that are new.
 
     Returns:
-        The names of those that were there before, and of each that could not be begun why.
+        Those that were there before, whose targets are what the file says, and of each that could
+        not be begun why.
 
     Raises:
         UsageError: The file is none, says other than what is watched already by one of its
@@ -74,7 +75,7 @@ def begun(
         else:
             if not screen.json:
                 screen.data({}, watch_view.begun(watch, said))
-    return [name for name in wanted if name in watched], failed
+    return [watched[name] for name in wanted if name in watched], failed
 
 
 def _as_begun(registry: Registry, watch: Watch, target: Target, settings: WatchSettings) -> bool:

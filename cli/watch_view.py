@@ -13,7 +13,7 @@ from fingerprint.text import clean
 from fingerprint.watching import Run
 from registry import Watch
 
-__all__ = ["begun", "failed", "history", "line", "overview"]
+__all__ = ["begun", "crontab", "failed", "history", "line", "overview"]
 
 _STYLES = {"unchanged": "green", "changed": "bold red", "unclear": "magenta"}
 _SHOWN = 40
@@ -39,6 +39,11 @@ def failed(name: str, reason: str) -> Text:
 def begun(watch: Watch, said: str) -> Text:
     """Returns what a new watch rests on, in one line."""
     return Text(f"{clean(watch.name)}: watched from now on: {said}")
+
+
+def crontab(line: str) -> Text:
+    """Returns the line that asks it again, whole, to be copied."""
+    return Text(clean(line, 4000), no_wrap=True, overflow="ignore")
 
 
 def overview(watches: Sequence[Watch]) -> RenderableType:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import session
+from cli.allowed import Allowed, needed, require, typed
 from cli.bundles import Bundle
 from cli.output import Output
 from cli.progress import progress_bars
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from fingerprint.watching import Observation
     from registry import Registry, Watch, WatchSettings
 
-__all__ = ["Settings", "TargetName", "begin", "seen"]
+__all__ = ["Settings", "TargetName", "begin", "crontab_line", "seen"]
 
 TargetName = Annotated[
     str,
@@ -139,8 +143,14 @@ def begin(
     return watch, f"{said} ({baseline.queries} inputs asked)"
 
 
-def seen(registry: Registry, watch: Watch) -> Observation:
-    """Asks a target; whatever keeps it from being asked is a reason, not an end."""
+def seen(registry: Registry, watch: Watch, allowed: Allowed | None) -> Observation:
+    """Asks a target; whatever keeps it from being asked is a reason, not an end.
+
+    Args:
+        registry: Where it is kept.
+        watch: Which.
+        allowed: What whoever calls lets it do; None where they wrote down the target themselves.
+    """
     from fingerprint.errors import FingerprintError
     from fingerprint.watching import observe, rotation, unheard
     from registry import RegistryError
@@ -151,9 +161,27 @@ def seen(registry: Registry, watch: Watch) -> Observation:
     repeatable = watch.runs[-1].repeatable if watch.runs else baseline.repeatable
     try:
         names = [] if watch.settings.model is None else [watch.settings.model]
-        suspect = Target.from_dict(watch.target).reach(registry, names).suspect
+        target = Target.from_dict(watch.target)
+        if allowed is not None:
+            require(target, allowed)
+        suspect = target.reach(registry, names).suspect
         return observe(baseline, suspect, places, repeatable=repeatable)
     except RegistryError:
         raise
-    except (FingerprintError, OSError, MemoryError) as error:
-        return unheard(first_line(error))
+    except (FingerprintError, typer.TyperException, OSError, MemoryError) as error:
+        return unheard(first_line(error, limit=300))
+
+
+def crontab_line(registry: Registry, watch: Watch) -> str:
+    """Returns what a crontab takes to ask a target every half hour, with all that it needs.
+
+    A module of one's own is looked for where ``fp`` is started, which cron does elsewhere.
+    """
+    pairs = needed(Target.from_dict(watch.target))
+    where = str(registry.path) if registry.path is not None else registry.url
+    options = typed([*pairs, ("--registry", where)])
+    program = shlex.quote(shutil.which("fp") or "fp")
+    code = any(option == "--allow-code" for option, _ in pairs)
+    folder = f"cd {shlex.quote(os.getcwd())} && " if code else ""
+    line = f"{folder}{program} watch run {options} -- {shlex.quote(watch.name)}"
+    return "*/30 * * * *  " + line.replace("%", r"\%")  # a bare one ends the line for cron

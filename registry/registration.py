@@ -16,6 +16,7 @@ what independent models do, and calibrate the margins of whose probes they were.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from fingerprint.canonical import plain, sha256_of, utc_now
 from fingerprint.errors import FingerprintError, InputRefused, UsageError
+from fingerprint.formats.naming import shown_path
 from fingerprint.probes.settings import ExtractionSettings
 from fingerprint.progress import Progress, silent
 from registry.engine import LARGEST_VALUE
@@ -135,13 +137,23 @@ class Peer:
                 arch = known.architecture
                 loaded = library.load_model(known.file_path, arch=arch, **options, device=device)
         except (FingerprintError, TypeError) as error:
-            raise InputRefused(f"its file could not be loaded again ({error})") from error
+            said = _without_folder(str(error), known.file_path)
+            raise InputRefused(f"its file could not be loaded again ({said})") from error
         same_file = loaded.file is not None and loaded.file.sha256 == known.file_sha256
         if graph:  # whose numbers may lie in other files
             same_file = same_file and loaded.digest == known.model_digest
         if not same_file or loaded.input.domain != known.domain:
-            raise InputRefused(f"its file has changed since ({known.file_path})")
+            called = shown_path(os.path.basename(known.file_path))
+            raise InputRefused(f"its file has changed since ({called})")
         return loaded
+
+
+def _without_folder(text: str, path: str) -> str:
+    """Returns a message that does not say where a file lies: such ones are kept, and shown."""
+    folder, name = os.path.split(path)
+    for known in (path, shown_path(path)):
+        text = text.replace(known, shown_path(name))
+    return text.replace(os.path.join(folder, ""), "")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

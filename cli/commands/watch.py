@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options, session
+from cli.allowed import AllowedOptions
 from cli.bundles import bundled
 from cli.endpoints import AskingOptions
 from cli.errors import ExitCode
 from cli.groups import command_group
 from cli.output import Output
 from cli.targets import Target
-from cli.watching import Settings, TargetName, begin, seen
+from cli.watching import Settings, TargetName, begin, crontab_line, seen
 from fingerprint.text import clean
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from fingerprint.network import InputSpec
-    from registry import Registry, WatchSettings
+    from registry import Registry, Watch, WatchSettings
 
 __all__ = ["app"]
 
@@ -91,9 +92,11 @@ def init(
             screen.data(plan.to_dict(), plan.view())
             return
         watch, said = begin(opened, name, wanted, given, screen)
+        line = crontab_line(opened, watch)
     from cli import watch_view
 
-    screen.data({"schema": 1, **watch.to_dict()}, watch_view.begun(watch, said))
+    document = {"schema": 1, **watch.to_dict(), "crontab": line}
+    screen.data(document, watch_view.begun(watch, said), watch_view.crontab(line))
 
 
 def _asked_first(
@@ -107,6 +110,7 @@ def _asked_first(
 @bundled
 def run(
     screen: options.Screen,
+    allowed: AllowedOptions,
     *,
     names: Names = None,
     file: WatchFile = None,
@@ -117,6 +121,9 @@ def run(
     Made for cron: other questions each time, nothing to be answered, no bar without a terminal.
     Whatever was found changed stays so; 'fp watch remove' and 'fp watch init' begin anew.
 
+    What the registry says is not believed where it names code, a token or no sandbox: that is given
+    again here, as in the line for cron that 'fp watch init' prints, or stands in --file.
+
     Exit code 0: all are unchanged; 1: one has changed; 4: one could not be asked anything, and none
     has changed.
     """
@@ -124,22 +131,25 @@ def run(
     from fingerprint.errors import NoEvidence
 
     with session.open_registry(registry, writing=True) as opened:
-        chosen = list(names or ())
+        stated: dict[str, Watch] = {}
         failed: list[tuple[str, str]] = []
         if file is not None:
             from cli.watch_file import begun
 
             more, failed = begun(opened, file, screen)
-            chosen += more
+            stated = {one.name: one for one in more}
         # All are looked up before any is asked: a mistyped name is told at once.
-        watches = [opened.watches.get(one) for one in dict.fromkeys(chosen)]
-        if not chosen and file is None:
-            watches = opened.watches.all()
+        watches = {one.name: one for one in map(opened.watches.get, names or ())}
+        # The very ones that were compared with the file: a row may have changed meanwhile.
+        watches |= stated
+        if not watches and file is None:
+            watches = {one.name: one for one in opened.watches.all()}
             if not watches:
                 raise NoEvidence("nothing is watched; 'fp watch init NAME TARGET' begins")
         found = []
-        for watch in watches:
-            found.append((watch.name, opened.watches.record(watch.name, seen(opened, watch))))
+        for name, watch in watches.items():
+            observed = seen(opened, watch, None if name in stated else allowed)
+            found.append((name, opened.watches.record(name, observed)))
             _print(screen, watch_view.line(*found[-1]))
     for name, reason in failed:
         _print(screen, watch_view.failed(name, reason))

@@ -161,6 +161,17 @@ def test_hostile_inputs_run_nothing_and_are_no_options(folder: Path, pretended: 
     assert not (folder / "pwned").exists()
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_the_name_of_the_result_adds_no_output_of_a_callers_own(
+    folder: Path, pretended: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAYS", "{}")
+    done = run(steps()[1], folder, suspect="a", registry="b", sarif=f"a{end}exit-code=0")
+    assert (done.code, done.outputs) == (2, {"exit-code": "2"})
+    assert done.err == "sarif: expected the name of a file in one line, got several lines\n"
+    assert not pretended.exists()
+
+
 @pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5, 70])
 def test_the_step_ends_as_fp_did(
     folder: Path, pretended: Path, code: int, monkeypatch: pytest.MonkeyPatch

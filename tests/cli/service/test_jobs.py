@@ -349,3 +349,22 @@ def test_verdicts_and_reports_do_not_say_where_files_lie(site: Site) -> None:
         said = client.get(f"/v1/verifications/{number}{path}", headers=headers).text
         assert "ours.safetensors" in said
         assert str(site.folder) not in said
+
+
+@pytest.mark.parametrize("change", ["gone", "another"])
+def test_weights_that_were_not_compared_do_not_say_where_files_lie(site: Site, change: str) -> None:
+    registered = Path(str(site.service.registry.model("ours").file_path))
+    kept = registered.read_bytes()
+    upload = site.kept(site.folder / "ours.safetensors")
+    registered.unlink()
+    if change == "another":
+        registered.write_bytes((site.folder / "theirs.safetensors").read_bytes())
+    try:
+        number = site.done("verify", upload=upload, loading=LOADING)["verification"]
+    finally:
+        registered.unlink(missing_ok=True)
+        registered.write_bytes(kept)
+    (found,) = site.service.verdict(number).evidence["weights"]
+    assert found["verdict"] == "not_compared"
+    assert f"({registered.name}" in found["reason"]
+    assert str(site.folder) not in found["reason"]
