@@ -264,7 +264,7 @@ def test_references_are_recorded_and_an_interruption_changes_nothing(
     def interrupted(self: Solver, requests: list[object], *rest: object) -> object:
         found = solve(self, requests, *rest)  # type: ignore[arg-type]
         if len(requests) == 6:
-            monkeypatch.setattr("fingerprint.probes.extraction.measure", stopped)
+            monkeypatch.setattr("fingerprint.probes.extraction.candidates.measure", stopped)
         return found
 
     def stopped(*_: object) -> None:
@@ -299,8 +299,8 @@ def test_early_probes_of_large_inputs_are_harmless_at_the_depth_before_as_well(
     model = model_of("cnn")
     depths = depths_of(model)
     second = FeatureProbes(depths[1], contrast=32 / 255, passes=20)
-    monkeypatch.setattr("fingerprint.probes.extraction.early_kinds", lambda *_: (second,))
-    monkeypatch.setattr("fingerprint.probes.extraction.depths_of", lambda _: depths)
+    monkeypatch.setattr("fingerprint.probes.extraction.planning.early_kinds", lambda *_: (second,))
+    monkeypatch.setattr("fingerprint.probes.extraction.planning.depths_of", lambda _: depths)
     monkeypatch.setattr("fingerprint.probes.pilot.Tried.usable", True)
     if large:
         monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
