@@ -24,7 +24,7 @@ from benchmarks.report import machine
 from fingerprint import Model
 from fingerprint.network.depths import depths_of
 from fingerprint.probes.bases import grained_leaves
-from fingerprint.probes.extraction import late_kind
+from fingerprint.probes.extraction.late import late_kind
 from fingerprint.probes.kinds import IndividualProbes
 
 __all__ = ["main"]

@@ -1,0 +1,39 @@
+"""Late probes of a model with relatives: they are not harmless for those."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from fingerprint.lab.modifications import fine_tuned, pruned
+from fingerprint.probes.extraction import extract
+from tests.fingerprint.probes.extraction.plainly import ratios
+from tests.support.digits import digits, network
+from tests.support.extracted import SEED, loaded, model_of
+
+
+def test_individual_probes_lie_outside_a_relatives_harmless_set() -> None:
+    parent = network("cnn")
+    child = fine_tuned(parent, digits(), seed=5)
+    fingerprint = extract(loaded(child), seed=SEED, relatives={"parent": loaded(parent)}, probes=24)
+    individual = [probe for probe in fingerprint.probes if probe.kind.startswith("individual")]
+    assert len(individual) == 16
+    assert [depth.speaks_for for depth in fingerprint.depths][-1] == "individual"
+    assert fingerprint.relatives == (loaded(parent).digest,)
+    rows = [fingerprint.probes.index(probe) for probe in individual]
+    own, other = (np.median(ratios(module, fingerprint)[rows]) for module in (child, parent))
+    assert own < 0.3
+    assert other > 0.6
+    rough = fingerprint.rough_copy_ratio
+    assert rough is not None
+    again = np.log(ratios(pruned(child, share=0.45), fingerprint)[rows]).mean()
+    assert rough == pytest.approx(np.exp(again), rel=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_a_relative_may_be_of_another_precision(dtype: torch.dtype) -> None:
+    tuned = network("cnn", 1)
+    parent = model_of("cnn").to(dtype=dtype)
+    made = extract(loaded(tuned), seed=SEED, probes=6, relatives={"parent": parent})
+    assert {depth.speaks_for for depth in made.depths} == {"individual"}
