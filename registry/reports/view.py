@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -146,9 +147,11 @@ def view_of(dossier: Dossier, *, made: str, release: str = "", pictures: bool = 
 
 def _side(dossier: Dossier) -> int:
     """Returns the longer side of the inputs in pixels; 0 where they are no pictures."""
-    # Answers on file say nothing of inputs: then those of the probes that were asked.
+    # Answers on file say nothing of inputs, nor do some records of earlier releases: then those of
+    # the probes that were asked.
     asked = (one.input.to_dict() for one in dossier.fingerprints.values())
-    spec = dossier.verification.suspect.get("input") or next(asked, {})
+    kept = dossier.verification.suspect.get("input")
+    spec = kept if isinstance(kept, Mapping) else next(asked, {})
     return max(spec["shape"][-2:]) if spec.get("kind") == "pixels" else 0
 
 
