@@ -99,7 +99,7 @@ test-aws: $(STAMP)
 # Backends that are not there are skipped; without the extra these are a part of make test.
 test-sandbox: $(STAMP)
 	$(EXTRAS) sandbox || true
-	$(PYTEST) tests/fingerprint/sandbox tests/fingerprint/programs
+	$(SHARED) tests/fingerprint/sandbox tests/fingerprint/programs
 
 # One that cannot be installed does not keep the others away.
 test-formats: $(STAMP)
@@ -127,7 +127,7 @@ test-fleet: $(STAMP)
 # A real server, killed and started again; and whatever its description allows, sent to it.
 test-service: $(STAMP)
 	$(EXTRAS) serve --also schemathesis || true
-	$(PYTEST) -m service
+	$(SHARED) -m service
 
 # Without a network there are no servers to install, and the tests say that they are skipped.
 test-servers: $(STAMP)
