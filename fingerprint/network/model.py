@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fingerprint.errors import IncompatibleModel, ends_by_signal
 from fingerprint.formats.file_bytes import FileFacts
 from fingerprint.network.outputs import as_rows
+from fingerprint.network.run import full_precision
 from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.text import first_line
 
@@ -22,6 +23,8 @@ __all__ = ["Model", "run_module"]
 def run_module(module: nn.Module, x: Tensor) -> Any:
     """Runs a module, whose code must not end the program as if all were well.
 
+    TensorFloat-32 is off: with it an answer depends on the kernel, and that on the batch.
+
     Args:
         module: The network.
         x: Inputs as its first layer takes them.
@@ -30,7 +33,8 @@ def run_module(module: nn.Module, x: Tensor) -> Any:
         IncompatibleModel: Its code exits. An end by a signal stays one.
     """
     try:
-        return module(x)
+        with full_precision():
+            return module(x)
     except SystemExit as error:
         if ends_by_signal(error):
             raise

@@ -92,7 +92,9 @@ def to_inputs(values: Tensor, spec: InputSpec) -> NDArray[Any]:
 def full_precision() -> Iterator[None]:
     """Runs a block without TensorFloat-32, whose 1e-3 errors would blur "same" and "derived"."""
     matmul = torch.backends.cuda.matmul.allow_tf32
-    with torch.backends.cudnn.flags(allow_tf32=False):
+    # None leaves what a caller has set; left out, cuDNN would be switched off.
+    kept: dict[str, Any] = {"enabled": None, "benchmark": None, "deterministic": None}
+    with torch.backends.cudnn.flags(allow_tf32=False, **kept):
         torch.backends.cuda.matmul.allow_tf32 = False
         try:
             yield
