@@ -76,6 +76,7 @@ class Bench:
         methods: The baselines.
         probes: Of each fingerprint.
         lengths: Numbers of probes to verify with; :data:`harmless.DEFAULT_PROBES` is among them.
+        device: Where sources are registered and suspects answer.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Bench:
         *,
         probes: int = ours.PROBES,
         lengths: Sequence[int] = ours.LENGTHS,
+        device: str = "cpu",
     ) -> None:
         self.data = data
+        self.device = device
         self.probes = probes
         self.directory = directory / "measured"
         self.methods = tuple(baselines() if methods is None else methods)
@@ -100,7 +103,7 @@ class Bench:
         if path.exists():
             fingerprint = decode(path.read_bytes())
         else:
-            model = ours.as_model(member.network(), self.data.input_size)
+            model = ours.as_model(member.network(), self.data.input_size, self.device)
             fingerprint = extract(model, seed=SEED, probes=self.probes)
             write_whole(path, lambda stream: stream.write(encode(fingerprint)))
         prepared = {method.name: self._prepared(member, method) for method in self.methods}
@@ -134,7 +137,7 @@ class Bench:
         missing = [source for source in sources if _key(source) not in known]
         if missing:
             network = suspect.network()
-            asked = ours.remembering(network, self.data.input_size)
+            asked = ours.remembering(network, self.data.input_size, self.device)
             for source in missing:
                 known[_key(source)] = self._pair(source, suspect, network, asked)
             write_whole(path, lambda stream: stream.write(json.dumps(known).encode()))

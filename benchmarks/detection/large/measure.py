@@ -1,6 +1,7 @@
 """Measures the zoo at 224 pixels, and writes the results file.
 
-    python -m benchmarks.detection.large.measure --work WORK --data DIR [--out FILE]
+    python -m benchmarks.detection.large.measure --work WORK --data DIR [--out FILE] \
+        [--device cuda]
 
 Each published network is registered with default settings and everybody is asked about it, as in
 :mod:`benchmarks.detection.measure`. Nothing was chosen at this size: margins come from the 32
@@ -48,9 +49,10 @@ _STRANGERS = ("lite1/fine-tuned, all layers, SGD 1e-2", "lite0 from scratch 0")
 
 @dataclass(frozen=True)
 class _Stored:
-    """A member of the zoo where a family wants a network."""
+    """A member of the zoo where a family wants a network, and where it is to run."""
 
     member: Member
+    device: str
 
     def model(self, folder: Path, progress: Progress = silent) -> Model:
         """Loads it; see :meth:`benchmarks.families.members.Network.model`.
@@ -60,9 +62,10 @@ class _Stored:
         del folder, progress
         one = self.member
         if one.file.suffix == ".onnx":
-            return ours.as_model(one.network(), _SIZE)
+            return ours.as_model(one.network(), _SIZE, self.device)
         arch = f"{untrained.__module__}:untrained,architecture={one.architecture!r}"
-        return load_model(one.file, arch=f"{arch},classes={one.classes}", input_size=_SIZE)
+        arch = f"{arch},classes={one.classes}"
+        return load_model(one.file, arch=arch, input_size=_SIZE, device=self.device)
 
 
 def role(recipe: Recipe, child: Recipe) -> Role | None:
@@ -82,7 +85,11 @@ def role(recipe: Recipe, child: Recipe) -> Role | None:
 
 
 def siblings(
-    zoo: Mapping[str, Member], recipes: Mapping[str, Recipe], child: str, directory: Path
+    zoo: Mapping[str, Member],
+    recipes: Mapping[str, Recipe],
+    child: str,
+    directory: Path,
+    device: str = "cpu",
 ) -> Iterator[dict[str, Any]]:
     """Registers a fine-tune and its parent, and asks everybody of their line.
 
@@ -91,6 +98,7 @@ def siblings(
         recipes: The plan, by name.
         child: Name of the fine-tune.
         directory: Where the registry and what was measured are kept.
+        device: Where everybody runs.
 
     Yields:
         Rows as :func:`benchmarks.families.table.row` writes them.
@@ -105,11 +113,11 @@ def siblings(
                 continue
             family = Family(
                 name=child,
-                parent=_Stored(zoo[parent]),
+                parent=_Stored(zoo[parent], device),
                 public=True,
                 half="reporting",
-                child=_Stored(zoo[child]),
-                suspects=(Suspect(name, found, _Stored(member)),),
+                child=_Stored(zoo[child], device),
+                suspects=(Suspect(name, found, _Stored(member, device)),),
             )
             if name not in known:
                 if family.called not in {one.name for one in registry.models()}:
@@ -130,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, required=True, help="where the zoo was built")
     parser.add_argument("--data", type=Path, required=True, help="has the images")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the results file")
+    parser.add_argument("--device", default="cpu", help="where everybody runs")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     began = time.monotonic()
@@ -137,7 +146,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     zoo = members(options.work, scale(options.data))
     probes = ours.DEFAULT_PROBES
     pictures = photographs(options.data)
-    bench = measure.Bench(pictures, options.work, (), probes=probes, lengths=(probes,))
+    bench = measure.Bench(
+        pictures, options.work, (), probes=probes, lengths=(probes,), device=options.device
+    )
     document = measure.document(bench, zoo, {}, chosen=lambda member: member.source)
     by_name = {member.name: member for member in zoo}
     recipes = {recipe.name: recipe for recipe in plan(small)}
@@ -145,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         line
         for child in (f"lite0/{name}" for name in CHILDREN)
         if child in by_name
-        for line in siblings(by_name, recipes, child, bench.directory)
+        for line in siblings(by_name, recipes, child, bench.directory, options.device)
     ]
     seconds = time.monotonic() - began
     facts = measure.facts(small, "reporting", zoo, document["sources"], seconds)

@@ -63,9 +63,9 @@ _ASKED = 5
 """Inputs that one probe costs: itself and four turns. Its base is shared by the depths."""
 
 
-def as_model(network: nn.Module, input_size: tuple[int, ...]) -> Model:
+def as_model(network: nn.Module, input_size: tuple[int, ...], device: str = "cpu") -> Model:
     """Returns a network of the zoo as the library loads one."""
-    return load_model(network, input_size=input_size)
+    return load_model(network, input_size=input_size, device=device)
 
 
 class Remembering(Suspect):
@@ -90,9 +90,11 @@ class Remembering(Suspect):
         return np.stack([self._known[key] for key in keys])
 
 
-def remembering(network: nn.Module, input_size: tuple[int, ...]) -> Remembering:
+def remembering(
+    network: nn.Module, input_size: tuple[int, ...], device: str = "cpu"
+) -> Remembering:
     """Returns a network of the zoo as a suspect that remembers its answers."""
-    return Remembering(ModelSuspect(as_model(network, input_size)))
+    return Remembering(ModelSuspect(as_model(network, input_size, device)))
 
 
 def shortened(fingerprint: Fingerprint, probes: int) -> Fingerprint:
