@@ -1,18 +1,20 @@
-"""What grain on the bases, simulated copies and an earlier depth in the solve are worth, at 224.
+"""What grain, the depth before, simulated copies and contrast are worth, at 224 pixels.
 
     python -m benchmarks.early_probes --work DIR    # of 'benchmarks.families --large'
 
-Probes at one early depth of EfficientNet-Lite0, and of its fine-tune A, solved in four ways, each
-with one thing more than the one before: on plain dead leaves, on grained ones, for two drifted
-copies of the source as well, and for the depth before as well; all for the same number of passes. A
-line for each: the geometric mean harm ratio of every suspect, and how much single probes scatter
-(standard deviation of the logarithm).
+Probes at one early depth of EfficientNet-Lite0, its fine-tune A, Lite1 and Lite2, solved in
+several ways: on plain dead leaves, on grained ones, for the depth before as well, and for that and
+two drifted copies of the source, which takes three times the passes; then as the library does, for
+the depth before and without copies, at every contrast that it compares. A line for each: the
+geometric mean harm ratio of every suspect, and how much single probes scatter (standard deviation
+of the logarithm).
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +25,11 @@ from benchmarks import efficientnet_lite
 from benchmarks.markdown import table
 from benchmarks.report import machine
 from fingerprint import Model, load_model
+from fingerprint.lab.modifications import with_weights, without_smallest
 from fingerprint.network.depths import depths_of
 from fingerprint.probes.bases import dead_leaves, grained_leaves
 from fingerprint.probes.kinds import FeatureProbes, ProbeKind
+from fingerprint.probes.pilot import CONTRASTS_LARGE
 from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import copies_of
@@ -35,6 +39,8 @@ __all__ = ["main", "ratios"]
 
 _DEPTH = "_blocks.1"
 _CONTRAST = 16 / 255
+_PASSES = 50
+"""For each network that is solved for."""
 _TURNS = (7, 8, 9, 10)
 """Those of large pictures that stay on the grid."""
 _CIFAR = {
@@ -43,7 +49,7 @@ _CIFAR = {
     "B, SGD 1e-2": "lite0, B",
     "C, SGD 2e-3": "lite0, C",
 }
-_WAYS = ("plain leaves", "grained leaves", "copies too", "earlier too")
+_SOURCES = ("Lite0", "A", "Lite1", "Lite2")
 
 
 def main() -> None:
@@ -55,22 +61,31 @@ def main() -> None:
     options = parser.parse_args()
     suspects = _suspects(options.work)
     rows = []
-    for source in ("Lite0", "A"):
-        depths = depths_of(suspects[source])
-        place = next(place for place, one in enumerate(depths) if one.name == _DEPTH)
-        for number, way in enumerate(_WAYS):
-            drawn_from = grained_leaves if number else dead_leaves
-            drawn = drawn_from(suspects[source].input, options.seed, options.probes)
-            kind = FeatureProbes(
-                depths[place],
-                contrast=_CONTRAST,
-                copies=copies_of(depths[place], options.seed) if number > 1 else (),
-                earlier=depths[place - 1 : place] if number > 2 else (),
-            )
-            found = ratios(kind, suspects[source], suspects.values(), drawn, options.seed)
-            rows.append([source, way, *found])
+    for source in _SOURCES:
+        model = suspects[source]
+        for way, grained, kind in _ways(model, options.seed):
+            drawn_from = grained_leaves if grained else dead_leaves
+            drawn = drawn_from(model.input, options.seed, options.probes)
+            rows.append([source, way, *ratios(kind, model, suspects.values(), drawn, options.seed)])
+            print(rows[-1], flush=True)
     print(f"{options.probes} probes, seed {options.seed}; measured on {machine()}\n")
-    print(table(["source", "solved on or for", *suspects], rows))
+    print(table(["source", "solved on, for or at", *suspects], rows))
+
+
+def _ways(model: Model, seed: str) -> Iterator[tuple[str, bool, FeatureProbes]]:
+    """Yields each way: its name, whether its bases have grain, and the probes."""
+    depths = depths_of(model)
+    place = next(place for place, one in enumerate(depths) if one.name.endswith(_DEPTH))
+    depth, before = depths[place], depths[place - 1 : place]
+    solve = partial(FeatureProbes, depth, contrast=_CONTRAST)
+    yield "plain leaves", False, solve(passes=_PASSES)
+    yield "grained leaves", True, solve(passes=_PASSES)
+    copies = copies_of(depth, seed)
+    both = solve(earlier=before, copies=copies, passes=_PASSES * (1 + len(copies)))
+    yield "the depth before, and copies", True, both
+    for contrast in CONTRASTS_LARGE:
+        alone = FeatureProbes(depth, contrast=contrast, earlier=before, passes=_PASSES)
+        yield f"the depth before, ±{round(255 * contrast)}", True, alone
 
 
 def _suspects(work: Path) -> dict[str, Model]:
@@ -78,7 +93,14 @@ def _suspects(work: Path) -> dict[str, Model]:
     found = {"Lite0": load_model(efficientnet_lite.weights(0), arch=f"{arch}0")}
     for name, stem in _CIFAR.items():
         found[name] = load_model(work / f"{stem}.safetensors", arch=f"{arch}0_cifar")
-    found["Lite1"] = load_model(efficientnet_lite.weights(1), arch=f"{arch}1")
+    for version in (1, 2):
+        published = efficientnet_lite.weights(version)
+        found[f"Lite{version}"] = load_model(published, arch=f"{arch}{version}")
+    rough = with_weights(found["Lite1"].module, partial(without_smallest, share=0.3))
+    spec = found["Lite1"].input
+    found["Lite1 pruned 30 % in each layer"] = load_model(
+        rough, input_size=spec.shape, mean=spec.mean, std=spec.std
+    )
     file = work / "lite1, A.safetensors"
     found["Lite1, SGD 1e-2"] = load_model(file, arch=f"{arch}1_cifar")
     return found

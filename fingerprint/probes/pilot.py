@@ -16,8 +16,8 @@ forward passes only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,11 @@ from fingerprint.spaces.subspace import Subspace
 __all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "judged", "pilot", "told_apart"]
 
 CONTRASTS = (16 / 255, 32 / 255)
-"""Contrasts that are compared."""
+"""Contrasts that each depth is tried at; of large inputs the first, see :data:`CONTRASTS_LARGE`."""
+CONTRASTS_LARGE = (12 / 255, 16 / 255, 24 / 255, 32 / 255)
+"""Contrasts that are compared in full, above 64 pixels, once the depth is chosen. After the few
+passes of a pilot the weakest looks best, whatever the solve comes to later: a fine-tune's own
+probes bear less than its parent's, where a weak δ drowns in what rounding to 8 bits adds."""
 _PROBES = 4
 _TURNS = 2
 """Of each kind."""
@@ -139,7 +143,7 @@ class Pilot:
 def early_kinds(
     model: Model, depths: Sequence[Depth], space: Subspace | None
 ) -> tuple[ProbeKind, ...]:
-    """Returns the early depths worth trying, each at every contrast.
+    """Returns the early depths worth trying, of small inputs each at every contrast.
 
     Args:
         model: The source.
@@ -151,7 +155,7 @@ def early_kinds(
         min(early, key=lambda depth: abs(depth.share - share)).name for share in _SHARES if early
     }
     kinds: list[ProbeKind] = []
-    for contrast in CONTRASTS:
+    for contrast in CONTRASTS[:1] if is_large(model.input.shape) else CONTRASTS:
         if space is not None:
             kinds.append(LinearProbes(space, model.input, contrast=contrast))
         kinds += [
@@ -181,6 +185,7 @@ def pilot(
     bases: NDArray[Any],
     progress: Progress,
     references: Mapping[str, Model] | None = None,
+    in_full: Callable[[ProbeKind], Sequence[ProbeKind]] = lambda _: (),
 ) -> Pilot:
     """Solves a few probes of each kind and judges them on simulated kin and strangers.
 
@@ -190,30 +195,41 @@ def pilot(
         seed: Registry seed.
         bases: Public bases, shape ``(B, *input.shape)``; the first few are used.
         progress: Called as the work goes on.
-        references: Further strangers by name, each looked up once.
+        references: Further strangers by name, each looked up once in each comparison.
+        in_full: Gives, for the kind that did best, what is compared next in its stead; nothing
+            where it is chosen as it is.
     """
     bases, model = bases[:_PROBES], end.model
     others = {"kin": end.of(drifted(model, seed)), "stranger": end.of(stranger(model, seed))}
-    tried: list[_Solved] = []
-    for place, kind in enumerate(kinds):
-        progress("choosing depths", place, len(kinds))
-        solved = _tried(end, others, kind, seed=seed, bases=bases)
-        if solved is not None:
-            tried.append((solved[0], kind, solved[1]))
-    held = _held_against(references or {}, tried, bases, progress)
-    for place, (one, kind, harmless) in enumerate(tried):
-        ratios = tuple(found[place] for found in held.strangers.values())
-        tried[place] = (replace(one, references=ratios), kind, harmless)
-    usable = [one for one in tried if one[0].usable]
-    best = max(usable, key=lambda one: one[0].score, default=None)
+
+    def compared(kinds: Sequence[ProbeKind]) -> tuple[list[_Solved], Mapping[str, list[float]]]:
+        found: list[_Solved] = []
+        for place, kind in enumerate(kinds):
+            progress("choosing depths", place, len(kinds))
+            solved = _tried(end, others, kind, seed=seed, bases=bases)
+            if solved is not None:
+                found.append((solved[0], kind, solved[1]))
+        return found, _asked(references or {}, found, bases, progress)
+
+    tried, told = compared(kinds)
+    # As a stranger, kin that nobody declared would leave no depth at all.
+    like_kin = tuple(name for name, ratios in told.items() if np.median(ratios) < FLOOR)
+    strangers = tuple(name for name in told if name not in like_kin)
+    tried = _beside(tried, told, strangers)
+    best = _best(tried)
+    if best is not None and (further := in_full(best[1])):
+        fuller, told = compared(further)
+        fuller = _beside(fuller, told, strangers)
+        best = _best(fuller)
+        tried += fuller
     shown = best or max(tried, key=lambda one: one[0].score, default=None)
     return Pilot(
         tried=tuple(one for one, _, _ in tried),
         best=best[1] if best else None,
         turns=told_apart(end, bases, shown[2]) if shown else _every_turn(model),
         passes=sum(one.passes for one, _, _ in tried),
-        references=tuple(held.strangers),
-        like_kin=held.like_kin,
+        references=strangers,
+        like_kin=like_kin,
     )
 
 
@@ -221,41 +237,34 @@ _Solved = tuple[Tried, ProbeKind, NDArray[Any]]
 """What a kind showed, the kind, and its probes."""
 
 
-@dataclass(frozen=True)
-class _Held:
-    """What the probes of the kinds tried do to references.
-
-    Attributes:
-        strangers: By weights digest, the harm ratio of each kind.
-        like_kin: Digests of those left out.
-    """
-
-    strangers: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    like_kin: tuple[str, ...] = ()
+def _best(tried: Sequence[_Solved]) -> _Solved | None:
+    usable = [one for one in tried if one[0].usable]
+    return max(usable, key=lambda one: one[0].score, default=None)
 
 
-def _held_against(
+def _beside(
+    tried: Sequence[_Solved], told: Mapping[str, list[float]], strangers: Sequence[str]
+) -> list[_Solved]:
+    """Says of each kind what its probes do to the references that are strangers."""
+    return [
+        (replace(one, references=tuple(told[name][place] for name in strangers)), kind, harmless)
+        for place, (one, kind, harmless) in enumerate(tried)
+    ]
+
+
+def _asked(
     references: Mapping[str, Model],
     tried: Sequence[_Solved],
     bases: NDArray[Any],
     progress: Progress,
-) -> _Held:
-    """Asks references the probes of every kind, one reference after another.
-
-    One whose median is below the screening floor is taken for kin that nobody declared: as a
-    stranger it would leave no depth at all.
-    """
-    strangers: dict[str, Sequence[float]] = {}
-    like_kin: list[str] = []
+) -> dict[str, list[float]]:
+    """Returns, by weights digest, what the probes of each kind do to each reference."""
+    told: dict[str, list[float]] = {}
     for place, reference in enumerate(references.values() if tried else ()):
         progress("asking references", place, len(references))
         end = judged(depths_of(reference))
-        ratios = [_told_by(end, bases, harmless) for _, _, harmless in tried]
-        if np.median(ratios) < FLOOR:
-            like_kin.append(reference.digest)
-        else:
-            strangers[reference.digest] = ratios
-    return _Held(strangers, tuple(like_kin))
+        told[reference.digest] = [_told_by(end, bases, harmless) for _, _, harmless in tried]
+    return told
 
 
 def _told_by(end: Depth, bases: NDArray[Any], harmless: NDArray[Any]) -> float:

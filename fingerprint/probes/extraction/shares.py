@@ -15,10 +15,11 @@ _LATE_SHARES: Mapping[SpeaksFor, float] = {"family": 1 / 3, "individual": 2 / 3}
 """Share of late probes. Those of a family show what was changed behind the early depth and find
 nobody whom early probes miss (``benchmarks.detection``); individual ones alone tell a child from a
 sibling, and a child's ratio scatters more than a sibling's."""
-_LATE_SHARES_LARGE: Mapping[SpeaksFor, float] = {"family": 1 / 6, "individual": 3 / 4}
+_LATE_SHARES_LARGE: Mapping[SpeaksFor, float] = {"family": 5 / 24, "individual": 3 / 4}
 """The same above 64 pixels, where fine-tunes with few classes scatter and it takes more probes to
-decide. Up to 64 pixels as many early ones claim no more, and leave the late ones too few to tell
-strangers by (``benchmarks.detection``, settings half)."""
+decide. Five late ones of 24 are as few as can claim alone: four come to 1 in 625 at best, and two
+depths are tested. Up to 64 pixels as many early ones claim no more, and leave the late ones too few
+to tell strangers by (``benchmarks.detection``, settings half)."""
 _LEAST_TURNS = 2
 """Of each kind; of one alone, one more."""
 _PLANNED = 1e-6

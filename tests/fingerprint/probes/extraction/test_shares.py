@@ -25,12 +25,12 @@ def test_any_number_of_probes_is_dealt_over_the_depths(probes: int) -> None:
     assert counts == ([probes] if probes < 12 else [probes - probes // 3, probes // 3])
 
 
-def test_of_large_inputs_five_sixths_are_early(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_large_inputs_five_of_the_usual_24_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
     fingerprint = extract(model_of("cnn"), seed=SEED)
     kinds = [probe.kind for probe in fingerprint.probes]
-    assert [kinds.count(depth.name) for depth in fingerprint.depths] == [20, 4]
-    assert len(fingerprint.bases) == 20
+    assert [kinds.count(depth.name) for depth in fingerprint.depths] == [19, 5]
+    assert len(fingerprint.bases) == 19
 
 
 @pytest.mark.parametrize(("probes", "turns"), [(6, 7), (8, 6), (10, 4), (12, 6), (24, 4)])
