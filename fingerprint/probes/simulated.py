@@ -27,7 +27,8 @@ from fingerprint.network.model import Model
 __all__ = ["ROUGH", "copies_of", "drifted", "pruned_copies_of", "stranger", "without_smallest"]
 
 _COPIES = 2
-"""Copies that early probes are solved for as well; ``benchmarks.early_probes`` shows what for."""
+"""Copies that early probes are solved for as well, up to 64 pixels. Above, where these are harmless
+at the depth before too, copies change nothing (``benchmarks.early_probes``)."""
 _EXTENT = 2.5
 """How far these have drifted: further than the copy that a pilot judges by, for a sibling is two
 fine-tunes away. 1.5 finds as many copies at 32 pixels and brings strangers nearer."""
