@@ -22,7 +22,7 @@ from benchmarks import answer_kinds
 from benchmarks.detection import power
 from benchmarks.detection.decided import decided
 from benchmarks.detection.findings import Findings
-from benchmarks.detection.large.tables import AGAIN, again_tables, large_tables
+from benchmarks.detection.large.tables import large_tables
 from benchmarks.detection.metrics import Estimate
 from benchmarks.detection.pvalues import Uniformity, uniformity
 from benchmarks.detection.results import OURS, VERDICTS, Pair, load
@@ -62,10 +62,8 @@ _LOOKED_UP = (
     "p-values by test",
     "made",
     "224: made",
-    "224 again: made",
     "registrations",
     "224: registrations",
-    "224 again: registrations",
     "networks",
     "224: networks",
 )
@@ -87,7 +85,7 @@ def tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
     if (kept := folder / FAMILIES.name).exists():
         rows = json.loads(kept.read_text(encoding="utf-8"))["rows"]
         families = {"siblings": partial(siblings, rows), "margins by child": partial(margins, rows)}
-    large = {**large_tables(folder / LARGE.name), **again_tables(folder / AGAIN)}
+    large = large_tables(folder / LARGE.name)
     return {**_from(findings, TABLES), **families, **large}
 
 

@@ -13,10 +13,7 @@ from benchmarks.detection.results import Pair, load, probe_score
 from benchmarks.families.table import siblings
 from benchmarks.markdown import decimal, table
 
-__all__ = ["AGAIN", "again_tables", "found_elsewhere", "large_tables"]
-
-AGAIN = "results224_again.json"
-"""What was measured again after the last change, where not everything could be."""
+__all__ = ["found_elsewhere", "large_tables"]
 
 _SHARED = ("counts", "modifications", "by source", "answers", "independent", "closest")
 _LAST = ("missed", "made", "registrations", "networks")
@@ -31,15 +28,6 @@ def large_tables(path: Path) -> Mapping[str, Callable[[], str]]:
     shared = {name: partial(tables.TABLES[name], findings) for name in (*_SHARED, *_LAST)}
     own = {"rates": partial(found_elsewhere, findings), "siblings": partial(siblings, rows)}
     return {f"224: {name}": make for name, make in (shared | own).items()}
-
-
-def again_tables(path: Path) -> Mapping[str, Callable[[], str]]:
-    """Returns the tables of what was measured again; none without the results file."""
-    if not path.exists():
-        return {}
-    findings = Findings(load(path))
-    shared = ("modifications", "closest", "made", "registrations")
-    return {f"224 again: {name}": partial(tables.TABLES[name], findings) for name in shared}
 
 
 def found_elsewhere(findings: Findings) -> str:
