@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,30 +27,23 @@ from fingerprint.files import write_whole
 __all__ = ["RESULTS", "main", "page"]
 
 RESULTS = Path(__file__).parent / "results.json"
-_TUNED = ("sgd lr 1e-2", "adamw lr 1e-3", "SGD 2e-3")
+_TUNED = ("sgd lr 1e-2", "adamw lr 1e-3", "SGD 1e-2")
 """How fine-tunes of all layers were trained; each source has one of these."""
 _SMALL = ("plain cnn 0", "mixer 0", "vit 0", "separable cnn 0", "resnet20")
-_LARGE = {
-    "lite0": {
-        "lite0": "copy",
-        **{f"lite0/fine-tuned, all layers, {how}": "derived" for how in _TUNED},
-        "lite1": "stranger",
-        "mobilenetv2_050 from scratch 0": "stranger",
-    },
-}
+_LARGE = ("lite0", "lite1", "lite2")
 _CROP = "centre crop 0.875"
 _KINDS = ("faint", "chroma", "colour", "border", "fine")
 
 
-def _small_pairs() -> dict[str, dict[str, str]]:
+def _pairs(sources: Sequence[str]) -> dict[str, dict[str, str]]:
     """Each source's copy, a fine-tune and the source after the next."""
     return {
         name: {
             name: "copy",
             **{f"{name}/fine-tuned, all layers, {how}": "derived" for how in _TUNED},
-            _SMALL[(place + 2) % len(_SMALL)]: "stranger",
+            sources[(place + 2) % len(sources)]: "stranger",
         }
-        for place, name in enumerate(_SMALL)
+        for place, name in enumerate(sources)
     }
 
 
@@ -65,7 +58,7 @@ def _measure(options: argparse.Namespace, known: list[dict[str, Any]]) -> list[d
             "derived": ("none", _CROP),
         },
     }
-    for folder, side, pairs in ((options.small, 32, _small_pairs()), (options.large, 224, _LARGE)):
+    for folder, side, sources in ((options.small, 32, _SMALL), (options.large, 224, _LARGE)):
         if folder is None:
             continue
         kind = SMALL if side == 32 else scale(options.data)
@@ -73,7 +66,7 @@ def _measure(options: argparse.Namespace, known: list[dict[str, Any]]) -> list[d
         zoo = {member.name: member for member in members(folder, kind)}
         present = {
             source: {name: what for name, what in suspects.items() if name in zoo}
-            for source, suspects in pairs.items()
+            for source, suspects in _pairs(sources).items()
         }
         for row in rows(folder, zoo, present, side, asked[side]):
             known.append(row)
