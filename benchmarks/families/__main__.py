@@ -3,9 +3,10 @@
     python -m benchmarks.families --work WORK [--data DIR] [--only NAME] [--large]
 
 Each family is measured twice: with the parent registered and declared, and without it, when
-nobody can tell a child from a sibling. Networks that are missing under WORK are trained there,
-so a run goes on where it stopped. Without ``--data`` the families are of scikit-learn's digits;
-``--large`` takes EfficientNet-Lite0 at 224 pixels, which needs CIFAR-10 in DIR.
+nobody can tell a child from a sibling. Networks that are missing under WORK are trained there, and
+what was measured is kept in its folder ``measured``, so a run goes on where it stopped. Without
+``--data`` the families are of scikit-learn's digits; ``--large`` takes EfficientNet-Lite0 at 224
+pixels, which needs CIFAR-10 in DIR.
 """
 
 from __future__ import annotations
@@ -27,9 +28,12 @@ from benchmarks.families import large, small
 from benchmarks.families.members import Family
 from benchmarks.families.table import measure, registered, row, summary, table
 from benchmarks.report import machine, progress
+from fingerprint.files import write_whole
 from registry import Registry
 
 __all__ = ["main"]
+
+_PARENT = {True: "P is registered", False: "P is not registered"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,14 +62,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for family in found:
         if options.only in family.name and options.half in (None, family.half):
             for parent_known in (True, False):
-                further = {} if options.probes is None else {"probes": options.probes}
                 kinds = KINDS if options.kinds else KINDS[:1]
-                rows += _printed(
-                    family, options.work, parent_known=parent_known, kinds=kinds, **further
+                rows += _kept(
+                    family,
+                    options.work,
+                    parent_known=parent_known,
+                    kinds=kinds,
+                    probes=options.probes,
                 )
     if options.results is not None:
         document = {"measured on": machine(), "rows": rows}
         options.results.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def _kept(
+    family: Family, folder: Path, *, parent_known: bool, kinds: Sequence[str], probes: int | None
+) -> list[dict[str, Any]]:
+    """Measures a family, or reads what was measured of it before."""
+    parent = _PARENT[parent_known]
+    name = f"{family.name}, {parent}, {probes or 'default'} probes, {len(kinds)} kinds.json"
+    target = folder / "measured" / name
+    if target.exists():
+        print(f"\n{family.name}, {parent}: measured before", flush=True)
+        kept: list[dict[str, Any]] = json.loads(target.read_text(encoding="utf-8"))
+        return kept
+    options = {} if probes is None else {"probes": probes}
+    rows = _printed(family, folder, parent_known=parent_known, kinds=kinds, **options)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(target, lambda stream: stream.write(json.dumps(rows).encode()))
+    return rows
 
 
 def _printed(
@@ -81,8 +106,7 @@ def _printed(
         outcomes = measure(
             family, registry, folder, parent_known=parent_known, kinds=kinds, progress=progress
         )
-    parent = "P is registered" if parent_known else "P is not registered"
-    print(f"\n## {family.name}, {parent}\n\n{table(outcomes)}\n")
+    print(f"\n## {family.name}, {_PARENT[parent_known]}\n\n{table(outcomes)}\n")
     print(
         f"{summary(outcomes)}. {family.called} has {kept.probes} probes; registering took "
         f"{between - began:.0f} s and verifying {time.monotonic() - between:.0f} s, "

@@ -140,8 +140,16 @@ def test_a_family_of_digits_is_measured_with_and_without_its_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(runner, "load_data", lambda folder: few_images())
-    runner.main(["--work", str(tmp_path), "--only", "digits vit", "--probes", "6"])
+    results = tmp_path / "results.json"
+    arguments = ["--work", str(tmp_path), "--only", "digits vit", "--probes", "6"]
+    arguments += ["--results", str(results)]
+    runner.main(arguments)
     printed = capsys.readouterr().out
     assert "digits vit 0, P is registered" in printed
     assert "digits vit 0, P is not registered" in printed
     assert printed.count("| sibling B |") == 2
+    first = results.read_bytes()
+    monkeypatch.setattr(runner, "registered", None)  # nothing is registered again
+    runner.main(arguments)
+    assert capsys.readouterr().out.count("measured before") == 4
+    assert results.read_bytes() == first
