@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.detection.results import works
 from benchmarks.markdown import decimal, table
 from fingerprint.evidence.calibration import MARGINS
 from fingerprint.files import write_whole
@@ -37,7 +38,6 @@ __all__ = ["KINDS", "OUT", "Chosen", "chosen_margins", "margins_table"]
 OUT = Path(__file__).with_name("margins.json")
 _STEP = 0.05
 _MOST = {"linear": 0.5, "early": 0.5, "individual": 0.4}
-_KEPT = 0.5
 KINDS = ("logits", "probabilities", "top-5")
 """Kinds of answers that margins are chosen for."""
 
@@ -126,12 +126,8 @@ def _whole_copy(pair: Mapping[str, Any], members: Mapping[str, Mapping[str, Any]
     return (
         suspect["base"] == pair["source"] != pair["suspect"]
         and suspect["group"] == "shares weights"
-        and _above_chance(suspect) >= _KEPT * _above_chance(source)
+        and works(suspect, source)
     )
-
-
-def _above_chance(member: Mapping[str, Any]) -> float:
-    return float(member["accuracy"] - 1 / member["classes"])
 
 
 def _chosen(

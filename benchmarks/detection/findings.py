@@ -16,6 +16,7 @@ from benchmarks.detection.results import (
     evaluate,
     probe_score,
     query_score,
+    works,
 )
 from benchmarks.markdown import decimal
 
@@ -68,6 +69,16 @@ class Findings:
             group: evaluate(self.related(group), self.judged, probe_score)
             for group in self.results.groups
         }
+
+    @cached_property
+    def working(self) -> tuple[Pair, ...]:
+        """Pairs that share weights, of suspects that keep half of what the source does."""
+        members = {str(member["name"]): member for member in self.results.members}
+        return tuple(
+            pair
+            for pair in self.related("shares weights")
+            if works(members[pair.suspect], members[pair.source])
+        )
 
     def related(self, group: str) -> tuple[Pair, ...]:
         """Returns the related pairs of a group that got a verdict from logits."""

@@ -47,6 +47,7 @@ KINDS = ("logits", "probabilities", "top-5", "labels")
 VERDICTS = ("same", "derived", "inconclusive", "independent")
 ITSELF = "the source itself"
 _WHITE_BOX = "0"
+_KEPT = 0.5
 
 
 @dataclass(frozen=True)
@@ -170,6 +171,20 @@ class Results:
         """Says whether a method needs the weights, so that it asks no queries."""
         asked = {queries for pair in self.pairs for queries in pair.scores.get(method, {})}
         return asked == {_WHITE_BOX}
+
+
+def works(suspect: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
+    """Whether a network keeps half of what its source does better than chance.
+
+    Args:
+        suspect: A member of the zoo, as in the file.
+        source: What it was made of.
+    """
+    return _above_chance(suspect) >= _KEPT * _above_chance(source)
+
+
+def _above_chance(member: Mapping[str, Any]) -> float:
+    return float(member["accuracy"] - 1 / member["classes"])
 
 
 Score = Callable[[Pair], "float | None"]

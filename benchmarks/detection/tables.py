@@ -16,7 +16,16 @@ from benchmarks.detection.calibrate import OUT, margins_table
 from benchmarks.detection.findings import MISSED_BELOW, Findings, ratio_range
 from benchmarks.detection.metrics import clustered_counts, upper_bound
 from benchmarks.detection.pvalues import LEVELS, Uniformity, held_out_undercuts, uniformity
-from benchmarks.detection.results import GROUPS, ITSELF, OURS, VERDICTS, Evaluation, Pair
+from benchmarks.detection.results import (
+    GROUPS,
+    ITSELF,
+    OURS,
+    VERDICTS,
+    Evaluation,
+    Pair,
+    evaluate,
+    probe_score,
+)
 from benchmarks.markdown import cell, decimal, listing, percent, table
 
 __all__ = ["PAIR_KINDS", "TABLES", "calibrations", "method_name"]
@@ -58,6 +67,13 @@ def counts(findings: Findings) -> str:
             pairs = results.related(group) if group != "independent" else results.independent()
             said = [pair.accused(kind) for pair in pairs if pair.verdict(kind)]
             rows.append((f"*{group}*, *same* or *derived* from {kind}", _of(sum(said), len(said))))
+    working = findings.working
+    detected = evaluate(working, judged, probe_score).tpr1
+    what = "*shares weights* and keeps half of the source's accuracy above chance"
+    rows += [
+        (f"{what}, found at 1 %", _of(detected.hits, detected.total)),
+        (f"{what}, *same* or *derived*", _of(sum(p.accused() for p in working), len(working))),
+    ]
     clusters = [pair.cluster for pair in judged]
     related = [pair for pair in results.related() if pair.verdict()]
     lost = sum(pair.verdict() == "independent" for pair in related)

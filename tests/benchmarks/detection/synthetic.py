@@ -92,6 +92,7 @@ def _member(name, base, modification, group, architecture, source) -> dict:
         "architecture": architecture,
         "source": source,
         "accuracy": 0.9,
+        "classes": 10,
     }
 
 

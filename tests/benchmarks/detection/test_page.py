@@ -75,6 +75,16 @@ def test_the_limits_list_exactly_the_modifications_found_too_rarely(findings: Fi
     assert "| pruned 80 % |" in said
 
 
+def test_what_hardly_works_is_not_counted_among_what_keeps_half_of_the_accuracy() -> None:
+    made = document(independents=1, rows=(0, 1))
+    copies = [one for one in made["members"] if one["group"] == "shares weights"]
+    for accuracy, missing in ((0.49, 1), (0.51, 0)):  # chance is 0.1, and sources have 0.9
+        copies[0]["accuracy"] = accuracy
+        kept = len(copies) - missing
+        said = tables.counts(Findings(read(made)))
+        assert f"accuracy above chance, *same* or *derived* | {kept} of {kept} |" in said
+
+
 def test_the_ten_closest_independent_pairs_are_those_of_lowest_ratio(findings: Findings) -> None:
     others = sorted(findings.judged, key=lambda pair: pair.ratio())
     said = tables.closest(findings)
