@@ -41,6 +41,7 @@ __all__ += ["power_tables", "quoted", "tables", "write_page", "write_plots"]
 PAGE = Path("docs/detection.md")
 RESULTS = Path(__file__).with_name("results.json")
 LARGE = Path(__file__).with_name("results224.json")
+DIGITS = Path(__file__).with_name("results_digits.json")
 FAMILIES = Path(__file__).with_name("families.json")
 QUOTED = Path("registry/reports") / BENCHMARKS
 """What reports say of the benchmark; it ships with the program."""
@@ -48,6 +49,9 @@ LOOKED_UP = "detection_tables.md"
 _LOOKED_UP = (
     "counts",
     "224: counts",
+    "digits: counts",
+    "digits: modifications",
+    "digits: closest",
     "by source",
     "224: by source",
     "224: missed",
@@ -62,12 +66,14 @@ _LOOKED_UP = (
     "p-values by test",
     "made",
     "224: made",
+    "digits: made",
     "registrations",
     "224: registrations",
     "networks",
     "224: networks",
 )
 """Tables of the second page: the first one is read in ten minutes."""
+_OF_DIGITS = ("counts", "modifications", "closest", "made")
 
 
 Makers = Mapping[str, Callable[[], str]]
@@ -79,14 +85,18 @@ def tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
 
     Args:
         findings: Of the zoo.
-        folder: Where what was measured of families and at 224 pixels lies, if it was.
+        folder: Where what was measured of families, of digits and at 224 pixels lies, if it was.
     """
     families: dict[str, Callable[[], str]] = {}
     if (kept := folder / FAMILIES.name).exists():
         rows = json.loads(kept.read_text(encoding="utf-8"))["rows"]
         families = {"siblings": partial(siblings, rows), "margins by child": partial(margins, rows)}
+    digits: dict[str, Callable[[], str]] = {}
+    if (kept := folder / DIGITS.name).exists():
+        of_digits = _from(Findings(load(kept)), TABLES)
+        digits = {f"digits: {name}": of_digits[name] for name in _OF_DIGITS}
     large = large_tables(folder / LARGE.name)
-    return {**_from(findings, TABLES), **families, **large}
+    return {**_from(findings, TABLES), **families, **digits, **large}
 
 
 def power_tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
