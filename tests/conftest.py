@@ -21,6 +21,8 @@ pytest_plugins = ["tests.support.digits", "tests.support.marks", "tests.support.
 
 _shared: list[str] = []
 """The fixtures of many tests that are being made, the innermost last."""
+_drawn: Counter[str] = Counter()
+"""Seeds drawn so far, by what draws them."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,6 +34,8 @@ def pytest_fixture_setup(
         return (yield)
     which = getattr(request, "param_index", 0)
     _shared.append(f"{fixturedef.baseid}::{fixturedef.argname} {which}")
+    # Made again, after what it rests on was made again, it is to be what it was.
+    _drawn.pop(_shared[-1], None)
     try:
         return (yield)
     finally:
@@ -45,13 +49,12 @@ def _seeds() -> Iterator[None]:
     Probes derive from the seed, so a verdict near its margin would fail in one run of many. And a
     fixture that many tests share would have another seed wherever another test is the first.
     """
-    drawn: Counter[str] = Counter()
 
     def token_hex(count: int = 32) -> str:
         test = os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" ")[0]
         name = _shared[-1] if _shared else test
-        drawn[name] += 1
-        return hashlib.sha256(f"{name}|{drawn[name]}".encode()).hexdigest()[: 2 * count]
+        _drawn[name] += 1
+        return hashlib.sha256(f"{name}|{_drawn[name]}".encode()).hexdigest()[: 2 * count]
 
     with mock.patch("secrets.token_hex", token_hex):
         yield
