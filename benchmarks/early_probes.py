@@ -1,11 +1,11 @@
-"""What grain, the depth before, simulated copies and contrast are worth, at 224 pixels.
+"""What grain, the depth before, simulated copies and a second solve are worth, at 224 pixels.
 
     python -m benchmarks.early_probes --work DIR    # of 'benchmarks.families --large'
 
 Probes at one early depth of EfficientNet-Lite0, its fine-tune A, Lite1 and Lite2, solved in
 several ways: on plain dead leaves, on grained ones, for the depth before as well, and for that and
-two drifted copies of the source, which takes three times the passes; then as the library does, for
-the depth before and without copies, at every contrast that it compares. A line for each: the
+two drifted copies of the source, which takes three times the passes; at other contrasts, and with
+three times the passes; then as the library does, weak first and enlarged. A line for each: the
 geometric mean harm ratio of every suspect, and how much single probes scatter (standard deviation
 of the logarithm).
 """
@@ -28,8 +28,9 @@ from fingerprint import Model, load_model
 from fingerprint.lab.modifications import with_weights, without_smallest
 from fingerprint.network.depths import depths_of
 from fingerprint.probes.bases import dead_leaves, grained_leaves
+from fingerprint.probes.extraction.early import early_kind
+from fingerprint.probes.harmless_spaces import find_spaces
 from fingerprint.probes.kinds import FeatureProbes, ProbeKind
-from fingerprint.probes.pilot import CONTRASTS_LARGE
 from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import copies_of
@@ -41,6 +42,8 @@ _DEPTH = "_blocks.1"
 _CONTRAST = 16 / 255
 _PASSES = 50
 """For each network that is solved for."""
+_ALONE = ((12, _PASSES), (24, _PASSES), (24, 3 * _PASSES))
+"""Contrasts, of 255, and passes of those that are solved once."""
 _TURNS = (7, 8, 9, 10)
 """Those of large pictures that stay on the grid."""
 _CIFAR = {
@@ -83,9 +86,12 @@ def _ways(model: Model, seed: str) -> Iterator[tuple[str, bool, FeatureProbes]]:
     copies = copies_of(depth, seed)
     both = solve(earlier=before, copies=copies, passes=_PASSES * (1 + len(copies)))
     yield "the depth before, and copies", True, both
-    for contrast in CONTRASTS_LARGE:
-        alone = FeatureProbes(depth, contrast=contrast, earlier=before, passes=_PASSES)
-        yield f"the depth before, ±{round(255 * contrast)}", True, alone
+    for contrast, passes in _ALONE:
+        alone = FeatureProbes(depth, contrast=contrast / 255, earlier=before, passes=passes)
+        yield f"the depth before, ±{contrast}, {passes} passes", True, alone
+    ours = early_kind(solve(), depths, find_spaces(model), (), seed)
+    assert isinstance(ours, FeatureProbes)
+    yield "the same, weak and then enlarged", True, ours
 
 
 def _suspects(work: Path) -> dict[str, Model]:

@@ -87,12 +87,18 @@ class FeatureProbes(ProbeKind):
     a δ that does; so does one for an earlier depth as well, behind which fewer layers cancel. Then
     each network and depth counts in units of its own answers.
 
+    A weak δ leaves the network nearly linear around the base, and a solve comes much nearer to a
+    harmless direction than from a strong one; but rounding to 8 bits drowns it. So δ can be solved
+    weak, enlarged along the direction that was found, and solved again from there.
+
     Args:
         depth: Where.
         earlier: Depths on the way there, which the δ shall be harmless at as well.
         contrast: Of the starts, as a share of the input's range.
         passes: Passes at most for each probe, through the network and its copies together.
         copies: The same place in simulated copies, which the δ shall be harmless for as well.
+        enlarged: Root mean square, as a share of the input's range, that δ is brought to once half
+            of the passes are spent, to be solved with the other half; 0 for one solve.
     """
 
     def __init__(
@@ -103,9 +109,10 @@ class FeatureProbes(ProbeKind):
         passes: int = PASSES,
         copies: Sequence[Callable[[Tensor], Tensor]] = (),
         earlier: Sequence[Depth] = (),
+        enlarged: float = 0.0,
     ) -> None:
         self.depth, self.passes, self.copies = depth, passes, tuple(copies)
-        self.earlier = tuple(earlier)
+        self.earlier, self.enlarged = tuple(earlier), enlarged
         self.networks = 1 + len(self.copies)
         self.name, self.width, self.share = depth.name, depth.width, depth.share
         self.contrast = contrast
@@ -128,7 +135,24 @@ class FeatureProbes(ProbeKind):
             objective = (
                 _Balanced(balanced, base, box) if self.earlier else Objective(stacked, base, box)
             )
-            return _solved(objective, start, passes, share, progress)
+            if not self.enlarged:
+                return _solved(objective, start, passes, share, progress)
+            return self._solved_twice(objective, start, passes, share, progress)
+
+    def _solved_twice(
+        self, objective: Objective, start: Tensor, passes: int, share: float, progress: Progress
+    ) -> Solution:
+        """Solves a weak δ, enlarges it and solves again."""
+        low, high = self.depth.model.input.bounds
+        base, half = objective.base, passes // 2
+        # A weak δ has arrived where it would have, were it as large as it is going to be.
+        begun = self.contrast / 3**0.5  # of uniform noise
+        tolerance = _TOLERANCE * min(1.0, begun / self.enlarged)
+        weak = _solved(objective, start, half, share, _half(progress, 0), tolerance=tolerance)
+        found = weak.point - base
+        again = base + found * (self.enlarged * (high - low) / _size(found))
+        strong = _solved(objective, again, passes - half, share, _half(progress, 1))
+        return replace(strong, passes=weak.passes + strong.passes)
 
 
 class IndividualProbes(ProbeKind):
@@ -323,13 +347,35 @@ def _scale(rows: Tensor) -> Tensor:
     return norms.clamp_min(torch.finfo(rows.dtype).tiny)
 
 
+def _size(delta: Tensor) -> Tensor:
+    """Root mean square of each row, to divide by: shape ``(B, 1, ...)``, never 0."""
+    sizes = delta.flatten(1).norm(dim=1) / delta[0].numel() ** 0.5
+    sizes = sizes.clamp_min(torch.finfo(delta.dtype).tiny)
+    return torch.reshape(sizes, (-1, *[1] * (delta.ndim - 1)))
+
+
+def _half(progress: Progress, place: int) -> Progress:
+    """Reports the first or the second of two solves as a half of one."""
+
+    def report(stage: str, done: int, total: int) -> None:
+        progress(stage, place * total + done, 2 * total)
+
+    return report
+
+
 def _solved(
-    objective: Objective, start: Tensor, passes: int, share: float, progress: Progress
+    objective: Objective,
+    start: Tensor,
+    passes: int,
+    share: float,
+    progress: Progress,
+    *,
+    tolerance: float = _TOLERANCE,
 ) -> Solution:
     solution = projected_lbfgs(
         objective,
         objective.clip(start.to(objective.base.dtype)),
-        tolerance=_TOLERANCE,
+        tolerance=tolerance,
         max_passes=passes,
         progress=progress,
     )

@@ -16,7 +16,7 @@ forward passes only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,11 +38,8 @@ from fingerprint.spaces.subspace import Subspace
 __all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "judged", "pilot", "told_apart"]
 
 CONTRASTS = (16 / 255, 32 / 255)
-"""Contrasts that each depth is tried at; of large inputs the first, see :data:`CONTRASTS_LARGE`."""
-CONTRASTS_LARGE = (12 / 255, 16 / 255, 24 / 255, 32 / 255)
-"""Contrasts that are compared in full, above 64 pixels, once the depth is chosen. After the few
-passes of a pilot the weakest looks best, whatever the solve comes to later: a fine-tune's own
-probes bear less than its parent's, where a weak δ drowns in what rounding to 8 bits adds."""
+"""Contrasts that each depth is tried at. Where a depth of large inputs is solved for, the first
+alone: its probes are enlarged, whatever they start from."""
 _PROBES = 4
 _TURNS = 2
 """Of each kind."""
@@ -143,7 +140,7 @@ class Pilot:
 def early_kinds(
     model: Model, depths: Sequence[Depth], space: Subspace | None
 ) -> tuple[ProbeKind, ...]:
-    """Returns the early depths worth trying, of small inputs each at every contrast.
+    """Returns the early depths worth trying, each at its contrasts.
 
     Args:
         model: The source.
@@ -155,9 +152,11 @@ def early_kinds(
         min(early, key=lambda depth: abs(depth.share - share)).name for share in _SHARES if early
     }
     kinds: list[ProbeKind] = []
-    for contrast in CONTRASTS[:1] if is_large(model.input.shape) else CONTRASTS:
+    for place, contrast in enumerate(CONTRASTS):
         if space is not None:
             kinds.append(LinearProbes(space, model.input, contrast=contrast))
+        if place and is_large(model.input.shape):
+            continue
         kinds += [
             FeatureProbes(depth, contrast=contrast, passes=_PASSES)
             for depth in early
@@ -185,7 +184,6 @@ def pilot(
     bases: NDArray[Any],
     progress: Progress,
     references: Mapping[str, Model] | None = None,
-    in_full: Callable[[ProbeKind], Sequence[ProbeKind]] = lambda _: (),
 ) -> Pilot:
     """Solves a few probes of each kind and judges them on simulated kin and strangers.
 
@@ -195,33 +193,22 @@ def pilot(
         seed: Registry seed.
         bases: Public bases, shape ``(B, *input.shape)``; the first few are used.
         progress: Called as the work goes on.
-        references: Further strangers by name, each looked up once in each comparison.
-        in_full: Gives, for the kind that did best, what is compared next in its stead; nothing
-            where it is chosen as it is.
+        references: Further strangers by name, each looked up once.
     """
     bases, model = bases[:_PROBES], end.model
     others = {"kin": end.of(drifted(model, seed)), "stranger": end.of(stranger(model, seed))}
-
-    def compared(kinds: Sequence[ProbeKind]) -> tuple[list[_Solved], Mapping[str, list[float]]]:
-        found: list[_Solved] = []
-        for place, kind in enumerate(kinds):
-            progress("choosing depths", place, len(kinds))
-            solved = _tried(end, others, kind, seed=seed, bases=bases)
-            if solved is not None:
-                found.append((solved[0], kind, solved[1]))
-        return found, _asked(references or {}, found, bases, progress)
-
-    tried, told = compared(kinds)
+    tried: list[_Solved] = []
+    for place, kind in enumerate(kinds):
+        progress("choosing depths", place, len(kinds))
+        solved = _tried(end, others, kind, seed=seed, bases=bases)
+        if solved is not None:
+            tried.append((solved[0], kind, solved[1]))
+    told = _asked(references or {}, tried, bases, progress)
     # As a stranger, kin that nobody declared would leave no depth at all.
     like_kin = tuple(name for name, ratios in told.items() if np.median(ratios) < FLOOR)
     strangers = tuple(name for name in told if name not in like_kin)
     tried = _beside(tried, told, strangers)
     best = _best(tried)
-    if best is not None and (further := in_full(best[1])):
-        fuller, told = compared(further)
-        fuller = _beside(fuller, told, strangers)
-        best = _best(fuller)
-        tried += fuller
     shown = best or max(tried, key=lambda one: one[0].score, default=None)
     return Pilot(
         tried=tuple(one for one, _, _ in tried),

@@ -8,33 +8,19 @@ from fingerprint.network.depths import Depth
 from fingerprint.operators.base import LinearOperator
 from fingerprint.probes.harmless_spaces import HarmlessSpaces
 from fingerprint.probes.kinds import FeatureProbes, LinearProbes, ProbeKind
-from fingerprint.probes.pilot import CONTRASTS_LARGE
 from fingerprint.probes.simulated import copies_of
 from fingerprint.probes.turns import is_large
 
-__all__ = ["early_kind", "in_full"]
+__all__ = ["early_kind"]
 
-_PASSES_LARGE = 50
-"""Passes at most for each probe of a large input, which is solved for the model alone."""
-
-
-def in_full(best: ProbeKind, depths: Sequence[Depth], spaces: HarmlessSpaces) -> list[ProbeKind]:
-    """Returns what the pilot compares next: of large inputs, its depth at each contrast.
-
-    They are solved as the fingerprint's own probes are, so what they show is what those will.
-    """
-    input = depths[-1].input
-    if not is_large(input.shape):
-        return []
-    if isinstance(best, FeatureProbes):
-        depth, before = best.depth, _before(best.depth, depths)
-        return [
-            FeatureProbes(depth, contrast=contrast, earlier=before, passes=_PASSES_LARGE)
-            for contrast in CONTRASTS_LARGE
-        ]
-    if isinstance(best, LinearProbes) and spaces.space is not None:
-        return [LinearProbes(spaces.space, input, contrast=each) for each in CONTRASTS_LARGE]
-    return []
+_CONTRAST_LARGE = 8 / 255
+"""Contrast that early probes of large inputs start from."""
+_ENLARGED = 24 / 255
+"""Root mean square that they are enlarged to."""
+_PASSES_LARGE = 60, 150
+"""Passes for each of them, weak and enlarged together: at least and at most."""
+_WORK_LARGE = 20.0
+"""What they shall cost between, in passes through the whole network."""
 
 
 def early_kind(
@@ -46,11 +32,19 @@ def early_kind(
 ) -> ProbeKind | None:
     """Returns the kind that the pilot chose, with all that it may cost.
 
-    Probes of large inputs are harmless at the depth before, and need no simulated copies.
+    Probes of large inputs are solved twice, once weak; they are harmless at the depth before, and
+    need no simulated copies.
     """
     if isinstance(best, FeatureProbes):
         if is_large(best.depth.input.shape):
-            return best
+            least, most = _PASSES_LARGE
+            return FeatureProbes(
+                best.depth,
+                contrast=_CONTRAST_LARGE,
+                earlier=_before(best.depth, depths),
+                enlarged=_ENLARGED,
+                passes=round(min(most, max(least, _WORK_LARGE / best.depth.share))),
+            )
         return FeatureProbes(best.depth, contrast=best.contrast, copies=copies_of(best.depth, seed))
     if isinstance(best, LinearProbes) and spaces.space is not None:
         input = depths[-1].input

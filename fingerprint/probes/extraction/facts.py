@@ -32,6 +32,7 @@ def parameters(plan: Plan) -> dict[str, Any]:
             "solved_against": plan.solved_against,
             "networks_in_the_solve": {kind.name: kind.networks for kind in plan.kinds},
             "harmless_earlier_too": plan.harmless_earlier,
+            **({"enlarged": plan.enlarged} if plan.enlarged else {}),
         }
     )
     return found

@@ -74,10 +74,17 @@ class Plan:
         return [depth.name for kind in features for depth in kind.earlier]
 
     @property
+    def enlarged(self) -> dict[str, float]:
+        """The size that a weak δ is brought to, by the depth at which that is done."""
+        features = [kind for kind in self.kinds if isinstance(kind, FeatureProbes)]
+        return {kind.name: kind.enlarged for kind in features if kind.enlarged}
+
+    @property
     def decides(self) -> list[str]:
         """What decides the probes beside the model, its bases and the seed."""
         decides = [f"{kind.name} {kind.contrast} {kind.networks}" for kind in self.kinds]
         decides += [f"quiet at {name}" for name in self.harmless_earlier]
+        decides += [f"{name} enlarged to {size}" for name, size in self.enlarged.items()]
         decides += [relative.digest for relative in self.kin.models.values()]
         if any(isinstance(kind, LinearProbes) for kind in self.kinds):
             # Their starts are moved out of what the others ignore.

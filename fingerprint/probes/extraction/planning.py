@@ -12,7 +12,7 @@ from fingerprint.network.model import Model
 from fingerprint.operators.base import LinearOperator
 from fingerprint.operators.storage import from_arrays
 from fingerprint.probes.bases import grained_leaves
-from fingerprint.probes.extraction.early import early_kind, in_full
+from fingerprint.probes.extraction.early import early_kind
 from fingerprint.probes.extraction.late import late_kind
 from fingerprint.probes.extraction.plan import Known, Plan
 from fingerprint.probes.extraction.shares import dealt, enough_turns
@@ -46,7 +46,6 @@ def planned(
         bases=bases,
         references=known.references,
         progress=progress,
-        in_full=lambda best: in_full(best, depths, spaces),
     )
     contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
     late, solved_against = late_kind(depths, known.relatives, contrast)

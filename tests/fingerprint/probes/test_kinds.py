@@ -44,9 +44,9 @@ def depth_of(model: Model, name: str) -> Depth:
     return next(one for one in depths_of(model) if one.name == name)
 
 
-def starts(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def starts(dtype: torch.dtype, contrast: float = 0.2) -> tuple[Tensor, Tensor]:
     base = torch.from_numpy(BASES).to(dtype) / 255
-    noise = [start_delta(OURS.input, 0.2, f"{place}") for place in range(COUNT)]
+    noise = [start_delta(OURS.input, contrast, f"{place}") for place in range(COUNT)]
     return base, base + torch.from_numpy(np.stack(noise)).to(dtype)
 
 
@@ -58,7 +58,7 @@ def moved(network: object, base: Tensor, point: Tensor) -> Tensor:
 
 
 def solved(kind: ProbeKind) -> tuple[Tensor, Tensor, Solution]:
-    base, start = starts(kind.dtype)
+    base, start = starts(kind.dtype, kind.contrast)
     return base, start, kind.solve(base, start, silent)
 
 
@@ -105,6 +105,45 @@ def test_passes_end_where_they_are_limited_to() -> None:
     depth = depth_of(OURS, FEATURES)
     few = FeatureProbes(depth, contrast=0.2, passes=3)
     assert solved(few)[2].passes <= 3 * depth.share
+
+
+def rms(delta: Tensor) -> Tensor:
+    return delta.flatten(1).square().mean(1).sqrt()
+
+
+def rounded(point: Tensor) -> Tensor:
+    return (255 * point).round() / 255
+
+
+def test_a_weak_probe_that_is_enlarged_is_as_harmless_and_survives_rounding() -> None:
+    depth = depth_of(OURS, FEATURES)
+    weak = FeatureProbes(depth, contrast=4 / 255, passes=150)
+    large = FeatureProbes(depth, contrast=4 / 255, passes=300, enlarged=24 / 255)
+    (base, _, small), (_, _, solution) = solved(weak), solved(large)
+    assert (rms(solution.point - base) > 3 * rms(small.point - base)).all()
+    assert float(solution.residual.max()) < 0.05
+    left = [
+        moved(depth, base, rounded(one.point)) / rms(one.point - base) for one in (small, solution)
+    ]
+    assert float(left[1].median()) < 0.5 * float(left[0].median())
+
+
+def test_both_solves_of_an_enlarged_probe_share_its_passes_and_its_progress() -> None:
+    depth = depth_of(OURS, FEATURES)
+    kind = FeatureProbes(depth, contrast=0.2, passes=9, enlarged=24 / 255)
+    base, start = starts(kind.dtype)
+    reported: list[float] = []
+    solution = kind.solve(base, start, lambda _, done, total: reported.append(done / total))
+    assert 0 < solution.passes <= 9 * depth.share
+    assert reported == sorted(reported)
+    assert max(reported[:3]) <= 0.5 < reported[-1] <= 1
+
+
+def test_where_nothing_was_found_nothing_is_enlarged() -> None:
+    kind = FeatureProbes(depth_of(OURS, FEATURES), contrast=0.2, passes=9, enlarged=24 / 255)
+    base, _ = starts(kind.dtype)
+    solution = kind.solve(base, base, silent)
+    torch.testing.assert_close(solution.point, base, atol=0, rtol=0)
 
 
 def test_individual_probes_move_a_relative_as_their_start_did() -> None:

@@ -157,59 +157,6 @@ def test_the_same_seed_finds_the_same() -> None:
     ]
 
 
-# What is compared in full.
-
-
-def in_full(*kinds: ProbeKind, then: tuple[ProbeKind, ...]) -> tuple[Any, list[ProbeKind]]:
-    """Returns what a pilot found, and what it compared again."""
-    asked: list[ProbeKind] = []
-
-    def fuller(best: ProbeKind) -> tuple[ProbeKind, ...]:
-        asked.append(best)
-        return then
-
-    bases = dead_leaves(model().input, "seed", 6)
-    end = depths_of(model())[-1]
-    found = pilot(end, kinds, seed="seed", bases=bases, progress=silent, in_full=fuller)
-    return found, asked
-
-
-def test_what_did_best_gives_way_to_the_best_of_its_full_kinds() -> None:
-    found, asked = in_full(NOISE, GOOD, then=(NOTHING, DEAR, OWN))
-    assert asked == [GOOD]
-    assert found.best is OWN, "the cheaper of two that tell the same"
-    assert [one.depth for one in found.tried] == ["noise", "good", "nothing", "dear", "own"]
-    assert found.passes == 5 * 4 * 3.0
-
-
-def test_without_full_kinds_it_stays() -> None:
-    found, _ = in_full(NOISE, GOOD, then=())
-    assert found.best is GOOD
-    assert found.tried == piloted(NOISE, GOOD).tried
-
-
-def test_a_depth_that_tells_nothing_in_full_is_not_used() -> None:
-    assert in_full(GOOD, then=(UNSEEN, BROKEN))[0].best is None
-    assert in_full(NOTHING, then=(GOOD,))[1] == [], "nothing was found to look at again"
-
-
-def test_references_are_asked_what_is_compared_in_full() -> None:
-    bases = dead_leaves(model().input, "seed", 6)
-    end, reference = depths_of(model())[-1], related()
-    found = pilot(
-        end,
-        (GOOD,),
-        seed="seed",
-        bases=bases,
-        references={"near": reference, "kin": model()},
-        progress=silent,
-        in_full=lambda _: (BOTH, OWN),
-    )
-    assert (found.references, found.like_kin) == ((reference.digest,), (model().digest,))
-    assert found.best is OWN, "the reference ignores the others as well"
-    assert [len(one.references) for one in found.tried] == [1, 1, 1]
-
-
 # References as further strangers.
 
 
@@ -322,6 +269,21 @@ def test_early_depths_near_a_few_shares_are_compared_at_every_contrast() -> None
     chosen = ["b", "d", "e"]
     assert [kind.name for kind in kinds] == chosen * len(CONTRASTS)
     assert [kind.contrast for kind in kinds] == [one for one in CONTRASTS for _ in chosen]
+
+
+def test_depths_of_large_inputs_are_compared_at_one_contrast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their probes are enlarged, whatever they start from; those of the null space are not."""
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
+    source = model_of("vit")
+    space = find_spaces(source).space
+    kinds = early_kinds(source, [depth("a", 0.1)], space)
+    assert [(kind.name, kind.contrast) for kind in kinds] == [
+        ("linear", CONTRASTS[0]),
+        ("a", CONTRASTS[0]),
+        ("linear", CONTRASTS[1]),
+    ]
 
 
 def test_late_depths_alone_leave_nothing_to_compare() -> None:

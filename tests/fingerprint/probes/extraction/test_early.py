@@ -45,3 +45,4 @@ def test_early_probes_of_large_inputs_are_harmless_at_the_depth_before_as_well(
     fingerprint = extract(model, seed=SEED, probes=12)
     assert fingerprint.depths[0].name == depths[1].name
     assert fingerprint.parameters["harmless_earlier_too"] == [depths[0].name] * large
+    assert set(fingerprint.parameters.get("enlarged", {})) == ({depths[1].name} if large else set())
