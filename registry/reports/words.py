@@ -47,7 +47,8 @@ _NETWORKS = {
     "224": (
         "published networks of {architectures} architectures, all of one kind (EfficientNet-Lite), "
         "what was made of them, and strangers trained on enlarged CIFAR-10",
-        "Controls were chosen by these very pairs, so the first of the two counts is fitted.",
+        "Controls were chosen by these very pairs, so the first of the two counts is fitted; early "
+        "probes have changed since, and not all of it was measured again.",
     ),
 }
 """What was measured at each size, and what that means."""

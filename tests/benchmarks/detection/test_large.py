@@ -15,7 +15,7 @@ from benchmarks.detection.findings import Findings
 from benchmarks.detection.large import networks
 from benchmarks.detection.large.measure import CHILDREN, role
 from benchmarks.detection.large.plan import learns, plan
-from benchmarks.detection.large.tables import found_elsewhere
+from benchmarks.detection.large.tables import enlarged, found_elsewhere
 from benchmarks.detection.recipe import STUDENT, Recipe
 from benchmarks.detection.results import read
 from fingerprint.lab.data import Data
@@ -186,6 +186,23 @@ def test_a_source_is_judged_at_the_threshold_of_the_others() -> None:
     lines = found_elsewhere(_findings()).splitlines()
     assert lines[2] == "| A | 1 | 0.69 | 0 of 1 | 1 of 1 | 1 of 1 |"
     assert lines[3] == "| B | 1 | 0.51 | 1 of 1 | 0 of 1 | 0 of 0 |"
+
+
+def test_what_was_measured_twice_stands_side_by_side() -> None:
+    before = _findings()
+    kept = [pair for pair in before.results.pairs if pair.suspect != "B"]
+    halved = [
+        replace(pair, verdicts={"logits": {"verdict": "derived", "ratio": (pair.ratio() or 0) / 2}})
+        for pair in kept
+    ]
+    now = Findings(replace(before.results, pairs=tuple(halved)))
+    lines = enlarged(before, now).splitlines()[2:]
+    assert lines == [
+        "| copy | 1 | 0 of 1 | 1 of 1 | 0.20 | 0.10 |",
+        "| pupil | 1 | 0 of 1 | 1 of 1 | 0.70 | 0.35 |",
+        "| pupil | 1 | 0 of 1 | 1 of 1 | 0.10 | 0.050 |",
+        "| *all: independent* | 1 | 0 of 1 | 1 of 1 | 0.50 | 0.25 |",
+    ]
 
 
 @pytest.mark.slow
