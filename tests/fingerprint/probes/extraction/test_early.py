@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from torch import Tensor, nn
 
 from fingerprint.network.depths import depths_of
 from fingerprint.probes.extraction import extract
+from fingerprint.probes.extraction.early import early_kind
+from fingerprint.probes.harmless_spaces import find_spaces
 from fingerprint.probes.kinds import FeatureProbes
 from tests.fingerprint.probes.extraction.plainly import answers
 from tests.support.digits import network
@@ -46,3 +50,17 @@ def test_early_probes_of_large_inputs_are_harmless_at_the_depth_before_as_well(
     assert fingerprint.depths[0].name == depths[1].name
     assert fingerprint.parameters["harmless_earlier_too"] == [depths[0].name] * large
     assert set(fingerprint.parameters.get("enlarged", {})) == ({depths[1].name} if large else set())
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.05, 150), (0.2, 100), (0.5, 60)])
+def test_the_dearer_a_depth_of_large_inputs_the_fewer_passes_it_gets(
+    share: float, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
+    model = model_of("cnn")
+    depth = replace(depths_of(model)[1], share=share)
+    tried = FeatureProbes(depth, contrast=16 / 255)
+    kind = early_kind(tried, (depth,), find_spaces(model), (), SEED)
+    assert isinstance(kind, FeatureProbes)
+    assert kind.passes == passes
+    assert kind.enlarged > kind.contrast
