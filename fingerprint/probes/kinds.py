@@ -24,7 +24,7 @@ from fingerprint.network.run import full_precision
 from fingerprint.network.spec import InputSpec
 from fingerprint.operators.base import LinearOperator
 from fingerprint.probes.bases import room_of
-from fingerprint.progress import Progress
+from fingerprint.progress import Progress, part_of
 from fingerprint.solvers.lbfgs import projected_lbfgs
 from fingerprint.solvers.objective import Objective, centred
 from fingerprint.solvers.projection import solve_linear
@@ -148,10 +148,12 @@ class FeatureProbes(ProbeKind):
         # A weak δ has arrived where it would have, were it as large as it is going to be.
         begun = self.contrast / 3**0.5  # of uniform noise
         tolerance = _TOLERANCE * min(1.0, begun / self.enlarged)
-        weak = _solved(objective, start, half, share, _half(progress, 0), tolerance=tolerance)
+        weak = _solved(
+            objective, start, half, share, part_of(progress, 0, 1, 2), tolerance=tolerance
+        )
         found = weak.point - base
         again = base + found * (self.enlarged * (high - low) / _size(found))
-        strong = _solved(objective, again, passes - half, share, _half(progress, 1))
+        strong = _solved(objective, again, passes - half, share, part_of(progress, 1, 1, 2))
         return replace(strong, passes=weak.passes + strong.passes)
 
 
@@ -352,15 +354,6 @@ def _size(delta: Tensor) -> Tensor:
     sizes = delta.flatten(1).norm(dim=1) / delta[0].numel() ** 0.5
     sizes = sizes.clamp_min(torch.finfo(delta.dtype).tiny)
     return torch.reshape(sizes, (-1, *[1] * (delta.ndim - 1)))
-
-
-def _half(progress: Progress, place: int) -> Progress:
-    """Reports the first or the second of two solves as a half of one."""
-
-    def report(stage: str, done: int, total: int) -> None:
-        progress(stage, place * total + done, 2 * total)
-
-    return report
 
 
 def _solved(

@@ -26,7 +26,7 @@ from fingerprint.network.run import to_inputs, to_tensor
 from fingerprint.probes.bases import start_delta
 from fingerprint.probes.kinds import ProbeKind
 from fingerprint.probes.probe import ProbeRequest
-from fingerprint.progress import Progress, silent
+from fingerprint.progress import Progress, part_of, silent
 
 __all__ = ["Solved", "Solver"]
 
@@ -82,7 +82,7 @@ class Solver:
             same = [request for request in requests if request.kind == kind]
             for begin in range(0, len(same), most):
                 chunk = same[begin : begin + most]
-                report = _part_of(progress, len(found), len(chunk), len(requests))
+                report = part_of(progress, len(found), len(chunk), len(requests))
                 for solved in self._solve_chunk(self.kinds[kind], chunk, report):
                     found[solved.request] = solved
         return tuple(found[request] for request in requests)
@@ -111,12 +111,3 @@ class Solver:
             f"{self.model.digest}|{request.base}|{request.draw}"
         )
         return start_delta(self.model.input, kind.contrast, label)
-
-
-def _part_of(progress: Progress, done: int, size: int, total: int) -> Progress:
-    """Reports a chunk's own progress as a share of all probes."""
-
-    def report(stage: str, step: int, steps: int) -> None:
-        progress(stage, round(1000 * (done + size * step / steps) / total), 1000)
-
-    return report

@@ -27,14 +27,19 @@ def large_tables(path: Path) -> Mapping[str, Callable[[], str]]:
     if not path.exists():
         return {}
     findings = Findings(load(path))
-    rows = json.loads(path.read_text(encoding="utf-8"))["families"]
     shared = {name: partial(tables.TABLES[name], findings) for name in (*_SHARED, *_LAST)}
-    own = {"rates": partial(found_elsewhere, findings), "siblings": partial(siblings, rows)}
+    own: dict[str, Callable[[], str]] = {
+        "rates": partial(found_elsewhere, findings),
+        "siblings": _siblings(path),
+    }
     if (again := path.with_name(_ENLARGED)).exists():
         own["enlarged"] = partial(enlarged, findings, Findings(load(again)))
-        rows_again = json.loads(again.read_text(encoding="utf-8"))["families"]
-        own["siblings, enlarged"] = partial(siblings, rows_again)
+        own["siblings, enlarged"] = _siblings(again)
     return {f"224: {name}": make for name, make in (shared | own).items()}
+
+
+def _siblings(path: Path) -> Callable[[], str]:
+    return partial(siblings, json.loads(path.read_text(encoding="utf-8"))["families"])
 
 
 def enlarged(before: Findings, now: Findings) -> str:

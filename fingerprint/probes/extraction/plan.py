@@ -70,14 +70,16 @@ class Plan:
     @property
     def harmless_earlier(self) -> list[str]:
         """Names of the depths on the way at which early probes are harmless as well."""
-        features = [kind for kind in self.kinds if isinstance(kind, FeatureProbes)]
-        return [depth.name for kind in features for depth in kind.earlier]
+        return [depth.name for kind in self._features for depth in kind.earlier]
 
     @property
     def enlarged(self) -> dict[str, float]:
         """The size that a weak δ is brought to, by the depth at which that is done."""
-        features = [kind for kind in self.kinds if isinstance(kind, FeatureProbes)]
-        return {kind.name: kind.enlarged for kind in features if kind.enlarged}
+        return {kind.name: kind.enlarged for kind in self._features if kind.enlarged}
+
+    @property
+    def _features(self) -> list[FeatureProbes]:
+        return [kind for kind in self.kinds if isinstance(kind, FeatureProbes)]
 
     @property
     def decides(self) -> list[str]:
