@@ -1,13 +1,12 @@
-"""What grain, the depth before, simulated copies and a second solve are worth, at 224 pixels.
+"""What grain, the depth before and a second solve are worth, at 224 pixels.
 
     python -m benchmarks.early_probes --work DIR    # of 'benchmarks.families --large'
 
 Probes at one early depth of EfficientNet-Lite0, its fine-tune A, Lite1 and Lite2, solved in
-several ways: on plain dead leaves, on grained ones, for the depth before as well, and for that and
-two drifted copies of the source, which takes three times the passes; at other contrasts, and with
-three times the passes; then as the library does, weak first and enlarged. A line for each: the
-geometric mean harm ratio of every suspect, and how much single probes scatter (standard deviation
-of the logarithm).
+several ways: on plain dead leaves, on grained ones, and for the depth before as well; at other
+contrasts, and with three times the passes; then as the library does, weak first and
+enlarged. A line for each: the geometric mean harm ratio of every suspect, and how much single
+probes scatter (standard deviation of the logarithm).
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ from fingerprint.probes.harmless_spaces import find_spaces
 from fingerprint.probes.kinds import FeatureProbes, ProbeKind
 from fingerprint.probes.probe import ProbeRequest
 from fingerprint.probes.screening import measure
-from fingerprint.probes.simulated import copies_of
 from fingerprint.probes.solving import Solver
 
 __all__ = ["main", "ratios"]
@@ -41,7 +39,6 @@ __all__ = ["main", "ratios"]
 _DEPTH = "_blocks.1"
 _CONTRAST = 16 / 255
 _PASSES = 50
-"""For each network that is solved for."""
 _ALONE = ((12, _PASSES), (24, _PASSES), (24, 3 * _PASSES))
 """Contrasts, of 255, and passes of those that are solved once."""
 _TURNS = (7, 8, 9, 10)
@@ -66,7 +63,7 @@ def main() -> None:
     rows = []
     for source in _SOURCES:
         model = suspects[source]
-        for way, grained, kind in _ways(model, options.seed):
+        for way, grained, kind in _ways(model):
             drawn_from = grained_leaves if grained else dead_leaves
             drawn = drawn_from(model.input, options.seed, options.probes)
             rows.append([source, way, *ratios(kind, model, suspects.values(), drawn, options.seed)])
@@ -75,7 +72,7 @@ def main() -> None:
     print(table(["source", "solved on, for or at", *suspects], rows))
 
 
-def _ways(model: Model, seed: str) -> Iterator[tuple[str, bool, FeatureProbes]]:
+def _ways(model: Model) -> Iterator[tuple[str, bool, FeatureProbes]]:
     """Yields each way: its name, whether its bases have grain, and the probes."""
     depths = depths_of(model)
     place = next(place for place, one in enumerate(depths) if one.name.endswith(_DEPTH))
@@ -83,13 +80,11 @@ def _ways(model: Model, seed: str) -> Iterator[tuple[str, bool, FeatureProbes]]:
     solve = partial(FeatureProbes, depth, contrast=_CONTRAST)
     yield "plain leaves", False, solve(passes=_PASSES)
     yield "grained leaves", True, solve(passes=_PASSES)
-    copies = copies_of(depth, seed)
-    both = solve(earlier=before, copies=copies, passes=_PASSES * (1 + len(copies)))
-    yield "the depth before, and copies", True, both
+    yield "the depth before", True, solve(earlier=before, passes=_PASSES)
     for contrast, passes in _ALONE:
         alone = FeatureProbes(depth, contrast=contrast / 255, earlier=before, passes=passes)
         yield f"the depth before, ±{contrast}, {passes} passes", True, alone
-    ours = early_kind(solve(), depths, find_spaces(model), (), seed)
+    ours = early_kind(solve(), depths, find_spaces(model), ())
     assert isinstance(ours, FeatureProbes)
     yield "the same, weak and then enlarged", True, ours
 

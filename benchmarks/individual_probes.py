@@ -46,7 +46,7 @@ def main() -> None:
     for family in families(data, options.data):
         _print(family, options.small, options.seed, options.probes)
     if options.large is not None:
-        _print(large.family(data), options.large, options.seed, options.probes)
+        _print(large.families(data)[0], options.large, options.seed, options.probes)
 
 
 def _print(family: Family, folder: Path, seed: str, probes: int) -> None:
@@ -68,7 +68,7 @@ def _table(family: Family, folder: Path, seed: str, probes: int) -> str:
 
 def _kinds(child: Model, parent: Model) -> Iterator[tuple[int, IndividualProbes]]:
     """Yields what registering solves, without copies and with them."""
-    kind, _ = late_kind(depths_of(child), {"P": parent}, contrast=0.0)
+    kind, _ = late_kind(depths_of(child), {"P": parent}, None)
     assert isinstance(kind, IndividualProbes)
     for copies in ((), kind.copies):
         yield (

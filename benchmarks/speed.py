@@ -51,6 +51,7 @@ def measured(name: str, model: Model) -> dict[str, Any]:
         torch.cuda.reset_peak_memory_stats(model.device)
     fingerprint = extract(model, seed="speed", progress=progress)
     seconds, processor = time.perf_counter() - began, time.process_time() - busy
+    memory = _most_memory(model.device)
     asked = fingerprint.controls, fingerprint.harmless, fingerprint.bases, fingerprint.panel
     bare = sum(_seconds(partial(run, model, one)) for one in asked)
     verifying = _seconds(lambda: verify(model, fingerprint))
@@ -61,7 +62,7 @@ def measured(name: str, model: Model) -> dict[str, Any]:
         "passes by seconds": round(_by_seconds(model, fingerprint)),
         "seconds": round(seconds, 1),
         "processor seconds": round(processor, 1),
-        "GB at most": round(_most_memory(model.device) / 2**30, 1),
+        "GB at most": round(memory / 2**30, 1),
         "verifying / bare forward": round(verifying / bare, 2),
     }
 

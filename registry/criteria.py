@@ -131,7 +131,7 @@ def criteria_of(
     grounds: Grounds, questions: Questions, *, alpha: float, pictures: Pictures | None
 ) -> dict[str, Any]:
     """Returns everything a verdict depends on but the answers, as plain JSON values."""
-    from fingerprint.evidence.calibration import BOUNDS, MARGINS
+    from fingerprint.evidence.calibration import BOUNDS, LARGE_BOUNDS, LARGE_MARGINS, MARGINS
     from fingerprint.verdict import TESTS
 
     suspect, kinship = grounds.suspect, grounds.kinship
@@ -148,6 +148,8 @@ def criteria_of(
             "tests": [test.name for test in TESTS],
             "margins": MARGINS,
             "bounds": BOUNDS,
+            "margins of large inputs": LARGE_MARGINS,
+            "bounds of large inputs": LARGE_BOUNDS,
             "calibration": {
                 name: [[one.test, one.depth, one.answer_kind, one.ratio] for one in ratios]
                 for name, ratios in grounds.calibration.ratios.items()

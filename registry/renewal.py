@@ -142,6 +142,8 @@ def renew(session: Session, row: ModelRow, result: Result, *, seed: str) -> None
 def reason_to_renew(session: Session, row: ModelRow, fingerprint: FingerprintRow | None) -> str:
     """Says which ancestor a model's individual probes were not held against, if one was not.
 
+    Or that they are of a release that did not ask how near siblings come.
+
     Where it is not written down whom they were held against, in fingerprints of earlier
     releases, that is told of ancestors that were registered later. An imported model can only be
     renewed where it comes of, and an ancestor that was never a file here cannot take part.
@@ -167,6 +169,8 @@ def reason_to_renew(session: Session, row: ModelRow, fingerprint: FingerprintRow
                 "registered after it" if later else "not at hand or not yet declared for its probes"
             )
             return f"its {kin} {ancestor.name!r} was {when}"
+        if known and able and "near_relatives" not in fingerprint.facts.get("parameters", {}):
+            return "its individual probes are of a release that did not ask how near siblings come"
     return ""
 
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.detection.page import DIGITS, FAMILIES, LARGE, PAGE, RESULTS
+from benchmarks.detection.page import DIGITS, FAMILIES, LARGE, LARGE_FAMILIES, PAGE, RESULTS
 
 
 def main() -> None:
@@ -48,6 +48,8 @@ def main() -> None:
         _step("detection.measure", *digits, "--out", str(DIGITS))
         families = ["--work", str(work / "families"), "--results", str(FAMILIES)]
         _step("families", *data, *families)
+        kin = ["--work", str(work / "families224"), "--results", str(LARGE_FAMILIES)]
+        _step("families", *data, "--large", *kin)
         large = ["--work", str(work / "large"), *data]
         _step("detection.large", *large, *budget, "--device", options.device)
         _step("detection.large.measure", *large, "--out", str(LARGE))

@@ -1,21 +1,18 @@
 """Chooses the default margins from the half of the zoo that chooses settings, and prints them.
 
     python -m benchmarks.detection.measure --work WORK --data DIR --half settings --out SETTINGS
-    python -m benchmarks.families --work WORK --data DIR --half settings --kinds --results FAMILIES
-    python -m benchmarks.detection.calibrate SETTINGS FAMILIES [--out FILE]
+    python -m benchmarks.detection.calibrate SETTINGS [--out FILE]
 
 A margin is the lowest ratio of any independent pair, to the nearest multiple of 0.05; in the exact
 null space 0.5 at most, for above that one copy more is found, and students lie there, who share no
 weights (``benchmarks.digits_limits``); early 0.5 at most, for a fine-tune of the public ResNet-20
-as source brought the ResNet-44 of the same collection to 0.51. Of individual probes it is the
-lowest of any relative or stranger, less one step: siblings are the commonest suspects, and few of
-them are here; and 0.4 at most, for runs with other controls brought siblings to 0.47. Children
-whose own margin is lower, for what their pruned copy reaches, do not rest on the default and are
-left out. A margin is what the null hypothesis says of strangers, not a threshold: a claim needs the
-whole interval below it and p below α. A bound of *independent* is the margin, or where higher the
-least multiple of 0.05 above which no interval of a working copy lies: one that keeps half of what
-its source does better than chance, mere ingredients of a merged network aside. Labels have no
-interval; they take the margin of the named classes.
+as source brought the ResNet-44 of the same collection to 0.51. A margin is what the null hypothesis
+says of strangers, not a threshold: a claim needs the whole interval below it and p below α. A bound
+of *independent* is the margin, or where higher the least multiple of 0.05 above which no interval
+of a working copy lies: one that keeps half of what its source does better than chance, mere
+ingredients of a merged network aside; and 0.5 at least, for a fine-tune for another task in the
+reporting half had an interval from 0.47. Labels have no interval; they take the margin of the named
+classes. Individual probes have margins by child (``benchmarks.families``), and none here.
 """
 
 from __future__ import annotations
@@ -30,15 +27,15 @@ from typing import Any
 
 from benchmarks.detection.results import works
 from benchmarks.markdown import decimal, table
-from fingerprint.evidence.calibration import MARGINS
 from fingerprint.files import write_whole
 
-__all__ = ["KINDS", "OUT", "Chosen", "chosen_margins", "margins_table"]
+__all__ = ["OUT", "Chosen", "chosen_margins", "margins_table"]
 
 OUT = Path(__file__).with_name("margins.json")
 _STEP = 0.05
-_MOST = {"linear": 0.5, "early": 0.5, "individual": 0.4}
-KINDS = ("logits", "probabilities", "top-5")
+_MOST = {"linear": 0.5, "early": 0.5}
+_LEAST_BOUND = 0.5
+_KINDS = ("logits", "probabilities", "top-5")
 """Kinds of answers that margins are chosen for."""
 
 
@@ -73,14 +70,11 @@ class Chosen:
     bound: float | None
 
 
-def chosen_margins(
-    settings: Mapping[str, Any], families: Sequence[Mapping[str, Any]]
-) -> tuple[Chosen, ...]:
+def chosen_margins(settings: Mapping[str, Any]) -> tuple[Chosen, ...]:
     """Chooses a margin for each class of depth and kind of answer.
 
     Args:
         settings: Results of :mod:`benchmarks.detection.measure` on the settings half.
-        families: Rows of :mod:`benchmarks.families` with the parent registered.
     """
     classes = {
         source["name"]: {name: group for name, group, _ in source["depths"]}
@@ -89,7 +83,7 @@ def chosen_margins(
     members = {member["name"]: member for member in settings["members"]}
     found = []
     for group in ("linear", "early", "late"):
-        for kind in KINDS:
+        for kind in _KINDS:
             strangers, copies = [], []
             for pair in settings["pairs"]:
                 for depth, span in pair["verdicts"][kind]["depths"].items():
@@ -101,23 +95,7 @@ def chosen_margins(
                         copies.append(span)
             if strangers:
                 found.append(_chosen(group, kind, strangers, copies))
-    for kind in KINDS:
-        ratios = [
-            (row["role"], span)
-            for row in families
-            if row["parent"] == "registered" and not _lowered(row)
-            for span in row["individual"].get(kind, ())
-        ]
-        others = [span for role, span in ratios if role in ("relative", "stranger")]
-        if others:
-            own = [span for role, span in ratios if role == "copy"]
-            found.append(_chosen("individual", kind, others, own))
     return tuple(found)
-
-
-def _lowered(row: Mapping[str, Any]) -> bool:
-    """Whether the child's own margin lies below the default, for what a pruned copy reaches."""
-    return min(row["individual_margins"], default=math.inf) < MARGINS["individual"]["logits"]
 
 
 def _whole_copy(pair: Mapping[str, Any], members: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -137,12 +115,12 @@ def _chosen(
     copies: Sequence[Sequence[float]],
 ) -> Chosen:
     lowest = min(span[0] for span in strangers)
-    margin = _STEP * (round(lowest / _STEP) - (depth == "individual"))
+    margin = _STEP * round(lowest / _STEP)
     margin = min(margin, _MOST.get(depth, margin))
     least = max((span[1] for span in copies), default=None)
     bound = None
     if depth in ("linear", "early"):
-        bound = max(margin, _STEP * math.ceil((least or 0.0) / _STEP - 1e-9))
+        bound = max(margin, _LEAST_BOUND, _STEP * math.ceil((least or 0.0) / _STEP - 1e-9))
     return Chosen(
         depth=depth,
         answers=answers,
@@ -182,7 +160,7 @@ def margins_table(margins: Iterable[Mapping[str, Any]]) -> str:
     head = (
         "probes",
         "answers",
-        "independent or sibling pairs",
+        "independent pairs",
         "their lowest ratio",
         "lowest upper end",
         "smallest p",
@@ -198,15 +176,10 @@ def main() -> None:
     """Prints the table and writes the file that a test holds the library's margins against."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("settings", type=Path, help="results of the settings half")
-    parser.add_argument("families", type=Path, help="results of the settings families")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    settings, families = (
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in (options.settings, options.families)
-    )
-    found = chosen_margins(settings, families["rows"])
-    margins = [asdict(one) for one in found]
+    settings = json.loads(options.settings.read_text(encoding="utf-8"))
+    margins = [asdict(one) for one in chosen_margins(settings)]
     print(margins_table(margins))
     document = {"made": settings["made"], "margins": margins}
     text = json.dumps(document, indent=1) + "\n"

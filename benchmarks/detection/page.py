@@ -43,6 +43,7 @@ RESULTS = Path(__file__).with_name("results.json")
 LARGE = Path(__file__).with_name("results224.json")
 DIGITS = Path(__file__).with_name("results_digits.json")
 FAMILIES = Path(__file__).with_name("families.json")
+LARGE_FAMILIES = Path(__file__).with_name("families224.json")
 QUOTED = Path("registry/reports") / BENCHMARKS
 """What reports say of the benchmark; it ships with the program."""
 LOOKED_UP = "detection_tables.md"
@@ -88,9 +89,11 @@ def tables(findings: Findings, folder: Path = RESULTS.parent) -> Makers:
         folder: Where what was measured of families, of digits and at 224 pixels lies, if it was.
     """
     families: dict[str, Callable[[], str]] = {}
-    if (kept := folder / FAMILIES.name).exists():
-        rows = json.loads(kept.read_text(encoding="utf-8"))["rows"]
-        families = {"siblings": partial(siblings, rows), "margins by child": partial(margins, rows)}
+    for size, name in (("", FAMILIES.name), ("224: ", LARGE_FAMILIES.name)):
+        if (kept := folder / name).exists():
+            rows = json.loads(kept.read_text(encoding="utf-8"))["rows"]
+            families[f"{size}siblings"] = partial(siblings, rows)
+            families[f"{size}margins by child"] = partial(margins, rows)
     digits: dict[str, Callable[[], str]] = {}
     if (kept := folder / DIGITS.name).exists():
         of_digits = _from(Findings(load(kept)), TABLES)

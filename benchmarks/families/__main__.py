@@ -5,7 +5,7 @@
 Each family is measured twice: with the parent registered and declared, and without it, when
 nobody can tell a child from a sibling. Networks that are missing under WORK are trained there, and
 what was measured is kept in its folder ``measured``, so a run goes on where it stopped. Without
-``--data`` the families are of scikit-learn's digits; ``--large`` takes EfficientNet-Lite0 at 224
+``--data`` the families are of scikit-learn's digits; ``--large`` takes EfficientNet-Lites at 224
 pixels, which needs CIFAR-10 in DIR.
 """
 
@@ -22,7 +22,6 @@ from typing import Any
 import torch
 
 from benchmarks.data import load_data
-from benchmarks.detection.calibrate import KINDS
 from benchmarks.detection.split import HALVES
 from benchmarks.families import large, small
 from benchmarks.families.members import Family
@@ -47,28 +46,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--half", choices=HALVES, help="only families of this half")
     parser.add_argument("--results", type=Path, help="a file for what was measured")
     parser.add_argument("--only", default="", help="only families whose name contains this")
-    parser.add_argument(
-        "--kinds", action="store_true", help="individual ratios by kind of answer, for calibrate"
-    )
     parser.add_argument("--probes", type=int, help="of each model; the default is the library's")
     options = parser.parse_args(arguments)
     if options.large and options.data is None:
         parser.error("--large needs --data")
     torch.set_num_threads(1)
     data = load_data(options.data)
-    found = [large.family(data)] if options.large else small.families(data, options.data)
+    found = large.families(data) if options.large else small.families(data, options.data)
     print(f"measured on {machine()}")
     rows: list[dict[str, Any]] = []
     for family in found:
         if options.only in family.name and options.half in (None, family.half):
             for parent_known in (True, False):
-                kinds = KINDS if options.kinds else KINDS[:1]
                 rows += _kept(
-                    family,
-                    options.work,
-                    parent_known=parent_known,
-                    kinds=kinds,
-                    probes=options.probes,
+                    family, options.work, parent_known=parent_known, probes=options.probes
                 )
     if options.results is not None:
         document = {"measured on": machine(), "rows": rows}
@@ -76,25 +67,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _kept(
-    family: Family, folder: Path, *, parent_known: bool, kinds: Sequence[str], probes: int | None
+    family: Family, folder: Path, *, parent_known: bool, probes: int | None
 ) -> list[dict[str, Any]]:
     """Measures a family, or reads what was measured of it before."""
     parent = _PARENT[parent_known]
-    name = f"{family.name}, {parent}, {probes or 'default'} probes, {len(kinds)} kinds.json"
+    name = f"{family.name}, {parent}, {probes or 'default'} probes.json"
     target = folder / "measured" / name
     if target.exists():
         print(f"\n{family.name}, {parent}: measured before", flush=True)
         kept: list[dict[str, Any]] = json.loads(target.read_text(encoding="utf-8"))
         return kept
     options = {} if probes is None else {"probes": probes}
-    rows = _printed(family, folder, parent_known=parent_known, kinds=kinds, **options)
+    rows = _printed(family, folder, parent_known=parent_known, **options)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, lambda stream: stream.write(json.dumps(rows).encode()))
     return rows
 
 
 def _printed(
-    family: Family, folder: Path, *, parent_known: bool, kinds: Sequence[str], **options: Any
+    family: Family, folder: Path, *, parent_known: bool, **options: Any
 ) -> list[dict[str, Any]]:
     """Registers in a registry of its own, verifies, prints one table and returns its rows."""
     with TemporaryDirectory() as place, Registry(Path(place) / "registry.db") as registry:
@@ -103,9 +94,7 @@ def _printed(
             family, registry, folder, parent_known=parent_known, progress=progress, **options
         )
         between = time.monotonic()
-        outcomes = measure(
-            family, registry, folder, parent_known=parent_known, kinds=kinds, progress=progress
-        )
+        outcomes = measure(family, registry, folder, parent_known=parent_known, progress=progress)
     print(f"\n## {family.name}, {_PARENT[parent_known]}\n\n{table(outcomes)}\n")
     print(
         f"{summary(outcomes)}. {family.called} has {kept.probes} probes; registering took "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from torch import nn
 
@@ -14,19 +14,12 @@ from benchmarks.detection.split import Half
 from fingerprint import Model, load_model
 from fingerprint.progress import Progress, silent
 
-__all__ = ["Family", "Loads", "Network", "Role", "Suspect"]
+__all__ = ["Family", "Network", "Role", "Suspect"]
 
 Role = Literal["itself", "copy", "further", "relative", "stranger"]
 """What a suspect is to the child: ``copy`` has its function up to precision, ``further`` learned
 on from it, ``relative`` is its parent or another descendant of that, ``stranger`` shares no
 weight with it."""
-
-
-class Loads(Protocol):
-    """What loads one network, from a folder or from elsewhere."""
-
-    def model(self, folder: Path, progress: Progress = silent) -> Model:
-        """Loads it; see :meth:`Network.model`."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,7 +82,7 @@ class Suspect:
 
     title: str
     role: Role
-    network: Loads
+    network: Network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,9 +100,9 @@ class Family:
     """
 
     name: str
-    parent: Loads
+    parent: Network
     public: bool
     half: Half
-    child: Loads
+    child: Network
     suspects: tuple[Suspect, ...]
     called: str = "A"

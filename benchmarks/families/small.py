@@ -12,13 +12,14 @@ from torch import nn
 from benchmarks.detection.bases import from_scratch, stored
 from benchmarks.detection.recipe import seeded
 from benchmarks.detection.split import half_of
+from benchmarks.families.children import Line, another, children
 from benchmarks.families.members import Family, Network, Suspect
 from fingerprint.lab.architectures import ARCHITECTURES
 from fingerprint.lab.data import TASKS, Data
-from fingerprint.lab.modifications import averaged, fine_tuned, pruned, quantised
+from fingerprint.lab.modifications import fine_tuned
 from fingerprint.lab.training import Settings, trained
 
-__all__ = ["families"]
+__all__ = ["families", "tuned"]
 
 _CIFAR = {
     "plain cnn": "wide cnn",
@@ -63,10 +64,10 @@ def _family(
     other: Network,
     *,
     public: bool = False,
-) -> tuple[Family, Family]:
-    """Returns a parent's family twice: A is registered, then B.
+) -> tuple[Family, ...]:
+    """Returns a parent's family: A is registered, then B, then others that learned otherwise.
 
-    What the two learned from has no image in common; what learned on from A learned from B's.
+    What A and B learned from has no image in common; what learned on from A learned from B's.
     """
     first, second = (
         replace(data, train_images=data.train_images[k::2], train_labels=data.train_labels[k::2])
@@ -75,60 +76,69 @@ def _family(
     five = TASKS["five classes"].of(second)
     whole = _all_layers(architecture)
     head = Settings(epochs=2, lr=1e-2, optimizer="sgd", scheduled=False, head_only=True)
-    child = _tuned(parent, "A", first, whole)
-    sibling = _tuned(parent, "B", second, whole)
-    last = _tuned(parent, "last layer", second, head)
-    task = _tuned(parent, "five classes", five, whole)
-    int8, without = child.changed("int8", quantised), child.changed("pruned", pruned)
-    again, headed = (
-        _tuned(child, "again", second, whole),
-        _tuned(child, "five classes", five, whole),
-    )
-    both, mixed = child.changed("merged", _mean, sibling), sibling.changed("merged", _mean, last)
-    outside = (
-        Suspect("sibling, last layer", "relative", last),
-        Suspect("sibling, other task", "relative", task),
-        Suspect("parent", "relative", parent),
-        Suspect("parent, int8", "relative", parent.changed("int8", quantised)),
+    child = tuned(parent, "A", first, whole)
+    strangers = (
         Suspect("stranger, alike", "stranger", peer),
-        Suspect("stranger, alike, fine-tuned", "stranger", _tuned(peer, "A", first, whole)),
+        Suspect("stranger, alike, fine-tuned", "stranger", tuned(peer, "A", first, whole)),
         Suspect("stranger, other kind", "stranger", other),
     )
-    of_child = (
-        Suspect("A", "itself", child),
-        Suspect("A, int8", "copy", int8),
-        Suspect("A, 30 % pruned", "copy", without),
-        Suspect("A fine-tuned once more", "further", again),
-        Suspect("A with a new head", "further", headed),
-        Suspect("A merged with B", "further", both),
-        Suspect("sibling B", "relative", sibling),
-        Suspect("sibling B, int8", "relative", sibling.changed("int8", quantised)),
-        Suspect("siblings merged", "relative", mixed),
-        *outside,
+    one, two = children(
+        Line(
+            name=parent.name,
+            public=public,
+            half=half_of(architecture),
+            parent=parent,
+            child=child,
+            sibling=tuned(parent, "B", second, whole),
+            last=tuned(parent, "last layer", second, head),
+            task=tuned(parent, "five classes", five, whole),
+            again=tuned(child, "again", second, whole),
+            headed=tuned(child, "five classes", five, whole),
+            strangers=strangers,
+        )
     )
-    of_sibling = (
-        Suspect("B", "itself", sibling),
-        Suspect("B, int8", "copy", sibling.changed("int8", quantised)),
-        Suspect("B, 30 % pruned", "copy", sibling.changed("pruned", pruned)),
-        Suspect("A merged with B", "further", both),
-        Suspect("B merged with a sibling", "further", mixed),
-        Suspect("sibling A", "relative", child),
-        Suspect("sibling A, int8", "relative", int8),
-        Suspect("sibling A, 30 % pruned", "relative", without),
-        Suspect("sibling A, fine-tuned on B's images", "relative", again),
-        Suspect("sibling A with a new head", "relative", headed),
-        *outside,
+    little = replace(whole, epochs=1, lr=whole.lr / 5)
+    fives = TASKS["five classes"].of(first), five
+    return (
+        one,
+        two,
+        _gentle(one, little, (first, second)),
+        _headed(one, "new head", whole, fives),
+        _headed(one, "gentle new head", little, fives),
     )
-    one = Family(
-        name=parent.name,
-        parent=parent,
-        public=public,
-        half=half_of(architecture),
-        child=child,
-        suspects=of_child,
+
+
+def _gentle(family: Family, little: Settings, halves: tuple[Data, Data]) -> Family:
+    """Returns the family of a child that learned little, with a sibling that learned as little."""
+    child, sibling = (
+        tuned(family.parent, f"gentle {name}", half, little)
+        for name, half in zip("AB", halves, strict=True)
     )
-    return one, replace(
-        one, name=f"{parent.name}, B", child=sibling, suspects=of_sibling, called="B"
+    return another(
+        family,
+        "gentle",
+        child,
+        Suspect("sibling, as gentle", "relative", sibling),
+        Suspect("sibling A", "relative", family.child),
+    )
+
+
+def _headed(family: Family, called: str, settings: Settings, halves: tuple[Data, Data]) -> Family:
+    """Returns the family of a child with a new head.
+
+    One sibling began with the same head, as whoever runs the same script does.
+    """
+    parent, (own, others) = family.parent, halves
+    child, twin = (
+        tuned(parent, f"{called} {name}", half, settings, seed=f"{parent.name}, {called}")
+        for name, half in (("A", own), ("twin", others))
+    )
+    return another(
+        family,
+        called,
+        child,
+        Suspect("sibling, same head", "relative", twin),
+        Suspect("sibling, as much", "relative", tuned(parent, f"{called} B", others, settings)),
     )
 
 
@@ -143,15 +153,16 @@ def _all_layers(architecture: str) -> Settings:
     )
 
 
-def _mean(first: nn.Module, second: nn.Module) -> nn.Module:
-    return averaged((first, second), (0.5, 0.5))
+def tuned(
+    network: Network, suffix: str, data: Data, settings: Settings, *, seed: str | None = None
+) -> Network:
+    """Returns a copy that learned on, with a new head if the data has other classes.
 
-
-def _tuned(network: Network, suffix: str, data: Data, settings: Settings) -> Network:
-    """Returns a copy that learned on, with a new head if the data has other classes."""
+    Who shares a seed begins with the same head.
+    """
 
     def learned(module: nn.Module) -> nn.Module:
-        return fine_tuned(module, data, settings, seed=seeded(f"{network.name}, {suffix}"))
+        return fine_tuned(module, data, settings, seed=seeded(seed or f"{network.name}, {suffix}"))
 
     return network.changed(suffix, learned)
 

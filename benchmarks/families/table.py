@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import markdown
-from benchmarks.detection.methods.harmless import ANSWER_KINDS
 from benchmarks.families.members import Family, Role, Suspect
 from fingerprint import Candidate, Verification
 from fingerprint.evidence.finding import Finding
 from fingerprint.progress import Progress, silent
-from fingerprint.suspects import ModelSuspect, Narrowed
 from registry import RegisteredModel, Registry
 from registry.registration import Options
 
@@ -32,6 +30,8 @@ __all__ = [
 
 _REFERENCES = "reference" in Options.__annotations__
 """Whether a public parent can be registered as one."""
+_APART = (", gentle", ", new head", ", gentle new head")
+"""Endings of the names of families that are counted apart."""
 _VERDICTS = ("same", "derived", "inconclusive", "independent", "ruled out")
 _HEAD = ("suspect", "verdict", "relation", "best", "harm ratio by depth", "p", "fault")
 
@@ -44,19 +44,13 @@ class Outcome:
         suspect: Who was asked.
         verification: Everything that was said.
         fault: What of it may not be said; empty if all may.
-        by_answers: What was said of the child from each kind of answer; None where resemblance
-            ruled it out.
+        candidate: What was said of the child; None where resemblance ruled it out.
     """
 
     suspect: Suspect
     verification: Verification
     fault: str
-    by_answers: Mapping[str, Candidate | None]
-
-    @property
-    def candidate(self) -> Candidate | None:
-        """What was said of the child from logits."""
-        return self.by_answers["logits"]
+    candidate: Candidate | None
 
 
 def fault(role: Role, verdict: str, relation: str | None, *, parent_known: bool) -> str:
@@ -127,7 +121,6 @@ def measure(
     folder: Path,
     *,
     parent_known: bool,
-    kinds: Sequence[str] = ("logits",),
     progress: Progress = silent,
 ) -> list[Outcome]:
     """Verifies every suspect; see :func:`registered` for the other arguments.
@@ -137,34 +130,17 @@ def measure(
         registry: Where the child is registered.
         folder: Where the networks are kept.
         parent_known: Whether the parent is registered.
-        kinds: Of answers, logits first.
         progress: Told how far the work is.
     """
     outcomes = []
     for suspect in family.suspects:
         model = suspect.network.model(folder, progress)
-        every = {
-            kind: registry.verify(Narrowed(ModelSuspect(model), ANSWER_KINDS[kind]), weights=False)
-            for kind in kinds[1:]
-        }
         said = registry.verify(model, weights=False, progress=progress)
-        found = _candidate(said, family.called)
+        found = next((one for one in said.candidates if one.name == family.called), None)
         verdict, relation = (found.verdict, found.relation) if found else ("independent", None)
         wrong = fault(suspect.role, verdict, relation, parent_known=parent_known)
-        outcomes.append(
-            Outcome(
-                suspect=suspect,
-                verification=said,
-                fault=wrong,
-                by_answers={"logits": found}
-                | {kind: _candidate(one, family.called) for kind, one in every.items()},
-            )
-        )
+        outcomes.append(Outcome(suspect=suspect, verification=said, fault=wrong, candidate=found))
     return outcomes
-
-
-def _candidate(said: Verification, name: str) -> Candidate | None:
-    return next((one for one in said.candidates if one.name == name), None)
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -175,8 +151,8 @@ def table(outcomes: Sequence[Outcome]) -> str:
 def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, Any]:
     """Returns what was measured of one suspect as plain JSON values.
 
-    ``individual`` holds, by kind of answer, ratio, low and high of each depth whose probes speak
-    for the child alone, ``individual_margins`` the margins of these depths for logits.
+    ``individual`` holds ratio, low and high of each depth whose probes speak for the child alone,
+    ``individual_margins`` the margins of these depths.
     """
     one = outcome.candidate
     return {
@@ -189,9 +165,7 @@ def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, An
         "relation": one.relation if one else None,
         "best": outcome.verification.best,
         "fault": outcome.fault,
-        "individual": {
-            kind: _individual(candidate) for kind, candidate in outcome.by_answers.items()
-        },
+        "individual": {"logits": _individual(one)},
         "individual_margins": [
             round(finding.margin.value, 4) for finding in _told(one) if finding.margin is not None
         ],
@@ -260,13 +234,16 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 def siblings(rows: Sequence[Mapping[str, Any]]) -> str:
     """Counts what is said of registered fine-tunes whose parent is registered too.
 
+    Those that learned little, or have a new head, are counted apart.
+
     Args:
         rows: As :func:`row` writes them; those without the parent are passed over.
     """
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for one in rows:
         if one["parent"] == "registered":
-            found.setdefault((one["half"], one["role"]), []).append(one)
+            kind = next((kind for kind in _APART if one["family"].endswith(kind)), "")
+            found.setdefault((f"{one['half']}{kind}", one["role"]), []).append(one)
     lines = []
     for (half, role), some in found.items():
         verdicts = Counter(one["verdict"] for one in some)

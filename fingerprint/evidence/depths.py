@@ -93,6 +93,7 @@ def depth_findings(
         margin = margin.of_source(_on_source(fingerprint, depth.name))
         if depth.speaks_for == "individual":
             margin = margin.of_copies(fingerprint.rough_copy_ratio)
+            margin = margin.of_relatives(fingerprint.relatives_ratio)
         own = kinds == depth.name
         asked = _Asked(groups, own & orbits.answered, rows, labels)
         finding = Finding(

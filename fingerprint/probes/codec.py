@@ -150,15 +150,16 @@ def decode(blob: bytes) -> Fingerprint:
         for ratio in fingerprint.surrogate_ratios:
             float(0.0 if ratio is None else ratio)
     _check(fingerprint)
-    _check_rough_copy(fingerprint.parameters.get("rough_copy"))
+    _check_ratio(fingerprint.parameters.get("rough_copy"), "a pruned copy")
+    _check_ratio(fingerprint.parameters.get("near_relatives"), "relatives")
     return fingerprint
 
 
-def _check_rough_copy(ratio: Any) -> None:
+def _check_ratio(ratio: Any, of: str) -> None:
     """Refuses what is no ratio, which a margin would be taken from."""
     number = isinstance(ratio, int | float) and not isinstance(ratio, bool)
     if ratio is not None and not (number and 0 <= ratio < 1e6):
-        raise MalformedFile("probe set: expected a harm ratio of a pruned copy, got something else")
+        raise MalformedFile(f"probe set: expected a harm ratio of {of}, got something else")
 
 
 def outline(blob: bytes) -> Outline:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar, Literal
 
 import torch
@@ -32,16 +33,27 @@ from fingerprint.solvers.solution import Solution
 from fingerprint.spaces.discriminative import outside
 from fingerprint.spaces.subspace import Subspace
 
-__all__ = ["FeatureProbes", "IndividualProbes", "LinearProbes", "ProbeKind", "SpeaksFor"]
+__all__ = [
+    "PASSES",
+    "WEAK",
+    "FeatureProbes",
+    "IndividualProbes",
+    "LinearProbes",
+    "ProbeKind",
+    "SpeaksFor",
+]
 
 SpeaksFor = Literal["family", "individual"]
 
 _TOLERANCE = 0.02
 """Relative residual at which a probe has arrived: what is left moves a copy's answers more."""
 PASSES = 150
-"""Forward-and-backward passes at most for each probe of a depth, through all networks that it is
-solved for."""
-INDIVIDUAL_PASSES = 40
+"""Forward-and-backward passes at most for each probe of a depth."""
+_INDIVIDUAL_PASSES = 100
+"""The same of individual probes. A child that learned little answers nearly as its parent does, and
+with 40 its own answers moved by up to a third of what turns do (``benchmarks.families``)."""
+WEAK = 8 / 255
+"""Contrast of a start near which the network is nearly linear, and which 8 bits just about hold."""
 
 
 class ProbeKind(ABC):
@@ -83,9 +95,8 @@ class FeatureProbes(ProbeKind):
     """Harmless at one depth of the network: what lies behind may be trained to anything later.
 
     Fine-tuning moves what lies before as well, and a δ that rests on weights cancelling each other
-    exactly does not survive it. One solve for the network and for simulated copies of it looks for
-    a δ that does; so does one for an earlier depth as well, behind which fewer layers cancel. Then
-    each network and depth counts in units of its own answers.
+    exactly does not survive it. One solve for an earlier depth as well, behind which fewer layers
+    cancel, looks for a δ that does. Then each depth counts in units of its own answers.
 
     A weak δ leaves the network nearly linear around the base, and a solve comes much nearer to a
     harmless direction than from a strong one; but rounding to 8 bits drowns it. So δ can be solved
@@ -95,8 +106,7 @@ class FeatureProbes(ProbeKind):
         depth: Where.
         earlier: Depths on the way there, which the δ shall be harmless at as well.
         contrast: Of the starts, as a share of the input's range.
-        passes: Passes at most for each probe, through the network and its copies together.
-        copies: The same place in simulated copies, which the δ shall be harmless for as well.
+        passes: Passes at most for each probe.
         enlarged: Root mean square, as a share of the input's range, that δ is brought to once half
             of the passes are spent, to be solved with the other half; 0 for one solve.
     """
@@ -107,13 +117,11 @@ class FeatureProbes(ProbeKind):
         *,
         contrast: float,
         passes: int = PASSES,
-        copies: Sequence[Callable[[Tensor], Tensor]] = (),
         earlier: Sequence[Depth] = (),
         enlarged: float = 0.0,
     ) -> None:
-        self.depth, self.passes, self.copies = depth, passes, tuple(copies)
+        self.depth, self.passes = depth, passes
         self.earlier, self.enlarged = tuple(earlier), enlarged
-        self.networks = 1 + len(self.copies)
         self.name, self.width, self.share = depth.name, depth.width, depth.share
         self.contrast = contrast
         self.dtype = depth.model.dtype
@@ -121,39 +129,30 @@ class FeatureProbes(ProbeKind):
     def solve(self, base: Tensor, start: Tensor, progress: Progress) -> Solution:
         """See :meth:`ProbeKind.solve`."""
         box = _box(base, self.depth.model.input)
-        networks: tuple[Callable[[Tensor], Tensor], ...] = (self.depth, *self.copies)
-        passes, share = self.passes // self.networks, self.share * self.networks
-
-        def stacked(x: Tensor) -> Tensor:
-            return torch.cat([network(x) for network in networks], dim=1)
-
-        def balanced(x: Tensor) -> list[Tensor]:
-            own = self.depth.with_earlier(x, self.earlier)
-            return [*own, *(copy(x) for copy in self.copies)]
-
         with full_precision(), torch.no_grad():
             objective = (
-                _Balanced(balanced, base, box) if self.earlier else Objective(stacked, base, box)
+                _Balanced(partial(self.depth.with_earlier, earlier=self.earlier), base, box)
+                if self.earlier
+                else Objective(self.depth, base, box)
             )
             if not self.enlarged:
-                return _solved(objective, start, passes, share, progress)
-            return self._solved_twice(objective, start, passes, share, progress)
+                return _solved(objective, start, self.passes, self.share, progress)
+            return self._solved_twice(objective, start, progress)
 
-    def _solved_twice(
-        self, objective: Objective, start: Tensor, passes: int, share: float, progress: Progress
-    ) -> Solution:
+    def _solved_twice(self, objective: Objective, start: Tensor, progress: Progress) -> Solution:
         """Solves a weak δ, enlarges it and solves again."""
         low, high = self.depth.model.input.bounds
-        base, half = objective.base, passes // 2
+        base, half = objective.base, self.passes // 2
         # A weak δ has arrived where it would have, were it as large as it is going to be.
         begun = self.contrast / 3**0.5  # of uniform noise
         tolerance = _TOLERANCE * min(1.0, begun / self.enlarged)
         weak = _solved(
-            objective, start, half, share, part_of(progress, 0, 1, 2), tolerance=tolerance
+            objective, start, half, self.share, part_of(progress, 0, 1, 2), tolerance=tolerance
         )
         found = weak.point - base
         again = base + found * (self.enlarged * (high - low) / _size(found))
-        strong = _solved(objective, again, passes - half, share, part_of(progress, 1, 1, 2))
+        rest = self.passes - half
+        strong = _solved(objective, again, rest, self.share, part_of(progress, 1, 1, 2))
         return replace(strong, passes=weak.passes + strong.passes)
 
 
@@ -180,7 +179,7 @@ class IndividualProbes(ProbeKind):
         *,
         contrast: float,
         copies: Sequence[Callable[[Tensor], Tensor]] = (),
-        passes: int = INDIVIDUAL_PASSES,
+        passes: int = _INDIVIDUAL_PASSES,
     ) -> None:
         self.depth, self.relatives, self.passes = depth, tuple(relatives), passes
         self.copies = tuple(copies)

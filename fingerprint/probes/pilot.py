@@ -2,9 +2,10 @@
 
 A fine-tuned copy has early layers that are nearly the source's and a head that is not; a network
 that shares nothing reacts to a δ as to the same δ turned. How far apart the two are depends on the
-depth and on the contrast that a probe starts from: too late, and what lies before has moved; too
-early, and there is no room for a δ at all. No rule by size holds for all networks, so the model is
-asked, with four probes for each choice and fewer passes than the fingerprint itself is given.
+depth, and in the null space on the contrast that a probe starts from: too late, and what lies
+before has moved; too early, and there is no room for a δ at all. No rule by size holds for all
+networks, so the model is asked, with four probes for each choice and fewer passes than the
+fingerprint itself is given.
 
 Kin and strangers are compared where the caller says, in their answers or in what the last layer
 reads: a fine-tuned copy has a new one.
@@ -38,8 +39,8 @@ from fingerprint.spaces.subspace import Subspace
 __all__ = ["CONTRASTS", "Pilot", "Tried", "early_kinds", "judged", "pilot", "told_apart"]
 
 CONTRASTS = (16 / 255, 32 / 255)
-"""Contrasts that each depth is tried at. Where a depth of large inputs is solved for, the first
-alone: its probes are enlarged, whatever they start from."""
+"""Contrasts that the null space is tried at. Depths that are solved for are tried at the first
+alone: their probes are enlarged, whatever they start from."""
 _PROBES = 4
 _TURNS = 2
 """Of each kind."""
@@ -140,7 +141,7 @@ class Pilot:
 def early_kinds(
     model: Model, depths: Sequence[Depth], space: Subspace | None
 ) -> tuple[ProbeKind, ...]:
-    """Returns the early depths worth trying, each at its contrasts.
+    """Returns the early depths worth trying, and the null space at each contrast.
 
     Args:
         model: The source.
@@ -151,18 +152,17 @@ def early_kinds(
     chosen = {
         min(early, key=lambda depth: abs(depth.share - share)).name for share in _SHARES if early
     }
-    kinds: list[ProbeKind] = []
-    for place, contrast in enumerate(CONTRASTS):
-        if space is not None:
-            kinds.append(LinearProbes(space, model.input, contrast=contrast))
-        if place and is_large(model.input.shape):
-            continue
-        kinds += [
-            FeatureProbes(depth, contrast=contrast, passes=_PASSES)
-            for depth in early
-            if depth.name in chosen
-        ]
-    return tuple(kinds)
+    linear = (
+        ()
+        if space is None
+        else [LinearProbes(space, model.input, contrast=contrast) for contrast in CONTRASTS]
+    )
+    solved = (
+        FeatureProbes(depth, contrast=CONTRASTS[0], passes=_PASSES)
+        for depth in early
+        if depth.name in chosen
+    )
+    return (*linear, *solved)
 
 
 def judged(depths: Sequence[Depth]) -> Depth:

@@ -325,6 +325,12 @@ class Fingerprint:
         known = self.parameters.get("rough_copy")
         return None if known is None else float(known)
 
+    @property
+    def relatives_ratio(self) -> float | None:
+        """Harm ratio of the individual probes on the relatives they lie outside of, if known."""
+        known = self.parameters.get("near_relatives")
+        return None if known is None else float(known)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns the facts, without images and answers, as plain JSON values."""
         return {

@@ -1,15 +1,15 @@
 """Simulated kin and strangers of a model, in milliseconds.
 
-They stand in for copies that somebody trained further or pruned, which a pilot judges depths by and
-probes are solved for as well, and for networks that share nothing but the architecture; nothing
-about them enters a verdict.
+They stand in for copies that somebody trained further, by which a pilot judges depths, or pruned,
+for which individual probes are solved as well, and for networks that share nothing but the
+architecture. No suspect is compared with them.
 """
 
 from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -22,16 +22,18 @@ from torch.nn.utils.weight_norm import WeightNorm, remove_weight_norm
 from fingerprint.errors import FingerprintError
 from fingerprint.lab.modifications import matrices, pruned
 from fingerprint.network.depths import Depth
+from fingerprint.network.features import penultimate
 from fingerprint.network.model import Model
 
-__all__ = ["ROUGH", "copies_of", "drifted", "pruned_copies_of", "stranger", "without_smallest"]
-
-_COPIES = 2
-"""Copies that early probes are solved for as well, up to 64 pixels. Above, where these are harmless
-at the depth before too, copies change nothing (``benchmarks.early_probes``)."""
-_EXTENT = 2.5
-"""How far these have drifted: further than the copy that a pilot judges by, for a sibling is two
-fine-tunes away. 1.5 finds as many copies at 32 pixels and brings strangers nearer."""
+__all__ = [
+    "ROUGH",
+    "drifted",
+    "pruned_copies_of",
+    "stranger",
+    "with_head",
+    "with_statistics",
+    "without_smallest",
+]
 
 ROUGH = 0.45
 """Share of the weights that a rough copy lacks: more than a copy can spare that is to be of use."""
@@ -46,13 +48,12 @@ _SHIFT = 0.1
 """Shift of running statistics, in standard deviations of what they describe."""
 
 
-def drifted(model: Model, seed: str, *, extent: float = 1.0) -> Model:
+def drifted(model: Model, seed: str) -> Model:
     """Returns a copy as fine-tuning leaves one: all weights and statistics moved a little.
 
     Args:
         model: The source.
         seed: Says which draw.
-        extent: How far, in what an epoch of fine-tuning moves them.
     """
     generator = torch.Generator().manual_seed(_number(f"{seed}|{model.digest}|drift"))
 
@@ -63,27 +64,26 @@ def drifted(model: Model, seed: str, *, extent: float = 1.0) -> Model:
     with torch.no_grad():
         for weight in module.parameters():
             if weight.is_floating_point() and weight.numel() > 1:
-                weight.data = weight + extent * _DRIFT * weight.std() * noise(weight)
+                weight.data = weight + _DRIFT * weight.std() * noise(weight)
         for part in module.modules():
             if isinstance(part, _NormBase) and part.running_var is not None:
                 assert part.running_mean is not None
                 spread = part.running_var.sqrt()
-                part.running_mean += extent * _SHIFT * spread * noise(spread)
-                part.running_var *= (extent * _SHIFT * noise(spread)).exp()
+                part.running_mean += _SHIFT * spread * noise(spread)
+                part.running_var *= (_SHIFT * noise(spread)).exp()
     return replace(model, module=module)
 
 
-def copies_of(depth: Depth, seed: str) -> tuple[Depth, ...]:
-    """Returns a depth in drifted copies of its model; those with no finite answers are left out."""
-    model = depth.model
-    drawn = (drifted(model, f"{seed}|copy {place}", extent=_EXTENT) for place in range(_COPIES))
-    return _finite([depth.of(copy) for copy in drawn])
-
-
 def pruned_copies_of(depth: Depth) -> tuple[Depth, ...]:
-    """Returns a depth in a copy of its model without the smallest weights, if it has weights."""
+    """Returns a depth in a copy of its model without the smallest weights.
+
+    None of them where the model has no weights, or the copy gives no finite answers.
+    """
     copy = without_smallest(depth.model, _PRUNED)
-    return () if copy is None else _finite([depth.of(copy)])
+    if copy is None:
+        return ()
+    there = depth.of(copy)
+    return (there,) if _is_finite(there) else ()
 
 
 def without_smallest(model: Model, share: float) -> Model | None:
@@ -102,20 +102,70 @@ def without_smallest(model: Model, share: float) -> Model | None:
     return replace(model, module=module)
 
 
-def _finite(places: Sequence[Depth]) -> tuple[Depth, ...]:
-    """Leaves out what refuses to answer, or answers with what is not finite."""
-    model = places[0].model
+def with_statistics(relative: Model, model: Model) -> Model | None:
+    """Returns a relative with a model's running statistics: a sibling that learned hardly anything.
+
+    Whoever learns from the same kind of pictures comes to the same statistics, before weights move.
+    None where nothing of them differs, or they describe other things.
+    """
+    module = copy.deepcopy(relative.module)
+    taken = _take(module, model.module, _describes)
+    return replace(relative, module=module) if any(taken) else None
+
+
+def with_head(relative: Model, model: Model) -> Model | None:
+    """Returns a relative's layers under a model's last: a sibling that began with the same head.
+
+    Whoever runs the same script draws the same head, and gentle learning hardly moves it. None
+    where the last layer is not linear, or fewer than half of the parameters and buffers are to be
+    found in the relative, by name and shape.
+    """
+    features = penultimate(model)
+    if features is None:
+        return None
+    layer = {id(weight) for weight in features.layer.parameters()}
+    head = {name for name, value in _values(model.module) if id(value) in layer}
+    module = copy.deepcopy(model.module)
+    taken = _take(module, relative.module, lambda name: name not in head)
+    enough = 2 * len(taken) >= len(dict(_values(module)))
+    return replace(model, module=module) if enough else None
+
+
+def _take(module: nn.Module, source: nn.Module, wanted: Callable[[str], bool]) -> list[bool]:
+    """Takes wanted values of a source into a module, where name and shape are the same.
+
+    Returns:
+        For each value that was taken, whether it is another than it was.
+    """
+    theirs = dict(_values(source))
+    changed = []
+    for name, value in _values(module):
+        if wanted(name) and name in theirs and theirs[name].shape == value.shape:
+            new = theirs[name].to(value)
+            changed.append(not torch.equal(new, value))
+            value.data.copy_(new)
+    return changed
+
+
+def _values(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yields parameters and buffers; what is shared, under all of its names."""
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def _describes(name: str) -> bool:
+    return name.rpartition(".")[2] in ("running_mean", "running_var")
+
+
+def _is_finite(place: Depth) -> bool:
+    """Whether it answers a grey picture, and with what is finite."""
+    model = place.model
     x = torch.full((1, *model.input.shape), sum(model.input.bounds) / 2, dtype=model.dtype)
-    x = x.to(model.device)
-
-    def answers(place: Depth) -> bool:
-        try:
-            with torch.no_grad():
-                return bool(torch.isfinite(place(x)).all())
-        except FingerprintError:
-            return False
-
-    return tuple(place for place in places if answers(place))
+    try:
+        with torch.no_grad():
+            return bool(torch.isfinite(place(x.to(model.device))).all())
+    except FingerprintError:
+        return False
 
 
 def stranger(model: Model, seed: str) -> Model:

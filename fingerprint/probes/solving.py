@@ -13,7 +13,8 @@ screening floor or to a margin.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,15 +78,17 @@ class Solver:
         """Solves requests, several of one kind at a time; returns one result for each."""
         found: dict[ProbeRequest, Solved] = {}
         for kind in self.kinds:
-            scalars = self.model.input.size * self.kinds[kind].networks
-            most = max(1, min(_LARGEST_CHUNK, _CHUNK_SCALARS // scalars))
             same = [request for request in requests if request.kind == kind]
-            for begin in range(0, len(same), most):
-                chunk = same[begin : begin + most]
+            for chunk in _chunks(same, self._most_of(kind)):
                 report = part_of(progress, len(found), len(chunk), len(requests))
                 for solved in self._solve_chunk(self.kinds[kind], chunk, report):
                     found[solved.request] = solved
         return tuple(found[request] for request in requests)
+
+    def _most_of(self, kind: str) -> int:
+        """Returns how many probes of a kind are solved at once, at most."""
+        scalars = self.model.input.size * self.kinds[kind].networks
+        return max(1, min(_LARGEST_CHUNK, _CHUNK_SCALARS // scalars))
 
     def _solve_chunk(
         self, kind: ProbeKind, requests: Sequence[ProbeRequest], report: Progress
@@ -111,3 +114,10 @@ class Solver:
             f"{self.model.digest}|{request.base}|{request.draw}"
         )
         return start_delta(self.model.input, kind.contrast, label)
+
+
+def _chunks(requests: Sequence[ProbeRequest], most: int) -> Iterator[Sequence[ProbeRequest]]:
+    """Yields as few chunks as may be, of even sizes: the largest one decides the memory."""
+    count = math.ceil(len(requests) / most)
+    for number in range(count):
+        yield requests[number::count]

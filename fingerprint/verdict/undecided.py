@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fingerprint.evidence.calibration import LEAST_MARGIN
+from fingerprint.evidence.calibration import EARLY, LEAST_MARGIN
 from fingerprint.verdict.case import Case
 from fingerprint.verdict.tested import Tested, least_p_value
 
@@ -41,6 +41,8 @@ def _without_margin(lowest: Tested) -> str:
             f"{says_nothing}: the source is "
             "nearly linear in its input, and whoever learned the same task ignores the same"
         )
+    if margin.source == "relatives":
+        return f"{says_nothing}: its individual probes hardly move the relatives they should"
     fell = "registered models that count as independent of it"
     way_out = "; if they are kin, declare it with --parent"
     if margin.source == "surrogates":
@@ -65,10 +67,10 @@ def _too_few(case: Case) -> str:
 def _too_late(lowest: Tested) -> str:
     if lowest.bounds or lowest.low < lowest.margin.value:
         return ""
-    return (
-        f"{_ratio(lowest)} shows no descent; probes so late say nothing of independence, and there "
-        "are no earlier ones"
-    )
+    shown = f"{_ratio(lowest)} shows no descent"
+    if lowest.finding.detail.get("share", 1.0) <= EARLY:
+        return f"{shown}; probes that move even the source so much say nothing of independence"
+    return f"{shown}; probes so late say nothing of independence, and there are no earlier ones"
 
 
 def _ratio(lowest: Tested) -> str:

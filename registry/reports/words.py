@@ -119,6 +119,7 @@ def margin_from(finding: Finding) -> str:
         "registry": f"lowest of {models} asked",
         "linearity": "lowered, the model is nearly linear",
         "copies": "lowered to what a pruned copy needs",
+        "relatives": "lowered, its relatives are near",
         "surrogates": "lowered by stand-ins at registration",
         "references": f"highest of {models}",
     }

@@ -244,7 +244,7 @@ def test_each_candidate_has_the_margin_of_the_models_asked_its_own_probes() -> N
     result = verify(
         suspect,
         {"copied": one, "known": one, "new": one},
-        calibration=known_pairs(copied=[1.0, 0.002], known=[0.9, 0.42, 1.1], gone=[0.3]),
+        calibration=known_pairs(copied=[1.0, 0.002], known=[0.9, 0.32, 1.1], gone=[0.3]),
     )
     found = {candidate.name: candidate for candidate in result.candidates}
     margins = {name: (one.margin, one.margin_source) for name, one in found.items()}
@@ -254,7 +254,7 @@ def test_each_candidate_has_the_margin_of_the_models_asked_its_own_probes() -> N
     )
     assert margins == {
         "copied": (0.002, "registry"),
-        "known": (0.42, "registry"),
+        "known": (0.32, "registry"),
         "new": (MARGINS[deciding]["logits"], "default"),
     }
     assert {name: one.margin_pairs for name, one in found.items()} == {

@@ -105,7 +105,8 @@ def result_of(
         return Result(task=task)
     made = make_fingerprint(model, seed=registry.seed)
     digests = tuple(peer.model.model_digest for peer in task.relatives)
-    fingerprint = replace(made, relatives=digests)
+    near = {"near_relatives": 1.0} if digests else {}
+    fingerprint = replace(made, relatives=digests, parameters={**made.parameters, **near})
     return finished(task, model, fingerprint, pairs=pairs, warnings=warnings)
 
 

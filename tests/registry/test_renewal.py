@@ -37,7 +37,9 @@ def made_again(
     task = registry.plan(model, again=name, **stated)
     made = make_fingerprint(model, seed=registry.seed, probes=probes)
     digests = tuple(peer.model.model_digest for peer in task.relatives)
-    fingerprint = replace(made, relatives=digests)
+    fingerprint = replace(
+        made, relatives=digests, parameters={**made.parameters, "near_relatives": 1.0}
+    )
     return finished(task, model, fingerprint, warnings=("one of today's",))
 
 
@@ -279,6 +281,19 @@ def test_a_parent_known_from_the_start_is_no_reason(family: Registry) -> None:
     assert family.model("derived").renew == ""
     put(family, "sibling", 7, parent="source")
     assert [model.renew for model in family.models()] == [""] * 4
+
+
+def test_probes_of_a_release_that_did_not_ask_how_near_siblings_come_are_a_reason(
+    registry: Registry,
+) -> None:
+    put(registry, "base", 3)
+    model = source(1, "child")
+    task = registry.plan(model, name="child", parent="base")
+    digests = tuple(peer.model.model_digest for peer in task.relatives)
+    made = replace(make_fingerprint(model, seed=registry.seed), relatives=digests)
+    child = registry.commit(finished(task, model, made))
+    assert child.renew.endswith("did not ask how near siblings come")
+    assert renewed(registry, "child", model).renew == ""
 
 
 def test_a_model_is_loaded_again_only_by_code_that_the_caller_names(registry: Registry) -> None:

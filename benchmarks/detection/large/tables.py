@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from benchmarks.detection import tables
-from benchmarks.detection.findings import Findings, ratio_range
-from benchmarks.detection.results import ITSELF, Pair, load, probe_score
-from benchmarks.families.table import siblings
+from benchmarks.detection.findings import Findings
+from benchmarks.detection.results import Pair, load, probe_score
 from benchmarks.markdown import decimal, table
 
-__all__ = ["enlarged", "found_elsewhere", "large_tables"]
-
-_ENLARGED = "results224_enlarged.json"
-"""What was measured again once early probes were enlarged: networks that were still at hand."""
+__all__ = ["found_elsewhere", "large_tables"]
 
 _SHARED = ("counts", "modifications", "by source", "answers", "independent", "closest")
 _LAST = ("missed", "made", "registrations", "networks")
@@ -28,38 +23,8 @@ def large_tables(path: Path) -> Mapping[str, Callable[[], str]]:
         return {}
     findings = Findings(load(path))
     shared = {name: partial(tables.TABLES[name], findings) for name in (*_SHARED, *_LAST)}
-    own: dict[str, Callable[[], str]] = {
-        "rates": partial(found_elsewhere, findings),
-        "siblings": _siblings(path),
-    }
-    if (again := path.with_name(_ENLARGED)).exists():
-        own["enlarged"] = partial(enlarged, findings, Findings(load(again)))
-        own["siblings, enlarged"] = _siblings(again)
+    own = {"rates": partial(found_elsewhere, findings)}
     return {f"224: {name}": make for name, make in (shared | own).items()}
-
-
-def _siblings(path: Path) -> Callable[[], str]:
-    return partial(siblings, json.loads(path.read_text(encoding="utf-8"))["families"])
-
-
-def enlarged(before: Findings, now: Findings) -> str:
-    """Shows pairs that were measured twice: with earlier probes, and with those enlarged."""
-    earlier = {(pair.source, pair.suspect): pair for pair in before.results.pairs}
-    itself = [pair for pair in now.results.pairs if pair.modification == ITSELF]
-    related = [(name, pairs) for name, _, pairs in now.rows]
-    rows: list[tuple[object, ...]] = []
-    for name, pairs in ((ITSELF, itself), *related, ("*all: independent*", now.judged)):
-        twice = [pair for pair in pairs if (pair.source, pair.suspect) in earlier]
-        first = [earlier[pair.source, pair.suspect] for pair in twice]
-        if twice:
-            both = [f(which) for f in (_claimed, ratio_range) for which in (first, twice)]
-            rows.append((name, len(twice), *both))
-    head = ("suspect", "pairs", "claimed, before", "claimed, now")
-    return table((*head, "harm ratio, before", "harm ratio, now"), rows)
-
-
-def _claimed(pairs: Sequence[Pair]) -> str:
-    return f"{sum(pair.accused() for pair in pairs)} of {len(pairs)}"
 
 
 def found_elsewhere(findings: Findings) -> str:

@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from fingerprint.network.depths import Depth
 from fingerprint.operators.base import LinearOperator
 from fingerprint.probes.harmless_spaces import HarmlessSpaces
-from fingerprint.probes.kinds import FeatureProbes, LinearProbes, ProbeKind
-from fingerprint.probes.simulated import copies_of
+from fingerprint.probes.kinds import PASSES, WEAK, FeatureProbes, LinearProbes, ProbeKind
 from fingerprint.probes.turns import is_large
 
 __all__ = ["early_kind"]
 
-_CONTRAST_LARGE = 8 / 255
-"""Contrast that early probes of large inputs start from."""
 _ENLARGED = 24 / 255
 """Root mean square that they are enlarged to."""
-_PASSES_LARGE = 60, 150
-"""Passes for each of them, weak and enlarged together: at least and at most."""
-_WORK_LARGE = 20.0
+_LEAST_PASSES = 60
+"""Passes for each of them at least, weak and enlarged together."""
+_WORK = 20.0
 """What they shall cost between, in passes through the whole network."""
 
 
@@ -28,24 +25,20 @@ def early_kind(
     depths: Sequence[Depth],
     spaces: HarmlessSpaces,
     others: Sequence[LinearOperator],
-    seed: str,
 ) -> ProbeKind | None:
     """Returns the kind that the pilot chose, with all that it may cost.
 
-    Probes of large inputs are solved twice, once weak; they are harmless at the depth before, and
-    need no simulated copies.
+    Probes of features are solved twice, once weak; those of large inputs are harmless at the depth
+    before as well.
     """
     if isinstance(best, FeatureProbes):
-        if is_large(best.depth.input.shape):
-            least, most = _PASSES_LARGE
-            return FeatureProbes(
-                best.depth,
-                contrast=_CONTRAST_LARGE,
-                earlier=_before(best.depth, depths),
-                enlarged=_ENLARGED,
-                passes=round(min(most, max(least, _WORK_LARGE / best.depth.share))),
-            )
-        return FeatureProbes(best.depth, contrast=best.contrast, copies=copies_of(best.depth, seed))
+        return FeatureProbes(
+            best.depth,
+            contrast=WEAK,
+            earlier=_before(best.depth, depths) if is_large(best.depth.input.shape) else (),
+            enlarged=_ENLARGED,
+            passes=round(min(PASSES, max(_LEAST_PASSES, _WORK / best.depth.share))),
+        )
     if isinstance(best, LinearProbes) and spaces.space is not None:
         input = depths[-1].input
         return LinearProbes(spaces.space, input, contrast=best.contrast, others=others)

@@ -14,7 +14,7 @@ from fingerprint.probes.extraction.candidates import Drawn
 from fingerprint.probes.extraction.device import device_facts, tolerance
 from fingerprint.probes.extraction.facts import cost, parameters, warnings
 from fingerprint.probes.extraction.plan import Plan
-from fingerprint.probes.extraction.rough_copy import rough_copy
+from fingerprint.probes.extraction.room import near_relatives, rough_copy
 from fingerprint.probes.panel import panel_inputs
 from fingerprint.probes.probe import DepthFacts, Fingerprint
 from fingerprint.probes.twins import twin_inputs
@@ -37,6 +37,7 @@ def of_probes(plan: Plan, drawn: Drawn, seconds: float) -> Fingerprint:
             **parameters(plan),
             "not_told_from": sorted(drawn.given_up),
             "rough_copy": rough_copy(plan, probes),
+            "near_relatives": near_relatives(plan, probes),
         },
         start="uniform",
         bases=plan.bases,

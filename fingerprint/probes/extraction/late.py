@@ -11,9 +11,10 @@ from fingerprint.errors import FingerprintError
 from fingerprint.network.depths import FEATURES, LOGITS, Depth
 from fingerprint.network.logits import logits_of
 from fingerprint.network.model import Model
-from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, ProbeKind
+from fingerprint.probes.kinds import WEAK, FeatureProbes, IndividualProbes, ProbeKind
 from fingerprint.probes.pilot import CONTRASTS
 from fingerprint.probes.simulated import pruned_copies_of
+from fingerprint.probes.turns import is_large
 
 __all__ = ["late_kind"]
 
@@ -26,9 +27,16 @@ _MOST_RELATIVES = 2
 
 
 def late_kind(
-    depths: Sequence[Depth], relatives: Mapping[str, Model], contrast: float
+    depths: Sequence[Depth], relatives: Mapping[str, Model], best: ProbeKind | None
 ) -> tuple[ProbeKind, tuple[str, ...]]:
-    """Returns the kind of the late probes: individual where a relative can be asked."""
+    """Returns the kind of the late probes: individual where a relative can be asked.
+
+    Those start weak: the nearer the network is to linear, the further relatives are moved that
+    hardly differ from the model (``benchmarks.families``, settings half). Others start, of large
+    inputs, from the contrast of the pilot's best kind, if there is one; of smaller ones from the
+    larger: from the other, copies of the plain convolutional network in the detection benchmark's
+    settings half came to twice as much.
+    """
     late = depths[-1]
     if len(depths) > 1 and depths[-2].name == FEATURES:
         asked = 1 + min(len(relatives), _MOST_RELATIVES)
@@ -41,8 +49,9 @@ def late_kind(
             views.append(_view(late, relative))
             names.append(name)
     if not views:
+        contrast = best.contrast if best and is_large(late.input.shape) else CONTRASTS[-1]
         return FeatureProbes(late, contrast=contrast, passes=_PASSES), ()
-    kind = IndividualProbes(late, views, contrast=CONTRASTS[-1], copies=pruned_copies_of(late))
+    kind = IndividualProbes(late, views, contrast=WEAK, copies=pruned_copies_of(late))
     return kind, tuple(names)
 
 

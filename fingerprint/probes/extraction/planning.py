@@ -17,7 +17,7 @@ from fingerprint.probes.extraction.late import late_kind
 from fingerprint.probes.extraction.plan import Known, Plan
 from fingerprint.probes.extraction.shares import dealt, enough_turns
 from fingerprint.probes.harmless_spaces import find_spaces, linear_operator_of
-from fingerprint.probes.pilot import CONTRASTS, early_kinds, judged, pilot
+from fingerprint.probes.pilot import early_kinds, judged, pilot
 from fingerprint.probes.public import chosen_images
 from fingerprint.probes.screening import Screen
 from fingerprint.probes.settings import ExtractionSettings
@@ -47,9 +47,8 @@ def planned(
         references=known.references,
         progress=progress,
     )
-    contrast = tried.best.contrast if tried.best else CONTRASTS[-1]
-    late, solved_against = late_kind(depths, known.relatives, contrast)
-    early = early_kind(tried.best, depths, spaces, _linear_parts(known.others, linear), seed)
+    late, solved_against = late_kind(depths, known.relatives, tried.best)
+    early = early_kind(tried.best, depths, spaces, _linear_parts(known.others, linear))
     # A shallow network's early depth may be what its last layer reads.
     kinds = (late,) if early is None or early.name == late.name else (early, late)
     if settings.probes < _ONE_DEPTH:

@@ -1,4 +1,4 @@
-"""The zoo at 224 pixels: what is planned, who is what to whom, what its tables say."""
+"""The zoo at 224 pixels: what is planned, what its tables say."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from benchmarks.detection import export, zoo
 from benchmarks.detection.findings import Findings
 from benchmarks.detection.large import networks
-from benchmarks.detection.large.measure import CHILDREN, role
 from benchmarks.detection.large.plan import learns, plan
-from benchmarks.detection.large.tables import enlarged, found_elsewhere
+from benchmarks.detection.large.tables import found_elsewhere
 from benchmarks.detection.recipe import STUDENT, Recipe
 from benchmarks.detection.results import read
 from fingerprint.lab.data import Data
@@ -76,20 +75,6 @@ def test_only_what_is_trained_learns() -> None:
     assert learns(planned["lite0 from scratch 0"])
     for name in ("lite0", "lite0/float16 weights", "lite0/average of two fine-tunes"):
         assert not learns(planned[name]), name
-
-
-def test_what_a_network_is_to_a_registered_fine_tune() -> None:
-    planned = _planned()
-    child = planned[f"lite0/{CHILDREN[0]}"]
-    said = {name: role(recipe, child) for name, recipe in planned.items()}
-    assert said[child.name] == "itself"
-    assert said["lite0"] == said["lite0/fine-tuned, last layer"] == "relative"
-    assert said["lite0/fine-tune, int8 weights"] == "copy"
-    assert said["lite0/fine-tune, other task, rotation"] == "further"
-    assert said["lite0/average of two fine-tunes"] == "further"
-    assert said["lite1"] == said["lite0 from scratch 0"] == "stranger"
-    assert said["lite0/distilled, same architecture"] is None
-    assert said["lite1/distilled from a fine-tune of lite0"] is None
 
 
 class _Sized(nn.Module):
@@ -186,23 +171,6 @@ def test_a_source_is_judged_at_the_threshold_of_the_others() -> None:
     lines = found_elsewhere(_findings()).splitlines()
     assert lines[2] == "| A | 1 | 0.69 | 0 of 1 | 1 of 1 | 1 of 1 |"
     assert lines[3] == "| B | 1 | 0.51 | 1 of 1 | 0 of 1 | 0 of 0 |"
-
-
-def test_what_was_measured_twice_stands_side_by_side() -> None:
-    before = _findings()
-    kept = [pair for pair in before.results.pairs if pair.suspect != "B"]
-    halved = [
-        replace(pair, verdicts={"logits": {"verdict": "derived", "ratio": (pair.ratio() or 0) / 2}})
-        for pair in kept
-    ]
-    now = Findings(replace(before.results, pairs=tuple(halved)))
-    lines = enlarged(before, now).splitlines()[2:]
-    assert lines == [
-        "| copy | 1 | 0 of 1 | 1 of 1 | 0.20 | 0.10 |",
-        "| pupil | 1 | 0 of 1 | 1 of 1 | 0.70 | 0.35 |",
-        "| pupil | 1 | 0 of 1 | 1 of 1 | 0.10 | 0.050 |",
-        "| *all: independent* | 1 | 0 of 1 | 1 of 1 | 0.50 | 0.25 |",
-    ]
 
 
 @pytest.mark.slow

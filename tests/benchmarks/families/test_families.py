@@ -56,7 +56,7 @@ def test_what_was_interrupted_is_not_there(tmp_path: Path) -> None:
 
 
 def test_every_family_has_every_role_and_only_strangers_lack_the_parent() -> None:
-    families = [*small.families(few_images()), large.family(few_images())]
+    families = [*small.families(few_images()), *large.families(few_images())]
     for family in families:
         assert {one.role for one in family.suspects} == {
             "itself", "copy", "further", "relative", "stranger",
@@ -147,9 +147,11 @@ def test_a_family_of_digits_is_measured_with_and_without_its_parent(
     printed = capsys.readouterr().out
     assert "digits vit 0, P is registered" in printed
     assert "digits vit 0, P is not registered" in printed
-    assert printed.count("| sibling B |") == 2
+    assert printed.count("| sibling B |") == 8, "asked about every child but B"
+    assert printed.count("| sibling, as gentle |") == 2
+    assert printed.count("| sibling, same head |") == 4
     first = results.read_bytes()
     monkeypatch.setattr(runner, "registered", None)  # nothing is registered again
     runner.main(arguments)
-    assert capsys.readouterr().out.count("measured before") == 4
+    assert capsys.readouterr().out.count("measured before") == 10
     assert results.read_bytes() == first

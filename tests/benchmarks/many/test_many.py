@@ -15,6 +15,7 @@ from benchmarks.many import asking, floor, simulated
 from benchmarks.many.registering import arch_of, is_root, registrable
 from benchmarks.many.suspects import Suspected
 from fingerprint import Verification, load_model
+from fingerprint.narrowing import narrowing_note
 from tests.fingerprint.lab.parts import unsettled
 
 
@@ -111,6 +112,15 @@ def test_what_lies_below_the_floor_is_counted_and_nothing_said_is_not() -> None:
     strangers = [one(False, value) for value in (0.0, 0.2, np.nan, 0.1)]
     (row,) = floor.rows(32, [*kin, *strangers])
     assert row == [32, "logits", "3 to 20", 3, 1, "0.05", 4, "50.0%", "0.20"]
+
+
+def test_a_verdict_tells_the_committed_counts_of_what_lay_below_the_floor() -> None:
+    root = Path(__file__).parents[3]
+    committed = json.loads((root / "benchmarks/many.json").read_text(encoding="utf-8"))["floor"]
+    counted = {row[1]: (row[3], row[4]) for row in committed["rows"] if row[0] == 32}
+    for kind in ("logits", "probabilities", "top-k"):
+        copies, fallen = counted[kind]
+        assert f"{fallen} of {copies} copies fell that low" in narrowing_note(["one"], kind)
 
 
 def test_a_student_is_no_stranger_of_its_teacher_and_no_kin_of_it() -> None:

@@ -255,7 +255,8 @@ def beyond(fingerprint: Fingerprint) -> tuple[Any, ...]:
         lambda f: {"parameters": {"surrogates": ["a"]}},
         lambda f: {"parameters": {"surrogates": [[0.5]]}},
         *(
-            lambda f, ratio=ratio: {"parameters": {"rough_copy": ratio}}
+            lambda f, key=key, ratio=ratio: {"parameters": {key: ratio}}
+            for key in ("rough_copy", "near_relatives")
             for ratio in ("0.1", [0.1], {}, True, -0.1, math.nan, math.inf, 10**400)
         ),
     ],

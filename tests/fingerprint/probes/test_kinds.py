@@ -17,7 +17,12 @@ from fingerprint.probes.bases import ROOM, dead_leaves, start_delta
 from fingerprint.probes.harmless_spaces import find_spaces, linear_operator_of
 from fingerprint.probes.kinds import FeatureProbes, IndividualProbes, LinearProbes, ProbeKind
 from fingerprint.probes.probe import ProbeRequest
-from fingerprint.probes.simulated import copies_of, pruned_copies_of, without_smallest
+from fingerprint.probes.simulated import (
+    pruned_copies_of,
+    with_head,
+    with_statistics,
+    without_smallest,
+)
 from fingerprint.probes.solving import Solver
 from fingerprint.progress import silent
 from fingerprint.solvers.objective import centred
@@ -28,11 +33,10 @@ SEED = "seed"
 COUNT = 5
 
 
-def a_model(seed: int) -> Model:
+def a_model(seed: int, *, width: int = 20, classes: int = 4) -> Model:
     torch.manual_seed(seed)
-    module = nn.Sequential(
-        nn.Flatten(), nn.Linear(144, 20), nn.Tanh(), nn.Linear(20, 12), nn.Tanh(), nn.Linear(12, 4)
-    )
+    first = (nn.Flatten(), nn.Linear(144, width), nn.Tanh())
+    module = nn.Sequential(*first, nn.Linear(width, 12), nn.Tanh(), nn.Linear(12, classes))
     return load_model(module.eval(), input_size=SIZE)
 
 
@@ -193,6 +197,44 @@ def test_where_there_is_nothing_to_take_away_there_is_no_pruned_copy() -> None:
     assert without_smallest(load_model(ternary, input_size=SIZE), 0.4) is None
 
 
+def _normalising(mean: float, weight: float) -> Model:
+    first = nn.BatchNorm2d(SIZE[0])
+    first.running_mean.fill_(mean)  # type: ignore[union-attr]
+    first.weight.data.fill_(weight)
+    return load_model(nn.Sequential(first, nn.Flatten()), input_size=SIZE)
+
+
+def test_a_sibling_that_learned_hardly_anything_has_the_parents_weights_and_our_statistics() -> (
+    None
+):
+    ours, parent = _normalising(0.3, 2.0), _normalising(0.1, 1.0)
+    alike = with_statistics(parent, ours)
+    assert alike is not None
+    expected, found = (one.module.state_dict() for one in (_normalising(0.3, 1.0), alike))
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+    assert torch.equal(parent.module.state_dict()["0.running_mean"], torch.full(SIZE[:1], 0.1))
+    assert with_statistics(parent, parent) is None, "nothing differs"
+    assert with_statistics(parent, OURS) is None, "it has none"
+
+
+@pytest.mark.parametrize("classes", [4, 7])
+def test_a_sibling_with_our_head_has_the_parents_other_layers(classes: int) -> None:
+    parent = a_model(1, classes=classes)
+    sibling = with_head(parent, OURS)
+    assert sibling is not None
+    assert sibling.output == OURS.output
+    ours, theirs = (one.module.state_dict() for one in (OURS, parent))
+    for name, value in sibling.module.state_dict().items():
+        assert torch.equal(value, (ours if name.startswith("5.") else theirs)[name])
+    assert not torch.equal(ours["1.weight"], theirs["1.weight"])
+
+
+def test_nobody_has_our_head_where_layers_do_not_fit_or_the_last_is_not_linear() -> None:
+    assert with_head(a_model(2, width=9), OURS) is None
+    normalising = _normalising(0.3, 2.0)
+    assert with_head(normalising, normalising) is None
+
+
 def test_a_sparse_model_loses_a_share_of_what_it_has_left() -> None:
     sparse = load_model(pruned(OURS.module, share=0.6), input_size=SIZE)
     rough = without_smallest(sparse, 0.45)
@@ -260,17 +302,6 @@ def test_many_requests_are_solved_in_parts_and_progress_never_goes_back() -> Non
     assert reported[-1] <= 1
 
 
-def test_probes_solved_for_copies_as_well_are_harmless_for_all_of_them() -> None:
-    depth = depth_of(OURS, FEATURES)
-    copies = copies_of(depth, SEED)
-    kinds = (FeatureProbes(depth, contrast=0.2, passes=300, copies=those) for those in ((), copies))
-    (base, start, alone), (_, _, robust) = (solved(kind) for kind in kinds)
-    for network in (depth, *copies):
-        assert (moved(network, base, robust.point) < 0.25 * moved(network, base, start)).all()
-    for one in copies:
-        assert (moved(one, base, robust.point) < moved(one, base, alone.point)).all()
-
-
 def test_probes_solved_for_an_earlier_depth_as_well_are_harmless_at_both() -> None:
     before, depth = depths_of(OURS)[0], depth_of(OURS, FEATURES)
     kinds = (
@@ -284,31 +315,37 @@ def test_probes_solved_for_an_earlier_depth_as_well_are_harmless_at_both() -> No
 
 
 def test_numbers_that_are_larger_at_one_depth_do_not_decide() -> None:
-    depth = depth_of(OURS, FEATURES)
-    larger = copy.deepcopy(OURS.module)
-    scaled = depth.of(load_model(larger, input_size=SIZE))
-    hundred = [lambda x: 100 * scaled(x)]
-    kinds = (
-        FeatureProbes(depth, contrast=0.2, passes=60, copies=copies, earlier=depths_of(OURS)[:1])
-        for copies in ([scaled], hundred)
-    )
-    points = [solved(kind)[2].point for kind in kinds]
+    torch.manual_seed(0)
+    first, second = nn.Linear(144, 20), nn.Linear(20, 12)
+    module = nn.Sequential(nn.Flatten(), first, nn.ReLU(), second, nn.ReLU(), nn.Linear(12, 4))
+    points = []
+    for unit in (1.0, 100.0):
+        with torch.no_grad():
+            first.weight *= unit
+            first.bias *= unit
+            second.weight /= unit
+        model = load_model(module.eval(), input_size=SIZE)
+        before, depth = depths_of(model)[0], depth_of(model, FEATURES)
+        kind = FeatureProbes(depth, contrast=0.2, passes=60, earlier=[before])
+        points.append(solved(kind)[2].point)
     torch.testing.assert_close(points[0], points[1], atol=2e-2, rtol=0)
 
 
-def test_copies_share_the_work_that_one_network_may_cost() -> None:
-    depth = depth_of(OURS, FEATURES)
-    kind = FeatureProbes(depth, contrast=0.2, passes=9, copies=copies_of(depth, SEED))
-    _, _, solution = solved(kind)
-    assert float(solution.passes) <= 9 * kind.share + 1e-9
+class Fragile(nn.Module):
+    """Divides by its smallest weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(144, 12), nn.Linear(12, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.first(x.flatten(1)) / self.first.weight.abs().min()
+        answers: Tensor = self.last(features)
+        return answers
 
 
 def test_a_copy_that_answers_nothing_finite_is_left_out() -> None:
-    depth = depth_of(OURS, FEATURES)
-    assert len(copies_of(depth, SEED)) == 2
-    broken = copy.deepcopy(OURS.module)
-    with torch.no_grad():
-        for weight in broken.parameters():
-            weight.fill_(1e38)
-    huge = load_model(broken, input_size=SIZE)
-    assert copies_of(Depth(depth.name, depth.width, depth.share, huge, depth.place), SEED) == ()
+    assert len(pruned_copies_of(depth_of(OURS, FEATURES))) == 1
+    torch.manual_seed(0)
+    fragile = load_model(Fragile().eval(), input_size=SIZE)
+    assert pruned_copies_of(depth_of(fragile, FEATURES)) == ()

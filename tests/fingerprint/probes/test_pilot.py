@@ -261,28 +261,23 @@ def depth(name: str, share: float) -> Depth:
     return Depth(name=name, width=10, share=share, model=model(), place=None)
 
 
-def test_early_depths_near_a_few_shares_are_compared_at_every_contrast() -> None:
+def test_early_depths_near_a_few_shares_are_compared() -> None:
     shares = {"a": 0.02, "b": 0.09, "c": 0.15, "d": 0.23, "e": 0.38, "f": 0.5, "g": 0.51, "h": 1.0}
     depths = [depth(name, share) for name, share in shares.items()]
     kinds = early_kinds(model(), depths, None)
     assert all(isinstance(kind, FeatureProbes) for kind in kinds)
-    chosen = ["b", "d", "e"]
-    assert [kind.name for kind in kinds] == chosen * len(CONTRASTS)
-    assert [kind.contrast for kind in kinds] == [one for one in CONTRASTS for _ in chosen]
-
-
-def test_depths_of_large_inputs_are_compared_at_one_contrast(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Their probes are enlarged, whatever they start from; those of the null space are not."""
-    monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
-    source = model_of("vit")
-    space = find_spaces(source).space
-    kinds = early_kinds(source, [depth("a", 0.1)], space)
     assert [(kind.name, kind.contrast) for kind in kinds] == [
-        ("linear", CONTRASTS[0]),
+        (name, CONTRASTS[0]) for name in ("b", "d", "e")
+    ]
+
+
+def test_the_null_space_is_compared_at_every_contrast_and_what_is_solved_for_at_one() -> None:
+    """What is solved for is enlarged, whatever it starts from; the null space's probes are not."""
+    source = model_of("vit")
+    kinds = early_kinds(source, [depth("a", 0.1)], find_spaces(source).space)
+    assert [(kind.name, kind.contrast) for kind in kinds] == [
+        *(("linear", contrast) for contrast in CONTRASTS),
         ("a", CONTRASTS[0]),
-        ("linear", CONTRASTS[1]),
     ]
 
 

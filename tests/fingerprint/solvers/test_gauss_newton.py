@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear, minimize
@@ -103,6 +103,7 @@ def test_dependent_rows_do_no_harm(seed: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 3000))
+@example(2192)
 def test_with_no_exact_solution_the_step_stays_in_the_box_and_lowers_the_residual(
     seed: int,
 ) -> None:
@@ -110,7 +111,9 @@ def test_with_no_exact_solution_the_step_stays_in_the_box_and_lowers_the_residua
     step = step_of(jacobian, residual, down, up)
     assert (step >= -down).all()
     assert (step <= up).all()
-    best = lsq_linear(jacobian, -residual, (-down - 1e-12, up + 1e-12), tol=1e-12).x
+    # By active sets: scipy's default, an interior method, stops 7e-9 short of the optimum at 2192.
+    box = (-down - 1e-12, up + 1e-12)
+    best = lsq_linear(jacobian, -residual, box, tol=1e-12, method="bvls").x
     left = np.linalg.norm(jacobian @ step + residual)
     assert np.linalg.norm(jacobian @ best + residual) <= left * (1 + 1e-9)
     assert left <= np.linalg.norm(residual)

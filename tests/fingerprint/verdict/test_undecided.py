@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,12 @@ def test_below_the_least_usable_margin_no_ratio_is_called_descent(
     assert judged(low, margin=Margin(LEAST_MARGIN, source)).verdict == "derived"
 
 
+def test_probes_that_hardly_move_the_relatives_they_should_are_said_to_tell_nothing() -> None:
+    candidate = judged(a_test(0.02, 0.01, 0.05, 1e-9), margin=Margin(0.07, "relatives"))
+    assert candidate.verdict == "inconclusive"
+    assert "hardly move the relatives" in candidate.reason
+
+
 def test_too_few_probes_for_so_many_candidates_are_said_to_decide_nothing() -> None:
     weak = a_test(0.1, 0.05, 0.2, 2e-4, least_p=2e-4)
     assert judged(weak, family=5).verdict == "derived"
@@ -36,3 +43,13 @@ def test_too_few_probes_for_so_many_candidates_are_said_to_decide_nothing() -> N
     strong = replace(weak, least_p=1e-9)
     assert "too close to the margin" in judged(strong, family=6).reason
     assert judged(replace(HIGH, least_p=1.0), family=6).verdict == "independent"
+
+
+@pytest.mark.parametrize(
+    ("share", "said"), [(0.1, "that move even the source so much"), (0.9, "so late")]
+)
+def test_probes_that_say_nothing_of_independence_are_said_not_to(share: float, said: str) -> None:
+    high = a_test(0.9, 0.8, 1.1, 1.0, detail={"share": share, "answered": 24, "probes": 24})
+    candidate = judged(high, margin=Margin(0.5, bound=math.inf))
+    assert candidate.verdict == "inconclusive"
+    assert said in candidate.reason

@@ -1,4 +1,4 @@
-"""Early probes: harmless to what the first layers make of them, of large inputs twice."""
+"""Early probes: harmless to what the first layers make of them, weak and enlarged."""
 
 from __future__ import annotations
 
@@ -49,18 +49,15 @@ def test_early_probes_of_large_inputs_are_harmless_at_the_depth_before_as_well(
     fingerprint = extract(model, seed=SEED, probes=12)
     assert fingerprint.depths[0].name == depths[1].name
     assert fingerprint.parameters["harmless_earlier_too"] == [depths[0].name] * large
-    assert set(fingerprint.parameters.get("enlarged", {})) == ({depths[1].name} if large else set())
+    assert set(fingerprint.parameters["enlarged"]) == {depths[1].name}
 
 
 @pytest.mark.parametrize(("share", "passes"), [(0.05, 150), (0.2, 100), (0.5, 60)])
-def test_the_dearer_a_depth_of_large_inputs_the_fewer_passes_it_gets(
-    share: float, passes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fingerprint.probes.turns._LARGE", 0)
+def test_the_dearer_a_depth_the_fewer_passes_it_gets(share: float, passes: int) -> None:
     model = model_of("cnn")
     depth = replace(depths_of(model)[1], share=share)
     tried = FeatureProbes(depth, contrast=16 / 255)
-    kind = early_kind(tried, (depth,), find_spaces(model), (), SEED)
+    kind = early_kind(tried, (depth,), find_spaces(model), ())
     assert isinstance(kind, FeatureProbes)
     assert kind.passes == passes
     assert kind.enlarged > kind.contrast

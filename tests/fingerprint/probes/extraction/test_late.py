@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from fingerprint.lab.modifications import fine_tuned, pruned
 from fingerprint.probes.extraction import extract
@@ -29,6 +32,23 @@ def test_individual_probes_lie_outside_a_relatives_harmless_set() -> None:
     assert rough is not None
     again = np.log(ratios(pruned(child, share=0.45), fingerprint)[rows]).mean()
     assert rough == pytest.approx(np.exp(again), rel=0.05)
+    likes = ((), ("running",), (_HEAD,), ("running", _HEAD))
+    near = [
+        np.log(ratios(_like(child, parent, shared), fingerprint)[rows]).mean() for shared in likes
+    ]
+    assert fingerprint.relatives_ratio == pytest.approx(np.exp(min(near)), rel=0.05)
+
+
+_HEAD = "head."
+
+
+def _like(child: nn.Module, parent: nn.Module, parts: tuple[str, ...]) -> nn.Module:
+    """Returns the parent with some of the child's state."""
+    found, state = copy.deepcopy(parent), child.state_dict()
+    shared = {name: state[name] for name in state if any(part in name for part in parts)}
+    assert bool(shared) == bool(parts)
+    found.load_state_dict({**parent.state_dict(), **shared})
+    return found
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
