@@ -81,7 +81,7 @@ class Confined:
         time_limit: float | None = None,
     ) -> None:
         self.backend, self.seconds = backend, _SECONDS
-        self.time_limit, self._spent = time_limit, 0.0
+        self.time_limit, self._spent, self._late = time_limit, 0.0, False
         self._runs, self._ended = runs, ""
         arguments = ["-m", module, backend.kept, str(memory or _memory()), str(threads)]
         try:
@@ -111,16 +111,19 @@ class Confined:
             InputRefused: It does not take what it was given.
             EnvironmentFailure: It ended, or was ended at a limit.
         """
+        if not self._ended and (self._late or not self._left):  # ended just after it had answered
+            self._expire()
+            self._ended = self._death()
         if self._ended:
             raise EnvironmentFailure(self._ended)
-        child, begun = self._child, time.monotonic()
-        watch = threading.Timer(min(self.seconds, self._left), child.kill)
+        begun = time.monotonic()
+        watch = threading.Timer(min(self.seconds, self._left), self._expire)
         watch.start()
         try:
-            send(child.stdin, header, *payload)
-            reply, data = receive(child.stdout, most=most)
+            send(self._child.stdin, header, *payload)
+            reply, data = receive(self._child.stdout, most=most)
         except (EOFError, OSError, ValueError) as error:
-            self._ended = self._death(late=not watch.is_alive())
+            self._ended = self._death()
             raise EnvironmentFailure(self._ended) from error
         finally:
             watch.cancel()
@@ -158,14 +161,18 @@ class Confined:
         """How many seconds it still may take."""
         return math.inf if self.time_limit is None else max(0.0, self.time_limit - self._spent)
 
-    def _death(self, *, late: bool) -> str:
+    def _expire(self) -> None:
+        self._late = True
+        self._child.kill()
+
+    def _death(self) -> str:
         """Says how the process ended, and sees to it that it did."""
-        if late and self._left < self.seconds:
+        if self._late and self._left < self.seconds:
             return (
                 f"{self._runs} took more than {self.time_limit:g} s for all it was asked and was "
                 "ended; give it more with --time-limit"
             )
-        if late:
+        if self._late:
             return f"{self._runs} took more than {self.seconds:g} s and was ended"
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(1.0)

@@ -17,6 +17,7 @@ from tests.docs.blocks import Step
 __all__ = ["DEMO", "ROOT", "Shell", "environment"]
 
 ROOT = Path(__file__).parents[2]
+_SEEDED = Path(__file__).with_name("seeded")
 DEMO = "fp demo --keep digits"
 _END = "----- end of what was printed -----"
 _LIMIT_S = 1400
@@ -25,7 +26,8 @@ _LIMIT_S = 1400
 def environment(home: Path) -> dict[str, str]:
     """Returns an environment in which nothing of the caller's decides what happens."""
     kept = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
-    own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "PYTHONPATH": str(ROOT)}
+    paths = f"{_SEEDED}{os.pathsep}{ROOT}"
+    own = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data"), "PYTHONPATH": paths}
     return {**kept, **own, "NO_COLOR": "1", "OMP_NUM_THREADS": "1", "MPLCONFIGDIR": str(home)}
 
 

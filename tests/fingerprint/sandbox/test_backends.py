@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,24 @@ def test_what_takes_too_long_is_ended_and_says_so_from_then_on(
     for _ in range(2):
         with pytest.raises(EnvironmentFailure, match=r"took more than 0\.5 s and was ended"):
             process.request({"request": what})
+
+
+def test_what_is_ended_just_after_it_answered_says_so_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Last(threading.Timer):
+        """Is over at the moment at which the answer is there."""
+
+        def cancel(self) -> None:
+            super().cancel()
+            self.function()
+
+    process = started(UNCONFINED)
+    monkeypatch.setattr(threading, "Timer", Last)
+    assert process.request({"request": "computes"})[0]["sum"] == 1000
+    for _ in range(2):
+        with pytest.raises(EnvironmentFailure, match="took more than 600 s and was ended"):
+            process.request({"request": "computes"})
 
 
 @_BACKENDS
