@@ -89,7 +89,7 @@ test-slow: $(STAMP)
 
 test-onnx: $(STAMP)
 	$(EXTRAS) onnx --also onnxscript
-	$(PYTEST) -m onnx
+	$(SHARED) -m onnx
 
 # In the next four, what cannot be installed is skipped, and the tests say so.
 test-aws: $(STAMP)
@@ -105,7 +105,7 @@ test-sandbox: $(STAMP)
 test-formats: $(STAMP)
 	$(EXTRAS) tflite openvino keras || \
 		for extra in tflite openvino keras; do $(EXTRAS) $$extra || true; done
-	$(PYTEST) -m formats
+	$(SHARED) -m formats
 
 # Schemas and readers of others: SARIF, JUnit, CycloneDX, in-toto, DSSE.
 test-attest: $(STAMP)
@@ -158,7 +158,7 @@ test-pipelines: $(STAMP)
 	fi
 
 # Without a network there is nothing to build the site with, and that is said; pages are run all the
-# same.
+# same, each by whichever process is free.
 docs: $(STAMP)
 	$(EXTRAS) docs attest plot || true
 	if $(BIN)/python -c 'import material, mkdocstrings_handlers.python'; then \
@@ -166,7 +166,7 @@ docs: $(STAMP)
 	else \
 		echo "mkdocs-material could not be installed: the site is not built"; \
 	fi
-	$(PYTEST) -m docs
+	$(PYTEST) --numprocesses $(WORKERS) -m docs
 
 lint: $(STAMP)
 	$(BIN)/ruff check
