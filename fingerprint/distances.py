@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from fingerprint.errors import UsageError
 
@@ -30,6 +31,7 @@ __all__ = [
     "answer_distance",
     "answer_size",
     "answered",
+    "as_given",
     "comparable",
     "named",
     "precision",
@@ -68,6 +70,34 @@ def comparable(answers: NDArray[np.floating], kind: str, *, floor: float | None 
         raise UsageError(f"answer kind: expected logits, probabilities or labels, got {kind!r}")
     centred: Array = values - values.mean(axis=-1, keepdims=True)
     return centred
+
+
+def as_given(
+    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, recorded_kind: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
+    """Brings given and recorded answers to one kind.
+
+    Where one side gives logits and the other probabilities, softmax brings them together. Where
+    only the likeliest classes are named, the recorded answer is cut to as many.
+
+    Args:
+        given: Answers of shape ``(..., classes)``.
+        recorded: Answers of the same shape.
+        kind: What the given ones are.
+        recorded_kind: What the recorded ones are.
+
+    Returns:
+        Both, and what they are now.
+    """
+    if kind == "labels" or kind == recorded_kind == "logits":
+        return given, recorded, kind
+    if recorded_kind == "logits":
+        recorded = softmax(recorded, axis=-1)
+    if kind == "top-k":
+        return given, top_k(recorded, named(given).sum(axis=-1)), kind
+    if kind == "logits":
+        given = softmax(given, axis=-1)
+    return given, recorded, "probabilities"
 
 
 def answer_distance(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.detection.split import Half
 from benchmarks.families.members import Family, Network, Suspect
-from fingerprint.lab.modifications import averaged, pruned, quantised
+from fingerprint.lab.modifications import averaged, pruned, quantised, with_weights
 
 __all__ = ["Line", "another", "children"]
 
@@ -64,8 +65,7 @@ def children(line: Line) -> tuple[Family, Family]:
     )
     of_child = (
         Suspect("A", "itself", child),
-        Suspect("A, int8", "copy", int8),
-        Suspect("A, 30 % pruned", "copy", without),
+        *_copies("A", child),
         Suspect("A fine-tuned once more", "further", line.again),
         Suspect("A with a new head", "further", line.headed),
         Suspect("A merged with B", "further", both),
@@ -76,8 +76,7 @@ def children(line: Line) -> tuple[Family, Family]:
     )
     of_sibling = (
         Suspect("B", "itself", sibling),
-        Suspect("B, int8", "copy", sibling.changed("int8", quantised)),
-        Suspect("B, 30 % pruned", "copy", sibling.changed("pruned", pruned)),
+        *_copies("B", sibling),
         Suspect("A merged with B", "further", both),
         Suspect("B merged with a sibling", "further", mixed),
         Suspect("sibling A", "relative", child),
@@ -111,8 +110,7 @@ def another(family: Family, called: str, child: Network, *siblings: Suspect) -> 
     merged = child.changed("merged", _mean, siblings[-1].network)
     suspects = (
         Suspect(called, "itself", child),
-        Suspect(f"{called}, int8", "copy", child.changed("int8", quantised)),
-        Suspect(f"{called}, 30 % pruned", "copy", child.changed("pruned", pruned)),
+        *_copies(called, child),
         Suspect(f"{called}, merged with {siblings[-1].title}", "further", merged),
         *siblings,
         *outside,
@@ -120,6 +118,29 @@ def another(family: Family, called: str, child: Network, *siblings: Suspect) -> 
     return replace(
         family, name=f"{family.name}, {called}", child=child, suspects=suspects, called=called
     )
+
+
+def _copies(called: str, child: Network) -> tuple[Suspect, ...]:
+    """Returns copies by recipes that registration knows, and by others."""
+    quarter = partial(pruned, share=0.25)
+    return (
+        Suspect(f"{called}, int8", "copy", child.changed("int8", quantised)),
+        Suspect(f"{called}, 30 % pruned", "copy", child.changed("pruned", pruned)),
+        Suspect(f"{called}, uint8", "other copy", child.changed("uint8", _with_zero_points)),
+        Suspect(f"{called}, 25 % pruned", "other copy", child.changed("pruned by 25 %", quarter)),
+    )
+
+
+def _with_zero_points(network: nn.Module) -> nn.Module:
+    """Rounds each weight to 8 bits between its least and its largest value."""
+    return with_weights(network, _asymmetrical)
+
+
+def _asymmetrical(weight: Tensor) -> Tensor:
+    low, high = weight.min().clamp(max=0), weight.max().clamp(min=0)
+    step = (high - low) / 255
+    zero = (-low / step).round()
+    return ((weight / step).round() + zero).clamp(0, 255).sub(zero) * step
 
 
 def _mean(first: nn.Module, second: nn.Module) -> nn.Module:

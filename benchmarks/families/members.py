@@ -16,10 +16,10 @@ from fingerprint.progress import Progress, silent
 
 __all__ = ["Family", "Network", "Role", "Suspect"]
 
-Role = Literal["itself", "copy", "further", "relative", "stranger"]
-"""What a suspect is to the child: ``copy`` has its function up to precision, ``further`` learned
-on from it, ``relative`` is its parent or another descendant of that, ``stranger`` shares no
-weight with it."""
+Role = Literal["itself", "copy", "other copy", "further", "relative", "stranger"]
+"""What a suspect is to the child: ``copy`` has its function up to precision, as a usual tool makes
+one, ``other copy`` as registration does not foresee, ``further`` learned on from it, ``relative``
+is its parent or another descendant of that, ``stranger`` shares no weight with it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,9 @@ from typing import Any
 from benchmarks import markdown
 from benchmarks.families.members import Family, Role, Suspect
 from fingerprint import Candidate, Verification
+from fingerprint.evidence.copies import Copies
 from fingerprint.evidence.finding import Finding
+from fingerprint.evidence.harm_ratio import HarmRatio
 from fingerprint.progress import Progress, silent
 from registry import RegisteredModel, Registry
 from registry.registration import Options
@@ -74,7 +76,7 @@ def fault(role: Role, verdict: str, relation: str | None, *, parent_known: bool)
         if verdict == "same":
             return "another model is the same"
         return "a relative is accused" if matched and parent_known else ""
-    if role == "further":
+    if role in ("other copy", "further"):
         return "kin is independent" if verdict == "independent" else ""
     if role == "itself":
         return "" if verdict == "same" else "not recognised"
@@ -152,7 +154,8 @@ def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, An
     """Returns what was measured of one suspect as plain JSON values.
 
     ``individual`` holds ratio, low and high of each depth whose probes speak for the child alone,
-    ``individual_margins`` the margins of these depths.
+    ``individual_margins`` the margins of these depths, ``copies`` the distance from the nearest
+    copy of the child.
     """
     one = outcome.candidate
     return {
@@ -169,6 +172,14 @@ def row(family: Family, outcome: Outcome, *, parent_known: bool) -> dict[str, An
         "individual_margins": [
             round(finding.margin.value, 4) for finding in _told(one) if finding.margin is not None
         ],
+        "copies": next(
+            (
+                round(finding.statistic, 4)
+                for finding in (one.findings if one else ())
+                if finding.test == Copies.name and finding.statistic is not None
+            ),
+            None,
+        ),
     }
 
 
@@ -185,7 +196,10 @@ def _told(candidate: Candidate | None) -> list[Finding]:
     return [
         finding
         for finding in (candidate.findings if candidate else ())
-        if finding.speaks_for == "individual" and finding.statistic and finding.interval
+        if finding.test == HarmRatio.name
+        and finding.speaks_for == "individual"
+        and finding.statistic
+        and finding.interval
     ]
 
 

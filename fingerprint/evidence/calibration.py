@@ -152,8 +152,9 @@ class Margin:
             candidate and another model), ``linearity`` (the candidate is nearly linear),
             ``copies`` (what a pruned copy of the candidate reaches on its individual probes),
             ``relatives`` (what those do to the relatives they were made to avoid),
-            ``surrogates`` (stand-ins for independent models that old fingerprints were made with)
-            or ``references`` (what models that did not choose the pictures reach on them).
+            ``surrogates`` (stand-ins for independent models that old fingerprints were made with),
+            ``references`` (what models that did not choose the pictures reach on them) or ``fixed``
+            (the same for all models).
         pairs: How many independent models were asked the candidate's probes.
         floor: The false-positive rate that these models can vouch for by themselves:
             ``1 / (pairs + 1)``.

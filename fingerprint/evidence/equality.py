@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
-from fingerprint.distances import answer_distance, answer_size, named, precision, top_k
+from fingerprint.distances import answer_distance, answer_size, as_given, precision
 from fingerprint.evidence.calibration import Calibration
 from fingerprint.evidence.finding import Finding
 from fingerprint.network.spec import AnswerKind
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from fingerprint.answers import Answers
     from fingerprint.probes.probe import Fingerprint
 
-__all__ = ["Equality"]
+__all__ = ["Equality", "deviations"]
 
 _COARSEST = 0.01
 """Step of rounded answers above which they say little more than a label does."""
@@ -65,7 +64,7 @@ class Equality:
         deviation, rounding, within, telling = float("inf"), None, False, 0
         told_apart = None
         if answered.all():
-            told, kept, kind = _comparable(given, recorded, answers.kind, fingerprint.output.kind)
+            told, kept, kind = as_given(given, recorded, answers.kind, fingerprint.output.kind)
             deviation = _deviation(told, kept, kind, answers.floor)
             step = _coarser(answers.precision, recorded, fingerprint.output.kind)
             if kind == answers.kind != "labels" and step > 0:
@@ -100,23 +99,30 @@ class Equality:
         )
 
 
-def _comparable(
-    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, recorded_kind: str
-) -> tuple[NDArray[np.float32], NDArray[np.float32], str]:
-    """Brings given and recorded answers to one kind.
+def deviations(
+    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, floor: float | None
+) -> NDArray[np.float64]:
+    """Returns how far given answers lie from recorded ones, relative to the size of these.
 
-    Where one side gives logits and the other probabilities, softmax brings them together. Where
-    only the likeliest classes are named, the recorded answer is cut to as many.
+    Args:
+        given: Answers of shape ``(N, classes)``.
+        recorded: Answers of a shape that broadcasts with it.
+        kind: What both are.
+        floor: Least probability; the precision of those given if omitted.
+
+    Returns:
+        Shape ``(..., N)``; 0 where float32 explains the difference.
     """
-    if kind == "labels" or kind == recorded_kind == "logits":
-        return given, recorded, kind
-    if recorded_kind == "logits":
-        recorded = softmax(recorded, axis=-1)
-    if kind == "top-k":
-        return given, top_k(recorded, named(given).sum(axis=-1)), kind
-    if kind == "logits":
-        given = softmax(given, axis=-1)
-    return given, recorded, "probabilities"
+    if kind == "labels":
+        return np.where(given.argmax(-1) == recorded.argmax(-1), 0.0, np.inf)
+    if kind == "probabilities" and floor is None:
+        floor = precision(given)
+    difference = answer_distance(given, recorded, kind, floor=floor)
+    size = answer_size(recorded, kind, floor=floor)
+    explained = difference <= Precision(kind).float_distance(recorded)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        deviations: NDArray[np.float64] = np.where(explained, 0.0, difference / size)
+    return deviations
 
 
 def _coarser(given: Precision, recorded: NDArray[np.float32], kind: AnswerKind) -> float:
@@ -160,23 +166,7 @@ def _deviation(
     given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, floor: float | None
 ) -> float:
     """Largest relative difference; for labels 0 where all agree, infinite otherwise."""
-    return float(_deviations(given, recorded, kind, floor).max())
-
-
-def _deviations(
-    given: NDArray[np.float32], recorded: NDArray[np.float32], kind: str, floor: float | None
-) -> NDArray[np.float64]:
-    """Relative differences, shape ``(N,)``."""
-    if kind == "labels":
-        return np.where(given.argmax(-1) == recorded.argmax(-1), 0.0, np.inf)
-    if kind == "probabilities" and floor is None:
-        floor = precision(given)
-    difference = answer_distance(given, recorded, kind, floor=floor)
-    size = answer_size(recorded, kind, floor=floor)
-    explained = difference <= Precision(kind).float_distance(recorded)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        deviations: NDArray[np.float64] = np.where(explained, 0.0, difference / size)
-    return deviations
+    return float(deviations(given, recorded, kind, floor).max())
 
 
 def _panel_share(fingerprint: Fingerprint, answers: Answers) -> float | None:
@@ -188,10 +178,10 @@ def _panel_share(fingerprint: Fingerprint, answers: Answers) -> float | None:
     there = np.isfinite(given).all(axis=-1)
     if not there.any():
         return None
-    told, kept, kind = _comparable(
+    told, kept, kind = as_given(
         given[there], recorded[there], answers.kind, fingerprint.output.kind
     )
-    near = _deviations(told, kept, kind, answers.floor) <= _PANEL_NEAR
+    near = deviations(told, kept, kind, answers.floor) <= _PANEL_NEAR
     if kind == answers.kind:
         near |= (abs(told - kept) <= 0.51 * answers.precision.step).all(axis=-1)
     return float(near.mean())

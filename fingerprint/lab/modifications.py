@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from fingerprint.lab.data import Data
@@ -19,6 +20,7 @@ __all__ = [
     "averaged",
     "fine_tuned",
     "folded",
+    "layers",
     "matrices",
     "on_grid",
     "pruned",
@@ -32,6 +34,7 @@ __all__ = [
 _FINE_TUNING = Settings(epochs=2, lr=5e-4)
 
 Network = TypeVar("Network", bound=nn.Module)
+Weights = Callable[[nn.Module], Iterator[nn.Parameter]]
 
 
 def matrices(network: nn.Module) -> Iterator[nn.Parameter]:
@@ -44,15 +47,26 @@ def matrices(network: nn.Module) -> Iterator[nn.Parameter]:
             yield parameter
 
 
-def with_weights(network: Network, change: Callable[[Tensor], Tensor]) -> Network:
+def layers(network: nn.Module) -> Iterator[nn.Parameter]:
+    """Yields those that linear layers and convolutions multiply by, each once."""
+    own = {
+        id(module.weight) for module in network.modules() if isinstance(module, nn.Linear | _ConvNd)
+    }
+    return (weight for weight in matrices(network) if id(weight) in own)
+
+
+def with_weights(
+    network: Network, change: Callable[[Tensor], Tensor], *, of: Weights = matrices
+) -> Network:
     """Returns a copy with every matrix and kernel changed; biases and normalisation stay.
 
     Args:
         network: Left alone.
         change: Returns the new weight, of the same shape and dtype.
+        of: Chooses the weights.
     """
     changed = copy.deepcopy(network)
-    for weight in matrices(changed):
+    for weight in of(changed):
         weight.data = change(weight.data)
     return changed
 
@@ -100,15 +114,18 @@ def quantised(network: Network, *, bits: int = 8) -> Network:
     return with_weights(network, lambda weight: on_grid(weight, bits))
 
 
-def pruned(network: Network, *, share: float = 0.3) -> Network:
+def pruned(network: Network, *, share: float = 0.3, of: Weights = matrices) -> Network:
     """Sets the smallest weights of the whole network to zero, without training again.
 
     Args:
         network: Left alone.
         share: Share of all weights that go; biases and normalisation stay.
+        of: Chooses the weights.
     """
-    limit = _limit(torch.cat([weight.data.flatten() for weight in matrices(network)]), share)
-    return with_weights(network, lambda w: torch.where(w.abs() >= limit, w, torch.zeros_like(w)))
+    limit = _limit(torch.cat([weight.data.flatten() for weight in of(network)]), share)
+    return with_weights(
+        network, lambda w: torch.where(w.abs() >= limit, w, torch.zeros_like(w)), of=of
+    )
 
 
 def rounded(network: Network) -> Network:

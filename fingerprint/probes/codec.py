@@ -29,6 +29,7 @@ from fingerprint.network.spec import InputSpec, OutputSpec
 from fingerprint.probes.panel import PANEL
 from fingerprint.probes.probe import (
     CURRENT,
+    CopyAnswers,
     DepthFacts,
     Fingerprint,
     Outline,
@@ -48,6 +49,10 @@ _MOST_PROBES = 1024
 """Probes with turns that are read; counting their swaps takes time by the square."""
 _MOST_PANEL = 4 * PANEL
 """Answers to a panel that are read; comparing them takes memory by the cube. As many to twins."""
+_MOST_COPIES = 64
+"""Copies whose answers are read."""
+_LONGEST_NAME = 100
+"""Longest name of a copy."""
 
 _LINEAR = "linear."
 _ROWS = {1: "per_probe", 2: "probes", 3: "probes"}
@@ -80,6 +85,10 @@ def encode(fingerprint: Fingerprint) -> bytes:
     tensors |= {_LINEAR + key: value for key, value in fingerprint.linear_part.items()}
     if len(fingerprint.twin_answers):
         tensors["twin_answers"] = fingerprint.twin_answers
+    if fingerprint.copies is not None:
+        tensors["copy_answers"] = fingerprint.copies.answers
+        tensors["nearest_answers"] = fingerprint.copies.nearest
+        tensors["nearest_copy_answers"] = fingerprint.copies.nearest_copies
     contiguous = {key: np.ascontiguousarray(tensors[key]) for key in sorted(tensors)}
     metadata = {"fingerprint": canonical(_document(fingerprint))}
     return MAGIC + bytes([VERSION]) + save(contiguous, metadata=metadata)
@@ -135,6 +144,7 @@ def _document(fingerprint: Fingerprint) -> dict[str, Any]:
         "depths": [depth.to_dict() for depth in fingerprint.depths],
         "turns": fingerprint.turns,
         "relatives": fingerprint.relatives,
+        **({} if fingerprint.copies is None else {"copies": fingerprint.copies.names}),
     }
 
 
@@ -275,7 +285,16 @@ def _fingerprint(
         relatives=tuple(map(str, document["relatives"])) if version > 2 else (),
         panel_answers=panel,
         twin_answers=tensors.get("twin_answers", np.empty((0, 0), dtype=np.float32)),
+        copies=_copies(document, tensors),
     )
+
+
+def _copies(document: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]) -> CopyAnswers | None:
+    names = tuple(str(name) for name in document.get("copies", ()))
+    if len(set(names)) != len(names) or any(len(name) > _LONGEST_NAME for name in names):
+        raise MalformedFile("expected short names of copies, each once")
+    keys = ("copy_answers", "nearest_answers", "nearest_copy_answers")
+    return CopyAnswers(names, *(tensors[key] for key in keys)) if names else None
 
 
 def _depth(facts: Mapping[str, Any]) -> DepthFacts:
@@ -334,6 +353,13 @@ def _check(fingerprint: Fingerprint) -> None:
     if len(fingerprint.twin_answers):
         wide = (min(len(fingerprint.twin_answers), _MOST_PANEL), classes)
         expected.append(("answers to twins", fingerprint.twin_answers, wide, np.float32))
+    if fingerprint.copies is not None:
+        copies = fingerprint.copies
+        some = (min(len(copies.nearest), len(fingerprint.panel_answers)), classes)
+        many = (min(len(copies.names), _MOST_COPIES), *some)
+        expected.append(("answers of copies", copies.answers, many, np.float32))
+        expected.append(("a relative's answers", copies.nearest, some, np.float32))
+        expected.append(("answers of its copies", copies.nearest_copies, many, np.float32))
     for name, array, wanted, kind in expected:
         if array.shape != wanted or array.dtype != kind or array.size == 0:
             raise MalformedFile(

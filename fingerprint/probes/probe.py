@@ -183,6 +183,24 @@ class Outline:
         return panel_inputs(self.input, self.seed, len(self.panel_answers))
 
 
+@dataclass(frozen=True, eq=False)
+class CopyAnswers:
+    """What copies of the source answer to the first Q inputs of the panel, and a relative likewise.
+
+    Attributes:
+        names: Of the copies, as :func:`~fingerprint.probes.copies.copies_of` gives them.
+        answers: Theirs, shape ``(copies, Q, classes)``, float32.
+        nearest: Of a relative, or of what can be made of one that is nearer to the source, shape
+            ``(Q, classes)``, float32.
+        nearest_copies: Of that one's own copies, as ``answers``.
+    """
+
+    names: tuple[str, ...]
+    answers: NDArray[np.float32]
+    nearest: NDArray[np.float32]
+    nearest_copies: NDArray[np.float32]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fingerprint:
     """Everything needed to recognise a model from answers, and to derive its probes again.
@@ -219,6 +237,7 @@ class Fingerprint:
         panel_answers: The source's answers to the registry's panel, shape ``(P, classes)``.
         twin_answers: The source's answers to the registry's twins, shape ``(T, classes)``; old ones
             and those of inputs that are no pictures have none.
+        copies: What copies of the source answer; None without relatives, and of old ones.
     """
 
     model_digest: str
@@ -248,6 +267,7 @@ class Fingerprint:
     twin_answers: NDArray[np.float32] = field(
         default_factory=lambda: np.empty((0, 0), dtype=np.float32)
     )
+    copies: CopyAnswers | None = None
 
     @property
     def outline(self) -> Outline:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import torch
 from torch import nn
+from torch.nn.functional import cosine_similarity
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import parametrize
 from torch.nn.utils.spectral_norm import SpectralNorm, remove_spectral_norm
@@ -44,6 +45,9 @@ as before (``benchmarks.individual_probes``)."""
 
 _DRIFT = 0.05
 """Noise on weights, relative to their spread: about what an epoch of fine-tuning moves them by."""
+_LEARNED_ON = 0.5
+"""Cosine between the weights of a layer and those that it learned on from: 0.99 and more of all
+matrices of the benchmark's fine-tunes. Those of a layer that was drawn anew have one near 0."""
 _SHIFT = 0.1
 """Shift of running statistics, in standard deviations of what they describe."""
 
@@ -116,19 +120,43 @@ def with_statistics(relative: Model, model: Model) -> Model | None:
 def with_head(relative: Model, model: Model) -> Model | None:
     """Returns a relative's layers under a model's last: a sibling that began with the same head.
 
-    Whoever runs the same script draws the same head, and gentle learning hardly moves it. None
-    where the last layer is not linear, or fewer than half of the parameters and buffers are to be
-    found in the relative, by name and shape.
+    Whoever runs the same script draws the same head, and gentle learning hardly moves it. The same
+    holds of further layers that were drawn anew. None where the last layer is not linear, or fewer
+    than half of the parameters and buffers are to be found in the relative, by name and shape.
     """
     features = penultimate(model)
     if features is None:
         return None
     layer = {id(weight) for weight in features.layer.parameters()}
-    head = {name for name, value in _values(model.module) if id(value) in layer}
+    head = {_layer(name) for name, value in _values(model.module) if id(value) in layer}
+    own = head | _drawn_anew(model.module, relative.module)
     module = copy.deepcopy(model.module)
-    taken = _take(module, relative.module, lambda name: name not in head)
+    taken = _take(module, relative.module, lambda name: _layer(name) not in own)
     enough = 2 * len(taken) >= len(dict(_values(module)))
     return replace(model, module=module) if enough else None
+
+
+def _drawn_anew(module: nn.Module, parent: nn.Module) -> set[str]:
+    """Returns the layers whose weights did not learn on from a parent's of the same shape."""
+    theirs = dict(_values(parent))
+    return {
+        _layer(name)
+        for name, value in _values(module)
+        if value.ndim > 1
+        and value.is_floating_point()
+        and name in theirs
+        and theirs[name].shape == value.shape
+        and _cosine(value, theirs[name]) < _LEARNED_ON
+    }
+
+
+def _cosine(first: torch.Tensor, second: torch.Tensor) -> float:
+    one, other = (value.detach().flatten().to("cpu", torch.float64) for value in (first, second))
+    return float(cosine_similarity(one, other, dim=0))
+
+
+def _layer(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _take(module: nn.Module, source: nn.Module, wanted: Callable[[str], bool]) -> list[bool]:

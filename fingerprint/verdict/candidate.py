@@ -59,6 +59,8 @@ def _with_part(case: Case, finding: Finding, verdict: Verdict) -> Finding:
     """Says what the verdict takes from a finding."""
     if finding.test == Equality.name:
         return replace(finding, decides="kin") if verdict == "same" else finding
+    if finding is case.copied and verdict == "derived":
+        return replace(finding, decides="kin")
     test = next((one for one in case.tests if one.finding is finding), None)
     if test is None or case.missing:
         return finding

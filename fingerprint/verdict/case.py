@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from fingerprint.evidence.copies import Copies
 from fingerprint.evidence.equality import Equality
 from fingerprint.evidence.finding import Finding
 from fingerprint.evidence.resemblance import Alignment, Resemblance
@@ -82,6 +83,12 @@ class Case:
     def resemblance(self) -> Finding | None:
         """What the panel says; None where it was not asked."""
         return self._of(Resemblance.name)
+
+    @property
+    def copied(self) -> Finding | None:
+        """What shows that the suspect is one of the usual copies; None where nothing does."""
+        found = self._of(Copies.name)
+        return found if found is not None and found.detail.get("equal") else None
 
     @cached_property
     def rejecting(self) -> tuple[Tested, ...]:

@@ -1,11 +1,28 @@
-"""Derived: a test rejects, and no relative of the candidate explains the answers as well."""
+"""Derived: a test rejects, and no relative of the candidate explains the answers as well.
+
+Or the answers are those of a copy that a usual tool makes of the candidate.
+"""
 
 from __future__ import annotations
 
 from fingerprint.text import clean, listed
 from fingerprint.verdict.case import Case, Ruling
 
-__all__ = ["descent"]
+__all__ = ["descent", "usual_copy"]
+
+
+def usual_copy(case: Case) -> Ruling | None:
+    """What answers show that equal those of a usual copy; None where they equal none."""
+    found = case.copied
+    if found is None:
+        return None
+    within = f"within {found.detail['tolerance']:.1g} of their size"
+    return Ruling(
+        "derived",
+        f"its answers to {found.used} inputs of the panel equal those of {clean(case.name)}, "
+        f"{clean(found.detail['copy'])}, {within}",
+        "descends",
+    )
 
 
 def descent(case: Case) -> Ruling | None:

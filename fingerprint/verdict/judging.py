@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fingerprint.errors import UsageError
 from fingerprint.evidence.calibration import Calibration
+from fingerprint.evidence.copies import Copies
 from fingerprint.evidence.equality import Equality
 from fingerprint.evidence.finding import Finding, Test
 from fingerprint.evidence.harm_ratio import HarmRatio
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TESTS", "judge"]
 
-TESTS: tuple[Test, ...] = (HarmRatio(), Resemblance(), Equality())
+TESTS: tuple[Test, ...] = (HarmRatio(), Resemblance(), Copies(), Equality())
 _NOTHING_KNOWN = Kinship()
 _NOTHING_MEASURED = Calibration()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from fingerprint.evidence.harm_ratio import HarmRatio
+from fingerprint.evidence.equality import Equality
 from fingerprint.kinship import Kinship
 from fingerprint.text import clean, listed
 from fingerprint.verification import Candidate, Verdict
@@ -92,7 +92,7 @@ def _rank(candidate: Candidate) -> tuple[int, bool, float, float, str]:
     alike = candidate.resemblance if candidate.resemblance is not None else -1.0
     # What a model's own training added names the nearest member of a family.
     by_itself = any(
-        one.speaks_for == "individual" and one.test == HarmRatio.name and one.decides == "kin"
+        one.speaks_for == "individual" and one.test != Equality.name and one.decides == "kin"
         for one in candidate.findings
     )
     return (_ORDER[candidate.verdict], not by_itself, ratio, -alike, candidate.name)

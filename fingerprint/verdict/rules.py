@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from fingerprint.text import clean
 from fingerprint.verdict.case import Case, Ruling
-from fingerprint.verdict.derived import descent
+from fingerprint.verdict.derived import descent, usual_copy
 from fingerprint.verdict.independent import independence
 from fingerprint.verdict.same import equal_answers, other_answers
 
@@ -38,6 +38,7 @@ _RULES: tuple[Callable[[Case], Ruling | None], ...] = (
     _no_evidence,
     equal_answers,
     other_answers,
+    usual_copy,
     descent,
     _fed_otherwise,
     # Always says something.

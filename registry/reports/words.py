@@ -56,6 +56,7 @@ _NETWORKS = {
 TESTS = {
     "harm_ratio": "harm ratio",
     "resemblance": "resemblance",
+    "copies": "usual copies",
     "equality": "equal answers",
     "rare_labels": "rare labels",
 }
@@ -122,6 +123,7 @@ def margin_from(finding: Finding) -> str:
         "relatives": "lowered, its relatives are near",
         "surrogates": "lowered by stand-ins at registration",
         "references": f"highest of {models}",
+        "fixed": "of the distance to a relative",
     }
     return known.get(margin.source, clean(margin.source))
 
@@ -234,12 +236,12 @@ def unsaid(result: Verification) -> Iterator[str]:
     name = clean(result.best)
     best = next((one for one in result.candidates if one.name == result.best), None)
     if result.verdict == "derived" and best is not None and best.relation == "descends":
-        own = any(_speaks_alone(one) for one in best.findings)
-        ground = (
-            f"on probes that speak for {name} alone and not for its relatives"
-            if own
-            else f"on its owner's statement that {name} was trained from scratch"
-        )
+        own = {one.test for one in best.findings if _speaks_alone(one)}
+        ground = f"on its owner's statement that {name} was trained from scratch"
+        if "harm_ratio" in own:
+            ground = f"on probes that speak for {name} alone and not for its relatives"
+        elif "copies" in own:
+            ground = f"on answers that a copy of {name} gives, and none of its relatives"
         yield (
             f"In how many steps the suspect descends. That it does, and not {name} from it, rests "
             f"{ground}."

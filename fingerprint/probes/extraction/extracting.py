@@ -115,6 +115,6 @@ def extract_with(
     plan = planned(settings, model, seed, known, progress)
     keeper = Keeper(keep, model, plan.bases, plan.decides, seed)
     candidates = drawn(plan, keeper, progress)
-    found = of_probes(plan, candidates, time.perf_counter() - began)
+    found = of_probes(plan, candidates, began, progress)
     keeper.forget()
     return found

@@ -14,20 +14,25 @@ from fingerprint.probes.extraction.candidates import Drawn
 from fingerprint.probes.extraction.device import device_facts, tolerance
 from fingerprint.probes.extraction.facts import cost, parameters, warnings
 from fingerprint.probes.extraction.plan import Plan
-from fingerprint.probes.extraction.room import near_relatives, rough_copy
+from fingerprint.probes.extraction.room import copy_answers, near_relatives, rough_copy
 from fingerprint.probes.panel import panel_inputs
 from fingerprint.probes.probe import DepthFacts, Fingerprint
 from fingerprint.probes.twins import twin_inputs
+from fingerprint.progress import Progress
 
 __all__ = ["of_answers_alone", "of_probes"]
 
 
-def of_probes(plan: Plan, drawn: Drawn, seconds: float) -> Fingerprint:
-    """Puts the result together; a depth whose probes do not hold for the source is left out."""
+def of_probes(plan: Plan, drawn: Drawn, began: float, progress: Progress) -> Fingerprint:
+    """Puts the result together; a depth whose probes do not hold for the source is left out.
+
+    Its seconds count from ``began``, a time of ``time.perf_counter``.
+    """
     model = plan.model
     useless = drawn.useless
     probes = tuple(kept.probe for kept in drawn.kept if kept.probe.kind not in useless)
     kinds = [kind for kind in plan.kinds if kind.name not in useless]
+    copies = copy_answers(plan, progress)
     return Fingerprint(
         model_digest=model.digest,
         input=model.input,
@@ -50,7 +55,7 @@ def of_probes(plan: Plan, drawn: Drawn, seconds: float) -> Fingerprint:
         device=device_facts(model),
         screened_against=plan.screen.names,
         redrawn=drawn.redrawn,
-        cost=cost(plan, drawn, seconds),
+        cost=cost(plan, drawn, time.perf_counter() - began),
         linear_part=to_arrays(plan.spaces.operator) if plan.spaces.operator else {},
         warnings=warnings(plan, drawn),
         depths=tuple(
@@ -66,6 +71,7 @@ def of_probes(plan: Plan, drawn: Drawn, seconds: float) -> Fingerprint:
         turns=plan.turns,
         panel_answers=run(model, panel_inputs(model.input, plan.seed)),
         twin_answers=_twin_answers(model, plan.seed),
+        copies=copies,
         relatives=tuple(relative.digest for relative in plan.kin.models.values()),
     )
 

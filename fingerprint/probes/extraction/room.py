@@ -1,20 +1,33 @@
-"""The room for claims by individual probes: what they do to a copy, and to relatives."""
+"""The room for claims among relatives: what individual probes do to a copy and to relatives.
+
+And what copies and relatives answer to the panel.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from fingerprint.distances import answer_distance
 from fingerprint.errors import FingerprintError
 from fingerprint.network.model import Model
+from fingerprint.network.run import run
+from fingerprint.probes.copies import copies_of
 from fingerprint.probes.extraction.plan import Plan
-from fingerprint.probes.probe import Probe
+from fingerprint.probes.panel import panel_inputs
+from fingerprint.probes.probe import CopyAnswers, Probe
 from fingerprint.probes.screening import measure
 from fingerprint.probes.simulated import ROUGH, with_head, with_statistics, without_smallest
 from fingerprint.probes.turns import control_groups
+from fingerprint.progress import Progress
 
-__all__ = ["near_relatives", "rough_copy"]
+__all__ = ["copy_answers", "near_relatives", "rough_copy"]
+
+_ASKED = 32
+"""Inputs of the panel that copies are asked: enough to see that answers are equal."""
 
 
 def rough_copy(plan: Plan, probes: Sequence[Probe]) -> float | None:
@@ -40,6 +53,48 @@ def near_relatives(plan: Plan, probes: Sequence[Probe]) -> float | None:
         for one in _alike(relative, plan.model)
     ]
     return min((ratio for ratio in ratios if ratio is not None), default=None)
+
+
+def copy_answers(plan: Plan, progress: Progress) -> CopyAnswers | None:
+    """Asks copies of the source, and whoever of the relatives is nearest to it, likewise.
+
+    None without relatives, or where the last layer of one can't be exchanged, so that nobody knows
+    how near to the source a relative is.
+    """
+    inputs = panel_inputs(plan.model.input, plan.seed)[:_ASKED]
+    own, kind = run(plan.model, inputs), plan.model.output.kind
+    forms: list[tuple[float, Model]] = []
+    for relative in plan.kin.models.values():
+        if with_head(relative, plan.model) is None:
+            return None
+        for one in _alike(relative, plan.model):
+            rows = run(one, inputs)
+            if rows.shape == own.shape and np.isfinite(rows).all():
+                forms.append((float(np.median(answer_distance(rows, own, kind))), one))
+    if not forms:
+        return None
+    nearest = min(forms, key=lambda form: form[0])[1]
+    told = _told(plan.model, nearest, inputs, progress)
+    if not told:
+        return None
+    answers, beside = (np.stack(rows) for rows in zip(*told.values(), strict=True))
+    return CopyAnswers(tuple(told), answers, run(nearest, inputs), beside)
+
+
+def _told(
+    model: Model, relative: Model, inputs: NDArray[Any], progress: Progress
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Returns what each copy of a model answers, and that of a relative, where both are finite."""
+    ours, theirs = copies_of(model), copies_of(relative)
+    names = [name for name in ours if name in theirs]
+    told = {}
+    for place, name in enumerate(names):
+        progress("asking copies", place, len(names))
+        rows = run(ours[name](), inputs), run(theirs[name](), inputs)
+        if all(np.isfinite(one).all() for one in rows):
+            told[name] = rows
+    progress("asking copies", len(names), len(names))
+    return told
 
 
 def _alike(relative: Model, model: Model) -> Iterator[Model]:

@@ -59,7 +59,7 @@ def test_every_family_has_every_role_and_only_strangers_lack_the_parent() -> Non
     families = [*small.families(few_images()), *large.families(few_images())]
     for family in families:
         assert {one.role for one in family.suspects} == {
-            "itself", "copy", "further", "relative", "stranger",
+            "itself", "copy", "other copy", "further", "relative", "stranger",
         }  # fmt: skip
         _everybody(family)
         for suspect in family.suspects:
@@ -69,7 +69,7 @@ def test_every_family_has_every_role_and_only_strangers_lack_the_parent() -> Non
                 ancestors.add((network := waiting.pop()).name)
                 waiting += network.needs
             assert (family.parent.name in ancestors) == (suspect.role != "stranger")
-            of_child = suspect.role in ("itself", "copy", "further")
+            of_child = suspect.role in ("itself", "copy", "other copy", "further")
             assert (family.child.name in ancestors) == of_child
 
 
@@ -80,6 +80,9 @@ def test_every_family_has_every_role_and_only_strangers_lack_the_parent() -> Non
         ("copy", "derived", "descends", "", "nobody can know"),
         ("copy", "derived", "shares_origin", "not told from a sibling", ""),
         ("copy", "independent", None, "a copy is missed", "a copy is missed"),
+        ("other copy", "inconclusive", None, "", ""),
+        ("other copy", "derived", "descends", "", "nobody can know"),
+        ("other copy", "independent", None, "kin is independent", "kin is independent"),
         ("further", "inconclusive", None, "", ""),
         ("further", "independent", None, "kin is independent", "kin is independent"),
         ("relative", "derived", "shares_origin", "a relative is accused", ""),

@@ -22,7 +22,7 @@ from safetensors.numpy import save
 from fingerprint.canonical import sha256_of
 from fingerprint.errors import MalformedFile
 from fingerprint.probes.codec import MAGIC, MAX_BLOB, VERSION, decode, encode, outline
-from fingerprint.probes.probe import DepthFacts, Fingerprint
+from fingerprint.probes.probe import CopyAnswers, DepthFacts, Fingerprint
 from tests.support.extracted import fingerprint_of
 from tests.support.fingerprints import make_deep, make_fingerprint, make_model
 
@@ -209,6 +209,40 @@ def test_answers_to_twins_are_read_back_and_others_refused() -> None:
     for other in (many, answers[:, 1:], answers.astype(np.float64), nan):
         with pytest.raises(MalformedFile, match="answers to twins"):
             decode(encode(dataclasses.replace(plain, twin_answers=other)))
+
+
+def test_answers_of_copies_are_read_back_and_others_refused() -> None:
+    assert b"copies" not in encode(DEEP)
+    assert decode(encode(DEEP)).copies is None
+    panel = DEEP.panel_answers
+    many = np.stack([panel, panel + 1])
+    copies = CopyAnswers(("first", "second"), many, panel + 2, many + 3)
+    blob = encode(dataclasses.replace(DEEP, copies=copies))
+    again = decode(blob).copies
+    assert again is not None
+    assert again.names == copies.names
+    np.testing.assert_array_equal(again.answers, copies.answers)
+    np.testing.assert_array_equal(again.nearest, copies.nearest)
+    np.testing.assert_array_equal(again.nearest_copies, copies.nearest_copies)
+    few = CopyAnswers(copies.names, many[:, :2], panel[:2], many[:, :2])
+    assert decode(encode(dataclasses.replace(DEEP, copies=few))).copies is not None
+    assert encode(decode(blob)) == blob
+    for change in (
+        {"answers": copies.answers[:1]},
+        {"answers": copies.answers[:, 1:]},
+        {"answers": copies.answers.astype(np.float64)},
+        {"answers": np.full_like(copies.answers, np.nan)},
+        {"nearest": copies.nearest[:, 1:]},
+        {"nearest": np.full_like(copies.nearest, np.inf)},
+        {"nearest_copies": copies.nearest_copies[:1]},
+        {"nearest": np.repeat(copies.nearest, 2, axis=0)},
+        {"names": ("first",)},
+        {"names": ("first", "first")},
+        {"names": ("first", "x" * 101)},
+        {"names": tuple("x" * 65), "answers": np.repeat(copies.answers[:1], 65, axis=0)},
+    ):
+        other = dataclasses.replace(copies, **change)
+        assert refused(encode(dataclasses.replace(DEEP, copies=other)))
 
 
 def test_a_fingerprint_of_answers_alone_is_read_back() -> None:
@@ -455,6 +489,7 @@ def test_every_field_is_stored(fingerprint: Fingerprint) -> None:
         relatives=("parent",),
         panel_answers=answers,
         twin_answers=answers,
+        copies=CopyAnswers(("copy",), answers[None], answers, answers[None]),
     )
     again = decode(encode(whole))
     for field in dataclasses.fields(whole):

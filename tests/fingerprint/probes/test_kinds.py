@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -217,20 +218,43 @@ def test_a_sibling_that_learned_hardly_anything_has_the_parents_weights_and_our_
     assert with_statistics(parent, OURS) is None, "it has none"
 
 
+def a_deep_model(seed: int, *, classes: int) -> Model:
+    torch.manual_seed(seed)
+    widths = (144, 20, 20, 12, classes)
+    layers = [nn.Linear(*pair) for pair in itertools.pairwise(widths)]
+    parts = [part for layer in layers for part in (layer, nn.Tanh())]
+    return load_model(nn.Sequential(nn.Flatten(), *parts[:-1]).eval(), input_size=SIZE)
+
+
+def learned_on(model: Model, *, anew: tuple[str, ...]) -> Model:
+    """Returns a model whose layers learned on from another's, but for those drawn anew."""
+    found, drawn = a_deep_model(2, classes=4), model.module.state_dict()
+    state = found.module.state_dict()
+    for name, value in state.items():
+        if not name.startswith(anew):
+            value.copy_(drawn[name] + 0.1 * drawn[name].std() * torch.randn_like(value))
+    return found
+
+
 @pytest.mark.parametrize("classes", [4, 7])
-def test_a_sibling_with_our_head_has_the_parents_other_layers(classes: int) -> None:
-    parent = a_model(1, classes=classes)
-    sibling = with_head(parent, OURS)
+@pytest.mark.parametrize("anew", [("7.",), ("5.", "7.")], ids=["head", "two layers"])
+def test_a_sibling_with_our_head_has_the_parents_other_layers(
+    classes: int, anew: tuple[str, ...]
+) -> None:
+    parent = a_deep_model(1, classes=classes)
+    child = learned_on(parent, anew=anew)
+    sibling = with_head(parent, child)
     assert sibling is not None
-    assert sibling.output == OURS.output
-    ours, theirs = (one.module.state_dict() for one in (OURS, parent))
+    assert sibling.output == child.output
+    ours, theirs = (one.module.state_dict() for one in (child, parent))
     for name, value in sibling.module.state_dict().items():
-        assert torch.equal(value, (ours if name.startswith("5.") else theirs)[name])
+        assert torch.equal(value, (ours if name.startswith(anew) else theirs)[name])
     assert not torch.equal(ours["1.weight"], theirs["1.weight"])
 
 
 def test_nobody_has_our_head_where_layers_do_not_fit_or_the_last_is_not_linear() -> None:
     assert with_head(a_model(2, width=9), OURS) is None
+    assert with_head(KIN, OURS) is None, "it learned on from none of its layers"
     normalising = _normalising(0.3, 2.0)
     assert with_head(normalising, normalising) is None
 

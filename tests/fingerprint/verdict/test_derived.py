@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -70,6 +71,41 @@ def test_without_relatives_kinship_is_enough(kinship: Kinship) -> None:
 def test_what_an_earlier_release_measured_is_judged_as_it_did() -> None:
     candidate = judged(LOW, kinship=RELATED)
     assert (candidate.verdict, candidate.relation) == ("derived", "shares_origin")
+
+
+COPY = Finding(
+    test="copies",
+    speaks_for="individual",
+    statistic=0.0001,
+    margin=Margin(0.01, bound=INF),
+    used=32,
+    detail={"copy": "pruned by 30 %", "equal": True, "tolerance": 1e-4},
+)
+
+
+def test_whoever_answers_as_a_usual_copy_descends() -> None:
+    candidate = judged(FAMILY, NOT_OWN, COPY, kinship=RELATED)
+    assert (candidate.verdict, candidate.relation) == ("derived", "descends")
+    assert candidate.reason == (
+        "its answers to 32 inputs of the panel equal those of ours, pruned by 30 %, within 0.0001 "
+        "of their size"
+    )
+    parts = {(one.test, one.depth): one.decides for one in candidate.findings}
+    assert parts["copies", None] == "kin"
+    assert parts["harm_ratio", "individual features"] == "nothing"
+
+
+@pytest.mark.parametrize("detail", [{"equal": False, "copy": "int8"}, {"missing": "few"}])
+def test_answers_near_those_of_a_copy_are_no_claim(detail: dict[str, Any]) -> None:
+    candidate = judged(FAMILY, NOT_OWN, replace(COPY, detail=detail), kinship=RELATED)
+    assert candidate.verdict == "inconclusive"
+    assert {one.decides for one in candidate.findings if one.test == "copies"} == {"nothing"}
+
+
+def test_whoever_is_the_same_is_no_copy() -> None:
+    candidate = judged(FAMILY, OWN, COPY, kinship=RELATED, deviation=0.0)
+    assert candidate.verdict == "same"
+    assert {one.decides for one in candidate.findings if one.test == "copies"} == {"nothing"}
 
 
 def test_an_unusable_margin_of_individual_probes_shows_no_descent() -> None:

@@ -98,6 +98,9 @@ def test_what_is_not_said_names_the_misreading_that_tempts_most(dossier: Dossier
     measured = claimed(dossier, "derived", "descends")
     measured["candidates"] = (replace(measured["candidates"][0], findings=alone),)
     assert "probes that speak for ours alone" in viewed(dossier, **measured).unsaid[0]
+    copied = Finding(test="copies", speaks_for="individual", statistic=0.0, decides="kin")
+    measured["candidates"] = (replace(measured["candidates"][0], findings=(copied,)),)
+    assert "answers that a copy of ours gives" in viewed(dossier, **measured).unsaid[0]
 
 
 def test_what_was_not_tested_is_said(dossier: Dossier) -> None:

@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from fingerprint.distances import answer_distance
 from fingerprint.lab.modifications import fine_tuned, pruned
+from fingerprint.network.run import run
 from fingerprint.probes.extraction import extract
 from tests.fingerprint.probes.extraction.plainly import ratios
 from tests.support.digits import digits, network
@@ -37,6 +39,42 @@ def test_individual_probes_lie_outside_a_relatives_harmless_set() -> None:
         np.log(ratios(_like(child, parent, shared), fingerprint)[rows]).mean() for shared in likes
     ]
     assert fingerprint.relatives_ratio == pytest.approx(np.exp(min(near)), rel=0.05)
+
+
+def test_what_copies_and_the_nearest_relative_answer_is_kept() -> None:
+    parent = network("cnn")
+    child = fine_tuned(parent, digits(), seed=5)
+    made = extract(loaded(child), seed=SEED, relatives={"parent": loaded(parent)}, probes=6)
+    assert made.copies is not None
+    place = made.copies.names.index("pruned by 30 %")
+    asked = made.panel[:32]
+    told = run(loaded(pruned(child)), asked)
+    np.testing.assert_allclose(made.copies.answers[place], told, atol=1e-4)
+    likes = ((), ("running",), (_HEAD,), ("running", _HEAD))
+    forms = [_like(child, parent, shared) for shared in likes]
+    own, rows = made.panel_answers[:32], [run(loaded(form), asked) for form in forms]
+    nearest = int(np.argmin([np.median(answer_distance(row, own, "logits")) for row in rows]))
+    np.testing.assert_allclose(made.copies.nearest, rows[nearest], atol=1e-4)
+    beside = run(loaded(pruned(forms[nearest])), asked)
+    np.testing.assert_allclose(made.copies.nearest_copies[place], beside, atol=1e-4)
+
+
+def test_copies_are_not_asked_where_nobody_knows_how_near_a_sibling_comes() -> None:
+    class Two(nn.Module):
+        """Two heads: none of them is the last layer."""
+
+        def __init__(self, body: nn.Module) -> None:
+            super().__init__()
+            self.body, self.other = body, nn.Linear(256, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.cat([self.body(x)[:, :4], self.other(x.flatten(1))], dim=1)
+
+    child = Two(fine_tuned(network("cnn"), digits(), seed=5)).eval()
+    relatives = {"parent": model_of("cnn")}
+    made = extract(loaded(child), seed=SEED, relatives=relatives, probes=6)
+    assert made.copies is None
+    assert extract(model_of("cnn", 1), seed=SEED, probes=6).copies is None
 
 
 _HEAD = "head."
