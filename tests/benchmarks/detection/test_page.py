@@ -64,16 +64,19 @@ def test_sentences_quote_only_counts_that_the_results_bear_out(committed: Findin
 def _descend() -> set[str]:
     """How many copies of registered children, and what learned on from them, descend from them.
 
-    By what the child learned: as A and B did, gently, with a new head, or both.
+    By what the child learned: as A and B did, gently, with a new head, or both; and by what was
+    done to it.
     """
-    found: dict[tuple[str, str], list[bool]] = {}
+    roles = {"copy", "other copy", "further"}
+    found: dict[tuple[str, ...], list[bool]] = {}
     for one in json.loads(page.FAMILIES.read_text(encoding="utf-8"))["rows"]:
-        if one["parent"] == "registered" and one["role"] in ("copy", "further"):
+        if one["parent"] == "registered" and one["role"] in roles:
             kind = re.search(r"(, gentle)?(,? new head)?$", one["family"])
             assert kind is not None
-            key = one["role"], kind[0]
-            found.setdefault(key, []).append(one["relation"] == "descends")
-    assert len(found) == 8
+            done = one["suspect"].rpartition(", ")[2]
+            for key in ((one["role"],), (one["role"], kind[0]), (one["role"], kind[0], done)):
+                found.setdefault(key, []).append(one["relation"] == "descends")
+    assert {key[0] for key in found} == roles
     return {f"{sum(some)} of {len(some)}" for some in found.values()}
 
 
