@@ -68,8 +68,8 @@ def copy_answers(plan: Plan, progress: Progress) -> CopyAnswers | None:
         if with_head(relative, plan.model) is None:
             return None
         for one in _alike(relative, plan.model):
-            rows = run(one, inputs)
-            if rows.shape == own.shape and np.isfinite(rows).all():
+            rows = _answers(one, inputs)
+            if rows is not None and rows.shape == own.shape:
                 forms.append((float(np.median(answer_distance(rows, own, kind))), one))
     if not forms:
         return None
@@ -84,17 +84,26 @@ def copy_answers(plan: Plan, progress: Progress) -> CopyAnswers | None:
 def _told(
     model: Model, relative: Model, inputs: NDArray[Any], progress: Progress
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Returns what each copy of a model answers, and that of a relative, where both are finite."""
+    """Returns what each copy of a model answers, and that of a relative, where both do."""
     ours, theirs = copies_of(model), copies_of(relative)
     names = [name for name in ours if name in theirs]
     told = {}
     for place, name in enumerate(names):
         progress("asking copies", place, len(names))
-        rows = run(ours[name](), inputs), run(theirs[name](), inputs)
-        if all(np.isfinite(one).all() for one in rows):
-            told[name] = rows
+        one, other = _answers(ours[name](), inputs), _answers(theirs[name](), inputs)
+        if one is not None and other is not None:
+            told[name] = one, other
     progress("asking copies", len(names), len(names))
     return told
+
+
+def _answers(model: Model, inputs: NDArray[Any]) -> NDArray[np.float32] | None:
+    """Returns what a model answers; None where that fails, or is not finite."""
+    try:
+        rows = run(model, inputs)
+    except FingerprintError:
+        return None
+    return rows if np.isfinite(rows).all() else None
 
 
 def _alike(relative: Model, model: Model) -> Iterator[Model]:

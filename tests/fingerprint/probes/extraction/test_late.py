@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch import nn
 
 from fingerprint.distances import answer_distance
 from fingerprint.lab.modifications import fine_tuned, pruned
+from fingerprint.network.model import Model
 from fingerprint.network.run import run
 from fingerprint.probes.extraction import extract
 from tests.fingerprint.probes.extraction.plainly import ratios
@@ -57,6 +60,25 @@ def test_what_copies_and_the_nearest_relative_answer_is_kept() -> None:
     np.testing.assert_allclose(made.copies.nearest, rows[nearest], atol=1e-4)
     beside = run(loaded(pruned(forms[nearest])), asked)
     np.testing.assert_allclose(made.copies.nearest_copies[place], beside, atol=1e-4)
+
+
+def test_a_copy_whose_answers_are_not_finite_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(model: Model) -> Model:
+        module = copy.deepcopy(model.module)
+        next(module.parameters()).data.fill_(torch.nan)
+        return replace(model, module=module)
+
+    def made(model: Model) -> dict[str, Callable[[], Model]]:
+        return {"plain": lambda: model, "broken": lambda: broken(model)}
+
+    monkeypatch.setattr("fingerprint.probes.extraction.room.copies_of", made)
+    child = fine_tuned(network("cnn"), digits(), seed=5)
+    relatives = {"parent": model_of("cnn")}
+    found = extract(loaded(child), seed=SEED, relatives=relatives, probes=6).copies
+    assert found is not None
+    assert found.names == ("plain",)
+    monkeypatch.setattr("fingerprint.probes.extraction.room.copies_of", lambda model: {})
+    assert extract(loaded(child), seed=SEED, relatives=relatives, probes=6).copies is None
 
 
 def test_copies_are_not_asked_where_nobody_knows_how_near_a_sibling_comes() -> None:
