@@ -36,6 +36,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = folder / "ours.safetensors"
     save_file(network("cnn").state_dict(), weights)
     how = ("--arch", "fingerprint.lab.networks:cnn", "--input-size", "1,16,16", "--from-scratch")
+    # As many as answers of 8 bits need, whatever the processor made of the network.
+    how += ("--probes", "48")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("secrets.token_hex", lambda size: SEED)
         fp(folder / "r.db", "register", weights, *how)
