@@ -121,8 +121,8 @@ def deviations(
     size = answer_size(recorded, kind, floor=floor)
     explained = difference <= Precision(kind).float_distance(recorded)
     with np.errstate(divide="ignore", invalid="ignore"):
-        deviations: NDArray[np.float64] = np.where(explained, 0.0, difference / size)
-    return deviations
+        found: NDArray[np.float64] = np.where(explained, 0.0, difference / size)
+    return found
 
 
 def _coarser(given: Precision, recorded: NDArray[np.float32], kind: AnswerKind) -> float:

@@ -138,15 +138,10 @@ def with_head(relative: Model, model: Model) -> Model | None:
 
 def _drawn_anew(module: nn.Module, parent: nn.Module) -> set[str]:
     """Returns the layers whose weights did not learn on from a parent's of the same shape."""
-    theirs = dict(_values(parent))
     return {
         _layer(name)
-        for name, value in _values(module)
-        if value.ndim > 1
-        and value.is_floating_point()
-        and name in theirs
-        and theirs[name].shape == value.shape
-        and _cosine(value, theirs[name]) < _LEARNED_ON
+        for name, value, theirs in _in_both(module, parent)
+        if value.ndim > 1 and value.is_floating_point() and _cosine(value, theirs) < _LEARNED_ON
     }
 
 
@@ -165,14 +160,23 @@ def _take(module: nn.Module, source: nn.Module, wanted: Callable[[str], bool]) -
     Returns:
         For each value that was taken, whether it is another than it was.
     """
-    theirs = dict(_values(source))
     changed = []
-    for name, value in _values(module):
-        if wanted(name) and name in theirs and theirs[name].shape == value.shape:
-            new = theirs[name].to(value)
+    for name, value, theirs in _in_both(module, source):
+        if wanted(name):
+            new = theirs.to(value)
             changed.append(not torch.equal(new, value))
             value.data.copy_(new)
     return changed
+
+
+def _in_both(
+    module: nn.Module, other: nn.Module
+) -> Iterator[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Yields what two networks have under one name and in one shape, with either's values."""
+    theirs = dict(_values(other))
+    for name, value in _values(module):
+        if name in theirs and theirs[name].shape == value.shape:
+            yield name, value, theirs[name]
 
 
 def _values(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

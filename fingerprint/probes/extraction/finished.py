@@ -32,7 +32,8 @@ def of_probes(plan: Plan, drawn: Drawn, began: float, progress: Progress) -> Fin
     useless = drawn.useless
     probes = tuple(kept.probe for kept in drawn.kept if kept.probe.kind not in useless)
     kinds = [kind for kind in plan.kinds if kind.name not in useless]
-    copies = copy_answers(plan, progress)
+    panel_answers = run(model, panel_inputs(model.input, plan.seed))
+    copies = copy_answers(plan, panel_answers, progress)
     return Fingerprint(
         model_digest=model.digest,
         input=model.input,
@@ -69,7 +70,7 @@ def of_probes(plan: Plan, drawn: Drawn, began: float, progress: Progress) -> Fin
             for kind in kinds
         ),
         turns=plan.turns,
-        panel_answers=run(model, panel_inputs(model.input, plan.seed)),
+        panel_answers=panel_answers,
         twin_answers=_twin_answers(model, plan.seed),
         copies=copies,
         relatives=tuple(relative.digest for relative in plan.kin.models.values()),

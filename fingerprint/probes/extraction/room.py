@@ -5,6 +5,7 @@ And what copies and relatives answer to the panel.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -50,35 +51,40 @@ def near_relatives(plan: Plan, probes: Sequence[Probe]) -> float | None:
     ratios = [
         _ratio(plan, one, own, min)
         for relative in plan.kin.models.values()
-        for one in _alike(relative, plan.model)
+        for one in _alike(relative, with_head(relative, plan.model), plan.model)
     ]
     return min((ratio for ratio in ratios if ratio is not None), default=None)
 
 
-def copy_answers(plan: Plan, progress: Progress) -> CopyAnswers | None:
+def copy_answers(
+    plan: Plan, panel_answers: NDArray[np.float32], progress: Progress
+) -> CopyAnswers | None:
     """Asks copies of the source, and whoever of the relatives is nearest to it, likewise.
 
-    None without relatives, or where the last layer of one can't be exchanged, so that nobody knows
-    how near to the source a relative is.
+    ``panel_answers`` are the source's. None without relatives, or where the last layer of one can't
+    be exchanged, so that nobody knows how near to the source a relative is.
     """
     inputs = panel_inputs(plan.model.input, plan.seed)[:_ASKED]
-    own, kind = run(plan.model, inputs), plan.model.output.kind
-    forms: list[tuple[float, Model]] = []
+    own, kind = panel_answers[:_ASKED], plan.model.output.kind
+    least, nearest = math.inf, None
     for relative in plan.kin.models.values():
-        if with_head(relative, plan.model) is None:
+        headed = with_head(relative, plan.model)
+        if headed is None:
             return None
-        for one in _alike(relative, plan.model):
+        for one in _alike(relative, headed, plan.model):
             rows = _answers(one, inputs)
-            if rows is not None and rows.shape == own.shape:
-                forms.append((float(np.median(answer_distance(rows, own, kind))), one))
-    if not forms:
+            if rows is None or rows.shape != own.shape:
+                continue
+            apart = float(np.median(answer_distance(rows, own, kind)))
+            if apart < least:
+                least, nearest = apart, (one, rows)
+    if nearest is None:
         return None
-    nearest = min(forms, key=lambda form: form[0])[1]
-    told = _told(plan.model, nearest, inputs, progress)
+    told = _told(plan.model, nearest[0], inputs, progress)
     if not told:
         return None
     answers, beside = (np.stack(rows) for rows in zip(*told.values(), strict=True))
-    return CopyAnswers(tuple(told), answers, run(nearest, inputs), beside)
+    return CopyAnswers(tuple(told), answers, nearest[1], beside)
 
 
 def _told(
@@ -106,9 +112,12 @@ def _answers(model: Model, inputs: NDArray[Any]) -> NDArray[np.float32] | None:
     return rows if np.isfinite(rows).all() else None
 
 
-def _alike(relative: Model, model: Model) -> Iterator[Model]:
-    """Yields a relative, and what can be made of it that is nearer to the model."""
-    for one in (relative, with_head(relative, model)):
+def _alike(relative: Model, headed: Model | None, model: Model) -> Iterator[Model]:
+    """Yields a relative, and what can be made of it that is nearer to the model.
+
+    ``headed`` is the relative under the model's head, if it can be.
+    """
+    for one in (relative, headed):
         if one is not None:
             yield one
             settled = with_statistics(one, model)
